@@ -1,0 +1,43 @@
+"""The command line: `photo2anime COMMAND`. Each command is a module beside this one; heavy imports wait in it."""
+
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from jobs.convert import convert
+from jobs.demo import demo
+from jobs.manifest import manifest
+from jobs.show_recipes import recipes
+from jobs.verify import verify
+from pipeline.faults import RunFault
+
+app = typer.Typer(
+    help="Turn datasets of photos into anime, with the provenance of every picture.",
+    epilog="Exit codes: 0 all done; 3 finished with failures recorded; 2 refused before any work; 1 stopped, or unsound.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, manifest, convert, verify, recipes):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; every fault of ours becomes one line and its exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(standalone_mode=True)
+    except RunFault as fault:
+        print(f"photo2anime: {fault}", file=sys.stderr)  # noqa: T201 - the command line's own voice
+        sys.exit(fault.exit_code)
+    except KeyboardInterrupt:
+        print("photo2anime: interrupted; the same command goes on from here.", file=sys.stderr)  # noqa: T201 - likewise
+        sys.exit(1)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Let SIGTERM end the run as Ctrl-C does: Ray is stopped, and its folder removed."""
+    raise KeyboardInterrupt

@@ -1,0 +1,37 @@
+"""photo2anime demo: the photos that scikit-image ships, the whole way on this machine."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def demo(output: Annotated[Path, typer.Option(help="Where the demo writes.")] = Path("photo2anime-demo")) -> None:
+    """Convert six real photos on this machine's CPU, and print what came out and where."""
+    from jobs.demo_photos import PHOTOS, write_demo_manifest
+    from jobs.following import following
+    from pipeline.options import Options
+    from pipeline.report import current_rows
+    from pipeline.run import convert
+
+    manifest = write_demo_manifest(output)
+    typer.echo(f"Manifest of {len(PHOTOS)} photos: {manifest}")
+    with following() as follower:
+        summary = convert(str(manifest), str(output / "anime"), "demo", Options(keep_maps=True, unit_size=2), follower)
+    _print_table(current_rows(summary.output), Path(summary.output))
+    seconds = f" in {summary.seconds:.0f} s" if summary.converted else ", done before"
+    typer.echo(f"{len(PHOTOS) - summary.failed_in_all} pictures{seconds}. Report: {summary.output}/report/index.html")
+    if summary.failed_in_all:
+        raise typer.Exit(3)
+
+
+def _print_table(rows: list[dict[str, Any]], output: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("photo", "picture", "control maps", "seconds")
+    for row in rows:
+        maps = ", ".join(f"{control['detector']} {control['origin']}" for control in row["controls"])
+        spent = sum(seconds or 0 for seconds in row["seconds"].values())
+        table.add_row(row["photo_id"], str(output / row["uri"]) if row["uri"] else "failed", maps, f"{spent:.1f}")
+    Console().print(table)

@@ -1,0 +1,21 @@
+"""photo2anime manifest: list a folder or bucket of pictures."""
+
+from typing import Annotated
+
+import typer
+
+
+def manifest(
+    uri: Annotated[str, typer.Argument(help="A folder or bucket of pictures.")],
+    out: Annotated[str, typer.Option("-o", "--out", help="The Parquet file to write.")],
+) -> None:
+    """List a folder or bucket of pictures into a Parquet manifest; headers are read, pixels are not."""
+    from jobs.following import following
+    from pipeline.manifest import list_photos, write_manifest
+
+    with following() as follower:
+        photos = list_photos(uri, follower.listing)
+    write_manifest(photos, out)
+    unread = photos["width"].null_count
+    note = f", {unread} without a readable header" if unread else ""
+    typer.echo(f"{photos.num_rows} photos{note}: {out}")

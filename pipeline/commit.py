@@ -1,0 +1,122 @@
+"""The pictures of a unit, then its record: after the record's one atomic put the unit is done, before it is not.
+
+Names follow from what is in them, so that doing a unit twice writes the same files over themselves.
+"""
+
+import hashlib
+import io
+import re
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.encode import EXTENSIONS, encoded
+from pipeline.each import add_seconds
+from pipeline.records import record_uri
+from schemas.provenance import PROVENANCE
+from schemas.recipe import Control, Output, Recipe
+from schemas.work import COMMITTED, Row
+
+SLUG_LENGTH = 60
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What every row of a run shares."""
+
+    run_id: str
+    recipe: Recipe
+    project_version: str
+    git_commit: str | None
+
+
+class Commit:
+    """Writes units below `output`; with `keep_maps` the control maps too."""
+
+    def __init__(self, output: str, facts: RunFacts, *, keep_maps: bool = False) -> None:
+        self._output = output
+        self._facts = facts
+        self._settings = facts.recipe.model_dump_json(exclude={"description"})
+        self._keep_maps = keep_maps
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Write the whole units in a batch of `schemas.work.ENCODED`; return one row of `COMMITTED` for each row.
+
+        Raises `OutputFault` or `StorageFault`: then the units of this batch have no record, and are done again.
+        """
+        units: dict[str, list[Row]] = {}
+        for row in batch.to_pylist():
+            units.setdefault(row["unit"], []).append(row)
+        for unit, rows in units.items():
+            record = pa.Table.from_pylist([self._written(row) for row in rows], PROVENANCE)
+            storage.put(record_uri(self._output, unit), _parquet(record))
+        done = [
+            {**{name: row[name] for name in ("unit", "photo_id", "variant")}, "failed": row["failure"] is not None}
+            for rows in units.values()
+            for row in rows
+        ]
+        return pa.Table.from_pylist(done, COMMITTED)
+
+    def _written(self, row: Row) -> Row:
+        """Put the picture and the kept maps of a row; return its row of provenance."""
+        began = time.perf_counter()
+        picture = self._put_picture(row) if row["failure"] is None else {}
+        controls = [self._control(row, place, control) for place, control in enumerate(self._facts.recipe.controls)]
+        add_seconds(row, "commit", time.perf_counter() - began)
+        facts = self._facts
+        same = {name: row[name] for name in PROVENANCE.names if name in row}
+        return {
+            **same,
+            **{name: (row["made_by"] or {}).get(name) for name in _FROM_MADE_BY},
+            **picture,
+            "status": "done" if row["failure"] is None else "failed",
+            "run_id": facts.run_id,
+            "uri": picture.get("uri"),
+            "source_uri": storage.redact(row["uri"]) if row["uri"] else None,
+            "recipe": facts.recipe.name,
+            "settings": self._settings,
+            "controls": controls,
+            "project_version": facts.project_version,
+            "git_commit": facts.git_commit,
+            "attempts": row["attempts"] or 1,
+        }
+
+    def _put_picture(self, row: Row) -> Row:
+        content = row["picture_bytes"]
+        extension = EXTENSIONS[self._facts.recipe.output.format]
+        name = f"images/{row['unit']}/{picture_name(row)}.{extension}"
+        storage.put(storage.join(self._output, name), content)
+        return {"uri": name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+    def _control(self, row: Row, place: int, control: Control) -> Row:
+        """Return the columns of `schemas.provenance.CONTROL`, the map's own null where the row failed before it."""
+        chosen = {"net": control.net.name, "scale": control.scale, "start": control.start, "end": control.end}
+        if not row["maps"]:
+            return {"detector": control.detector.name, **chosen}
+        drawn = dict(row["maps"][place])
+        pixels = np.frombuffer(drawn.pop("pixels"), np.uint8).reshape(row["height"], row["width"], 3)  # [H, W, 3], RGB
+        if self._keep_maps:
+            content = encoded(pixels, Output(format="png"))
+            name = f"maps/{row['unit']}/{picture_name(row)}.{control.detector.name}.png"
+            storage.put(storage.join(self._output, name), content)
+            drawn |= {"uri": name, "file_sha256": hashlib.sha256(content).hexdigest()}
+        return {**drawn, **chosen}
+
+
+_FROM_MADE_BY = ("device", "dtype", "scheduler", "scheduler_config", "models", "prompt_tokens_cut", "versions")
+
+
+def picture_name(row: Row) -> str:
+    """Return a file's name without its extension: readable, safe on every file system, and different for each key."""
+    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", row["photo_id"]).strip("-")[:SLUG_LENGTH] or "photo"
+    return f"{slug}-{row['key'][:10]}-v{row['variant']}"
+
+
+def _parquet(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()

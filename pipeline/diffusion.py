@@ -1,0 +1,173 @@
+"""The diffusion pipeline of a recipe: Stable Diffusion with several ControlNets, uint8 arrays in and out.
+
+Knows nothing of rows, files or Ray. Nothing here is random but one CPU generator per picture.
+"""
+
+import functools
+import json
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from diffusers import (
+    ControlNetModel,
+    MultiControlNetModel,
+    StableDiffusionControlNetImg2ImgPipeline,
+    StableDiffusionControlNetPipeline,
+)
+from diffusers.utils import logging as diffusers_logging
+from numpy.typing import NDArray
+from transformers.utils import logging as transformers_logging
+
+from pipeline import models
+from pipeline.faults import ModelFault, StoppedFault
+from schemas.recipe import Recipe
+from schemas.work import Row
+
+LIBRARIES = (
+    "accelerate", "controlnet-aux", "diffusers", "numpy", "opencv-python-headless", "pillow", "pyarrow", "ray",
+    "torch", "transformers",
+)  # fmt: skip
+PROMPTS_KEPT = 256  # embeddings of the last distinct prompts, some 240 kB each for SD 1.5
+_MODES = {"img2img": StableDiffusionControlNetImg2ImgPipeline, "text2img": StableDiffusionControlNetPipeline}
+
+Pixels = NDArray[np.uint8]
+"""[N, H, W, 3], RGB, 0..255."""
+
+
+class Diffusion:
+    """Loaded on a GPU in the recipe's dtype where there is one, else on the CPU in float32.
+
+    Raises `ModelFault` for weights that are missing or do not belong together.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        for library in (diffusers_logging, transformers_logging):
+            library.set_verbosity_error()
+            library.disable_progress_bar()
+        self._recipe = recipe
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._dtype = getattr(torch, recipe.dtype) if self._device.type == "cuda" else torch.float32
+        self._pipeline, self._models = self._load()
+        self._embedded = functools.lru_cache(maxsize=PROMPTS_KEPT)(self._embed)
+
+    def draw(
+        self, photos: Pixels, maps: list[Pixels], prompts: list[tuple[str, str]], seeds: list[int]
+    ) -> tuple[Pixels, list[bool]]:
+        """Return the pictures of N photos, and which of them were finite numbers throughout.
+
+        `maps` holds one array per net, in the recipe's order; `prompts` the prompt and negative prompt of each photo.
+        Raises `ValueError` for arguments that do not fit together: diffusers would accept some of them in silence.
+        """
+        self._check(photos, maps, prompts, seeds)
+        embedded = [self._embedded(*pair) for pair in prompts]
+        controls = self._recipe.controls
+        arguments: dict[str, Any] = {
+            "prompt_embeds": torch.cat([prompt for prompt, _ in embedded]),  # [N, 77, width]
+            "generator": [torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+            "num_inference_steps": self._recipe.steps,
+            "guidance_scale": self._recipe.guidance,
+            "controlnet_conditioning_scale": [control.scale for control in controls],
+            "control_guidance_start": [control.start for control in controls],
+            "control_guidance_end": [control.end for control in controls],
+            "output_type": "pt",
+        }
+        if self._recipe.guidance > 1:
+            arguments["negative_prompt_embeds"] = torch.cat([negative for _, negative in embedded])
+        drawn = self._run(arguments | self._pictures(photos, maps))  # [N, 3, H, W], 0..1
+        finite = drawn.isfinite().flatten(1).all(1).tolist()
+        scaled = (drawn.float().nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8)
+        return scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy(), finite
+
+    def made_by(self, prompt: str, negative: str) -> Row:
+        """Return the columns of `schemas.work.MADE_BY` for a picture of these prompts."""
+        tokenizer = self._pipeline.tokenizer
+        beyond = [len(tokenizer(text).input_ids) - tokenizer.model_max_length for text in (prompt, negative)]
+        return {**self._facts, "prompt_tokens_cut": sum(max(0, tokens) for tokens in beyond)}
+
+    @functools.cached_property
+    def _facts(self) -> Row:
+        scheduler = self._pipeline.scheduler
+        on_gpu = self._device.type == "cuda"
+        return {
+            "device": torch.cuda.get_device_name(self._device) if on_gpu else f"cpu {platform.machine()}",
+            "dtype": str(self._dtype).removeprefix("torch."),
+            "scheduler": type(scheduler).__name__,
+            "scheduler_config": json.dumps(dict(scheduler.config), sort_keys=True, default=str),
+            "models": self._models,
+            "versions": json.dumps({"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}),
+        }
+
+    def _check(self, photos: Pixels, maps: list[Pixels], prompts: list[tuple[str, str]], seeds: list[int]) -> None:
+        shapes = {photos.shape, *(stacked.shape for stacked in maps)}
+        if len(shapes) > 1 or any(stacked.dtype != np.uint8 for stacked in (photos, *maps)):
+            message = f"photos and maps must be uint8 of one shape, not {sorted(shapes)}"
+            raise ValueError(message)
+        if len(maps) != len(self._recipe.controls) or not len(prompts) == len(seeds) == len(photos):
+            message = f"{len(photos)} photos, {len(maps)} maps, {len(prompts)} prompts and {len(seeds)} seeds do not fit"
+            raise ValueError(message)
+
+    def _pictures(self, photos: Pixels, maps: list[Pixels]) -> dict[str, Any]:
+        """Name the photos and maps as the mode's pipeline calls them."""
+        control = [self._to_device(stacked) for stacked in maps]
+        if self._recipe.mode == "img2img":
+            return {"image": self._to_device(photos), "control_image": control, "strength": self._recipe.strength}
+        return {"image": control, "height": photos.shape[1], "width": photos.shape[2]}
+
+    def _run(self, arguments: dict[str, Any]) -> torch.Tensor:
+        try:
+            drawn: torch.Tensor = self._pipeline(**arguments).images
+        except torch.OutOfMemoryError as error:
+            size = self._recipe.batch_size
+            message = f"the GPU's memory does not hold a batch of {size}"
+            raise StoppedFault(message, f"Try --set batch_size={max(1, size // 2)}.") from error
+        return drawn
+
+    def _to_device(self, pixels: Pixels) -> torch.Tensor:
+        """Return pixels as the pipeline takes them: [N, 3, H, W], 0..1; uint8 travels, the device divides."""
+        return torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).to(self._dtype) / 255
+
+    @torch.inference_mode()
+    def _embed(self, prompt: str, negative: str) -> tuple[torch.Tensor, Any]:
+        """Return the embeddings of both prompts [1, 77, width]; None for the negative one without guidance."""
+        guided = self._recipe.guidance > 1
+        embedded: tuple[torch.Tensor, Any] = self._pipeline.encode_prompt(
+            prompt, self._device, 1, guided, negative_prompt=negative
+        )
+        return embedded
+
+    def _load(self) -> tuple[Any, list[Row]]:
+        """Load the base and the nets that the recipe names, and say what they are."""
+        recipe = self._recipe
+        base = models.locate_base(recipe.base)
+        located = [models.locate_net(control.net) for control in recipe.controls]
+        options = {"torch_dtype": self._dtype, "use_safetensors": True}
+        nets = [
+            ControlNetModel.from_pretrained(net.folder, variant=control.net.variant, **options)
+            for net, control in zip(located, recipe.controls, strict=True)
+        ]
+        loaded = _MODES[recipe.mode].from_pretrained(
+            base.folder, controlnet=MultiControlNetModel(nets), variant=recipe.base.variant,
+            safety_checker=None, feature_extractor=None, requires_safety_checker=False, **options,
+        )  # fmt: skip
+        _check_fit(loaded, nets, recipe)
+        chosen = getattr(diffusers, recipe.scheduler.name)
+        loaded.scheduler = chosen.from_config(loaded.scheduler.config, **recipe.scheduler.settings)
+        rows = [base.as_row("base", models.digest([loaded.unet, loaded.vae, loaded.text_encoder]))]
+        for net, where, control in zip(nets, located, recipe.controls, strict=True):
+            rows.append(where.as_row(f"controlnet-{control.detector.name}", models.digest([net])))
+        loaded.set_progress_bar_config(disable=True)
+        return loaded.to(self._device), rows
+
+
+def _check_fit(pipeline: Any, nets: list[ControlNetModel], recipe: Recipe) -> None:  # noqa: ANN401 - two classes of pipeline
+    """Raise `ModelFault` where a net was trained for another base: diffusers would fail in the midst of a batch."""
+    wanted = pipeline.unet.config.cross_attention_dim
+    for net, control in zip(nets, recipe.controls, strict=True):
+        if net.config.cross_attention_dim != wanted:
+            found = net.config.cross_attention_dim
+            message = f"{control.net.name} was made for a text width of {found}, {recipe.base.name} has {wanted}"
+            raise ModelFault(message, "Choose nets of the base model's family.")

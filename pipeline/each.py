@@ -1,0 +1,53 @@
+"""A step of one row as a function of a batch: the one place where a photo's faults are caught."""
+
+import time
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from pipeline.faults import PhotoFault
+from schemas.work import STAGES, Row
+
+
+class Each:
+    """Apply `step` to each row of a batch that has not failed, note its seconds, and record a `PhotoFault` as data.
+
+    `stage` is one of `schemas.work.STAGES`; the result has the columns of `schema`, null where a row lacks them.
+    """
+
+    def __init__(self, stage: str, step: Callable[[Row], Row], schema: pa.Schema) -> None:
+        self.stage = stage
+        self._step = step
+        self._schema = schema
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Return `batch` with the step done to every row."""
+        return pa.Table.from_pylist([self._one(row) for row in batch.to_pylist()], self._schema)
+
+    def _one(self, row: Row) -> Row:
+        if row.get("failure"):
+            return row
+        began = time.perf_counter()
+        try:
+            row = self._step(row)
+        except PhotoFault as fault:
+            row["failure"] = failure(self.stage, fault)
+            row["attempts"] = fault.attempts
+        add_seconds(row, self.stage, time.perf_counter() - began)
+        return row
+
+
+def failure(stage: str, fault: PhotoFault) -> Row:
+    """Return the columns of `schemas.work.FAILURE` for a fault in a stage."""
+    return {
+        "stage": stage,
+        "error": type(fault).__name__,
+        "message": " ".join(str(fault).split()),
+        "attempts": fault.attempts,
+        "retryable": fault.retryable,
+    }
+
+
+def add_seconds(row: Row, stage: str, seconds: float) -> None:
+    """Note how long a stage took for a row."""
+    row["seconds"] = dict.fromkeys(STAGES) | (row.get("seconds") or {}) | {stage: round(seconds, 6)}

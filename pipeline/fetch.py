@@ -1,0 +1,81 @@
+"""The bytes of a photo, and of the maps that the manifest brings for it.
+
+Refuses what a manifest must not reach unless the run allows it: local files, private addresses, other schemes.
+"""
+
+import hashlib
+import ipaddress
+import socket
+from datetime import UTC, datetime
+from pathlib import PurePath
+from urllib.parse import urlsplit
+
+from pipeline import storage
+from pipeline.faults import FetchFault
+from schemas.work import Row
+
+PUBLIC_SCHEMES = frozenset({"s3", "gs", "gcs", "az", "abfs", "abfss", "https", "http"})
+_WEB = frozenset({"http", "https"})
+
+
+def fetch(row: Row, allowed: frozenset[str]) -> Row:
+    """Add the photo's bytes and their digest. `allowed`: schemes, `file` for local files, `private` for addresses.
+
+    Raises `FetchFault`.
+    """
+    row["started"] = datetime.now(UTC)
+    photo, row["attempts"] = _bytes_of(row["uri"], allowed)
+    row["photo_bytes"] = photo
+    row["source_bytes"] = len(photo)
+    row["source_sha256"] = hashlib.sha256(photo).hexdigest()
+    row["depth_bytes"] = _bytes_of(row["depth_uri"], allowed)[0] if row["depth_uri"] else None
+    return row
+
+
+def _bytes_of(uri: str | None, allowed: frozenset[str]) -> tuple[bytes, int]:
+    """Return the file's content, and how many attempts that took."""
+    if not uri:
+        message = "the manifest gives no uri"
+        raise FetchFault(message)
+    where = storage.redact(uri)
+    _refuse_forbidden(uri, allowed)
+    attempts = 0
+
+    def once() -> bytes:
+        nonlocal attempts
+        attempts += 1
+        return storage.read_once(uri)
+
+    try:
+        content = storage.attempt(once)
+    except storage.errors() as error:
+        what = "not found" if isinstance(error, FileNotFoundError) else storage.redact_text(f"{error!r}")
+        message = f"{where}: {what}"
+        raise FetchFault(message, retryable=storage.transient(error), attempts=attempts) from error
+    except storage.StorageFault as error:
+        raise FetchFault(str(error)) from error
+    if not content:
+        message = f"{where}: the file is empty"
+        raise FetchFault(message)
+    return content, attempts
+
+
+def _refuse_forbidden(uri: str, allowed: frozenset[str]) -> None:
+    parts = urlsplit(uri)
+    scheme = "file" if PurePath(uri).is_absolute() or not parts.scheme else parts.scheme
+    if "::" in uri or scheme not in allowed:
+        named = "chained addresses are" if "::" in uri else f"{scheme!r} addresses are"
+        message = f"{storage.redact(uri)}: {named} not allowed in this run (--allow {scheme})"
+        raise FetchFault(message)
+    if scheme in _WEB and "private" not in allowed and _is_private(parts.hostname or ""):
+        message = f"{storage.redact(uri)}: a private address (--allow private)"
+        raise FetchFault(message)
+
+
+def _is_private(host: str) -> bool:
+    """Tell whether any address of `host` is not a public one; a host that has none is left to the reading."""
+    try:
+        found = socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        return False
+    return any(not ipaddress.ip_address(address[4][0]).is_global for address in found)

@@ -1,0 +1,174 @@
+"""Manifests: read from Parquet, or made by listing a folder of pictures."""
+
+import io
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from pipeline import storage
+from pipeline.decode import BROKEN, ORIENTATION_TAG
+from pipeline.faults import ManifestFault
+from schemas.manifest import KNOWN, check_manifest
+from schemas.work import Row
+
+EXTENSIONS = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+READERS = 16  # threads: a header is a wait for the network, not work
+HEADER_BLOCK = 64 * 1024  # bytes per read of a header: most hold size and EXIF in one
+TURNED = range(5, 9)  # EXIF orientations that swap width and height
+_LISTED = pa.schema([KNOWN.field(name) for name in ("photo_id", "uri", "width", "height", "bytes", "etag", "modified")])
+
+Progress = Callable[[int, int], None]
+"""Called with how many photos are done, and of how many."""
+
+
+def read_manifest(uri: str) -> pa.Table:
+    """Return the checked manifest in one Parquet file, a folder of them, or the files that a glob names.
+
+    Relative uris in it become absolute, from the folder of the file they stand in. Raises `ManifestFault`.
+    """
+    found = _parquet_files(uri)
+    if not found:
+        message = f"{storage.redact(uri)}: no Parquet file there"
+        raise ManifestFault(message, "Name a manifest, a glob, a folder of manifests or a folder of pictures.")
+    tables = [_read_file(file) for file in found]
+    try:
+        whole = pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        message = f"{storage.redact(uri)}: the files' columns do not agree ({error})"
+        raise ManifestFault(message, "Write them with one schema.") from error
+    return check_manifest(whole, storage.redact(uri))
+
+
+def holds_pictures(uri: str) -> bool:
+    """Tell whether `uri` is a folder without Parquet files, to be listed as pictures."""
+    return not _is_glob(uri) and storage.is_folder(uri) and not _parquet_files(uri)
+
+
+def list_photos(
+    folder: str, progress: Progress | None = None, *, skip: str = "", known: pa.Table | None = None
+) -> pa.Table:
+    """Return a manifest of the pictures below `folder`: headers are read, pixels are not.
+
+    Nothing below `skip` is listed. Sizes of photos that stand unchanged in the manifest `known` are taken from there.
+    A picture whose header cannot be read is listed without a size, so that the run can record why it failed.
+    Raises `ManifestFault` where there is no picture.
+    """
+    address = _address(folder)
+    skipped = storage.join(_address(skip), "") if skip else None
+    found = [
+        _listed(name, storage.join(address, name), info)
+        for name, info in storage.files(folder).items()
+        if name.lower().endswith(EXTENSIONS)
+    ]
+    rows = [row for row in found if not (skipped and row["uri"].startswith(skipped))]
+    if not rows:
+        message = f"{storage.redact(folder)}: no picture there ({', '.join(EXTENSIONS)})"
+        raise ManifestFault(message, "Check the address.")
+    sizes = {_stamp(row): (row["width"], row["height"]) for row in known.to_pylist()} if known is not None else {}
+    with ThreadPoolExecutor(READERS) as readers:
+        for number, (row, size) in enumerate(zip(rows, readers.map(lambda row: _size(row, sizes), rows), strict=True), 1):
+            row["width"], row["height"] = size
+            if progress:
+                progress(number, len(rows))
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: row["photo_id"]), _LISTED)
+
+
+def write_manifest(table: pa.Table, uri: str) -> None:
+    """Put a manifest as one Parquet file."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    storage.put(uri, buffer.getvalue())
+
+
+def _read_file(uri: str) -> pa.Table:
+    try:
+        table = pq.read_table(io.BytesIO(storage.read(uri)))
+    except pa.ArrowException as error:
+        message = f"{storage.redact(uri)}: no Parquet file ({error})"
+        raise ManifestFault(message, "A manifest is Parquet with the columns photo_id and uri.") from error
+    base = _address(uri).rpartition("/")[0]
+    for name in ("uri", "depth_uri"):
+        place = table.schema.get_field_index(name)
+        if place >= 0 and pa.types.is_string(table.schema.field(place).type):
+            absolute = [_absolute(value, base) for value in table[name].to_pylist()]
+            table = table.set_column(place, name, pa.array(absolute, pa.string()))
+    return table
+
+
+def _absolute(uri: str | None, base: str) -> str | None:
+    if not uri or urlsplit(uri).scheme or "::" in uri or uri.startswith("/"):
+        return uri
+    return storage.join(base, uri)
+
+
+def _is_glob(uri: str) -> bool:
+    return any(mark in uri for mark in "*?[") and not storage.exists(uri)
+
+
+def _parquet_files(uri: str) -> list[str]:
+    fs, path = storage.filesystem(uri)
+    if _is_glob(uri):
+        with storage.translated(uri):
+            return [_unstripped(fs, name) for name in sorted(fs.glob(path)) if name.endswith(".parquet")]
+    if not storage.is_folder(uri):
+        if not storage.exists(uri):
+            message = f"{storage.redact(uri)}: not found"
+            raise ManifestFault(message, "Check the address.")
+        return [uri]
+    hidden = ("_", ".")
+    found = [name for name in storage.files(uri, depth=1) if name.endswith(".parquet") and not name.startswith(hidden)]
+    return [storage.join(uri, name) for name in sorted(found)]
+
+
+def _address(uri: str) -> str:
+    """Return `uri` in full: a local path absolute and without a scheme, any other with its own."""
+    fs, path = storage.filesystem(uri)
+    return _unstripped(fs, path)
+
+
+def _unstripped(fs: Any, path: str) -> str:  # noqa: ANN401 - fsspec is untyped
+    local = "file" in fs.protocol
+    return path.rstrip("/") if local else str(fs.unstrip_protocol(path)).rstrip("/")
+
+
+def _listed(name: str, uri: str, info: Row) -> Row:
+    modified = info.get("LastModified") or info.get("last_modified") or info.get("updated") or info.get("mtime")
+    etag = info.get("ETag") or info.get("etag")
+    return {
+        "photo_id": name,
+        "uri": uri,
+        "bytes": info["size"],
+        "etag": str(etag).strip('"') if etag else None,
+        "modified": _moment(modified),
+    }
+
+
+def _moment(modified: datetime | float | str | None) -> datetime | None:
+    if isinstance(modified, str):
+        return datetime.fromisoformat(modified)
+    if isinstance(modified, (int, float)):
+        return datetime.fromtimestamp(modified, UTC)
+    return modified
+
+
+def _stamp(row: Row) -> tuple[Any, ...]:
+    return row["uri"], row["bytes"], row["etag"], row["modified"]
+
+
+def _size(row: Row, known: dict[tuple[Any, ...], tuple[int | None, int | None]]) -> tuple[int | None, int | None]:
+    """Return width and height of the upright photo, by its header alone."""
+    if _stamp(row) in known:
+        return known[_stamp(row)]
+    fs, path = storage.filesystem(row["uri"])
+    try:
+        with fs.open(path, "rb", block_size=HEADER_BLOCK) as file, Image.open(file) as image:
+            turned = image.getexif().get(ORIENTATION_TAG) in TURNED
+            return (image.height, image.width) if turned else image.size
+    except (Image.DecompressionBombError, *BROKEN, *storage.errors()):
+        return None, None

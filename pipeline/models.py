@@ -1,0 +1,186 @@
+"""Where the weights are that a recipe names, and what they are: found, checked and digested.
+
+A name is `builtin:demo…`, a local folder, a bucket folder (copied to the cache once) or a hub repository. What is
+missing is a `ModelFault` that names the files. Loading is the converter's and the detectors' own.
+"""
+
+import fnmatch
+import hashlib
+import inspect
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from pipeline import demo_model, storage
+from pipeline.faults import ModelFault, RecipeFault
+from schemas.detectors import DepthSettings, DetectorSettings, OpenposeSettings
+from schemas.recipe import Control, Model, Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+OPENPOSE_FILES = {"body": "body_pose_model.pth", "hands": "hand_pose_model.pth", "face": "facenet.pth"}
+_BASE_PARTS = ("unet", "vae", "text_encoder")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Located:
+    """A folder of weights, the name it was asked for by, and the revision that was found."""
+
+    folder: Path
+    name: str
+    revision: str
+
+    def as_row(self, role: str, sha256: str) -> dict[str, str]:
+        """Return the columns of `schemas.work.MODEL`."""
+        name = storage.redact(self.name)
+        return {"role": role, "name": name, "revision": self.revision, "sha256": sha256}
+
+
+def cache_folder() -> Path:
+    """Return where built and copied models are kept: PHOTO2ANIME_CACHE, or the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(os.environ.get("PHOTO2ANIME_CACHE") or Path(home) / "photo2anime")
+
+
+def check_models(recipe: Recipe, brought: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Return the detectors whose weights are missing and whose maps may be blank then (`when_missing: blank`).
+
+    `brought` names the detectors that are not needed, because the manifest brings every map of theirs.
+    Raises `ModelFault` for anything else that is missing: called before a run writes anything.
+    """
+    _check_scheduler(recipe)
+    locate_base(recipe.base)
+    for control in recipe.controls:
+        locate_net(control.net)
+    needed = [control for control in recipe.controls if control.detector.name not in brought]
+    return frozenset(control.detector.name for control in needed if _must_be_blank(control))
+
+
+def unpinned(recipe: Recipe) -> list[str]:
+    """Name the hub repositories that the recipe takes from a branch: their weights may change under it."""
+    named = [recipe.base, *(control.net for control in recipe.controls)]
+    return [f"{model.name}@{model.revision}" for model in named if _on_hub(model.name) and not _pinned(model.revision)]
+
+
+def locate_base(model: Model) -> Located:
+    """Find a whole Stable Diffusion checkpoint in diffusers' folders."""
+    suffix = f"*.{model.variant}.safetensors" if model.variant else "*.safetensors"
+    weights = [f"{part}/{suffix}" for part in _BASE_PARTS]
+    return _locate(model.name, model.revision, ["model_index.json", "scheduler/*", "tokenizer/*", "*/config.json", *weights])
+
+
+def locate_net(model: Model) -> Located:
+    """Find a ControlNet."""
+    suffix = f"*.{model.variant}.safetensors" if model.variant else "*.safetensors"
+    return _locate(model.name, model.revision, ["config.json", f"diffusion_pytorch_model{suffix}"])
+
+
+def locate_openpose(settings: OpenposeSettings) -> Located:
+    """Find controlnet_aux's OpenPose networks: the body's, and those of hands and face if they are asked for."""
+    wanted = {"body": True, "hands": settings.hands, "face": settings.face}
+    return _locate(settings.weights, settings.revision, [OPENPOSE_FILES[part] for part, on in wanted.items() if on])
+
+
+def locate_depth(settings: DepthSettings) -> Located:
+    """Find a transformers depth-estimation model."""
+    return _locate(settings.weights, settings.revision, ["config.json", "preprocessor_config.json", "*.safetensors"])
+
+
+def locate_detector(settings: DetectorSettings) -> Located | None:
+    """Find a detector's network; None where it needs none."""
+    match settings:
+        case OpenposeSettings():
+            return locate_openpose(settings)
+        case DepthSettings():
+            return locate_depth(settings)
+    return None
+
+
+def digest(modules: Iterable["torch.nn.Module"]) -> str:
+    """Return 64 hex digits of the weights as loaded: every tensor's name, type, shape and bytes, in order of name."""
+    import torch
+
+    whole = hashlib.sha256()
+    for module in modules:
+        for name, tensor in sorted(module.state_dict().items()):
+            whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            whole.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return whole.hexdigest()
+
+
+def _check_scheduler(recipe: Recipe) -> None:
+    """Refuse a setting that the scheduler does not have: diffusers would ignore it in silence."""
+    if not recipe.scheduler.settings:
+        return  # and no need for diffusers, whose import takes seconds
+    import diffusers
+
+    known = inspect.signature(getattr(diffusers, recipe.scheduler.name)).parameters
+    for name in recipe.scheduler.settings:
+        if name not in known:
+            message = f"recipe {recipe.name}: {recipe.scheduler.name} has no setting {name!r}"
+            raise RecipeFault(message, f"It has {', '.join(known)}.")
+
+
+def _must_be_blank(control: Control) -> bool:
+    try:
+        locate_detector(control.detector)
+    except ModelFault:
+        if control.when_missing == "blank":
+            return True
+        raise
+    return False
+
+
+def _locate(name: str, revision: str, patterns: list[str]) -> Located:
+    if name.startswith("builtin:"):
+        folder = demo_model.built(cache_folder(), name.removeprefix("builtin:"))
+        return Located(folder, name, demo_model.REVISION)
+    if _on_hub(name):
+        folder = _from_hub(name, revision, patterns)
+        revision = folder.name if _pinned(folder.name) else revision
+    else:
+        folder = _copied(name) if "://" in name else Path(name).expanduser()
+        revision = "folder"
+    missing = [pattern for pattern in patterns if not any(folder.glob(pattern))]
+    if missing:
+        message = f"{storage.redact(name)}: {', '.join(missing)} not found in {folder}"
+        raise ModelFault(message, "Name a folder that holds it, or where the hub can be reached, its repository.")
+    return Located(folder, name, revision)
+
+
+def _on_hub(name: str) -> bool:
+    local = name.startswith((".", "/", "~")) or "://" in name or Path(name).is_dir()
+    return not local and not name.startswith("builtin:")
+
+
+def _pinned(revision: str) -> bool:
+    return _COMMIT.fullmatch(revision) is not None
+
+
+def _from_hub(name: str, revision: str, patterns: list[str]) -> Path:
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = storage.redact_text(str(error).splitlines()[0])
+        message = f"{name}@{revision}: neither in the hub's cache nor to be had from the hub ({reason})"
+        mend = f"It needs {', '.join(patterns)}: run once where the hub is reachable, or name a local folder (--set)."
+        raise ModelFault(message, mend) from error
+
+
+def _copied(uri: str) -> Path:
+    """Copy a bucket's folder into the cache, the files that are not there yet at their size."""
+    folder = cache_folder() / "models" / hashlib.sha256(uri.encode()).hexdigest()[:16]
+    for name, info in storage.files(uri).items():
+        target = folder / name
+        wanted = fnmatch.fnmatch(name, "*.json") or name.endswith((".safetensors", ".txt", ".pth", ".model"))
+        if wanted and not (target.is_file() and target.stat().st_size == info["size"]):
+            storage.put(str(target), storage.read(storage.join(uri, name)))
+    return folder

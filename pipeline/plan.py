@@ -1,0 +1,163 @@
+"""Rows of the manifest times variants, cut into units: written once as Parquet before work, and never changed.
+
+A row of the plan is known by its key, the hash of all that decides its picture. What is planned is not planned
+again: new photos, and photos whose content changed, make a further plan beside the first.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.faults import ManifestFault, OutputFault
+from pipeline.geometry import nearest_bucket
+from schemas.manifest import further_columns
+from schemas.recipe import Recipe
+from schemas.work import PLAN, Row
+
+SEED_BITS = 63  # what torch.Generator takes as a positive number
+UNIT_SIZE = 32
+FEWEST_UNITS = 12  # of a small plan: so that its work spreads, and little is done again after a stop
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run has to do: the plan's units that are not done, by name, and how much is done already."""
+
+    units: dict[str, pa.Table]
+    done_rows: int
+
+    @property
+    def rows(self) -> int:
+        """How many pictures are to be made."""
+        return sum(unit.num_rows for unit in self.units.values())
+
+
+def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Row]:
+    """Return one row of `schemas.work.PLAN` for each photo and variant, still without a unit, with their true uris.
+
+    Raises `ManifestFault` where a prompt names no column.
+    """
+    missing = sorted(recipe.prompt_fields - set(manifest.column_names))
+    if missing:
+        message = f"recipe {recipe.name}: the prompt names {missing[0]!r}, which the manifest has no column for"
+        raise ManifestFault(message, f"It has {', '.join(manifest.column_names)}.")
+    further, digest, buckets = further_columns(manifest), recipe.digest, recipe.buckets
+    rows = []
+    for batch in manifest.to_batches(max_chunksize=10_000):
+        for photo in batch.to_pylist():
+            shared = _photo_columns(photo, recipe, further) | {"recipe_digest": digest}
+            if photo["width"] and photo["height"]:
+                shared["bucket"] = "{}x{}".format(*nearest_bucket((photo["width"], photo["height"]), buckets))
+            rows += [_variant_columns(shared, photo, recipe.seed, variant) for variant in range(variants)]
+    return rows
+
+
+def cut_units(rows: list[Row], size: int | None = None) -> pa.Table:
+    """Return rows as a table of `PLAN`: sorted by bucket, cut into units named by what they hold, secrets left out."""
+    size = size or max(1, min(UNIT_SIZE, len(rows) // FEWEST_UNITS))
+    rows = sorted(rows, key=lambda row: (row.get("bucket") or "", row["photo_id"], row["variant"]))
+    for start in range(0, len(rows), size):
+        members = rows[start : start + size]
+        name = _hash(*(row["key"] for row in members))[:16]
+        for row in members:
+            row["unit"] = name
+    stored = [row | {"uri": _redacted(row["uri"]), "depth_uri": _redacted(row["depth_uri"])} for row in rows]
+    return pa.Table.from_pylist(stored, PLAN)
+
+
+def read_plans(output: str) -> pa.Table:
+    """Return every plan of an output, the oldest first. Raises `OutputFault` for one that cannot be read."""
+    tables = [PLAN.empty_table()]
+    for name in storage.names(storage.join(output, "_plan")):
+        if not name.endswith(".parquet") or name.startswith("."):
+            continue
+        uri = storage.join(output, "_plan", name)
+        try:
+            tables.append(pq.read_table(io.BytesIO(storage.read(uri)), schema=PLAN))
+        except (pa.ArrowException, OSError) as error:
+            message = f"{storage.redact(uri)} is no plan of this program ({error})"
+            raise OutputFault(message, "Restore it, or choose another output.") from error
+    return pa.concat_tables(tables)
+
+
+def write_plan(output: str, plan: pa.Table) -> None:
+    """Put `plan` beside the plans that are there, under a name that sorts behind theirs."""
+    number = len([name for name in storage.names(storage.join(output, "_plan")) if name.endswith(".parquet")]) + 1
+    name = f"{number:05d}-{_hash(*plan['key'].to_pylist())[:16]}.parquet"
+    buffer = io.BytesIO()
+    pq.write_table(plan, buffer, compression="zstd")
+    storage.put(storage.join(output, "_plan", name), buffer.getvalue())
+
+
+def superseded(plans: pa.Table) -> set[str]:
+    """Return the keys whose photo and variant were planned again later, with other content or another recipe."""
+    latest: dict[tuple[str, int], str] = {}
+    old = set()
+    for photo_id, variant, key in zip(*(plans[name].to_pylist() for name in ("photo_id", "variant", "key")), strict=True):
+        before = latest.get((photo_id, variant))
+        if before is not None and before != key:
+            old.add(before)
+        latest[photo_id, variant] = key
+    return old
+
+
+def remaining(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Row]) -> Work:
+    """Return the units of the recipe `digest` that are neither in `done` nor superseded throughout.
+
+    `rows` bring the true uris of this run's manifest, which the plan keeps without their secrets.
+    """
+    uris = {row["key"]: (row["uri"], row["depth_uri"]) for row in rows}
+    old = superseded(plans)
+    units: dict[str, list[Row]] = {}
+    done_rows = 0
+    for batch in plans.to_batches(max_chunksize=10_000):
+        for row in batch.to_pylist():
+            if row["unit"] in done:
+                done_rows += 1
+            elif row["recipe_digest"] == digest:
+                row["uri"], row["depth_uri"] = uris.get(row["key"], (row["uri"], row["depth_uri"]))
+                units.setdefault(row["unit"], []).append(row)
+    wanted = {name: rows for name, rows in units.items() if any(row["key"] not in old for row in rows)}
+    return Work({name: pa.Table.from_pylist(rows, PLAN) for name, rows in wanted.items()}, done_rows)
+
+
+def seed_of(run_seed: int, photo_id: str, variant: int) -> int:
+    """Return a picture's seed: it depends on the recipe's seed, the photo's id and the variant, and nothing else."""
+    return int(_hash(run_seed, photo_id, variant), 16) >> (256 - SEED_BITS)
+
+
+def _photo_columns(photo: Row, recipe: Recipe, further: list[str]) -> Row:
+    texts = {name: "" if photo[name] is None else str(photo[name]) for name in recipe.prompt_fields}
+    carried = {name: photo[name] for name in further}
+    return {
+        "photo_id": photo["photo_id"],
+        "uri": photo["uri"],
+        "depth_uri": photo["depth_uri"],
+        "pose_keypoints": photo["pose_keypoints"],
+        "prompt": recipe.prompt.format_map(texts),
+        "negative_prompt": recipe.negative_prompt.format_map(texts),
+        "manifest": storage.redact_text(json.dumps(carried, default=str, sort_keys=True, ensure_ascii=False)),
+    }
+
+
+def _variant_columns(shared: Row, photo: Row, run_seed: int, variant: int) -> Row:
+    content = (photo["etag"], photo["modified"], photo["bytes"]) if photo["etag"] is None else (photo["etag"],)
+    deciding = [shared[name] for name in ("photo_id", "pose_keypoints", "prompt", "negative_prompt", "recipe_digest")]
+    where = [_redacted(shared["uri"]), _redacted(shared["depth_uri"])]
+    key = _hash(*deciding, *where, *content, variant)
+    return shared | {"variant": variant, "key": key, "seed": seed_of(run_seed, photo["photo_id"], variant)}
+
+
+def _redacted(uri: str | None) -> str | None:
+    return storage.redact(uri) if uri else uri
+
+
+def _hash(*parts: Any) -> str:  # noqa: ANN401 - anything with a JSON text
+    return hashlib.sha256(json.dumps(parts, default=str, ensure_ascii=False).encode()).hexdigest()

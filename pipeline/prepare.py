@@ -1,0 +1,98 @@
+"""Everything before work: the checks of a run, and what it has to do. Nothing here writes."""
+
+import io
+import shutil
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import manifest as manifests
+from pipeline import models, outputs, plan, records, storage
+from pipeline.faults import OutputFault
+from pipeline.fetch import PUBLIC_SCHEMES
+from pipeline.options import Options
+from schemas.manifest import check_manifest
+from schemas.recipe import Recipe
+
+BYTES_PER_PIXEL = 3  # of a PNG picture or map at the worst
+MANIFEST_FILE = "_manifest.parquet"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that passed its checks: `fresh` is the plan of what is new in the manifest, `work` all there is to do."""
+
+    recipe: Recipe
+    account: dict[str, Any] | None  # the last run's, from `_run.json`
+    listed: pa.Table | None  # the manifest that was made of a folder of pictures
+    fresh: pa.Table
+    known: pa.Table  # the plans of earlier runs
+    work: plan.Work
+    allowed: frozenset[str]
+    blank: frozenset[str]
+
+
+def prepare(manifest: str, output: str, recipe: Recipe, options: Options, listing: manifests.Progress) -> Prepared:
+    """Check manifest, output, recipe, weights and space, and plan. Raises `RunFault`; writes nothing.
+
+    `listing` is told how far the listing of a folder of pictures is.
+    """
+    # 1. The output is ours, or new.
+    account = outputs.read_run(output)
+    outputs.check_recipe(output, account, recipe, reconvert=options.recipe_changed == "reconvert")
+    # 2. The manifest is whole.
+    listed = _listed(manifest, output, listing) if manifests.holds_pictures(manifest) else None
+    photos = manifests.read_manifest(manifest) if listed is None else check_manifest(listed, manifest)
+    photos = photos.slice(0, options.limit)
+    # 3. What is new in it, and what is left of what was planned before.
+    rows = plan.plan_rows(photos, recipe, options.variants)
+    known = plan.read_plans(output)
+    planned = set(known["key"].to_pylist())
+    fresh = plan.cut_units([row for row in rows if row["key"] not in planned], options.unit_size)
+    work = plan.remaining(pa.concat_tables([known, fresh]), _done(output, options), recipe.digest, rows)
+    # 4. The weights are there, and the space.
+    blank = models.check_models(recipe, _brought(work)) if work.units else frozenset()
+    if work.units:
+        _check_space(output, recipe, work.rows, keep_maps=options.keep_maps)
+    return Prepared(recipe, account, listed, fresh, known, work, _allowed(manifest, options), blank)
+
+
+def _listed(folder: str, output: str, progress: manifests.Progress) -> pa.Table:
+    """List a folder of pictures, with the help of what the last run listed."""
+    uri = storage.join(output, MANIFEST_FILE)
+    known = pq.read_table(io.BytesIO(storage.read(uri))) if storage.exists(uri) else None
+    return manifests.list_photos(folder, progress, skip=output, known=known)
+
+
+def _done(output: str, options: Options) -> set[str]:
+    done = records.done_units(output)
+    return done - records.units_to_retry(output, done) if options.retry_failed else done
+
+
+def _brought(work: plan.Work) -> frozenset[str]:
+    """Return the detectors that are not needed: every row of the work brings their map."""
+    whole = pa.concat_tables(work.units.values())
+    columns = {"openpose": whole["pose_keypoints"], "depth": whole["depth_uri"]}
+    return frozenset(name for name, column in columns.items() if pc.all(pc.is_valid(column)).as_py())
+
+
+def _allowed(manifest: str, options: Options) -> frozenset[str]:
+    """Return where photos may come from: a manifest on this machine may name this machine's files, no other may."""
+    scheme = "file" if storage.local_path(manifest) is not None else manifest.partition("://")[0]
+    return PUBLIC_SCHEMES | {scheme} | options.allow
+
+
+def _check_space(output: str, recipe: Recipe, rows: int, *, keep_maps: bool) -> None:
+    """Raise `OutputFault` where a local disk cannot hold the pictures."""
+    folder = storage.local_path(output)
+    if folder is None:
+        return
+    standing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    files = 1 + len(recipe.controls) * keep_maps
+    needed, free = rows * recipe.area * BYTES_PER_PIXEL * files, shutil.disk_usage(standing).free
+    if needed > free:
+        message = f"{output}: {rows} pictures may need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+        raise OutputFault(message, "Free some space, choose another output, or convert fewer with --limit.")

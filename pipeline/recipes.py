@@ -1,0 +1,99 @@
+"""Recipes: the shipped ones by name, any other by file, with settings changed one by one."""
+
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from pipeline import storage
+from pipeline.faults import RecipeFault
+from schemas.recipe import Recipe
+
+
+def shipped() -> list[str]:
+    """Return the names of the recipes that come with the program."""
+    found = (entry.name for entry in files("jobs").joinpath("recipes").iterdir())
+    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+
+
+def recipe_text(name: str) -> str:
+    """Return the YAML of a shipped recipe or of a recipe file. Raises `RecipeFault`."""
+    if name in shipped():
+        return files("jobs").joinpath("recipes", f"{name}.yaml").read_text()
+    if name.endswith((".yaml", ".yml")):
+        if not storage.exists(name):
+            message = f"recipe {storage.redact(name)}: no such file"
+            raise RecipeFault(message, "Check the address.")
+        return storage.read(name).decode()
+    message = f"there is no recipe {name!r}"
+    raise RecipeFault(message, f"There are {', '.join(shipped())}, or name a file that ends in .yaml.")
+
+
+def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
+    """Return a recipe by name or file, changed by `key=value` settings such as `steps=8` or `controls.depth.scale=0.5`.
+
+    A control is named by its detector or its number. Raises `RecipeFault`.
+    """
+    try:
+        tree = yaml.safe_load(recipe_text(name))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        message = f"recipe {storage.redact(name)} is no YAML ({error})"
+        raise RecipeFault(message, "Mend the file.") from error
+    if not isinstance(tree, dict):
+        message = f"recipe {storage.redact(name)} holds no settings"
+        raise RecipeFault(message, "Look at one with photo2anime recipes demo.")
+    for setting in settings:
+        _set(tree, setting)
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise _fault(name, error) from error
+
+
+def _set(tree: dict[str, Any], setting: str) -> None:
+    key, equals, value = setting.partition("=")
+    if not equals:
+        message = f"--set {setting}: no = in it"
+        raise RecipeFault(message, "Write key=value, such as --set steps=8.")
+    *path, last = key.strip().split(".")
+    place: Any = tree
+    for part in path:
+        place = _step_into(place, part, setting)
+    if not isinstance(place, dict):
+        message = f"--set {setting}: {'.'.join(path)} holds no settings"
+        raise RecipeFault(message, "See the keys with photo2anime recipes NAME.")
+    try:
+        place[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        message = f"--set {setting}: {value!r} is no YAML value"
+        raise RecipeFault(message, "Quote it.") from error
+
+
+def _step_into(place: Any, part: str, setting: str) -> Any:  # noqa: ANN401 - a tree of YAML
+    if isinstance(place, dict):
+        return place.setdefault(part, {})  # an unknown key is found by the recipe's own check
+    if isinstance(place, list):
+        named = {_detector(entry): entry for entry in place} | {str(i): entry for i, entry in enumerate(place)}
+        if part in named:
+            return named[part]
+        message = f"--set {setting}: there is no control {part!r}"
+        raise RecipeFault(message, f"There are {', '.join(_detector(entry) for entry in place)}.")
+    message = f"--set {setting}: {part!r} is not in the recipe"
+    raise RecipeFault(message, "See the keys with photo2anime recipes NAME.")
+
+
+def _detector(entry: Any) -> str:  # noqa: ANN401 - a tree of YAML
+    detector = entry.get("detector") if isinstance(entry, dict) else None
+    return str(detector.get("name")) if isinstance(detector, dict) else "?"
+
+
+def _fault(name: str, error: ValidationError) -> RecipeFault:
+    """Say the first thing that is wrong, and how many more there are."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the whole"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    mend = "See the keys with photo2anime recipes demo." if first["type"] == "extra_forbidden" else ""
+    said = "is no key of a recipe" if first["type"] == "extra_forbidden" else first["msg"]
+    return RecipeFault(f"recipe {storage.redact(name)}: {where}: {said}{more}", mend)

@@ -1,0 +1,137 @@
+"""One call of convert on one output: every check first, then the plan, then the flow, then the report.
+
+Nothing is written before all checks have passed. Whatever kills this process, the same call goes on where the
+records end.
+"""
+
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from pipeline import manifest as manifests
+from pipeline import models, outputs, plan, storage
+from pipeline.commit import Commit, RunFacts
+from pipeline.faults import StoppedFault
+from pipeline.options import Options
+from pipeline.engine import flowing
+from pipeline.prepare import MANIFEST_FILE, Prepared, prepare
+from pipeline.recipes import load_recipe
+from pipeline.report import write_report
+from pipeline.version import git_commit, project_version
+from schemas.recipe import Recipe
+
+RUNNING, FINISHED = "running", "finished"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did: `converted` and `failed` rows of its own, `earlier` ones that were done before."""
+
+    run_id: str
+    output: str
+    converted: int
+    failed: int
+    earlier: int
+    failed_in_all: int
+    seconds: float
+
+
+class Follower(Protocol):
+    """Told how a run goes; the default is silence."""
+
+    def listing(self, done: int, photos: int) -> None:
+        """Note how far the listing of a folder of pictures is."""
+
+    def notice(self, text: str) -> None:
+        """Note what the reader should know of this run."""
+
+    def begin(self, pictures: int) -> None:
+        """Note that the work begins, and how much there is."""
+
+    def advance(self, done: int, failed: int) -> None:
+        """Note how many pictures are done in all, and how many rows failed."""
+
+
+class Silent:
+    """Follows a run and says nothing."""
+
+    def listing(self, done: int, photos: int) -> None:
+        """Say nothing."""
+
+    def notice(self, text: str) -> None:
+        """Say nothing."""
+
+    def begin(self, pictures: int) -> None:
+        """Say nothing."""
+
+    def advance(self, done: int, failed: int) -> None:
+        """Say nothing."""
+
+
+def convert(
+    manifest: str, output: str, recipe: str | Recipe, options: Options | None = None, follower: Follower | None = None
+) -> Summary:
+    """Convert the photos of `manifest` (Parquet, or a folder of pictures) into `output`, and return what was done.
+
+    `recipe` is a shipped recipe's name, a file, or a `Recipe`. Raises `RunFault` before any work, and `StoppedFault`
+    when the work ended early.
+    """
+    began, options, follower = time.monotonic(), options or Options(), follower or Silent()
+    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    prepared = prepare(manifest, output, chosen, options, follower.listing)
+    account, earlier = prepared.account, prepared.work.done_rows
+    if not prepared.work.units and account is not None and account["status"] == FINISHED:
+        return Summary(account["run_id"], output, 0, 0, earlier, account["failed_in_all"], time.monotonic() - began)
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+    facts = RunFacts(run_id, chosen, project_version(), git_commit())
+    for text in _notices(prepared):
+        follower.notice(text)
+    _write_beginning(output, prepared, facts)
+    converted, failed = _work_through(output, prepared, facts, options, follower)
+    failed_in_all = write_report(output, facts)
+    summary = Summary(run_id, output, converted, failed, earlier, failed_in_all, time.monotonic() - began)
+    outputs.write_run(output, facts, {"status": FINISHED, **asdict(summary)})
+    return summary
+
+
+def _notices(prepared: Prepared) -> list[str]:
+    """Say what is not as the recipe's reader would think."""
+    recipe, work = prepared.recipe, prepared.work
+    blank = [f"no weights for {name}: its maps are blank unless the manifest brings them" for name in prepared.blank]
+    branches = [f"{name} is a branch: its weights may change, pin a revision" for name in models.unpinned(recipe)]
+    noise = recipe.base.name.startswith("builtin:demo")
+    untrained = ["the demo model is untrained: its pictures are noise, its control maps are real"] if noise else []
+    resumed = [f"{work.done_rows} rows were done before, {work.rows} are left"] if work.done_rows else []
+    return [*sorted(blank), *branches, *untrained, *resumed]
+
+
+def _write_beginning(output: str, prepared: Prepared, facts: RunFacts) -> None:
+    """Write whose output this is, then the plan: from here on the work is known, and nothing else is needed."""
+    outputs.write_run(output, facts, {"status": RUNNING, "rows": prepared.work.rows})
+    outputs.keep_recipe(output, facts.recipe)
+    if prepared.listed is not None:
+        manifests.write_manifest(prepared.listed, storage.join(output, MANIFEST_FILE))
+    if prepared.fresh.num_rows:
+        plan.write_plan(output, prepared.fresh)
+
+
+def _work_through(
+    output: str, prepared: Prepared, facts: RunFacts, options: Options, follower: Follower
+) -> tuple[int, int]:
+    """Run the flow over the units that are left; return how many rows were converted, and how many failed."""
+    work = prepared.work
+    if not work.units:
+        return 0, 0
+    follower.begin(work.rows)
+    converted = failed = 0
+    commit = Commit(output, facts, keep_maps=options.keep_maps)
+    for committed in flowing(work, prepared, commit, options):
+        bad = sum(committed["failed"].to_pylist())
+        converted, failed = converted + committed.num_rows - bad, failed + bad
+        follower.advance(converted, failed)
+        if failed > options.max_failure_rate * work.rows:
+            message = f"{failed} of {work.rows} pictures failed, more than --max-failure-rate {options.max_failure_rate}"
+            raise StoppedFault(message, f"See the failures in {storage.redact(output)}/provenance; a rerun goes on.")
+    return converted, failed

@@ -1,0 +1,223 @@
+"""Every read and write of the project: fsspec addresses, one atomic put, retries, and no secret in a message.
+
+Knows nothing of photos. A local path is an address too. Errors of the cloud libraries leave this file as
+`StorageFault`; `attempt` alone lets them through, for the step that records them per photo.
+"""
+
+import errno
+import os
+import re
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from pipeline.faults import OutputFault, StorageFault
+
+T = TypeVar("T")
+
+ATTEMPTS = 3
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az", "adl": "az"}
+# Errors of storage that are no OSError, by the module that defines them: looked up only where it is loaded.
+_FOREIGN_ERRORS = (
+    ("aiohttp", "ClientError"),
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("gcsfs.retry", "HttpError"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+    ("azure.core.exceptions", "AzureError"),
+)
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FINAL_NUMBERS = (*_FULL, errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL)
+_AGAIN_STATUS = (408, 425, 429)  # HTTP 4xx answers that ask for another try
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """Return the classes that storage libraries raise, of those libraries that are loaded; for an `except`."""
+    known = (getattr(sys.modules.get(module), name, None) for module, name in _FOREIGN_ERRORS)
+    return (OSError, *(error for error in known if error is not None))
+
+
+def transient(error: BaseException) -> bool:
+    """Tell whether another try may succeed."""
+    if isinstance(error, _FINAL) or getattr(error, "errno", None) in _FINAL_NUMBERS:
+        return False
+    if type(error).__name__.endswith(("CredentialsError", "GoogleAuthError", "ClientAuthenticationError")):
+        return False
+    status = getattr(error, "status", None) or getattr(error, "code", None) or 500
+    return not (isinstance(status, int) and 400 <= status < 500 and status not in _AGAIN_STATUS)  # noqa: PLR2004 - HTTP
+
+
+def attempt(function: Callable[[], T]) -> T:
+    """Call `function`, and again up to `ATTEMPTS` times for faults that pass; the last error is raised."""
+    retrying = Retrying(
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.2, max=5),
+        retry=retry_if_exception(lambda error: isinstance(error, errors()) and transient(error)),
+        reraise=True,
+    )
+    return retrying(function)
+
+
+def join(root: str, *parts: str) -> str:
+    """Return the address of `parts` below the folder `root`."""
+    return "/".join([root.rstrip("/"), *parts])
+
+
+def local_path(uri: str) -> Path | None:
+    """Return the path of a local address, None for any other."""
+    fs, path = filesystem(uri)
+    return Path(path) if isinstance(fs, LocalFileSystem) else None
+
+
+def filesystem(uri: str) -> tuple[Any, str]:
+    """Return fsspec's file system of `uri` and the path within it. Raises `StorageFault` for an unknown scheme."""
+    scheme = uri.partition("://")[0]
+    try:
+        fs, path = fsspec.core.url_to_fs(uri)
+    except ImportError as error:
+        extra = _EXTRAS.get(scheme)
+        mend = f"Install it: pip install 'photo2anime[{extra}]'." if extra else f"It needs another package: {error}"
+        message = f"{redact(uri)}: the file system {scheme!r} is not installed"
+        raise StorageFault(message, mend) from error
+    except ValueError as error:
+        message = f"{redact(uri)}: {redact_text(str(error))}"
+        raise StorageFault(message, "Write a local path, s3://, gs:// or az://.") from error
+    except errors() as error:
+        raise as_fault(error, uri) from error
+    return fs, path
+
+
+def read(uri: str) -> bytes:
+    """Return the content of a file."""
+    with translated(uri):
+        return attempt(lambda: read_once(uri))
+
+
+def read_once(uri: str) -> bytes:
+    """Return the content of a file in one try, with the storage library's own errors."""
+    fs, path = filesystem(uri)
+    content: bytes = fs.cat_file(path)
+    return content
+
+
+def put(uri: str, content: bytes) -> None:
+    """Write a file whole or not at all: locally by a temporary file and a rename, elsewhere by one PUT."""
+    fs, path = filesystem(uri)
+    with translated(uri):
+        if isinstance(fs, LocalFileSystem):
+            attempt(lambda: _put_local(Path(path), content))
+        else:
+            attempt(lambda: fs.pipe_file(path, content))
+
+
+def names(folder: str) -> list[str]:
+    """Return the sorted names of the files directly in `folder`; none where there is no such folder."""
+    return sorted(name for name in files(folder, depth=1) if "/" not in name)
+
+
+def files(folder: str, depth: int | None = None) -> dict[str, dict[str, Any]]:
+    """Return the files below `folder`: their path relative to it, and what fsspec knows of each (size, etag, …)."""
+    fs, root = filesystem(folder)
+    with translated(folder):
+        fs.invalidate_cache()
+        found = attempt(lambda: fs.find(root, maxdepth=depth, detail=True))
+    prefix = root.rstrip("/") + "/"
+    return {path.removeprefix(prefix): info for path, info in found.items() if path.startswith(prefix)}
+
+
+def exists(uri: str) -> bool:
+    """Tell whether there is a file or a folder at `uri`."""
+    fs, path = filesystem(uri)
+    with translated(uri):
+        fs.invalidate_cache()
+        return bool(attempt(lambda: fs.exists(path)))
+
+
+def is_folder(uri: str) -> bool:
+    """Tell whether `uri` is a folder."""
+    fs, path = filesystem(uri)
+    with translated(uri):
+        fs.invalidate_cache()
+        return bool(attempt(lambda: fs.isdir(path)))
+
+
+def remove(uri: str) -> None:
+    """Delete one file; it is no error where there is none."""
+    fs, path = filesystem(uri)
+    with translated(uri):
+        try:
+            attempt(lambda: fs.rm_file(path))
+        except FileNotFoundError:
+            return
+
+
+@contextmanager
+def translated(uri: str) -> Iterator[None]:
+    """Turn whatever a storage library raises over `uri` into a `StorageFault` of one line."""
+    try:
+        yield
+    except errors() as error:
+        raise as_fault(error, uri) from error
+
+
+def as_fault(error: BaseException, uri: str) -> StorageFault | OutputFault:
+    """Return the fault that says what `error` means for `uri` and how to mend it."""
+    where = redact(uri)
+    kind = type(error).__name__
+    if getattr(error, "errno", None) in _FULL:
+        return OutputFault(f"{where}: no space left", "Free some, or write elsewhere; the same command goes on.")
+    if "Credentials" in kind or "Auth" in kind:
+        message = f"{where}: no credentials ({kind}: {redact_text(str(error))})"
+        return StorageFault(message, "Set them in the environment, as the cloud's own command line expects.")
+    if isinstance(error, FileNotFoundError):
+        return StorageFault(f"{where}: not found", "Check the address.")
+    if isinstance(error, PermissionError):
+        return StorageFault(f"{where}: not allowed ({redact_text(str(error))})", "Check the rights of this account.")
+    return StorageFault(f"{where}: {kind}: {redact_text(str(error))}", "Check the address and the network.")
+
+
+def redact(uri: str) -> str:
+    """Return `uri` without user, password, query and fragment: they carry keys and signatures."""
+    if "://" not in uri:
+        return uri
+    parts = urlsplit(uri)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def redact_text(text: str) -> str:
+    """Return `text` with every address in it redacted."""
+    return re.sub(r"[\w+.-]+://[^\s'\"<>)\]}]+", lambda match: redact(match.group()), text)
+
+
+def _put_local(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in path.parent.glob(f".{path.name}.*.part"):  # of a process that was killed while it wrote
+        stale.unlink(missing_ok=True)
+    part = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""What crosses a boundary: manifests, recipes, the columns between steps, and provenance."""

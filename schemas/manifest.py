@@ -1,0 +1,84 @@
+"""What users hand in: one row per photo."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.faults import ManifestFault
+
+REQUIRED = pa.schema(
+    [
+        pa.field("photo_id", pa.string(), nullable=False),  # unique; never used as a path
+        pa.field("uri", pa.string()),  # any fsspec address; relative ones start at the manifest's folder
+    ]
+)
+OPTIONAL = pa.schema(
+    [
+        pa.field("width", pa.int32()),  # of the upright photo, in pixels
+        pa.field("height", pa.int32()),
+        pa.field("bytes", pa.int64()),
+        pa.field("etag", pa.string()),  # changes whenever the photo's content does
+        pa.field("modified", pa.timestamp("us", tz="UTC")),
+        pa.field("depth_uri", pa.string()),  # a grey picture of the photo's size: near is white
+        # One list of 51 numbers per person: x, y, visibility of COCO's 17 keypoints, in the upright photo's pixels.
+        pa.field("pose_keypoints", pa.list_(pa.list_(pa.float64()))),
+    ]
+)
+KNOWN = pa.schema([*REQUIRED, *OPTIONAL])
+
+
+def check_manifest(table: pa.Table, source: str) -> pa.Table:
+    """Return `table` with the known columns in the types of `KNOWN` (absent ones all null) and the further ones as is.
+
+    Raises `ManifestFault`, naming `source`, for a missing column, a wrong type, an empty or a doubled photo_id.
+    """
+    for name in REQUIRED.names:
+        if name not in table.column_names:
+            found = ", ".join(table.column_names) or "none"
+            raise ManifestFault(
+                f"{source}: column {name!r} is missing (found: {found})", "A manifest needs photo_id and uri."
+            )
+    columns = {field.name: _typed(table, field, source) for field in KNOWN}
+    columns |= {name: table[name] for name in table.column_names if name not in columns}
+    _check_ids(columns["photo_id"], source)
+    return pa.table(columns)
+
+
+def further_columns(table: pa.Table) -> list[str]:
+    """Name the columns that the program does not know and carries into provenance."""
+    return [name for name in table.column_names if name not in KNOWN.names]
+
+
+def _typed(table: pa.Table, field: pa.Field, source: str) -> pa.ChunkedArray | pa.Array:
+    if field.name not in table.column_names:
+        return pa.nulls(table.num_rows, field.type)
+    column = table[field.name]
+    wrong = pa.types.is_string(field.type) and not _is_text(column.type)
+    if not wrong:
+        try:
+            return column.cast(field.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            wrong = True
+    raise ManifestFault(
+        f"{source}: column {field.name!r} holds {column.type}, not {field.type}", "Cast it when you write the manifest."
+    )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
+
+
+def _check_ids(ids: pa.ChunkedArray, source: str) -> None:
+    empty = pc.or_kleene(pc.is_null(ids), pc.equal(ids, ""))
+    if (row := pc.index(empty, True).as_py()) >= 0:
+        raise ManifestFault(f"{source}: row {row} has no photo_id", "Give each photo a name of its own.")
+    counts = pc.value_counts(ids)
+    doubled = counts.filter(pc.greater(counts.field("counts"), 1))
+    if len(doubled):
+        first = doubled[0].as_py()
+        raise ManifestFault(
+            f"{source}: photo_id {first['values']!r} stands in {first['counts']} rows"
+            f" ({len(doubled)} ids are doubled)",
+            "Each photo_id may stand once.",
+        )
