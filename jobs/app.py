@@ -16,7 +16,7 @@ from pipeline.faults import RunFault
 
 app = typer.Typer(
     help="Turn datasets of photos into anime, with the provenance of every picture.",
-    epilog="Exit codes: 0 all done; 3 finished with failures recorded; 2 refused before any work; 1 stopped, or unsound.",
+    epilog="Exit codes: 0 all done; 1 stopped, or unsound; 2 refused before any work; 3 finished, failures recorded.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

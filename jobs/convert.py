@@ -10,26 +10,43 @@ if TYPE_CHECKING:
 EXIT_WITH_FAILURES = 3
 
 
-def convert(  # noqa: PLR0913 - one parameter for each option of the command line
-    manifest: Annotated[str, typer.Argument(help="A Parquet manifest, a folder of them, a glob, or a folder of pictures.")],
+def convert(
+    manifest: Annotated[
+        str, typer.Argument(help="A Parquet manifest, a folder of them, a glob, or a folder of pictures.")
+    ],
     output: Annotated[str, typer.Option(help="Where pictures, records and report go: a folder or a bucket's address.")],
     recipe: Annotated[str, typer.Option(help="A recipe's name (see photo2anime recipes) or a YAML file.")],
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: steps=8, controls.depth.scale=0.5.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: steps=8, controls.depth.scale=0.5."),
     ] = None,
     variants: Annotated[int, typer.Option(min=1, max=1000, help="Pictures per photo.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first photos of the manifest.")] = None,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster (auto, ray://host:port); else this machine.")] = None,
-    max_failure_rate: Annotated[float, typer.Option(min=0, max=1, help="Stop when more of the pictures have failed.")] = 1.0,
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster (auto, ray://host:port); else this machine.")
+    ] = None,
+    max_failure_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Stop when more of the pictures have failed.")
+    ] = 1.0,
     keep_maps: Annotated[bool, typer.Option("--keep-maps", help="Keep the control maps beside the pictures.")] = False,
     allow: Annotated[
         list[str] | None,
-        typer.Option(metavar="SCHEME", help="Let a remote manifest name local files (file), private addresses (private), …"),
+        typer.Option(
+            metavar="SCHEME", help="Let a remote manifest name local files (file), private addresses (private), …"
+        ),
     ] = None,
-    gpus: Annotated[int | None, typer.Option(min=0, help="GPU converters to start; else as many as the cluster has.")] = None,
-    unit_size: Annotated[int | None, typer.Option(min=1, max=1024, help="Rows computed, written and retried together.")] = None,
-    recipe_changed: Annotated[str, typer.Option(help="For an output of another recipe: refuse or reconvert.")] = "refuse",
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do again what failed for a passing reason.")] = False,
+    gpus: Annotated[
+        int | None, typer.Option(min=0, help="GPU converters to start; else as many as the cluster has.")
+    ] = None,
+    unit_size: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Rows computed, written and retried together.")
+    ] = None,
+    recipe_changed: Annotated[
+        str, typer.Option(help="For an output of another recipe: refuse or reconvert.")
+    ] = "refuse",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Do again what failed for a passing reason.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show what Ray says.")] = False,
 ) -> None:
     """Convert the photos of a manifest into anime pictures with provenance; run it again to go on or to add photos."""

@@ -27,11 +27,11 @@ def demo(output: Annotated[Path, typer.Option(help="Where the demo writes.")] = 
 
 def _print_table(rows: list[dict[str, Any]], output: Path) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("photo", "picture", "control maps", "seconds")
+    table = Table("photo", Column("picture", overflow="fold"), "control maps", "seconds", title=f"in {output}")
     for row in rows:
         maps = ", ".join(f"{control['detector']} {control['origin']}" for control in row["controls"])
         spent = sum(seconds or 0 for seconds in row["seconds"].values())
-        table.add_row(row["photo_id"], str(output / row["uri"]) if row["uri"] else "failed", maps, f"{spent:.1f}")
+        table.add_row(row["photo_id"], row["uri"] or "failed", maps, f"{spent:.1f}")
     Console().print(table)

@@ -5,9 +5,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 LINE_EVERY = 30.0  # seconds
 
@@ -31,13 +40,19 @@ class Bar:
     """A live bar: pictures done, failed, pictures per second, time left."""
 
     def __init__(self, console: Console) -> None:
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn(), TimeRemainingColumn())
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
         self._progress = Progress(TextColumn("{task.description}"), *columns, console=console)
         self._listing: TaskID | None = None
         self._work: TaskID | None = None
         self._began = 0.0
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
@@ -72,7 +87,7 @@ class Lines:
 
     def __init__(self, every: float = LINE_EVERY) -> None:
         self._every = every
-        self._listed = 0.0
+        self._listed = time.monotonic()
         self._counts = (0, 0, 0)  # pictures, done, failed
         self._began = time.monotonic()
         self._closed = threading.Event()

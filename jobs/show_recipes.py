@@ -7,7 +7,9 @@ import typer
 
 def recipes(
     name: Annotated[str | None, typer.Argument(help="A recipe to show: a name or a YAML file.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting first.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting first.")
+    ] = None,
 ) -> None:
     """List the recipes, or show one with every setting resolved, ready to be saved as a file of your own."""
     import yaml

@@ -9,7 +9,9 @@ SHOWN = 20  # lines of each kind
 
 def verify(
     output: Annotated[str, typer.Argument(help="The output of a run.")],
-    repair: Annotated[bool, typer.Option("--repair", help="Remove orphans, and let the next run do damaged units again.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Remove orphans, and let the next run do damaged units again.")
+    ] = False,
 ) -> None:
     """Read plan, records and pictures: is anything missing, doubled, orphaned or altered? Exit code 1 if so."""
     from pipeline.verify import repair as mend

@@ -7,14 +7,20 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
+from filelock import FileLock, Timeout
 from ray.data import ActorPoolStrategy, DataContext
 
 from pipeline.faults import StorageFault
 
+PREFIX = "p2a-"  # of the temporary folders; short, since Ray's socket paths end at 107 characters
+LOCK = "run.lock"  # held as long as the folder's run lives
 LIGHT_CPUS = 0.25  # of a core for a step that mostly waits: fetching, decoding, encoding, writing
+DRAWERS_PER_GPU = 8  # actors for control maps, where a cluster is to grow to a number of GPUs
+WHOLE_UNIT: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}  # a step gets units, never parts
 UNITS_AT_ONCE = 2  # handed to an actor: one in work, one on its way
 
 
@@ -29,29 +35,51 @@ class Crew:
 
 @contextmanager
 def connected(address: str | None, *, verbose: bool = False) -> Iterator[None]:
-    """Join the cluster at `address`, or start Ray in this process with a folder of its own, and leave it behind clean.
+    """Join the cluster at `address`, or start Ray in this process with a folder of its own.
 
-    A plain `ray.init()` would join whatever the last killed run left in /tmp/ray.
+    A plain `ray.init()` would join whatever the last killed run left in /tmp/ray. Raises `StorageFault` where no
+    cluster answers.
     """
     if ray.is_initialized():
         yield  # the caller's own Ray: theirs to stop
         return
     quiet: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
-    folder = None
-    if address is None:
-        folder = tempfile.mkdtemp(prefix="p2a-")  # short: Ray's socket paths end at 107 characters
-        own = {"num_cpus": logical_cpus(), "include_dashboard": False, "_temp_dir": folder}
-        quiet |= own
     try:
-        try:
-            ray.init(address=address or "local", **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            message = f"no Ray cluster at {address}: {error}"
-            raise StorageFault(message, "Check --address, or leave it out to run on this machine.") from error
-        yield
+        if address is None:
+            with _own_folder() as folder:
+                own: dict[str, Any] = {"num_cpus": logical_cpus(), "include_dashboard": False, "_temp_dir": folder}
+                ray.init(address="local", **own, **quiet)
+                yield
+        else:
+            _join(address, quiet)
+            yield
     finally:
         ray.shutdown()
-        if folder:
+
+
+def _join(address: str, quiet: dict[str, Any]) -> None:
+    try:
+        ray.init(address=address, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        message = f"no Ray cluster at {address}: {error}"
+        raise StorageFault(message, "Check --address, or leave it out to run on this machine.") from error
+
+
+@contextmanager
+def _own_folder() -> Iterator[str]:
+    """Give Ray a temporary folder, and remove those of runs that were killed: they may hold gigabytes of pixels."""
+    for stale in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        try:
+            with FileLock(stale / LOCK, timeout=0):
+                shutil.rmtree(stale, ignore_errors=True)
+        except (Timeout, OSError):
+            continue  # its run is alive, or it is not ours
+    folder = tempfile.mkdtemp(prefix=PREFIX)
+    with FileLock(Path(folder) / LOCK):
+        try:
+            yield folder
+        finally:
+            ray.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -71,15 +99,18 @@ def assemble(unit_rows: int, gpus: int | None = None, *, verbose: bool = False) 
     context.target_max_block_size = None  # never split a unit, whatever the size of its pixels
     logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.ERROR)
     resources = ray.cluster_resources()
+    cores = max(2, int(resources.get("CPU", 0)) - 1)  # one CPU stays for the light steps
     converters = gpus if gpus is not None else int(resources.get("GPU", 0))
-    cpus = max(1, int(resources.get("CPU", 1)))
-    on_cpu = max(1, cpus - 2)  # of the cores, for the one converter of a machine without a GPU
-    pools = {"control_maps": _pool(1, max(1, cpus - 1 if converters else cpus // 2)), "converters": _pool(1, max(1, converters))}
-    device = {"num_gpus": 1, "batch_size": unit_rows} if converters else {"num_cpus": on_cpu, "batch_size": None}
+    if converters:
+        device: dict[str, Any] = {"num_gpus": 1, "batch_size": unit_rows}  # Ray Data wants a number with a GPU
+        drawers = max(cores, DRAWERS_PER_GPU * (gpus or 0))
+    else:
+        device = {"num_cpus": cores // 2}
+        drawers = cores - cores // 2
     return Crew(
-        light={"num_cpus": LIGHT_CPUS},
-        control_maps={"compute": pools["control_maps"], "num_cpus": 1},
-        converters={"compute": pools["converters"], **device},
+        light={"num_cpus": LIGHT_CPUS, **WHOLE_UNIT},
+        control_maps={"compute": _pool(1, drawers), "num_cpus": 1, **WHOLE_UNIT},
+        converters={"compute": _pool(1, max(1, converters)), **WHOLE_UNIT, **device},
     )
 
 

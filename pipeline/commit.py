@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.encode import EXTENSIONS, encoded
 from pipeline.each import add_seconds
+from pipeline.encode import EXTENSIONS, encoded
+from pipeline.faults import StoppedFault
+from pipeline.plan import unit_name
 from pipeline.records import record_uri
 from schemas.provenance import PROVENANCE
 from schemas.recipe import Control, Output, Recipe
@@ -46,12 +48,15 @@ class Commit:
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Write the whole units in a batch of `schemas.work.ENCODED`; return one row of `COMMITTED` for each row.
 
-        Raises `OutputFault` or `StorageFault`: then the units of this batch have no record, and are done again.
+        Raises `OutputFault`, `StorageFault` or, for half a unit, `StoppedFault`: what has no record is done again.
         """
         units: dict[str, list[Row]] = {}
         for row in batch.to_pylist():
             units.setdefault(row["unit"], []).append(row)
         for unit, rows in units.items():
+            if unit_name([row["key"] for row in rows]) != unit:
+                message = f"unit {unit} came apart on its way: {len(rows)} of its rows arrived together"
+                raise StoppedFault(message, "This is a fault of the program: please report it.")
             record = pa.Table.from_pylist([self._written(row) for row in rows], PROVENANCE)
             storage.put(record_uri(self._output, unit), _parquet(record))
         done = [

@@ -74,7 +74,9 @@ def _from_manifest(detector: str, row: Row) -> Pixels | None:
 
 
 def _transform(row: Row) -> Transform:
-    return transform_from_row(row["transform"], (row["source_width"], row["source_height"]), (row["width"], row["height"]))
+    return transform_from_row(
+        row["transform"], (row["source_width"], row["source_height"]), (row["width"], row["height"])
+    )
 
 
 def _people(row: Row) -> Pixels:
@@ -82,7 +84,9 @@ def _people(row: Row) -> Pixels:
     transform, people = _transform(row), []
     for numbers in row["pose_keypoints"]:
         if numbers is None or len(numbers) != 3 * COCO_KEYPOINTS or not all(np.isfinite(numbers)):
-            message = f"pose_keypoints: a person is {3 * COCO_KEYPOINTS} finite numbers (x, y, visibility of 17 keypoints)"
+            message = (
+                f"pose_keypoints: a person is {3 * COCO_KEYPOINTS} finite numbers (x, y, visibility of 17 keypoints)"
+            )
             raise ControlFault(message)
         person = np.reshape(np.array(numbers, np.float64), (COCO_KEYPOINTS, 3))
         people.append(transform.points(openpose_from_coco(person)))

@@ -64,6 +64,9 @@ def _build(root: Path) -> None:
 def _save_all(folder: Path) -> None:
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # of files that take milliseconds
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
@@ -135,7 +138,7 @@ def _tokenizer() -> "CLIPTokenizer":
     from transformers import CLIPTokenizer
 
     vocabulary, merges = _vocabulary()
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)  # type: ignore[arg-type]  # pairs, as its converter takes them
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:

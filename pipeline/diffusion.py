@@ -5,6 +5,7 @@ Knows nothing of rows, files or Ray. Nothing here is random but one CPU generato
 
 import functools
 import json
+import math
 import platform
 from importlib.metadata import version
 from typing import Any
@@ -96,9 +97,11 @@ class Diffusion:
             "device": torch.cuda.get_device_name(self._device) if on_gpu else f"cpu {platform.machine()}",
             "dtype": str(self._dtype).removeprefix("torch."),
             "scheduler": type(scheduler).__name__,
-            "scheduler_config": json.dumps(dict(scheduler.config), sort_keys=True, default=str),
+            "scheduler_config": _json(dict(scheduler.config)),
             "models": self._models,
-            "versions": json.dumps({"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}),
+            "versions": json.dumps(
+                {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+            ),
         }
 
     def _check(self, photos: Pixels, maps: list[Pixels], prompts: list[tuple[str, str]], seeds: list[int]) -> None:
@@ -107,7 +110,9 @@ class Diffusion:
             message = f"photos and maps must be uint8 of one shape, not {sorted(shapes)}"
             raise ValueError(message)
         if len(maps) != len(self._recipe.controls) or not len(prompts) == len(seeds) == len(photos):
-            message = f"{len(photos)} photos, {len(maps)} maps, {len(prompts)} prompts and {len(seeds)} seeds do not fit"
+            message = (
+                f"{len(photos)} photos, {len(maps)} maps, {len(prompts)} prompts and {len(seeds)} seeds do not fit"
+            )
             raise ValueError(message)
 
     def _pictures(self, photos: Pixels, maps: list[Pixels]) -> dict[str, Any]:
@@ -161,6 +166,14 @@ class Diffusion:
             rows.append(where.as_row(f"controlnet-{control.detector.name}", models.digest([net])))
         loaded.set_progress_bar_config(disable=True)
         return loaded.to(self._device), rows
+
+
+def _json(config: dict[str, Any]) -> str:
+    """Return strict JSON: an infinite setting, which JSON has no number for, becomes its name."""
+    finite = {
+        key: str(value) if isinstance(value, float) and math.isinf(value) else value for key, value in config.items()
+    }
+    return json.dumps(finite, sort_keys=True, default=str, allow_nan=False)
 
 
 def _check_fit(pipeline: Any, nets: list[ControlNetModel], recipe: Recipe) -> None:  # noqa: ANN401 - two classes of pipeline

@@ -1,5 +1,6 @@
 """Ray around the flow: started or joined, quiet, and its errors turned into ours."""
 
+import os
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -7,23 +8,24 @@ import pyarrow as pa
 from pipeline.commit import Commit
 from pipeline.faults import RunFault, StoppedFault
 from pipeline.options import Options
-from pipeline.plan import Work
 from pipeline.prepare import Prepared
 
 
-def flowing(work: Work, prepared: Prepared, commit: Commit, options: Options) -> Iterator[pa.Table]:
+def flowing(prepared: Prepared, commit: Commit, options: Options) -> Iterator[pa.Table]:
     """Yield what was committed, unit by unit. Raises `StoppedFault` for whatever ends the work early."""
+    if not options.verbose:
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # read when Ray is imported
     # Here, not above: Ray takes seconds to import, and a run with nothing to do needs none of it.
     import ray
 
     from pipeline.cluster import assemble, connected
     from pipeline.flow import photos_to_anime
 
-    units = list(work.units.values())
+    longest = max(unit.num_rows for unit in prepared.work.units.values())
     with connected(options.address, verbose=options.verbose):
-        crew = assemble(max(unit.num_rows for unit in units), options.gpus, verbose=options.verbose)
+        crew = assemble(longest, options.gpus, verbose=options.verbose)
         try:
-            yield from photos_to_anime(units, prepared.recipe, prepared.allowed, prepared.blank, commit, crew)
+            yield from photos_to_anime(prepared, commit, crew)
         except ray.exceptions.RayError as error:
             raise _stopped(error) from error
 

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from urllib.parse import urlsplit
 
 from pipeline import storage
-from pipeline.faults import FetchFault
+from pipeline.faults import FetchFault, StorageFault
 from schemas.work import Row
 
 PUBLIC_SCHEMES = frozenset({"s3", "gs", "gcs", "az", "abfs", "abfss", "https", "http"})
@@ -52,7 +52,7 @@ def _bytes_of(uri: str | None, allowed: frozenset[str]) -> tuple[bytes, int]:
         what = "not found" if isinstance(error, FileNotFoundError) else storage.redact_text(f"{error!r}")
         message = f"{where}: {what}"
         raise FetchFault(message, retryable=storage.transient(error), attempts=attempts) from error
-    except storage.StorageFault as error:
+    except StorageFault as error:
         raise FetchFault(str(error)) from error
     if not content:
         message = f"{where}: the file is empty"

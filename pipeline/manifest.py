@@ -21,6 +21,7 @@ EXTENSIONS = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff",
 READERS = 16  # threads: a header is a wait for the network, not work
 HEADER_BLOCK = 64 * 1024  # bytes per read of a header: most hold size and EXIF in one
 TURNED = range(5, 9)  # EXIF orientations that swap width and height
+UNREADABLE: tuple[type[Exception], ...] = (Image.DecompressionBombError, *BROKEN)
 _LISTED = pa.schema([KNOWN.field(name) for name in ("photo_id", "uri", "width", "height", "bytes", "etag", "modified")])
 
 Progress = Callable[[int, int], None]
@@ -72,7 +73,9 @@ def list_photos(
         raise ManifestFault(message, "Check the address.")
     sizes = {_stamp(row): (row["width"], row["height"]) for row in known.to_pylist()} if known is not None else {}
     with ThreadPoolExecutor(READERS) as readers:
-        for number, (row, size) in enumerate(zip(rows, readers.map(lambda row: _size(row, sizes), rows), strict=True), 1):
+        for number, (row, size) in enumerate(
+            zip(rows, readers.map(lambda row: _size(row, sizes), rows), strict=True), 1
+        ):
             row["width"], row["height"] = size
             if progress:
                 progress(number, len(rows))
@@ -170,5 +173,5 @@ def _size(row: Row, known: dict[tuple[Any, ...], tuple[int | None, int | None]])
         with fs.open(path, "rb", block_size=HEADER_BLOCK) as file, Image.open(file) as image:
             turned = image.getexif().get(ORIENTATION_TAG) in TURNED
             return (image.height, image.width) if turned else image.size
-    except (Image.DecompressionBombError, *BROKEN, *storage.errors()):
+    except (*UNREADABLE, *storage.errors()):
         return None, None

@@ -74,7 +74,9 @@ def locate_base(model: Model) -> Located:
     """Find a whole Stable Diffusion checkpoint in diffusers' folders."""
     suffix = f"*.{model.variant}.safetensors" if model.variant else "*.safetensors"
     weights = [f"{part}/{suffix}" for part in _BASE_PARTS]
-    return _locate(model.name, model.revision, ["model_index.json", "scheduler/*", "tokenizer/*", "*/config.json", *weights])
+    return _locate(
+        model.name, model.revision, ["model_index.json", "scheduler/*", "tokenizer/*", "*/config.json", *weights]
+    )
 
 
 def locate_net(model: Model) -> Located:

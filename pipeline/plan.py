@@ -65,11 +65,16 @@ def cut_units(rows: list[Row], size: int | None = None) -> pa.Table:
     rows = sorted(rows, key=lambda row: (row.get("bucket") or "", row["photo_id"], row["variant"]))
     for start in range(0, len(rows), size):
         members = rows[start : start + size]
-        name = _hash(*(row["key"] for row in members))[:16]
+        name = unit_name([row["key"] for row in members])
         for row in members:
             row["unit"] = name
     stored = [row | {"uri": _redacted(row["uri"]), "depth_uri": _redacted(row["depth_uri"])} for row in rows]
     return pa.Table.from_pylist(stored, PLAN)
+
+
+def unit_name(keys: list[str]) -> str:
+    """Return the name of the unit that holds exactly these keys."""
+    return _hash(*sorted(keys))[:16]
 
 
 def read_plans(output: str) -> pa.Table:
@@ -100,7 +105,9 @@ def superseded(plans: pa.Table) -> set[str]:
     """Return the keys whose photo and variant were planned again later, with other content or another recipe."""
     latest: dict[tuple[str, int], str] = {}
     old = set()
-    for photo_id, variant, key in zip(*(plans[name].to_pylist() for name in ("photo_id", "variant", "key")), strict=True):
+    for photo_id, variant, key in zip(
+        *(plans[name].to_pylist() for name in ("photo_id", "variant", "key")), strict=True
+    ):
         before = latest.get((photo_id, variant))
         if before is not None and before != key:
             old.add(before)

@@ -3,7 +3,6 @@
 from collections import Counter
 from typing import Any
 
-import pyarrow as pa
 from jinja2 import Environment, PackageLoader
 
 from pipeline import plan, records, storage
@@ -11,7 +10,19 @@ from pipeline.commit import RunFacts
 
 GALLERY = 60  # pictures on the page
 FAILURES = 200  # rows of failures on the page; all are in provenance
-COLUMNS = ["status", "photo_id", "variant", "key", "uri", "controls", "source_uri", "prompt", "seed", "seconds", "failure"]
+COLUMNS = [
+    "status",
+    "photo_id",
+    "variant",
+    "key",
+    "uri",
+    "controls",
+    "source_uri",
+    "prompt",
+    "seed",
+    "seconds",
+    "failure",
+]
 
 
 def write_report(output: str, facts: RunFacts) -> int:
@@ -38,7 +49,7 @@ def write_report(output: str, facts: RunFacts) -> int:
 def current_rows(output: str) -> list[dict[str, Any]]:
     """Return the rows of provenance that no later plan replaced, sorted by photo and variant."""
     old = plan.superseded(plan.read_plans(output))
-    table: pa.Table = records.read_records(output, records.done_units(output), COLUMNS)
+    table = records.read_records(output, records.done_units(output), COLUMNS)
     rows = [row for row in table.to_pylist() if row["key"] not in old]
     return sorted(rows, key=lambda row: (row["photo_id"], row["variant"]))
 

@@ -13,9 +13,9 @@ from typing import Protocol
 from pipeline import manifest as manifests
 from pipeline import models, outputs, plan, storage
 from pipeline.commit import Commit, RunFacts
+from pipeline.engine import flowing
 from pipeline.faults import StoppedFault
 from pipeline.options import Options
-from pipeline.engine import flowing
 from pipeline.prepare import MANIFEST_FILE, Prepared, prepare
 from pipeline.recipes import load_recipe
 from pipeline.report import write_report
@@ -127,11 +127,13 @@ def _work_through(
     follower.begin(work.rows)
     converted = failed = 0
     commit = Commit(output, facts, keep_maps=options.keep_maps)
-    for committed in flowing(work, prepared, commit, options):
+    for committed in flowing(prepared, commit, options):
         bad = sum(committed["failed"].to_pylist())
         converted, failed = converted + committed.num_rows - bad, failed + bad
         follower.advance(converted, failed)
         if failed > options.max_failure_rate * work.rows:
-            message = f"{failed} of {work.rows} pictures failed, more than --max-failure-rate {options.max_failure_rate}"
+            message = (
+                f"{failed} of {work.rows} pictures failed, more than --max-failure-rate {options.max_failure_rate}"
+            )
             raise StoppedFault(message, f"See the failures in {storage.redact(output)}/provenance; a rerun goes on.")
     return converted, failed

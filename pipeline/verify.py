@@ -70,9 +70,7 @@ def _read_records(output: str, planned: set[str], findings: Findings) -> list[di
     return rows
 
 
-def _check_rows(
-    planned: list[dict[str, Any]], rows: list[dict[str, Any]], old: set[str], findings: Findings
-) -> None:
+def _check_rows(planned: list[dict[str, Any]], rows: list[dict[str, Any]], old: set[str], findings: Findings) -> None:
     """Compare rows of the plan with rows of the records: each must stand in exactly one, its own unit's."""
     findings.rows = len(planned)
     recorded = Counter((row["unit"], row["key"]) for row in rows)
@@ -118,7 +116,9 @@ def _check_files(
         findings.damaged_units.add(recorded[name][1])
     present = sorted(recorded.keys() & there)
     with ThreadPoolExecutor(READERS) as readers:
-        digests = readers.map(lambda name: hashlib.sha256(storage.read(storage.join(output, name))).hexdigest(), present)
+        digests = readers.map(
+            lambda name: hashlib.sha256(storage.read(storage.join(output, name))).hexdigest(), present
+        )
         for number, (name, digest) in enumerate(zip(present, digests, strict=True), 1):
             if digest != recorded[name][0]:
                 findings.altered.append(f"{name}: its content is not what was recorded")

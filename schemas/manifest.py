@@ -34,9 +34,8 @@ def check_manifest(table: pa.Table, source: str) -> pa.Table:
     for name in REQUIRED.names:
         if name not in table.column_names:
             found = ", ".join(table.column_names) or "none"
-            raise ManifestFault(
-                f"{source}: column {name!r} is missing (found: {found})", "A manifest needs photo_id and uri."
-            )
+            message = f"{source}: column {name!r} is missing (found: {found})"
+            raise ManifestFault(message, "A manifest needs photo_id and uri.")
     columns = {field.name: _typed(table, field, source) for field in KNOWN}
     columns |= {name: table[name] for name in table.column_names if name not in columns}
     _check_ids(columns["photo_id"], source)
@@ -58,27 +57,24 @@ def _typed(table: pa.Table, field: pa.Field, source: str) -> pa.ChunkedArray | p
             return column.cast(field.type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             wrong = True
-    raise ManifestFault(
-        f"{source}: column {field.name!r} holds {column.type}, not {field.type}", "Cast it when you write the manifest."
-    )
+    message = f"{source}: column {field.name!r} holds {column.type}, not {field.type}"
+    raise ManifestFault(message, "Cast it when you write the manifest.")
 
 
 def _is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind))
 
 
 def _check_ids(ids: pa.ChunkedArray, source: str) -> None:
     empty = pc.or_kleene(pc.is_null(ids), pc.equal(ids, ""))
     if (row := pc.index(empty, True).as_py()) >= 0:
-        raise ManifestFault(f"{source}: row {row} has no photo_id", "Give each photo a name of its own.")
+        message = f"{source}: row {row} has no photo_id"
+        raise ManifestFault(message, "Give each photo a name of its own.")
     counts = pc.value_counts(ids)
     doubled = counts.filter(pc.greater(counts.field("counts"), 1))
     if len(doubled):
         first = doubled[0].as_py()
-        raise ManifestFault(
-            f"{source}: photo_id {first['values']!r} stands in {first['counts']} rows"
-            f" ({len(doubled)} ids are doubled)",
-            "Each photo_id may stand once.",
-        )
+        message = f"{source}: photo_id {first['values']!r} stands in {first['counts']} rows ({len(doubled)} such ids)"
+        raise ManifestFault(message, "Each photo_id may stand once.")

@@ -98,4 +98,6 @@ _MAPPED = [*_SHAPED, pa.field("maps", pa.list_(CONTROL_MAP))]
 MAPPED = pa.schema([*_MAPPED, ("pixels", pa.large_binary())])
 CONVERTED = pa.schema([*_MAPPED, ("made_by", MADE_BY), ("picture", pa.large_binary())])
 ENCODED = pa.schema([*_MAPPED, ("made_by", MADE_BY), ("picture_bytes", pa.large_binary())])
-COMMITTED = pa.schema([("unit", pa.string()), ("photo_id", pa.string()), ("variant", pa.int32()), ("failed", pa.bool_())])
+COMMITTED = pa.schema(
+    [("unit", pa.string()), ("photo_id", pa.string()), ("variant", pa.int32()), ("failed", pa.bool_())]
+)

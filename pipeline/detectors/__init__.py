@@ -15,10 +15,15 @@ Pixels = NDArray[np.uint8]
 class Detector(Protocol):
     """What every detector offers."""
 
-    version: str
-    """The library that does the work, and its version."""
-    model: dict[str, str] | None
-    """The columns of `schemas.work.MODEL` for its network; None where it has none."""
+    @property
+    def version(self) -> str:
+        """The library that does the work, and its version."""
+        ...
+
+    @property
+    def model(self) -> dict[str, str] | None:
+        """The columns of `schemas.work.MODEL` for its network; None where it has none."""
+        ...
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """Return the control map of `pixels`: as high and wide, RGB."""

@@ -3,9 +3,7 @@
 from importlib.metadata import version
 
 import cv2
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
 from pipeline import models
@@ -31,5 +29,4 @@ class Depth:
         inputs = self._processor(images=pixels, return_tensors="pt", input_data_format="channels_last")
         predicted = self._network(**inputs).predicted_depth[0].float().numpy()  # [h, w], larger is nearer
         height, width, _ = pixels.shape
-        depth: NDArray[np.float32] = cv2.resize(predicted, (width, height), interpolation=cv2.INTER_CUBIC)
-        return depth_to_map(depth)
+        return depth_to_map(cv2.resize(predicted, (width, height), interpolation=cv2.INTER_CUBIC))

@@ -32,5 +32,7 @@ class Openpose:
         """Return the drawn poses; the detector's own call would resize the picture to multiples of 64 first."""
         height, width, _ = pixels.shape
         poses = self._detector.detect_poses(pixels, **self._parts)
-        drawn = draw_poses(poses, height, width, draw_hand=self._parts["include_hand"], draw_face=self._parts["include_face"])
+        drawn = draw_poses(
+            poses, height, width, draw_hand=self._parts["include_hand"], draw_face=self._parts["include_face"]
+        )
         return np.asarray(drawn, np.uint8)

@@ -57,7 +57,7 @@ def _draw_limbs(canvas: Pixels, keypoints: Keypoints) -> None:
         middle, along = pair.mean(axis=0), pair[0] - pair[1]
         angle = int(math.degrees(math.atan2(along[1], along[0])))
         axes = (int(math.hypot(*along) / 2), STICK_WIDTH)
-        limb = cv2.ellipse2Poly((int(middle[0]), int(middle[1])), axes, angle, 0, 360, 1)
+        limb = np.array(cv2.ellipse2Poly((int(middle[0]), int(middle[1])), axes, angle, 0, 360, 1))
         cv2.fillConvexPoly(canvas, limb, [int(channel * LIMB_STRENGTH) for channel in color])
 
 

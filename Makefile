@@ -1,0 +1,37 @@
+# Each target works on a fresh clone: python3, git and make are enough.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint check lock clean
+
+demo: $(READY)  ## convert six real photos on this machine
+	$(BIN)/photo2anime demo
+
+test: $(READY)  ## run every test
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test  ## all that must hold before a commit
+
+# The environment: exactly what requirements.lock names, hashes checked. Compiled once, so that no process does it again.
+$(READY): requirements.lock pyproject.toml
+	@echo "==> setting up .venv (once, a minute or two: torch and its friends are 6 GB)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || { echo "==> installing uv into .venv"; $(BIN)/python -m pip install --quiet --disable-pip-version-check uv 2> >(grep -v '^WARNING: Location' >&2); }
+	@echo "==> installing the locked packages"
+	@$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --editable .
+	@touch $(READY)
+
+lock:  ## compile requirements.lock anew from pyproject.toml; it names no index and no address
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --quiet --output-file requirements.lock
+
+clean:  ## remove what was installed and made here
+	rm -rf .venv photo2anime-demo
