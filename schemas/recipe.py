@@ -134,6 +134,11 @@ class Recipe(Strict):
         return [_bucket(self.area, ratio) for ratio in self.aspect_ratios]
 
     @property
+    def detectors(self) -> tuple[DetectorSettings, ...]:
+        """The detectors of the controls, in their order."""
+        return tuple(control.detector for control in self.controls)
+
+    @property
     def prompt_fields(self) -> set[str]:
         """The manifest's columns that the prompts name."""
         return {*template_fields(self.prompt), *template_fields(self.negative_prompt)}

@@ -1,0 +1,91 @@
+"""What tests share: real photos, a tiny real model, and for the flow one Ray for the whole session."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+# Before anything of ours is imported: nothing of the user's caches, and no waiting for a hub.
+_CACHE = tempfile.TemporaryDirectory(prefix="p2a-tests-")
+os.environ["PHOTO2ANIME_CACHE"] = f"{_CACHE.name}/models"
+os.environ["HF_HOME"] = f"{_CACHE.name}/hub"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from pipeline.geometry import fit_photo  # noqa: E402 - after the environment
+from pipeline.recipes import load_recipe  # noqa: E402 - likewise
+from schemas.recipe import Recipe  # noqa: E402 - likewise
+from schemas.work import PLAN, Row  # noqa: E402 - likewise
+
+ROOT = Path(__file__).parent.parent
+TINY = ("area=4096", "steps=2", "batch_size=2")  # 64x64 pictures in milliseconds
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Return the folder of scikit-image's photos."""
+    return Path(str(files("skimage").joinpath("data")))
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Recipe:
+    """Return the demo recipe at the size of a stamp."""
+    return load_recipe("demo", TINY)
+
+
+@pytest.fixture(scope="session")
+def photos(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 12 crops of real photos, three sizes, each different."""
+    folder = tmp_path_factory.mktemp("photos")
+    write_crops(data, folder, 12)
+    return folder
+
+
+def write_crops(data: Path, folder: Path, count: int) -> None:
+    """Write JPEG crops of real photos, wide, high and square ones."""
+    whole = [Image.open(data / name).convert("RGB") for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")]
+    for number in range(count):
+        photo = whole[number % len(whole)]
+        width, height = ((160, 120), (120, 160), (128, 128))[number % 3]
+        left, top = (number * 7) % (photo.width - width), (number * 5) % (photo.height - height)
+        photo.crop((left, top, left + width, top + height)).save(folder / f"p{number:03d}.jpg", quality=92)
+
+
+@pytest.fixture
+def row(recipe: Recipe) -> Row:
+    """Return a row as the planner makes it, of a photo that is not there."""
+    blank = dict.fromkeys(PLAN.names)
+    return blank | {
+        "unit": "u", "photo_id": "a/b c.jpg", "variant": 0, "key": "0123456789abcdef", "seed": 7,
+        "prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt, "uri": "/none.jpg", "manifest": "{}",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def decoded(row: Row, data: Path) -> Row:
+    """Return the row of the astronaut behind the decoder, at 64x64."""
+    pixels = np.asarray(Image.open(data / "astronaut.png").convert("RGB").resize((64, 64)))
+    transform = fit_photo((512, 512), (64, 64), "crop")
+    return row | {
+        "failure": None, "source_width": 512, "source_height": 512, "transform": transform.as_row(),
+        "width": 64, "height": 64, "pixels": pixels.tobytes(), "depth_bytes": None,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """Start one Ray for the session, which says it has a GPU: converters then take the way that they take with one."""
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    import ray
+
+    with tempfile.TemporaryDirectory(prefix="p2a-t") as folder:
+        ray.init(
+            address="local", num_cpus=3, num_gpus=1, include_dashboard=False, _temp_dir=folder,
+            log_to_driver=False, logging_level="ERROR",
+        )  # fmt: skip
+        yield
+        ray.shutdown()

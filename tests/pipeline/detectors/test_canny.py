@@ -1,0 +1,29 @@
+"""Canny: cv2's edges on RGB, not on grey, at exactly the picture's size."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from pathlib import Path
+
+from pipeline.detectors.canny import Canny
+from schemas.detectors import CannySettings
+
+
+def test_edges_are_those_of_the_rgb_picture(data: Path) -> None:
+    pixels = np.asarray(Image.open(data / "chelsea.png").convert("RGB"))
+    before = pixels.copy()
+    edges = Canny(CannySettings())(pixels)
+    assert edges.shape == pixels.shape
+    assert (edges[..., 0] == cv2.Canny(pixels, 100, 200)).all()
+    assert set(np.unique(edges)) == {0, 255}
+    assert (edges[..., 0] != cv2.Canny(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), 100, 200)).any()
+    assert (pixels == before).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (65, 97, 3), (384, 640, 3)])
+def test_any_size_flat_is_black(shape: tuple[int, int, int]) -> None:
+    edges = Canny(CannySettings(low=10, high=20))(np.full(shape, 200, np.uint8))
+    assert edges.shape == shape
+    assert not edges.any()

@@ -1,0 +1,63 @@
+"""Recipes: what identifies one, and what is refused."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.recipes import load_recipe
+from schemas.recipe import SIDE, Recipe
+
+
+def changed(**changes: Any) -> Recipe:
+    return Recipe.model_validate(load_recipe("demo").model_dump() | changes)
+
+
+@pytest.mark.parametrize("change", [{"steps": 11}, {"prompt": "x"}, {"seed": 1}, {"fit": "pad"}, {"strength": 0.7}])
+def test_what_decides_a_picture_changes_the_digest(change: dict[str, Any]) -> None:
+    assert changed(**change).digest != load_recipe("demo").digest
+
+
+@pytest.mark.parametrize("change", [{"name": "x"}, {"description": "x"}, {"batch_size": 3}])
+def test_what_does_not_decide_a_picture_leaves_the_digest(change: dict[str, Any]) -> None:
+    assert changed(**change).digest == load_recipe("demo").digest
+
+
+def test_buckets_have_sides_of_64_and_nearly_the_area() -> None:
+    recipe = changed(area=512 * 512)
+    assert recipe.buckets[0] == (512, 512)
+    assert (576, 448) in recipe.buckets
+    for width, height in recipe.buckets:
+        assert width % SIDE == height % SIDE == 0
+        assert width * height == pytest.approx(recipe.area, rel=0.16)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"steps": 1, "strength": 0.6}, "no step at all"),
+        ({"stepps": 3}, "Extra inputs"),
+        ({"prompt": "{caption!r}"}, "takes no format"),
+        ({"prompt": "{caption.__class__}"}, "no column's name"),
+        ({"prompt": "{"}, "Single '{'"),
+        ({"aspect_ratios": ["4x3"]}, "no aspect ratio"),
+        ({"aspect_ratios": []}, "at least one"),
+        ({"controls": []}, "at least 1"),
+        ({"guidance": 0.5}, "greater than or equal to 1"),
+    ],
+)
+def test_what_cannot_work_is_refused(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        changed(**change)
+
+
+def test_a_control_must_not_end_before_it_starts_nor_stand_twice() -> None:
+    controls = [control.model_dump() for control in load_recipe("demo").controls]
+    with pytest.raises(ValidationError, match="must be below end"):
+        changed(controls=[controls[0] | {"start": 0.5, "end": 0.5}])
+    with pytest.raises(ValidationError, match="stands twice"):
+        changed(controls=[controls[0], controls[0]])
+
+
+def test_the_prompts_columns_are_known() -> None:
+    assert changed(prompt="{caption}, {style} {{x}}", negative_prompt="{bad}").prompt_fields == {"caption", "style", "bad"}
