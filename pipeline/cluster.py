@@ -105,12 +105,13 @@ def assemble(unit_rows: int, gpus: int | None = None, *, verbose: bool = False) 
         device: dict[str, Any] = {"num_gpus": 1, "batch_size": unit_rows}  # Ray Data wants a number with a GPU
         drawers = max(cores, DRAWERS_PER_GPU * (gpus or 0))
     else:
-        device = {"num_cpus": cores // 2}
-        drawers = cores - cores // 2
+        converters = cores // 2  # of one thread each: so the number of cores does not show in the pictures
+        device = {"num_cpus": 1}
+        drawers = cores - converters
     return Crew(
         light={"num_cpus": LIGHT_CPUS, **WHOLE_UNIT},
         control_maps={"compute": _pool(1, drawers), "num_cpus": 1, **WHOLE_UNIT},
-        converters={"compute": _pool(1, max(1, converters)), **WHOLE_UNIT, **device},
+        converters={"compute": _pool(1, converters), **WHOLE_UNIT, **device},
     )
 
 

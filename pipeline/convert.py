@@ -24,20 +24,19 @@ class Converter:
             Diffusion,
         )  # here: torch and diffusers take seconds, and this actor alone has them
 
-        self._recipe = recipe
         self._diffusion = Diffusion(recipe)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Return a batch of `schemas.work.MAPPED` as one of `CONVERTED`; `picture` is null where it was not finite."""
         rows = batch.to_pylist()
-        for group in batches([row for row in rows if not row["failure"]], self._recipe.batch_size):
+        for group in batches([row for row in rows if not row["failure"]], self._diffusion.batch_size):
             self._convert(group)
         return pa.Table.from_pylist(rows, CONVERTED)
 
     def _convert(self, rows: list[Row]) -> None:
         """Add `picture` and `made_by` to rows of one shape."""
         began = time.perf_counter()
-        filled = [*rows, *itertools.repeat(rows[-1], self._recipe.batch_size - len(rows))]
+        filled = [*rows, *itertools.repeat(rows[-1], self._diffusion.batch_size - len(rows))]
         pictures, finite = self._diffusion.draw(
             photos=_stacked(filled, [row["pixels"] for row in filled]),
             maps=[_stacked(filled, list(raw)) for raw in zip(*(_map_pixels(row) for row in filled), strict=True)],

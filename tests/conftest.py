@@ -47,7 +47,9 @@ def photos(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_crops(data: Path, folder: Path, count: int) -> None:
     """Write JPEG crops of real photos, wide, high and square ones."""
-    whole = [Image.open(data / name).convert("RGB") for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")]
+    whole = [
+        Image.open(data / name).convert("RGB") for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
+    ]
     for number in range(count):
         photo = whole[number % len(whole)]
         width, height = ((160, 120), (120, 160), (128, 128))[number % 3]

@@ -78,7 +78,10 @@ def test_a_flat_depth_is_black(decoded: Row) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"no picture", "depth_uri: no readable picture"), (png(np.zeros((10, 40), np.uint8)), "not of the photo's shape")],
+    [
+        (b"no picture", "depth_uri: no readable picture"),
+        (png(np.zeros((10, 40), np.uint8)), "not of the photo's shape"),
+    ],
 )
 def test_a_bad_depth_is_a_fault(decoded: Row, content: bytes, said: str) -> None:
     with pytest.raises(ControlFault, match=said):

@@ -41,7 +41,9 @@ def test_padding_keeps_the_whole_photo_inside(width: int, height: int, target: t
 
 
 @given(st.integers(40, 300), st.integers(40, 300), FITS, st.floats(0.25, 0.75), st.floats(0.25, 0.75))
-def test_a_mark_in_the_photo_is_where_the_transform_says(width: int, height: int, fit: str, across: float, down: float) -> None:
+def test_a_mark_in_the_photo_is_where_the_transform_says(
+    width: int, height: int, fit: str, across: float, down: float
+) -> None:
     photo = np.zeros((height, width), np.uint8)
     x, y = int(width * across), int(height * down)
     photo[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 255  # centred on (x + 0.5, y + 0.5)

@@ -15,7 +15,9 @@ def test_two_columns_are_enough_and_the_known_ones_come_back_typed() -> None:
 
 
 def test_further_columns_stay_as_they_are() -> None:
-    table = check_manifest(pa.table({"photo_id": ["a"], "uri": ["x"], "label": [3], "width": pa.array([640], pa.int64())}), "m")
+    table = check_manifest(
+        pa.table({"photo_id": ["a"], "uri": ["x"], "label": [3], "width": pa.array([640], pa.int64())}), "m"
+    )
     assert further_columns(table) == ["label"]
     assert table["label"].to_pylist() == [3]
     assert table.schema.field("width").type == pa.int32()

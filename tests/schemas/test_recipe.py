@@ -60,4 +60,8 @@ def test_a_control_must_not_end_before_it_starts_nor_stand_twice() -> None:
 
 
 def test_the_prompts_columns_are_known() -> None:
-    assert changed(prompt="{caption}, {style} {{x}}", negative_prompt="{bad}").prompt_fields == {"caption", "style", "bad"}
+    assert changed(prompt="{caption}, {style} {{x}}", negative_prompt="{bad}").prompt_fields == {
+        "caption",
+        "style",
+        "bad",
+    }

@@ -1,0 +1,126 @@
+"""Committing: pictures first, the record last, and the record says everything."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import plan, storage
+from pipeline.commit import Commit, RunFacts, picture_name
+from pipeline.faults import StoppedFault
+from schemas.provenance import PROVENANCE
+from schemas.recipe import Recipe
+from schemas.work import ENCODED, Row
+
+KEYS = ["a" * 64, "b" * 64]
+
+
+@pytest.fixture
+def facts(recipe: Recipe) -> RunFacts:
+    return RunFacts("run-1", recipe, "0.1.0", "c" * 40)
+
+
+@pytest.fixture
+def unit(decoded: Row) -> pa.Table:
+    """Return a unit of two rows, one done and one failed."""
+    maps = [
+        {"detector": name, "origin": "blank", "sha256": "x", "pixels": bytes(64 * 64 * 3)}
+        for name in ("canny", "openpose", "depth")
+    ]
+    made_by = {"device": "cpu", "dtype": "float32", "models": [], "prompt_tokens_cut": 0}
+    name = plan.unit_name(KEYS)
+    done = decoded | {"unit": name, "key": KEYS[0], "maps": maps, "made_by": made_by, "picture_bytes": b"a picture"}
+    done |= {"uri": "https://u:p@host/a.jpg?sig=1", "attempts": 2, "source_sha256": "d" * 64}
+    failure = {"stage": "fetch", "error": "FetchFault", "message": "gone", "attempts": 3, "retryable": True}
+    failed = decoded | {"unit": name, "key": KEYS[1], "photo_id": "other", "failure": failure, "uri": None}
+    return pa.Table.from_pylist([done, failed], ENCODED)
+
+
+def test_the_record_names_the_picture_and_the_failure(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+    committed = Commit(str(tmp_path), facts)(unit).to_pylist()
+    assert [row["failed"] for row in committed] == [False, True]
+    table = pq.read_table(tmp_path / "provenance" / f"{plan.unit_name(KEYS)}.parquet")
+    assert table.schema == PROVENANCE
+    done, failed = table.to_pylist()
+    assert (tmp_path / done["uri"]).read_bytes() == b"a picture"
+    assert done["sha256"] == hashlib.sha256(b"a picture").hexdigest()
+    assert (done["status"], done["bytes"], done["source_uri"], done["attempts"]) == ("done", 9, "https://host/a.jpg", 2)
+    assert (done["run_id"], done["git_commit"], done["recipe_digest"]) == ("run-1", "c" * 40, None)
+    assert json.loads(done["settings"])["steps"] == facts.recipe.steps
+    assert [control["net"] for control in done["controls"]][0] == "builtin:demo/controlnet-canny"
+    assert done["seconds"]["commit"] > 0
+    assert (failed["status"], failed["uri"], failed["sha256"]) == ("failed", None, None)
+    assert failed["failure"] == {
+        "stage": "fetch",
+        "error": "FetchFault",
+        "message": "gone",
+        "attempts": 3,
+        "retryable": True,
+    }
+    assert not (tmp_path / "maps").exists()
+
+
+def test_doing_a_unit_twice_writes_the_same_files(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+    commit = Commit(str(tmp_path), facts, keep_maps=True)
+    commit(unit)
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    commit(unit)
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()) == before
+    assert len(before) == 1 + 3 + 1
+
+
+def test_kept_maps_are_recorded_with_their_digest(unit: pa.Table, facts: RunFacts) -> None:
+    output = "memory://commit-maps"
+    Commit(output, facts, keep_maps=True)(unit)
+    record = storage.read(f"{output}/provenance/{plan.unit_name(KEYS)}.parquet")
+    control = pq.read_table(pa.BufferReader(record)).to_pylist()[0]["controls"][0]
+    assert control["file_sha256"] == hashlib.sha256(storage.read(f"{output}/{control['uri']}")).hexdigest()
+
+
+def test_the_record_comes_after_the_pictures(
+    unit: pa.Table, facts: RunFacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    put = storage.put
+    monkeypatch.setattr(storage, "put", lambda uri, content: (order.append(uri), put(uri, content))[1])
+    Commit(str(tmp_path), facts, keep_maps=True)(unit)
+    assert [uri.removeprefix(str(tmp_path)).split("/")[1] for uri in order] == [
+        "images",
+        "maps",
+        "maps",
+        "maps",
+        "provenance",
+    ]
+
+
+def test_several_units_in_one_batch_become_several_records(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+    single = unit.slice(0, 1)
+    name = plan.unit_name(KEYS[:1])
+    single = single.set_column(0, ENCODED.field("unit"), pa.array([name]))
+    Commit(str(tmp_path), facts)(pa.concat_tables([unit, single]))
+    assert len(list((tmp_path / "provenance").iterdir())) == 2
+
+
+def test_half_a_unit_is_never_recorded(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+    with pytest.raises(StoppedFault, match="came apart"):
+        Commit(str(tmp_path), facts)(unit.slice(0, 1))
+    assert not (tmp_path / "provenance").exists()
+
+
+@pytest.mark.parametrize(
+    ("photo_id", "name"),
+    [
+        ("a/b c.jpg", "a-b-c-jpg-0123456789-v2"),
+        ("../../etc/passwd", "etc-passwd-0123456789-v2"),
+        ("写真", "photo-0123456789-v2"),
+        ("x" * 300, "x" * 60 + "-0123456789-v2"),
+        ("..", "photo-0123456789-v2"),
+    ],
+)
+def test_names_are_safe_whatever_the_id(photo_id: str, name: str) -> None:
+    row: dict[str, Any] = {"photo_id": photo_id, "key": "0123456789abcdef", "variant": 2}
+    assert picture_name(row) == name

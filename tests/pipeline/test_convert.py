@@ -1,0 +1,83 @@
+"""The converter on rows: groups of one shape, filled batches, failures left alone."""
+
+import pyarrow as pa
+import pytest
+
+from pipeline.controls import ControlMaps
+from pipeline.convert import Converter, batches
+from schemas.recipe import Recipe
+from schemas.work import DECODED, MAPPED, Row
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def converter(recipe: Recipe) -> Converter:
+    return Converter(recipe)
+
+
+@pytest.fixture
+def mapped(decoded: Row, recipe: Recipe) -> list[Row]:
+    """Return five rows of two shapes behind the control maps, of which the second has failed."""
+    rows = []
+    for number, (width, height) in enumerate(((64, 64), (64, 64), (128, 64), (64, 64), (64, 64))):
+        pixels = bytes(decoded["pixels"][: 64 * 64 * 3] * (width // 64))
+        rows.append(
+            decoded | {"photo_id": f"p{number}", "seed": number, "width": width, "height": height, "pixels": pixels}
+        )
+    table = ControlMaps(recipe.detectors, frozenset({"openpose", "depth"}))(pa.Table.from_pylist(rows, DECODED))
+    made = table.to_pylist()
+    failure = {"stage": "fetch", "error": "FetchFault", "message": "gone", "attempts": 1, "retryable": False}
+    made[1] |= {"failure": failure, "maps": None, "pixels": None}
+    return made
+
+
+def convert(converter: Converter, rows: list[Row]) -> dict[str, Row]:
+    return {row["photo_id"]: row for row in converter(pa.Table.from_pylist(rows, MAPPED)).to_pylist()}
+
+
+def test_every_row_comes_back_with_a_picture_of_its_size_or_its_failure(
+    converter: Converter, mapped: list[Row]
+) -> None:
+    rows = convert(converter, mapped)
+    assert list(rows) == [f"p{number}" for number in range(5)]
+    assert rows["p1"]["picture"] is None
+    assert rows["p1"]["failure"]["message"] == "gone"
+    assert [len(rows[name]["picture"]) for name in ("p0", "p2", "p3")] == [64 * 64 * 3, 128 * 64 * 3, 64 * 64 * 3]
+    assert rows["p0"]["made_by"]["device"]
+    assert rows["p0"]["seconds"]["convert"] > 0
+
+
+def test_the_picture_does_not_depend_on_its_neighbours_nor_their_order(converter: Converter, mapped: list[Row]) -> None:
+    whole = convert(converter, mapped)
+    turned = convert(converter, mapped[::-1])
+    alone = convert(converter, [mapped[3]])
+    for name in ("p0", "p2", "p3", "p4"):
+        assert turned[name]["picture"] == whole[name]["picture"]
+    assert alone["p3"]["picture"] == whole["p3"]["picture"]
+
+
+def test_a_restarted_converter_draws_the_same(recipe: Recipe, converter: Converter, mapped: list[Row]) -> None:
+    again = convert(Converter(recipe), mapped)
+    assert again["p0"]["picture"] == convert(converter, mapped)["p0"]["picture"]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_another_batch_size_is_the_same_within_a_step_of_255(
+    converter: Converter, mapped: list[Row], size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = convert(converter, mapped)
+    monkeypatch.setattr("pipeline.diffusion.Diffusion.batch_size", size)
+    for name, row in convert(converter, mapped).items():
+        if row["picture"]:
+            pairs = zip(row["picture"], before[name]["picture"], strict=True)
+            assert max(abs(one - two) for one, two in pairs) <= 1
+
+
+def test_batches_are_of_one_shape_and_at_most_the_size() -> None:
+    rows = [{"width": width, "height": 64, "n": n} for n, width in enumerate((64, 128, 64, 64, 128))]
+    assert [[row["n"] for row in batch] for batch in batches(rows, 2)] == [[0, 2], [3], [1, 4]]
+
+
+def test_a_unit_of_failures_alone_passes(converter: Converter, mapped: list[Row]) -> None:
+    assert convert(converter, [mapped[1]])["p1"]["failure"]

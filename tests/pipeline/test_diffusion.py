@@ -1,0 +1,168 @@
+"""The diffusion pipeline on a tiny real model: every argument is heard, and the batch is not."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.diffusion import Diffusion
+from pipeline.faults import ModelFault
+from pipeline.recipes import load_recipe
+from tests.conftest import TINY
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+Pixels = NDArray[np.uint8]
+N = 3
+
+
+@cache
+def diffusion(*settings: str) -> Diffusion:
+    return Diffusion(load_recipe("demo", [*TINY, "steps=4", *settings]))
+
+
+@pytest.fixture(scope="module")
+def batch() -> dict[str, Any]:
+    """Return N different photos with three different maps each."""
+    random = np.random.default_rng(4)
+    photos, *maps = (random.integers(0, 256, (N, 64, 64, 3), np.uint8) for _ in range(4))
+    return {"photos": photos, "maps": maps, "prompts": [("anime", "photo")] * N, "seeds": [11, 12, 13]}
+
+
+def only(batch: dict[str, Any], *which: int) -> dict[str, Any]:
+    chosen = list(which)
+    return {
+        "photos": batch["photos"][chosen],
+        "maps": [stacked[chosen] for stacked in batch["maps"]],
+        "prompts": [batch["prompts"][index] for index in chosen],
+        "seeds": [batch["seeds"][index] for index in chosen],
+    }
+
+
+def drawn(batch: dict[str, Any], *settings: str) -> Pixels:
+    pictures, finite = diffusion(*settings).draw(**batch)
+    assert all(finite)
+    assert pictures.shape == batch["photos"].shape
+    return pictures
+
+
+@pytest.mark.parametrize("mode", ["img2img", "text2img"])
+def test_the_same_input_is_the_same_picture_to_the_bit(batch: dict[str, Any], mode: str) -> None:
+    whole = drawn(batch, f"mode={mode}")
+    assert (drawn(batch, f"mode={mode}") == whole).all()
+    assert (drawn(only(batch, 2), f"mode={mode}") == drawn(only(batch, 2), f"mode={mode}")).all()
+
+
+def test_one_at_a_time_where_a_place_in_the_batch_would_change_bits() -> None:
+    subject = diffusion("batch_size=5")
+    assert subject.batch_size == (5 if subject._device.type == "cuda" else 1)
+
+
+@pytest.mark.parametrize("scheduler", ["DPMSolverMultistepScheduler", "EulerAncestralDiscreteScheduler"])
+def test_alone_is_as_in_a_batch_within_a_step_of_255(batch: dict[str, Any], scheduler: str) -> None:
+    whole = drawn(batch, f"scheduler.name={scheduler}")
+    for index in range(N):
+        alone = drawn(only(batch, index), f"scheduler.name={scheduler}")[0]
+        assert np.abs(alone.astype(int) - whole[index]).max() <= 1
+
+
+@pytest.mark.parametrize("net", range(3))
+def test_each_net_is_heard_by_its_own_map_and_photo(batch: dict[str, Any], net: int) -> None:
+    before = drawn(batch)
+    maps = [stacked.copy() for stacked in batch["maps"]]
+    maps[net][1] = 0
+    after = drawn(batch | {"maps": maps})
+    assert [(before[index] != after[index]).any() for index in range(N)] == [False, True, False]
+
+
+def test_a_net_of_scale_0_is_silent(batch: dict[str, Any]) -> None:
+    silent = "controls.depth.scale=0"
+    maps = [*batch["maps"][:2], np.zeros_like(batch["maps"][2])]
+    assert (drawn(batch, silent) == drawn(batch | {"maps": maps}, silent)).all()
+    assert (drawn(batch, silent) != drawn(batch)).any()
+
+
+def test_photo_seed_prompt_and_negative_prompt_are_heard(batch: dict[str, Any]) -> None:
+    before = drawn(batch)
+    photos = batch["photos"].copy()
+    photos[0] = 255 - photos[0]
+    changes = {
+        "photos": photos,
+        "seeds": [99, *batch["seeds"][1:]],
+        "prompts": [("night", "photo"), *batch["prompts"][1:]],
+    }
+    negative = {"prompts": [("anime", "snow"), *batch["prompts"][1:]]}
+    for change in (*({key: value} for key, value in changes.items()), negative):
+        after = drawn(batch | change)
+        assert (before[0] != after[0]).any(), change.keys()
+        assert (before[1:] == after[1:]).all(), change.keys()
+
+
+def test_text2img_does_not_look_at_the_photo(batch: dict[str, Any]) -> None:
+    black = batch | {"photos": np.zeros_like(batch["photos"])}
+    assert (drawn(batch, "mode=text2img") == drawn(black, "mode=text2img")).all()
+
+
+def test_windows_are_heard(batch: dict[str, Any]) -> None:
+    assert (drawn(batch, "controls.canny.end=0.5") != drawn(batch)).any()
+
+
+def test_without_guidance_the_negative_prompt_is_not_heard(batch: dict[str, Any]) -> None:
+    other = batch | {"prompts": [("anime", "snow")] * N}
+    assert (drawn(batch, "guidance=1") == drawn(other, "guidance=1")).all()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"maps": []},
+        {"seeds": [1]},
+        {"prompts": [("a", "b")]},
+        {"photos": np.zeros((N, 64, 64, 3), np.float32)},
+        {"photos": np.zeros((N, 32, 64, 3), np.uint8)},
+    ],
+)
+def test_what_diffusers_would_accept_in_silence_is_refused(batch: dict[str, Any], broken: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be uint8 of one shape|do not fit"):
+        diffusion().draw(**batch | broken)
+
+
+def test_what_made_a_picture_is_said() -> None:
+    made = diffusion().made_by("anime", "photo")
+    assert (made["dtype"], made["scheduler"], made["prompt_tokens_cut"]) == (
+        "float32",
+        "DPMSolverMultistepScheduler",
+        0,
+    )
+    assert [model["role"] for model in made["models"]] == [
+        "base", "controlnet-canny", "controlnet-openpose", "controlnet-depth",
+    ]  # fmt: skip
+    assert len({model["sha256"] for model in made["models"]}) == 4
+    assert diffusion().made_by("anime " * 100, "photo")["prompt_tokens_cut"] == 25  # 100 words and 2 marks, 77 fit
+
+
+def test_a_picture_that_is_not_finite_is_found(batch: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    subject = diffusion()
+    run = subject._run
+
+    def spoiled(arguments: dict[str, Any]) -> torch.Tensor:
+        drawn = run(arguments)
+        drawn[1, 0, 5, 5] = float("nan")
+        return drawn
+
+    monkeypatch.setattr(subject, "_run", spoiled)
+    assert subject.draw(**batch)[1] == [True, False, True]
+
+
+def test_a_net_of_another_family_is_refused(tmp_path: Any) -> None:
+    from diffusers import ControlNetModel
+
+    ControlNetModel(
+        block_out_channels=(32, 64), down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), layers_per_block=1,
+        norm_num_groups=8, attention_head_dim=4, cross_attention_dim=48, conditioning_embedding_out_channels=(8, 16, 16, 32),
+    ).save_pretrained(tmp_path)  # fmt: skip
+    with pytest.raises(ModelFault, match="text width of 48, builtin:demo has 32"):
+        Diffusion(load_recipe("demo", [*TINY, f"controls.canny.net={{name: {tmp_path}}}"]))

@@ -1,0 +1,46 @@
+"""Encoding: the file shows the pixels, and a picture of nothing is a fault."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.encode import encode
+from pipeline.faults import PictureFault
+from schemas.recipe import Output
+from schemas.work import Row
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    ramp = np.linspace(0, 255, 64 * 48 * 3).astype(np.uint8).reshape(48, 64, 3)
+    ramp[:, :, 0] = 200
+    return ramp
+
+
+def encoded(row: Row, pixels: np.ndarray, **output: object) -> Image.Image:
+    row = row | {"picture": pixels.tobytes(), "width": 64, "height": 48}
+    return Image.open(io.BytesIO(encode(row, Output.model_validate(output))["picture_bytes"]))
+
+
+def test_png_is_the_pixels(row: Row, picture: np.ndarray) -> None:
+    image = encoded(row, picture, format="png")
+    assert (image.format, image.size) == ("PNG", (64, 48))
+    assert (np.asarray(image) == picture).all()
+
+
+@pytest.mark.parametrize("kind", ["webp", "jpeg"])
+def test_lossy_formats_are_near_it_and_listen_to_quality(row: Row, picture: np.ndarray, kind: str) -> None:
+    image = encoded(row, picture, format=kind)
+    assert image.format == kind.upper()
+    assert np.abs(np.asarray(image, np.int16) - picture).mean() < 4
+    both = [encode(row | {"picture": picture.tobytes(), "width": 64, "height": 48}, Output(format=kind, quality=quality)) for quality in (10, 95)]  # fmt: skip  # noqa: E501
+    assert len(both[0]["picture_bytes"]) < len(both[1]["picture_bytes"])
+
+
+def test_no_picture_and_a_flat_one_are_faults(row: Row) -> None:
+    with pytest.raises(PictureFault, match="not finite"):
+        encode(row | {"picture": None}, Output())
+    with pytest.raises(PictureFault, match="of one colour"):
+        encode(row | {"picture": bytes(64 * 48 * 3), "width": 64, "height": 48}, Output())

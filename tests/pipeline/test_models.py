@@ -1,0 +1,81 @@
+"""Where weights are found, what is said when they are not, and what identifies them."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import models, storage
+from pipeline.faults import ModelFault, RecipeFault
+from pipeline.recipes import load_recipe
+from schemas.recipe import Model, Recipe
+
+
+def test_the_demo_is_built_once_and_found_again(recipe: Recipe) -> None:
+    first = models.locate_base(recipe.base)
+    assert (first.folder / "model_index.json").is_file()
+    before = (first.folder / "model_index.json").stat().st_mtime_ns
+    assert (models.locate_base(recipe.base).folder / "model_index.json").stat().st_mtime_ns == before
+
+
+def test_a_built_in_model_that_is_none_is_refused() -> None:
+    with pytest.raises(ModelFault, match="builtin:demo/controlnet-canny"):
+        models.locate_net(Model(name="builtin:demo/controlnet-seg"))
+
+
+def test_blank_where_allowed_and_a_fault_elsewhere(recipe: Recipe) -> None:
+    assert models.check_models(recipe) == {"openpose", "depth"}
+    strict = load_recipe("demo", ["controls.openpose.when_missing=fail"])
+    with pytest.raises(ModelFault, match=r"lllyasviel/Annotators@main.*It needs body_pose_model\.pth"):
+        models.check_models(strict)
+
+
+def test_what_the_manifest_brings_is_not_needed() -> None:
+    strict = load_recipe("demo", ["controls.openpose.when_missing=fail"])
+    assert models.check_models(strict, frozenset({"openpose"})) == {"depth"}
+
+
+def test_a_real_recipe_without_a_hub_names_what_it_needs() -> None:
+    with pytest.raises(
+        ModelFault, match=r"Lykon/AnyLoRA@main: neither in the hub's cache.*unet/\*\.fp16\.safetensors"
+    ) as caught:
+        models.check_models(load_recipe("sd15-anime"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_local_folder_that_lacks_files_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelFault, match=r"diffusion_pytorch_model\*\.safetensors not found in"):
+        models.locate_net(Model(name=str(tmp_path)))
+
+
+def test_a_bucket_folder_is_copied_to_the_cache(recipe: Recipe) -> None:
+    built = models.locate_net(recipe.controls[0].net).folder
+    for name in ("config.json", "diffusion_pytorch_model.safetensors"):
+        storage.put(f"memory://models/canny/{name}", (built / name).read_bytes())
+    found = models.locate_net(Model(name="memory://models/canny"))
+    assert (found.folder / "diffusion_pytorch_model.safetensors").read_bytes() == (
+        built / "diffusion_pytorch_model.safetensors"
+    ).read_bytes()
+
+
+def test_an_unknown_scheduler_setting_is_refused_before_work() -> None:
+    recipe = load_recipe("demo", ["scheduler.settings={use_karas_sigmas: true}"])
+    with pytest.raises(RecipeFault, match="no setting 'use_karas_sigmas'.*use_karras_sigmas"):
+        models.check_models(recipe)
+
+
+def test_branches_are_named() -> None:
+    assert models.unpinned(load_recipe("sd15-anime")) == ["Lykon/AnyLoRA@main"]
+    assert models.unpinned(load_recipe("demo")) == []
+
+
+def test_the_digest_is_of_the_weights() -> None:
+    import torch
+
+    first, second = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
+    second.load_state_dict(first.state_dict())
+    assert models.digest([first]) == models.digest([second])
+    with torch.no_grad():
+        second.bias[1] += 1e-3
+    assert models.digest([first]) != models.digest([second])
+    assert models.digest([first.to(torch.bfloat16)]) != models.digest([second])
