@@ -16,7 +16,8 @@ from ray.data import ActorPoolStrategy, DataContext
 
 from pipeline.faults import StorageFault
 
-PREFIX = "p2a-"  # of the temporary folders; short, since Ray's socket paths end at 107 characters
+PREFIX = "p2a-"  # of the temporary folders
+LONGEST_BASE = 28  # characters of the folder they stand in: a socket's path ends at 107, and Ray takes 77 of them
 LOCK = "run.lock"  # held as long as the folder's run lives
 LIGHT_CPUS = 0.25  # of a core for a step that mostly waits: fetching, decoding, encoding, writing
 DRAWERS_PER_GPU = 8  # actors for control maps, where a cluster is to grow to a number of GPUs
@@ -68,13 +69,15 @@ def _join(address: str, quiet: dict[str, Any]) -> None:
 @contextmanager
 def _own_folder() -> Iterator[str]:
     """Give Ray a temporary folder, and remove those of runs that were killed: they may hold gigabytes of pixels."""
-    for stale in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    usual = tempfile.gettempdir()
+    base = usual if len(usual) <= LONGEST_BASE else "/tmp"  # noqa: S108 - mkdtemp below makes a folder of our own in it
+    for stale in Path(base).glob(f"{PREFIX}*/{LOCK}"):
         try:
-            with FileLock(stale / LOCK, timeout=0):
-                shutil.rmtree(stale, ignore_errors=True)
+            with FileLock(stale, timeout=0):
+                shutil.rmtree(stale.parent, ignore_errors=True)
         except (Timeout, OSError):
             continue  # its run is alive, or it is not ours
-    folder = tempfile.mkdtemp(prefix=PREFIX)
+    folder = tempfile.mkdtemp(prefix=PREFIX, dir=base)
     with FileLock(Path(folder) / LOCK):
         try:
             yield folder

@@ -1,12 +1,13 @@
 """Ray around the flow: started or joined, quiet, and its errors turned into ours."""
 
 import os
+import re
 from collections.abc import Iterator
 
 import pyarrow as pa
 
 from pipeline.commit import Commit
-from pipeline.faults import RunFault, StoppedFault
+from pipeline.faults import StoppedFault
 from pipeline.options import Options
 from pipeline.prepare import Prepared
 
@@ -31,10 +32,12 @@ def flowing(prepared: Prepared, commit: Commit, options: Options) -> Iterator[pa
 
 
 def _stopped(error: BaseException) -> StoppedFault:
-    """Return the fault that ended the work: ours where a step raised one, else the last line of Ray's."""
-    cause = getattr(error, "cause", None) or error.__cause__
-    for found in (cause, getattr(cause, "cause", None)):
-        if isinstance(found, RunFault):
-            return StoppedFault(str(found))
+    """Return the fault that ended the work: ours where a step raised one, else the last line of Ray's.
+
+    Ray hands over a step's error as text alone: the class and the message stand at the end of its traceback.
+    """
+    ours = re.search(r"^pipeline\.faults\.\w+: (.+)$", str(error), re.MULTILINE)
+    if ours:
+        return StoppedFault(ours.group(1))
     last = [line for line in str(error).splitlines() if line.strip()][-1]
     return StoppedFault(f"the work ended early: {last}", "Run it again with --verbose to see the whole; it goes on.")

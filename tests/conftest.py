@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +16,8 @@ _CACHE = tempfile.TemporaryDirectory(prefix="p2a-tests-")
 os.environ["PHOTO2ANIME_CACHE"] = f"{_CACHE.name}/models"
 os.environ["HF_HOME"] = f"{_CACHE.name}/hub"
 os.environ["HF_HUB_OFFLINE"] = "1"
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)  # the machine is shared and noisy
+hypothesis.settings.load_profile("tests")
 
 from pipeline.geometry import fit_photo  # noqa: E402 - after the environment
 from pipeline.recipes import load_recipe  # noqa: E402 - likewise
@@ -79,12 +82,31 @@ def decoded(row: Row, data: Path) -> Row:
 
 
 @pytest.fixture(scope="session")
-def ray_session() -> Iterator[None]:
+def bucket() -> Iterator[str]:
+    """Serve S3 on a free port of this machine, with one empty bucket; return the bucket's address."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    os.environ |= {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }  # fmt: skip
+    import fsspec
+
+    fsspec.filesystem("s3").mkdir("photos")
+    yield "s3://photos"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def ray_session(bucket: str) -> Iterator[None]:  # noqa: ARG001 - before Ray, whose workers inherit the address
     """Start one Ray for the session, which says it has a GPU: converters then take the way that they take with one."""
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
 
-    with tempfile.TemporaryDirectory(prefix="p2a-t") as folder:
+    with tempfile.TemporaryDirectory(prefix="ray-t") as folder:
         ray.init(
             address="local", num_cpus=3, num_gpus=1, include_dashboard=False, _temp_dir=folder,
             log_to_driver=False, logging_level="ERROR",

@@ -1,0 +1,54 @@
+"""The machines: folders of killed runs are swept, those of living ones are not; and who works on what."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from pipeline import cluster
+
+
+def test_a_killed_runs_folder_goes_and_a_living_ones_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="swp-") as base:
+        monkeypatch.setattr(tempfile, "tempdir", base)
+        dead, living, other = (Path(base) / f"{cluster.PREFIX}{name}" for name in ("dead", "living", "other"))
+        for folder in (dead, living, other):
+            folder.mkdir()
+        (dead / cluster.LOCK).touch()
+        with FileLock(living / cluster.LOCK), cluster._own_folder() as own:
+            assert sorted(Path(base).iterdir()) == sorted([living, other, Path(own)])
+            assert len(own) < 35
+        assert not Path(own).exists()
+
+
+def test_a_long_temporary_folder_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with cluster._own_folder() as own:
+        assert own.startswith("/tmp/p2a-")  # noqa: S108 - that is what is checked
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize(
+    ("gpus", "converters", "device", "drawers"),
+    [
+        (None, 1, {"num_gpus": 1, "batch_size": 7}, 2),
+        (3, 3, {"num_gpus": 1, "batch_size": 7}, 24),
+        (0, 1, {"num_cpus": 1, "batch_size": None}, 1),
+    ],
+)
+def test_the_crew_follows_the_cluster(gpus: int | None, converters: int, device: dict[str, int], drawers: int) -> None:
+    crew = cluster.assemble(7, gpus)
+    assert crew.converters["compute"].max_size == converters
+    assert {name: crew.converters[name] for name in device} == device
+    assert crew.control_maps["compute"].max_size == drawers
+    assert crew.light["batch_size"] is None
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_the_callers_own_ray_is_used_and_left() -> None:
+    import ray
+
+    with cluster.connected(None):
+        assert ray.is_initialized()
+    assert ray.is_initialized()

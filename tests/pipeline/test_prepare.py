@@ -1,0 +1,87 @@
+"""Before work: all that must hold is checked, and nothing is written."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline import prepare as module
+from pipeline.faults import ManifestFault, ModelFault, OutputFault, RunFault
+from pipeline.manifest import write_manifest
+from pipeline.options import Options
+from pipeline.prepare import Prepared, prepare
+from pipeline.recipes import load_recipe
+from schemas.recipe import Recipe
+
+
+def prepared(manifest: Path | str, output: Path | str, recipe: Recipe, **options: object) -> Prepared:
+    return prepare(str(manifest), str(output), recipe, Options.model_validate(options), lambda _done, _photos: None)
+
+
+def test_the_work_is_planned_and_nothing_is_written(photos: Path, recipe: Recipe, tmp_path: Path) -> None:
+    found = prepared(photos, tmp_path / "out", recipe, variants=2, limit=5)
+    assert (found.work.rows, found.fresh.num_rows, found.known.num_rows) == (10, 10, 0)
+    assert found.listed is not None
+    assert found.blank == {"openpose", "depth"}
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_local_manifest_may_name_local_files_and_no_other_may(photos: Path, recipe: Recipe, tmp_path: Path) -> None:
+    assert "file" in prepared(photos, tmp_path, recipe).allowed
+    write_manifest(pa.table({"photo_id": ["a"], "uri": ["/a.jpg"]}), "memory://prepare/m.parquet")
+    remote = prepared("memory://prepare/m.parquet", tmp_path, recipe).allowed
+    assert "file" not in remote
+    assert {"memory", "s3"} <= remote
+    assert "file" in prepared("memory://prepare/m.parquet", tmp_path, recipe, allow={"file"}).allowed
+
+
+def test_maps_that_the_manifest_brings_need_no_weights(tmp_path: Path) -> None:
+    strict = load_recipe("demo", ["controls.depth.when_missing=fail"])
+    columns = {"photo_id": ["a", "b"], "uri": ["/a.jpg", "/b.jpg"]}
+    write_manifest(pa.table({**columns, "depth_uri": ["/a.png", "/b.png"]}), str(tmp_path / "all.parquet"))
+    write_manifest(pa.table({**columns, "depth_uri": ["/a.png", None]}), str(tmp_path / "some.parquet"))
+    assert prepared(tmp_path / "all.parquet", tmp_path / "out", strict).blank == {"openpose"}
+    with pytest.raises(ModelFault, match="Depth-Anything"):
+        prepared(tmp_path / "some.parquet", tmp_path / "out", strict)
+
+
+def test_a_full_disk_is_said_before_work(
+    photos: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = module.shutil.disk_usage(tmp_path)._replace(free=100_000)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _folder: usage)
+    with pytest.raises(OutputFault, match="12 pictures may need 0.0 GB|are free"):
+        prepared(photos, tmp_path / "out" / "deeper", recipe)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "fault", "said"),
+    [
+        ("/none.parquet", ManifestFault, "not found"),
+        ("nothing://x", RunFault, "Protocol not known"),
+    ],
+)
+def test_a_manifest_that_is_not_there_stops_before_work(
+    manifest: str, fault: type[RunFault], said: str, recipe: Recipe, tmp_path: Path
+) -> None:
+    with pytest.raises(fault, match=said) as caught:
+        prepared(manifest, tmp_path / "out", recipe)
+    assert caught.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_credentials_are_said_before_work(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(RunFault, match="no credentials") as caught:
+        prepared("s3://no-such-bucket-here/m.parquet", tmp_path / "out", recipe)
+    assert caught.value.exit_code == 2
+    s3fs.S3FileSystem.clear_instance_cache()

@@ -1,0 +1,65 @@
+"""Recipes by name and file, changed setting by setting; every mistake is one line that helps."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.faults import RecipeFault
+from pipeline.recipes import load_recipe, recipe_text, shipped
+
+
+def test_the_shipped_recipes_load() -> None:
+    assert shipped() == ["demo", "sd15-anime"]
+    anime = load_recipe("sd15-anime")
+    assert (anime.steps, anime.dtype, anime.scheduler.name) == (24, "float16", "DPMSolverMultistepScheduler")
+    assert [control.detector.name for control in anime.controls] == ["canny", "openpose", "depth"]
+
+
+def test_a_file_is_a_recipe_too(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(recipe_text("demo").replace("steps: 10", "steps: 12"))
+    assert load_recipe(str(tmp_path / "mine.yaml")).steps == 12
+
+
+def test_settings_change_what_they_name() -> None:
+    changed = load_recipe("demo", ["steps=12", "controls.depth.scale=0.5", "controls.0.end=0.5", "prompt='a, b: c'"])
+    assert (changed.steps, changed.controls[2].scale, changed.controls[0].end, changed.prompt) == (
+        12,
+        0.5,
+        0.5,
+        "a, b: c",
+    )
+    assert load_recipe("demo", ["controls.canny.detector.low=50"]).controls[0].detector.low == 50
+    assert load_recipe("demo", ["output.format=webp"]).output.format == "webp"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("sd16", [], "there is no recipe 'sd16'.*demo, sd15-anime"),
+        ("/none.yaml", [], "/none.yaml: no such file"),
+        ("demo", ["steps"], "no = in it"),
+        ("demo", ["stepps=3"], "recipe demo: stepps: is no key of a recipe"),
+        ("demo", ["steps=many"], "steps: Input should be a valid integer"),
+        ("demo", ["controls.seg.scale=1"], "no control 'seg'. There are canny, openpose, depth"),
+        ("demo", ["steps.x=1"], "steps holds no settings"),
+        ("demo", ["steps.x.y=1"], "'x' is not in the recipe"),
+        ("demo", ["controls.canny.detector.hi=1"], "controls.0.detector.canny.hi: is no key"),
+        ("demo", ["steps=1"], "no step at all"),
+        ("demo", ["prompt=[a"], "is no YAML value"),
+        ("demo", ["scheduler.name=Euler"], "scheduler.name: Input should be 'DDIMScheduler'"),
+    ],
+)
+def test_mistakes_are_one_line(name: str, settings: list[str], said: str) -> None:
+    with pytest.raises(RecipeFault, match=said) as caught:
+        load_recipe(name, settings)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("a: [", "is no YAML"), ("just text", "holds no settings"), ("name: x", "Field required")]
+)
+def test_broken_files_are_one_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(RecipeFault, match=said) as caught:
+        load_recipe(str(tmp_path / "r.yaml"))
+    assert "\n" not in str(caught.value)

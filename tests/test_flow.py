@@ -1,0 +1,252 @@
+"""The whole way on one Ray: nothing lost, nothing twice, nothing forgotten, and the same picture every time.
+
+The session's Ray says it has a GPU, so that the converter runs in GPU actors; `gpus=0` takes the CPU's way.
+"""
+
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pipeline import records, storage
+from pipeline.faults import OutputFault, StoppedFault
+from pipeline.manifest import list_photos, write_manifest
+from pipeline.options import Options
+from pipeline.run import Silent, Summary, convert
+from pipeline.verify import repair, verify
+from schemas.recipe import Recipe
+
+pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(120)]
+BROKEN = {"gone": "/none/gone.jpg", "null": None, "text": "text.jpg", "half": "half.jpg"}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run to look at."""
+
+    manifest: str
+    output: str
+    summary: Summary
+    follower: "Noted"
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        table = records.read_records(self.output, records.done_units(self.output))
+        return {row["photo_id"]: row for row in table.to_pylist()}
+
+
+class Noted(Silent):
+    """A follower that remembers."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+        self.counts: list[tuple[int, int]] = []
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+    def advance(self, done: int, failed: int) -> None:
+        self.counts.append((done, failed))
+
+
+def files_of(output: str) -> dict[str, tuple[int, int]]:
+    """Return every file below an output: its moment and inode, which any write changes."""
+    stats = {str(path): path.stat() for path in Path(output).rglob("*") if path.is_file()}
+    return {name: (stat.st_mtime_ns, stat.st_ino) for name, stat in stats.items()}
+
+
+@pytest.fixture(scope="module")
+def finished(photos: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+    """Convert 12 photos, and four rows that cannot be, in units of 3 that differ in shape."""
+    folder = tmp_path_factory.mktemp("flow")
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "half.jpg").write_bytes((photos / "p000.jpg").read_bytes()[:900])
+    listed = list_photos(str(photos)).to_pylist()
+    listed += [{"photo_id": name, "uri": uri} for name, uri in BROKEN.items()]
+    table = pa.Table.from_pylist(listed).append_column("label", [[f"label {n}" for n in range(len(listed))]])
+    manifest, output = str(folder / "manifest.parquet"), str(folder / "out")
+    write_manifest(table, manifest)
+    follower = Noted()
+    summary = convert(manifest, output, recipe, Options(unit_size=3, keep_maps=True), follower)
+    yield Finished(manifest, output, summary, follower)
+
+
+def test_every_row_ends_as_exactly_one_row_of_provenance(finished: Finished) -> None:
+    table = records.read_records(finished.output, records.done_units(finished.output))
+    counts = Counter(table["photo_id"].to_pylist())
+    assert set(counts.values()) == {1}
+    assert len(counts) == 16
+    assert (finished.summary.converted, finished.summary.failed, finished.summary.failed_in_all) == (12, 4, 4)
+    assert finished.follower.counts[-1] == (12, 4)
+    assert any("noise" in text for text in finished.follower.notices)
+
+
+def test_failures_say_where_and_why(finished: Finished) -> None:
+    failures = {name: finished.rows[name]["failure"] for name in BROKEN}
+    assert {name: (each["stage"], each["error"], each["retryable"]) for name, each in failures.items()} == {
+        "gone": ("fetch", "FetchFault", False),
+        "null": ("fetch", "FetchFault", False),
+        "text": ("decode", "DecodeFault", False),
+        "half": ("decode", "DecodeFault", False),
+    }
+    assert failures["gone"]["message"] == "/none/gone.jpg: not found"
+
+
+def test_pictures_are_as_recorded(finished: Finished) -> None:
+    for name, row in finished.rows.items():
+        if name in BROKEN:
+            continue
+        content = (Path(finished.output) / row["uri"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == row["sha256"]
+        with Image.open(io.BytesIO(content)) as picture:
+            assert picture.size == (row["width"], row["height"])
+
+
+def test_provenance_tells_how_to_make_it_again(finished: Finished, photos: Path, recipe: Recipe) -> None:
+    row = finished.rows["p001.jpg"]
+    assert row["source_sha256"] == hashlib.sha256((photos / "p001.jpg").read_bytes()).hexdigest()
+    assert (row["source_width"], row["source_height"]) == (120, 160)
+    assert json.loads(row["manifest"]) == {"label": "label 1"}
+    assert row["recipe_digest"] == recipe.digest
+    assert (row["device"][:3], row["dtype"], row["scheduler"]) == ("cpu", "float32", "DPMSolverMultistepScheduler")
+    assert [control["origin"] for control in row["controls"]] == ["detected", "blank", "blank"]
+    assert len(row["models"]) == 4
+    assert json.loads(row["versions"])["diffusers"]
+    assert json.loads(row["scheduler_config"])["beta_end"] == 0.012
+    assert row["run_id"] == finished.summary.run_id
+    assert all(row["seconds"][stage] is not None for stage in row["seconds"])
+    account = json.loads((Path(finished.output) / "_run.json").read_text())
+    assert account["recipe"]["prompt"] == recipe.prompt
+    assert (account["status"], account["converted"], account["failed"]) == ("finished", 12, 4)
+
+
+def test_the_control_map_is_that_of_its_own_photo(finished: Finished, photos: Path) -> None:
+    import cv2
+    import numpy as np
+
+    from pipeline.decode import read_upright
+    from pipeline.geometry import transform_from_row
+
+    for name in ("p001.jpg", "p006.jpg"):
+        row = finished.rows[name]
+        source, target = (row["source_width"], row["source_height"]), (row["width"], row["height"])
+        transform = transform_from_row(row["transform"], source, target)
+        pixels = transform.picture(read_upright((photos / name).read_bytes())[0])
+        kept = np.asarray(Image.open(Path(finished.output) / row["controls"][0]["uri"]))
+        assert (kept[..., 0] == cv2.Canny(pixels, 100, 200)).all()
+
+
+def test_the_output_is_sound_and_reported(finished: Finished) -> None:
+    assert verify(finished.output).sound
+    page = (Path(finished.output) / "report" / "index.html").read_text()
+    assert "12 pictures, 4 failures" in page
+    assert all(f"{name} v0" in page for name in BROKEN)
+
+
+def test_a_finished_output_is_left_alone(finished: Finished, recipe: Recipe) -> None:
+    before = files_of(finished.output)
+    again = convert(finished.manifest, finished.output, recipe, Options(unit_size=5))
+    assert (again.converted, again.failed, again.earlier, again.failed_in_all) == (0, 0, 16, 4)
+    assert again.seconds < 5
+    assert files_of(finished.output) == before
+
+
+def test_another_recipe_is_refused_by_name(finished: Finished, recipe: Recipe) -> None:
+    before = files_of(finished.output)
+    other = recipe.model_copy(update={"steps": 3})
+    with pytest.raises(OutputFault, match="they differ in steps.*--recipe-changed=reconvert"):
+        convert(finished.manifest, finished.output, other)
+    assert files_of(finished.output) == before
+
+
+def test_the_cpus_way_and_other_units_give_the_same_bytes(finished: Finished, recipe: Recipe, tmp_path: Path) -> None:
+    output = str(tmp_path / "out")
+    convert(finished.manifest, output, recipe, Options(unit_size=1, limit=4, gpus=0))
+    other = records.read_records(output, records.done_units(output)).to_pylist()
+    assert len(other) == 4
+    for row in other:
+        assert row["sha256"] == finished.rows[row["photo_id"]]["sha256"]
+        assert row["seed"] == finished.rows[row["photo_id"]]["seed"]
+    # Another recipe on the same output: everything again, the old pictures stay, and both recipes are told.
+    changed = recipe.model_copy(update={"seed": 1, "output": recipe.output.model_copy(update={"format": "webp"})})
+    summary = convert(finished.manifest, output, changed, Options(limit=4, variants=2, recipe_changed="reconvert"))
+    assert (summary.converted, summary.earlier) == (8, 4)
+    assert verify(output).sound
+    assert len(storage.names(f"{output}/_recipes")) == 2
+    rows = records.read_records(output, records.done_units(output)).to_pylist()
+    assert len({row["sha256"] for row in rows}) == len(rows) == 12
+
+
+def test_new_and_changed_photos_become_new_units_and_repair_reopens_old_ones(
+    finished: Finished, recipe: Recipe, photos: Path, tmp_path: Path
+) -> None:
+    folder, output = tmp_path / "photos", str(tmp_path / "out")
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.jpg").write_bytes((photos / f"p00{number}.jpg").read_bytes())
+    first = convert(str(folder), output, recipe)
+    assert (first.converted, storage.exists(f"{output}/_manifest.parquet")) == (3, True)
+    # One photo is new, one has changed, and one picture of the third was lost.
+    (folder / "3.jpg").write_bytes((photos / "p005.jpg").read_bytes())
+    (folder / "1.jpg").write_bytes((photos / "p004.jpg").read_bytes())
+    rows = records.read_records(output, records.done_units(output)).to_pylist()
+    lost = next(row for row in rows if row["photo_id"] == "2.jpg")
+    (Path(output) / lost["uri"]).unlink()
+    (Path(output) / "images" / "stray.png").write_bytes(b"stray")
+    findings = verify(output)
+    assert (len(findings.missing), len(findings.orphaned)) == (1, 1)
+    repair(output, findings)
+    second = convert(str(folder), output, recipe)
+    assert (second.converted, second.earlier) == (3, 2)
+    assert verify(output).sound
+    rows = records.read_records(output, records.done_units(output)).to_pylist()
+    again = [row for row in rows if row["photo_id"] == "2.jpg"]
+    assert [row["sha256"] for row in again] == [lost["sha256"]]
+    assert len([row for row in rows if row["photo_id"] == "1.jpg"]) == 2
+    assert convert(str(folder), output, recipe).converted == 0
+
+
+def test_too_many_failures_stop_the_run_and_its_records_stand(recipe: Recipe, tmp_path: Path) -> None:
+    manifest, output = str(tmp_path / "m.parquet"), str(tmp_path / "out")
+    ids = [f"g{number}" for number in range(6)]
+    write_manifest(pa.table({"photo_id": ids, "uri": [f"/none/{name}" for name in ids]}), manifest)
+    with pytest.raises(StoppedFault, match=r"of 6 pictures failed, more than --max-failure-rate 0\.3"):
+        convert(manifest, output, recipe, Options(unit_size=1, max_failure_rate=0.3))
+    assert 2 <= len(records.done_units(output)) <= 6
+    assert json.loads(storage.read(f"{output}/_run.json"))["status"] == "running"
+
+
+def test_an_output_that_stops_taking_files_stops_the_run(photos: Path, recipe: Recipe, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    follower = Noted()
+
+    def block(_pictures: int) -> None:
+        (output / "images").write_text("a file where the folder should be")
+
+    follower.begin = block  # type: ignore[method-assign]
+    with pytest.raises(StoppedFault, match=r"images/.*(Not a directory|FileExistsError|NotADirectoryError)"):
+        convert(str(photos), str(output), recipe, Options(limit=2), follower)
+    assert not (output / "provenance").exists()
+
+
+def test_from_bucket_to_bucket(bucket: str, photos: Path, recipe: Recipe) -> None:
+    for name in ("p000.jpg", "p001.jpg", "p002.jpg"):
+        storage.put(f"{bucket}/in/{name}", (photos / name).read_bytes())
+    write_manifest(list_photos(f"{bucket}/in"), f"{bucket}/manifest.parquet")
+    table = pq.read_table(pa.BufferReader(storage.read(f"{bucket}/manifest.parquet")))
+    assert table["uri"].to_pylist()[0] == f"{bucket}/in/p000.jpg"
+    assert table["etag"].null_count == 0
+    summary = convert(f"{bucket}/manifest.parquet", f"{bucket}/out", recipe, Options(unit_size=2))
+    assert (summary.converted, summary.failed) == (3, 0)
+    assert verify(f"{bucket}/out").sound
+    assert storage.exists(f"{bucket}/out/report/index.html")
+    assert convert(f"{bucket}/manifest.parquet", f"{bucket}/out", recipe).converted == 0
