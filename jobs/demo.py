@@ -10,17 +10,22 @@ def demo(output: Annotated[Path, typer.Option(help="Where the demo writes.")] = 
     """Convert six real photos on this machine's CPU, and print what came out and where."""
     from jobs.demo_photos import PHOTOS, write_demo_manifest
     from jobs.following import following
+    from jobs.sheet import write_sheet
     from pipeline.options import Options
-    from pipeline.report import current_rows
+    from pipeline.report import current, rows_in_full
     from pipeline.run import convert
 
     manifest = write_demo_manifest(output)
     typer.echo(f"Manifest of {len(PHOTOS)} photos: {manifest}")
     with following() as follower:
         summary = convert(str(manifest), str(output / "anime"), "demo", Options(keep_maps=True, unit_size=2), follower)
-    _print_table(current_rows(summary.output), Path(summary.output))
+    rows = rows_in_full(summary.output, current(summary.output))
+    write_sheet(summary.output, rows, str(output / "sheet.png"))
+    _print_table(rows, Path(summary.output))
     seconds = f" in {summary.seconds:.0f} s" if summary.converted else ", done before"
-    typer.echo(f"{len(PHOTOS) - summary.failed_in_all} pictures{seconds}. Report: {summary.output}/report/index.html")
+    typer.echo(f"{len(PHOTOS) - summary.failed_in_all} pictures{seconds}.")
+    typer.echo(f"To look at: {output}/sheet.png and {summary.output}/report/index.html")
+    typer.echo("The demo's model is untrained: its pictures are noise. Its photos, maps and provenance are real.")
     if summary.failed_in_all:
         raise typer.Exit(3)
 

@@ -3,59 +3,56 @@
 from collections import Counter
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from jinja2 import Environment, PackageLoader
 
 from pipeline import plan, records, storage
 from pipeline.commit import RunFacts
+from schemas.work import STAGES
 
 GALLERY = 60  # pictures on the page
 FAILURES = 200  # rows of failures on the page; all are in provenance
-COLUMNS = [
-    "status",
-    "photo_id",
-    "variant",
-    "key",
-    "uri",
-    "controls",
-    "source_uri",
-    "prompt",
-    "seed",
-    "seconds",
-    "failure",
-]
+LIGHT = ["status", "photo_id", "variant", "unit", "key", "seconds", "failure"]  # of every row: a million fit in memory
 
 
 def write_report(output: str, facts: RunFacts) -> int:
     """Write `report/index.html` from the records, and return how many current rows are failures."""
-    rows = current_rows(output)
-    failed = [row for row in rows if row["status"] == "failed"]
-    done = [row for row in rows if row["status"] == "done"]
+    table = current(output)
+    failed, done = (table.filter(pc.equal(table["status"], status)) for status in ("failed", "done"))
+    failures = failed["failure"].to_pylist()
     page = Environment(loader=PackageLoader("pipeline"), autoescape=True).get_template("report.html")
-    kinds = Counter((row["failure"]["stage"], row["failure"]["error"]) for row in failed)
     html = page.render(
         facts=facts,
         recipe=facts.recipe,
-        done=len(done),
-        failed=len(failed),
-        kinds=kinds.most_common(),
-        pictures=done[:GALLERY],
-        failures=failed[:FAILURES],
+        done=done.num_rows,
+        failed=failed.num_rows,
+        kinds=Counter((each["stage"], each["error"]) for each in failures).most_common(),
+        pictures=rows_in_full(output, done.slice(0, GALLERY)),
+        failures=failed.slice(0, FAILURES).to_pylist(),
         seconds=_mean_seconds(done),
     )
     storage.put(storage.join(output, "report", "index.html"), html.encode())
-    return len(failed)
+    return int(failed.num_rows)
 
 
-def current_rows(output: str) -> list[dict[str, Any]]:
-    """Return the rows of provenance that no later plan replaced, sorted by photo and variant."""
-    old = plan.superseded(plan.read_plans(output))
-    table = records.read_records(output, records.done_units(output), COLUMNS)
-    rows = [row for row in table.to_pylist() if row["key"] not in old]
-    return sorted(rows, key=lambda row: (row["photo_id"], row["variant"]))
+def current(output: str) -> pa.Table:
+    """Return the rows of provenance that no later plan replaced, by photo and variant, in the columns `LIGHT`."""
+    old = pa.array(sorted(plan.superseded(plan.read_plans(output))), pa.string())
+    table = records.read_records(output, records.done_units(output), LIGHT)
+    return table.filter(pc.invert(pc.is_in(table["key"], old))).sort_by(
+        [("photo_id", "ascending"), ("variant", "ascending")]
+    )
 
 
-def _mean_seconds(rows: list[dict[str, Any]]) -> dict[str, float]:
+def rows_in_full(output: str, chosen: pa.Table) -> list[dict[str, Any]]:
+    """Return every column of provenance of the rows `chosen` from `current`, in their order."""
+    found = records.read_records(output, set(chosen["unit"].to_pylist())).to_pylist()
+    by_place = {(row["unit"], row["key"]): row for row in found}
+    return [by_place[place] for place in zip(chosen["unit"].to_pylist(), chosen["key"].to_pylist(), strict=True)]
+
+
+def _mean_seconds(done: pa.Table) -> dict[str, float]:
     """Return the mean seconds that a picture spent in each stage."""
-    spent = [row["seconds"] for row in rows]
-    stages = spent[0] if spent else {}
-    return {stage: sum(seconds[stage] or 0.0 for seconds in spent) / len(spent) for stage in stages}
+    means = {stage: pc.mean(pc.struct_field(done["seconds"], stage)).as_py() for stage in STAGES}
+    return {stage: mean for stage, mean in means.items() if mean is not None}

@@ -17,7 +17,10 @@ import psutil
 import pytest
 
 from pipeline import plan, records
+from pipeline.options import Options
+from pipeline.run import convert
 from pipeline.verify import verify
+from schemas.recipe import Recipe
 from tests.conftest import TINY, write_crops
 
 PHOTOS, KILLS = 120, 5
@@ -67,32 +70,31 @@ def rows_of(output: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(300)
-def test_killed_five_times_nothing_is_lost_and_nothing_twice(data: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ray_session")
+def test_killed_five_times_nothing_is_lost_and_nothing_twice(data: Path, recipe: Recipe, tmp_path: Path) -> None:
     photos, output, log = tmp_path / "photos", tmp_path / "out", tmp_path / "log"
     photos.mkdir()
     write_crops(data, photos, PHOTOS)
     moments = random.Random()  # noqa: S311 - new moments each time: that is the test
-    undisturbed = tmp_path / "undisturbed"
-    with running(photos, undisturbed, log) as other:
-        recorded: dict[str, str] = {}  # digests by key, of all that was recorded so far
-        for kill in range(KILLS):
-            with running(photos, output, log) as process:
-                if kill % 2:  # while it starts
-                    time.sleep(moments.uniform(0, 15))
-                else:  # while it works
-                    wait_for_records(output, process, len(records.done_units(str(output))) + moments.randint(1, 4))
-                    time.sleep(moments.uniform(0, 0.5))
-                assert process.poll() is None, log.read_text()
-                process.send_signal(signal.SIGKILL)
-            now = {row["key"]: row["sha256"] for row in rows_of(output)}
-            assert recorded.items() <= now.items()  # what was recorded stays
-            recorded = now
+    recorded: dict[str, str] = {}  # digests by key, of all that was recorded so far
+    for kill in range(KILLS):
         with running(photos, output, log) as process:
-            assert process.wait(timeout=120) == 0, log.read_text()
-        assert other.wait(timeout=120) == 0, log.read_text()
+            if kill % 2:  # while it works, a moment after some more records
+                wait_for_records(output, process, len(records.done_units(str(output))) + moments.randint(1, 4))
+                time.sleep(moments.uniform(0, 0.5))
+            else:  # while it starts, or soon after
+                time.sleep(moments.uniform(0, 15))
+            assert process.poll() is None, log.read_text()
+            process.send_signal(signal.SIGKILL)
+        now = {row["key"]: row["sha256"] for row in rows_of(output)}
+        assert recorded.items() <= now.items()  # what was recorded stays
+        recorded = now
+    with running(photos, output, log) as process:
+        assert process.wait(timeout=120) == 0, log.read_text()
     rows = rows_of(output)
     assert Counter(row["key"] for row in rows) == Counter(plan.read_plans(str(output))["key"].to_pylist())
     assert len(rows) == PHOTOS
     assert verify(str(output)).sound
-    pictures = {row["uri"]: row["sha256"] for row in rows}
-    assert pictures == {row["uri"]: row["sha256"] for row in rows_of(undisturbed)}
+    undisturbed = tmp_path / "undisturbed"
+    convert(str(photos), str(undisturbed), recipe, Options(unit_size=5))
+    assert {row["uri"]: row["sha256"] for row in rows} == {row["uri"]: row["sha256"] for row in rows_of(undisturbed)}

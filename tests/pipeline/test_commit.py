@@ -51,7 +51,7 @@ def test_the_record_names_the_picture_and_the_failure(unit: pa.Table, facts: Run
     assert (done["status"], done["bytes"], done["source_uri"], done["attempts"]) == ("done", 9, "https://host/a.jpg", 2)
     assert (done["run_id"], done["git_commit"], done["recipe_digest"]) == ("run-1", "c" * 40, None)
     assert json.loads(done["settings"])["steps"] == facts.recipe.steps
-    assert [control["net"] for control in done["controls"]][0] == "builtin:demo/controlnet-canny"
+    assert done["controls"][0]["net"] == "builtin:demo/controlnet-canny"
     assert done["seconds"]["commit"] > 0
     assert (failed["status"], failed["uri"], failed["sha256"]) == ("failed", None, None)
     assert failed["failure"] == {

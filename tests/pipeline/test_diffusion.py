@@ -162,7 +162,8 @@ def test_a_net_of_another_family_is_refused(tmp_path: Any) -> None:
 
     ControlNetModel(
         block_out_channels=(32, 64), down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), layers_per_block=1,
-        norm_num_groups=8, attention_head_dim=4, cross_attention_dim=48, conditioning_embedding_out_channels=(8, 16, 16, 32),
+        norm_num_groups=8, attention_head_dim=4, cross_attention_dim=48,
+        conditioning_embedding_out_channels=(8, 16, 16, 32),
     ).save_pretrained(tmp_path)  # fmt: skip
     with pytest.raises(ModelFault, match="text width of 48, builtin:demo has 32"):
         Diffusion(load_recipe("demo", [*TINY, f"controls.canny.net={{name: {tmp_path}}}"]))

@@ -1,10 +1,15 @@
 """Ray's errors turned into one line of ours."""
 
+import pyarrow as pa
+import pytest
+
 from pipeline.engine import _stopped
+from pipeline.faults import OutputFault
 
 
 def test_a_fault_of_ours_is_found_in_rays_text() -> None:
-    text = "ray::Map\n  File x\npipeline.faults.OutputFault: out: no space left. Free some.\n\nThe above\nray.exceptions.X: UDF failed"
+    ours = "pipeline.faults.OutputFault: out: no space left. Free some."
+    text = f"ray::Map\n  File x\n{ours}\n\nThe above\nray.exceptions.X: UDF failed"
     assert str(_stopped(RuntimeError(text))) == "out: no space left. Free some."
 
 
@@ -14,3 +19,16 @@ def test_any_other_error_is_its_last_line_and_a_way_to_see_more() -> None:
         "the work ended early: ZeroDivisionError: division by zero. Run it again with --verbose"
     )
     assert fault.exit_code == 1
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_fault_in_a_step_comes_through_ray_as_one_line() -> None:
+    def full(_batch: pa.Table) -> pa.Table:
+        message = "out: no space left"
+        raise OutputFault(message, "Free some.")
+
+    import ray.data
+
+    with pytest.raises(ray.exceptions.RayError) as caught:
+        list(ray.data.from_arrow([pa.table({"n": [1]})]).map_batches(full).iter_batches())
+    assert str(_stopped(caught.value)) == "out: no space left. Free some."

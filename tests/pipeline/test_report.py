@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from pipeline import plan
 from pipeline.commit import Commit, RunFacts
-from pipeline.report import current_rows, write_report
+from pipeline.report import current, rows_in_full, write_report
 from schemas.recipe import Recipe
 from schemas.work import ENCODED, Row
 
@@ -33,4 +33,4 @@ def test_the_page_shows_what_stands_and_escapes_names(tmp_path: Path, decoded: R
     # The broken photo was mended: its old failure does not count any more.
     commit(tmp_path, facts, [broken | {"key": "3" * 64, "failure": None, "picture_bytes": b"mended"}])
     assert write_report(str(tmp_path), facts) == 0
-    assert [row["status"] for row in current_rows(str(tmp_path))] == ["done", "done"]
+    assert [row["status"] for row in rows_in_full(str(tmp_path), current(str(tmp_path)))] == ["done", "done"]

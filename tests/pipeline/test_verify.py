@@ -44,7 +44,7 @@ def test_a_sound_output_is_sound(output: Path) -> None:
 
 
 def first(output: Path, pattern: str) -> Path:
-    return sorted(output.glob(pattern))[0]
+    return min(output.glob(pattern))
 
 
 def lose_a_picture(output: Path) -> None:

@@ -1,11 +1,11 @@
 """Canny: cv2's edges on RGB, not on grey, at exactly the picture's size."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
-
-from pathlib import Path
 
 from pipeline.detectors.canny import Canny
 from schemas.detectors import CannySettings

@@ -1,0 +1,27 @@
+"""On a GPU, in half precision: the same picture alone and in a batch, within the tolerance that is promised."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.diffusion import Diffusion
+from pipeline.recipes import load_recipe
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
+]
+TOLERANCE = 6  # of 255, at the worst pixel
+
+
+def test_the_place_in_the_batch_does_not_show() -> None:
+    subject = Diffusion(load_recipe("demo", ["dtype=float16", "steps=4", "batch_size=4"]))
+    random = np.random.default_rng(4)
+    photos, *maps = (random.integers(0, 256, (4, 256, 256, 3), np.uint8) for _ in range(4))
+    order = [2, 0, 3, 1]
+    whole, finite = subject.draw(photos, maps, [("anime", "photo")] * 4, [1, 2, 3, 4])
+    turned, _ = subject.draw(photos[order], [each[order] for each in maps], [("anime", "photo")] * 4, [3, 1, 4, 2])
+    assert all(finite)
+    assert subject.made_by("anime", "photo")["dtype"] == "float16"
+    assert np.abs(turned.astype(int) - whole[order]).max() <= TOLERANCE

@@ -1,0 +1,75 @@
+"""Every command of the README runs, on a tiny model in place of the real one."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from jobs.app import app
+from pipeline.recipes import load_recipe, recipe_text
+from tests.conftest import ROOT, TINY
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def place(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with `photos/` and a recipe file that stands in for sd15-anime, which needs weights."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "photos").mkdir()
+    for name in ("p000.jpg", "p001.jpg"):
+        shutil.copy2(photos / name, folder / "photos" / name)
+    text = recipe_text("demo")
+    for setting in TINY:
+        key, _, value = setting.partition("=")
+        text = re.sub(rf"^{key}: .*$", f"{key}: {value}", text, flags=re.MULTILINE)
+    (folder / "tiny.yaml").write_text(text)
+    assert load_recipe(str(folder / "tiny.yaml")) == load_recipe("demo", TINY)
+    return folder
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_the_commands_in_their_order(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    ran = []
+    for line in COMMANDS:
+        program, *arguments = shlex.split(line)
+        if program == "make":
+            continue
+        if arguments[0] == "convert":
+            arguments = ["tiny.yaml" if word == "sd15-anime" else word for word in arguments]
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, (line, done.output)
+        ran.append(arguments[0])
+    assert ran == ["manifest", "convert", "verify", "recipes", "recipes"]
+    assert len(list((place / "anime").glob("images/*/*.png"))) == 4
+    assert len(list((place / "anime").glob("maps/*/*.png"))) == 12
+    # The same from Python: the output is finished, so it says so.
+    (code,) = [block for kind, block in BLOCKS if kind == "python"]
+    exec(code.replace('"sd15-anime"', '"tiny.yaml"'), names := {})  # noqa: S102 - the README's own lines
+    assert (names["summary"].converted, names["summary"].earlier) == (0, 4)
+
+
+def test_the_make_targets_do_what_is_said() -> None:
+    assert [line for line in COMMANDS if line.startswith("make")] == ["make demo", "make test"]
+    for target, said in (("demo", "photo2anime demo"), ("test", "python -m pytest"), ("check", "mypy")):
+        dry = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert said in dry
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_picture_and_the_tree_are_there() -> None:
+    for name in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / name).is_file()
+    for name in re.findall(r"^(\w+)/ ", README, re.MULTILINE):
+        assert (ROOT / name).is_dir()
+    tree = re.search(r"^  (plan fetch .*?)$", README, re.MULTILINE)
+    assert tree
+    for step in tree.group(1).split("   ")[0].split():
+        assert (ROOT / "pipeline" / f"{step}.py").is_file()
