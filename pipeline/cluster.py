@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ def connected(address: str | None, *, verbose: bool = False) -> Iterator[None]:
         if address is None:
             with _own_folder() as folder:
                 own: dict[str, Any] = {"num_cpus": logical_cpus(), "include_dashboard": False, "_temp_dir": folder}
-                ray.init(address="local", **own, **quiet)
+                with nullcontext() if verbose else _hushed():
+                    ray.init(address="local", **own, **quiet)
                 yield
         else:
             _join(address, quiet)
@@ -64,6 +65,19 @@ def _join(address: str, quiet: dict[str, Any]) -> None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         message = f"no Ray cluster at {address}: {error}"
         raise StorageFault(message, "Check --address, or leave it out to run on this machine.") from error
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Send what compiled code writes to standard error nowhere: Ray says there that it was told to be quiet."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager
@@ -100,7 +114,7 @@ def assemble(unit_rows: int, gpus: int | None = None, *, verbose: bool = False) 
     context = DataContext.get_current()
     context.enable_progress_bars = verbose
     context.target_max_block_size = None  # never split a unit, whatever the size of its pixels
-    logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)  # errors come as faults
     resources = ray.cluster_resources()
     cores = max(2, int(resources.get("CPU", 0)) - 1)  # one CPU stays for the light steps
     converters = gpus if gpus is not None else int(resources.get("GPU", 0))

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from transformers.utils import logging as transformers_logging
 
 from pipeline import models
-from pipeline.faults import ModelFault, StoppedFault
+from pipeline.faults import StoppedFault
 from schemas.recipe import Recipe
 from schemas.work import Row
 
@@ -42,7 +42,7 @@ Pixels = NDArray[np.uint8]
 class Diffusion:
     """Loaded on a GPU in the recipe's dtype where there is one, else on the CPU in float32.
 
-    Raises `ModelFault` for weights that are missing or do not belong together.
+    Raises `ModelFault` for weights that are missing.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -168,7 +168,6 @@ class Diffusion:
             base.folder, controlnet=MultiControlNetModel(nets), variant=recipe.base.variant,
             safety_checker=None, feature_extractor=None, requires_safety_checker=False, **options,
         )  # fmt: skip
-        _check_fit(loaded, nets, recipe)
         chosen = getattr(diffusers, recipe.scheduler.name)
         loaded.scheduler = chosen.from_config(loaded.scheduler.config, **recipe.scheduler.settings)
         rows = [base.as_row("base", models.digest([loaded.unet, loaded.vae, loaded.text_encoder]))]
@@ -184,13 +183,3 @@ def _json(config: dict[str, Any]) -> str:
         key: str(value) if isinstance(value, float) and math.isinf(value) else value for key, value in config.items()
     }
     return json.dumps(finite, sort_keys=True, default=str, allow_nan=False)
-
-
-def _check_fit(pipeline: Any, nets: list[ControlNetModel], recipe: Recipe) -> None:  # noqa: ANN401 - two classes of pipeline
-    """Raise `ModelFault` where a net was trained for another base: diffusers would fail in the midst of a batch."""
-    wanted = pipeline.unet.config.cross_attention_dim
-    for net, control in zip(nets, recipe.controls, strict=True):
-        if net.config.cross_attention_dim != wanted:
-            found = net.config.cross_attention_dim
-            message = f"{control.net.name} was made for a text width of {found}, {recipe.base.name} has {wanted}"
-            raise ModelFault(message, "Choose nets of the base model's family.")

@@ -60,8 +60,8 @@ def list_photos(
     A picture whose header cannot be read is listed without a size, so that the run can record why it failed.
     Raises `ManifestFault` where there is no picture.
     """
-    address = _address(folder)
-    skipped = storage.join(_address(skip), "") if skip else None
+    address = storage.absolute(folder)
+    skipped = storage.join(storage.absolute(skip), "") if skip else None
     found = [
         _listed(name, storage.join(address, name), info)
         for name, info in storage.files(folder).items()
@@ -95,7 +95,7 @@ def _read_file(uri: str) -> pa.Table:
     except pa.ArrowException as error:
         message = f"{storage.redact(uri)}: no Parquet file ({error})"
         raise ManifestFault(message, "A manifest is Parquet with the columns photo_id and uri.") from error
-    base = _address(uri).rpartition("/")[0]
+    base = storage.absolute(uri).rpartition("/")[0]
     for name in ("uri", "depth_uri"):
         place = table.schema.get_field_index(name)
         if place >= 0 and pa.types.is_string(table.schema.field(place).type):
@@ -118,26 +118,15 @@ def _parquet_files(uri: str) -> list[str]:
     fs, path = storage.filesystem(uri)
     if _is_glob(uri):
         with storage.translated(uri):
-            return [_unstripped(fs, name) for name in sorted(fs.glob(path)) if name.endswith(".parquet")]
+            found = [name for name in sorted(fs.glob(path)) if name.endswith(".parquet")]
+        return [storage.absolute(fs.unstrip_protocol(name)) for name in found]
     if not storage.is_folder(uri):
         if not storage.exists(uri):
             message = f"{storage.redact(uri)}: not found"
             raise ManifestFault(message, "Check the address.")
         return [uri]
-    hidden = ("_", ".")
-    found = [name for name in storage.files(uri, depth=1) if name.endswith(".parquet") and not name.startswith(hidden)]
-    return [storage.join(uri, name) for name in sorted(found)]
-
-
-def _address(uri: str) -> str:
-    """Return `uri` in full: a local path absolute and without a scheme, any other with its own."""
-    fs, path = storage.filesystem(uri)
-    return _unstripped(fs, path)
-
-
-def _unstripped(fs: Any, path: str) -> str:  # noqa: ANN401 - fsspec is untyped
-    local = "file" in fs.protocol
-    return path.rstrip("/") if local else str(fs.unstrip_protocol(path)).rstrip("/")
+    found = [name for name in storage.names(uri) if name.endswith(".parquet") and not name.startswith(("_", "."))]
+    return [storage.join(uri, name) for name in found]
 
 
 def _listed(name: str, uri: str, info: Row) -> Row:

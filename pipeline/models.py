@@ -7,6 +7,7 @@ missing is a `ModelFault` that names the files. Loading is the converter's and t
 import fnmatch
 import hashlib
 import inspect
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -57,9 +58,12 @@ def check_models(recipe: Recipe, brought: frozenset[str] = frozenset()) -> froze
     Raises `ModelFault` for anything else that is missing: called before a run writes anything.
     """
     _check_scheduler(recipe)
-    locate_base(recipe.base)
+    width = _text_width(locate_base(recipe.base).folder / "unet")
     for control in recipe.controls:
-        locate_net(control.net)
+        found = _text_width(locate_net(control.net).folder)
+        if found != width:
+            message = f"{control.net.name} was made for a text width of {found}, {recipe.base.name} has {width}"
+            raise ModelFault(message, "Choose nets of the base model's family.")
     needed = [control for control in recipe.controls if control.detector.name not in brought]
     return frozenset(control.detector.name for control in needed if _must_be_blank(control))
 
@@ -129,6 +133,15 @@ def _check_scheduler(recipe: Recipe) -> None:
         if name not in known:
             message = f"recipe {recipe.name}: {recipe.scheduler.name} has no setting {name!r}"
             raise RecipeFault(message, f"It has {', '.join(known)}.")
+
+
+def _text_width(folder: Path) -> int:
+    """Return the width of the text embeddings that a UNet or a ControlNet takes: it tells the model families apart."""
+    try:
+        return int(json.loads((folder / "config.json").read_text())["cross_attention_dim"])
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{folder / 'config.json'} is no configuration of a UNet or ControlNet"
+        raise ModelFault(message, "Name a folder in diffusers' layout.") from error
 
 
 def _must_be_blank(control: Control) -> bool:

@@ -116,12 +116,11 @@ def superseded(plans: pa.Table) -> set[str]:
 
 
 def remaining(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Row]) -> Work:
-    """Return the units of the recipe `digest` that are neither in `done` nor superseded throughout.
+    """Return the units of the recipe `digest` that are not in `done` and that this run's manifest still asks for.
 
-    `rows` bring the true uris of this run's manifest, which the plan keeps without their secrets.
+    `rows` are the manifest's: they bring the true uris too, which the plan keeps without their secrets.
     """
     uris = {row["key"]: (row["uri"], row["depth_uri"]) for row in rows}
-    old = superseded(plans)
     units: dict[str, list[Row]] = {}
     done_rows = 0
     for batch in plans.to_batches(max_chunksize=10_000):
@@ -131,7 +130,7 @@ def remaining(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Row])
             elif row["recipe_digest"] == digest:
                 row["uri"], row["depth_uri"] = uris.get(row["key"], (row["uri"], row["depth_uri"]))
                 units.setdefault(row["unit"], []).append(row)
-    wanted = {name: rows for name, rows in units.items() if any(row["key"] not in old for row in rows)}
+    wanted = {name: rows for name, rows in units.items() if any(row["key"] in uris for row in rows)}
     return Work({name: pa.Table.from_pylist(rows, PLAN) for name, rows in wanted.items()}, done_rows)
 
 

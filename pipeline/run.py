@@ -80,6 +80,7 @@ def convert(
     """
     began, options, follower = time.monotonic(), options or Options(), follower or Silent()
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    output = storage.absolute(output)  # workers may have another working folder
     prepared = prepare(manifest, output, chosen, options, follower.listing)
     account, earlier = prepared.account, prepared.work.done_rows
     if not prepared.work.units and account is not None and account["status"] == FINISHED:

@@ -78,6 +78,12 @@ def local_path(uri: str) -> Path | None:
     return Path(path) if isinstance(fs, LocalFileSystem) else None
 
 
+def absolute(uri: str) -> str:
+    """Return `uri` in full: a local path absolute and without a scheme, any other with its own; no slash at the end."""
+    fs, path = filesystem(uri)
+    return str(path if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(path)).rstrip("/") or "/"
+
+
 def filesystem(uri: str) -> tuple[Any, str]:
     """Return fsspec's file system of `uri` and the path within it. Raises `StorageFault` for an unknown scheme."""
     scheme = uri.partition("://")[0]

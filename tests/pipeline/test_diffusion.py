@@ -8,7 +8,6 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.diffusion import Diffusion
-from pipeline.faults import ModelFault
 from pipeline.recipes import load_recipe
 from tests.conftest import TINY
 
@@ -155,15 +154,3 @@ def test_a_picture_that_is_not_finite_is_found(batch: dict[str, Any], monkeypatc
 
     monkeypatch.setattr(subject, "_run", spoiled)
     assert subject.draw(**batch)[1] == [True, False, True]
-
-
-def test_a_net_of_another_family_is_refused(tmp_path: Any) -> None:
-    from diffusers import ControlNetModel
-
-    ControlNetModel(
-        block_out_channels=(32, 64), down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), layers_per_block=1,
-        norm_num_groups=8, attention_head_dim=4, cross_attention_dim=48,
-        conditioning_embedding_out_channels=(8, 16, 16, 32),
-    ).save_pretrained(tmp_path)  # fmt: skip
-    with pytest.raises(ModelFault, match="text width of 48, builtin:demo has 32"):
-        Diffusion(load_recipe("demo", [*TINY, f"controls.canny.net={{name: {tmp_path}}}"]))

@@ -79,3 +79,14 @@ def test_the_digest_is_of_the_weights() -> None:
         second.bias[1] += 1e-3
     assert models.digest([first]) != models.digest([second])
     assert models.digest([first.to(torch.bfloat16)]) != models.digest([second])
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [('{"cross_attention_dim": 48}', "text width of 48, builtin:demo has 32"), ("{", "is no configuration")],
+)
+def test_a_net_of_another_family_is_refused_before_work(tmp_path: Path, config: str, said: str) -> None:
+    (tmp_path / "config.json").write_text(config)
+    (tmp_path / "diffusion_pytorch_model.safetensors").touch()
+    with pytest.raises(ModelFault, match=said):
+        models.check_models(load_recipe("demo", [f"controls.canny.net={{name: {tmp_path}}}"]))
