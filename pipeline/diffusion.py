@@ -159,7 +159,7 @@ class Diffusion:
         recipe = self._recipe
         base = models.locate_base(recipe.base)
         located = [models.locate_net(control.net) for control in recipe.controls]
-        options = {"torch_dtype": self._dtype, "use_safetensors": True}
+        options = {"dtype": self._dtype, "use_safetensors": True}
         nets = [
             ControlNetModel.from_pretrained(net.folder, variant=control.net.variant, **options)
             for net, control in zip(located, recipe.controls, strict=True)

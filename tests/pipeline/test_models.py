@@ -90,3 +90,64 @@ def test_a_net_of_another_family_is_refused_before_work(tmp_path: Path, config: 
     (tmp_path / "diffusion_pytorch_model.safetensors").touch()
     with pytest.raises(ModelFault, match=said):
         models.check_models(load_recipe("demo", [f"controls.canny.net={{name: {tmp_path}}}"]))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> Path:
+    """Return a hub's cache that holds tiny models of the real classes, as sd15-anime names them, in half precision."""
+    import torch
+    from diffusers import ControlNetModel, StableDiffusionPipeline
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    half = {"dtype": torch.float16}
+    base = StableDiffusionPipeline.from_pretrained(models.locate_base(recipe.base).folder, **half)
+    net = ControlNetModel.from_pretrained(models.locate_net(recipe.controls[0].net).folder, **half)
+    anime = load_recipe("sd15-anime")
+    base.save_pretrained(snapshot(tmp_path, anime.base.name, "main", "a" * 40), variant="fp16")
+    for control in anime.controls:
+        net.save_pretrained(
+            snapshot(tmp_path, control.net.name, control.net.revision, control.net.revision), variant="fp16"
+        )
+    (snapshot(tmp_path, "lllyasviel/Annotators", "main", "b" * 40) / "body_pose_model.pth").touch()
+    depth = snapshot(tmp_path, "depth-anything/Depth-Anything-V2-Small-hf", "main", "c" * 40)
+    for name in ("config.json", "preprocessor_config.json", "model.safetensors"):
+        (depth / name).touch()
+    return tmp_path
+
+
+def snapshot(cache: Path, repository: str, revision: str, commit: str) -> Path:
+    """Return the folder of a commit in the hub's cache, the revision pointing to it."""
+    root = cache / f"models--{repository.replace('/', '--')}"
+    folder = root / "snapshots" / commit
+    folder.mkdir(parents=True)
+    (root / "refs").mkdir()
+    (root / "refs" / revision).write_text(commit)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("hub")
+def test_sd15_anime_loads_from_the_hubs_cache_and_draws() -> None:
+    import numpy as np
+
+    from pipeline.diffusion import Diffusion
+
+    anime = load_recipe("sd15-anime", ["area=4096", "steps=4"])
+    assert models.check_models(anime) == frozenset()
+    assert models.locate_base(anime.base).revision == "a" * 40  # the branch's commit goes into provenance
+    photos = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
+    subject = Diffusion(anime)
+    pictures, finite = subject.draw(photos, [photos] * 3, [(anime.prompt, anime.negative_prompt)], [1])
+    assert (finite, pictures.shape) == ([True], (1, 64, 64, 3))
+    made = subject.made_by(anime.prompt, anime.negative_prompt)
+    assert [model["revision"] for model in made["models"]] == [
+        "a" * 40,
+        *(each.net.revision for each in anime.controls),
+    ]
+    assert '"use_karras_sigmas": true' in made["scheduler_config"]
+
+
+def test_a_cache_that_lacks_a_file_names_it(hub: Path) -> None:
+    next(hub.glob("models--lllyasviel--control_v11f1p_sd15_depth/snapshots/*/*.safetensors")).unlink()
+    with pytest.raises(ModelFault, match=r"sd15_depth: diffusion_pytorch_model\*\.fp16\.safetensors not found"):
+        models.check_models(load_recipe("sd15-anime"))
