@@ -12,7 +12,7 @@ from jobs.demo import demo
 from jobs.manifest import manifest
 from jobs.show_recipes import recipes
 from jobs.verify import verify
-from pipeline.faults import RunFault
+from pipeline.faults import RunFault, StoppedFault
 
 app = typer.Typer(
     help="Turn datasets of photos into anime, with the provenance of every picture.",
@@ -27,17 +27,16 @@ for command in (demo, manifest, convert, verify, recipes):
 
 def main() -> None:
     """Run the command line; every fault of ours becomes one line and its exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         app(standalone_mode=True)
     except RunFault as fault:
         print(f"photo2anime: {fault}", file=sys.stderr)  # noqa: T201 - the command line's own voice
         sys.exit(fault.exit_code)
-    except KeyboardInterrupt:
-        print("photo2anime: interrupted; the same command goes on from here.", file=sys.stderr)  # noqa: T201 - likewise
-        sys.exit(1)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """Let SIGTERM end the run as Ctrl-C does: Ray is stopped, and its folder removed."""
-    raise KeyboardInterrupt
+    """End the run in order: Ray is stopped, its folder removed, and what was recorded stands."""
+    message = "interrupted"
+    raise StoppedFault(message, "The same command goes on from here.")

@@ -3,7 +3,9 @@
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -49,7 +51,7 @@ def connected(address: str | None, *, verbose: bool = False) -> Iterator[None]:
         if address is None:
             with _own_folder() as folder:
                 own: dict[str, Any] = {"num_cpus": logical_cpus(), "include_dashboard": False, "_temp_dir": folder}
-                with nullcontext() if verbose else _hushed():
+                with _signals_kept(), nullcontext() if verbose else _hushed():
                     ray.init(address="local", **own, **quiet)
                 yield
         else:
@@ -61,10 +63,20 @@ def connected(address: str | None, *, verbose: bool = False) -> Iterator[None]:
 
 def _join(address: str, quiet: dict[str, Any]) -> None:
     try:
-        ray.init(address=address, **quiet)
+        with _signals_kept():
+            ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         message = f"no Ray cluster at {address}: {error}"
         raise StorageFault(message, "Check --address, or leave it out to run on this machine.") from error
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Put the caller's SIGTERM handler back, which `ray.init` replaces by one that exits at once."""
+    kept = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, kept)
 
 
 @contextmanager
