@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -67,7 +68,7 @@ class Bar:
 
     def notice(self, text: str) -> None:
         """Print a notice above the bar."""
-        self._progress.console.print(f"[yellow]note:[/] {text}", highlight=False)
+        self._progress.console.print(f"[yellow]note:[/] {escape(text)}", highlight=False)
 
     def begin(self, pictures: int) -> None:
         """Show an empty bar while Ray and the models start."""
@@ -83,7 +84,7 @@ class Bar:
 
 
 class Lines:
-    """One line now and then, for logs; the first result is said at once."""
+    """One line now and then, for logs."""
 
     def __init__(self, every: float = LINE_EVERY) -> None:
         self._every = every

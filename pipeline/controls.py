@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from pipeline.decode import BROKEN
+from pipeline.decode import BROKEN, FORMATS
 from pipeline.detectors import Detector, Pixels, load_detector, settings_json
 from pipeline.detectors.depth_scale import depth_to_map
 from pipeline.detectors.pose_drawing import COCO_KEYPOINTS, draw_people, openpose_from_coco
@@ -22,6 +22,7 @@ from pipeline.geometry import Transform, transform_from_row
 from schemas.detectors import DetectorSettings
 from schemas.work import MAPPED, Row
 
+FARTHEST = 1e6  # pixels from the photo that a keypoint may be: no NaN, no infinity, nothing OpenCV cannot draw
 ASPECT_TOLERANCE = 0.01  # a depth picture may be smaller than its photo, but of the same shape
 
 
@@ -83,12 +84,11 @@ def _people(row: Row) -> Pixels:
     """Draw the manifest's people, COCO's 17 keypoints each, where the transform puts them."""
     transform, people = _transform(row), []
     for numbers in row["pose_keypoints"]:
-        if numbers is None or len(numbers) != 3 * COCO_KEYPOINTS or not all(np.isfinite(numbers)):
-            message = (
-                f"pose_keypoints: a person is {3 * COCO_KEYPOINTS} finite numbers (x, y, visibility of 17 keypoints)"
-            )
+        person = np.array([] if numbers is None else numbers, np.float64)  # a null among them becomes NaN
+        if person.size != 3 * COCO_KEYPOINTS or not (np.abs(person) < FARTHEST).all():
+            message = f"pose_keypoints: a person is {3 * COCO_KEYPOINTS} numbers: x, y, visibility of 17 keypoints"
             raise ControlFault(message)
-        person = np.reshape(np.array(numbers, np.float64), (COCO_KEYPOINTS, 3))
+        person = person.reshape(COCO_KEYPOINTS, 3)
         people.append(transform.points(openpose_from_coco(person)))
     return draw_people(people, row["height"], row["width"])
 
@@ -97,7 +97,7 @@ def _depth(row: Row) -> Pixels:
     """Bring the manifest's depth picture, 8 or 16 bits or floats, through the photo's own transform."""
     transform = _transform(row)
     try:
-        with Image.open(io.BytesIO(row["depth_bytes"])) as image:
+        with Image.open(io.BytesIO(row["depth_bytes"]), formats=FORMATS) as image:
             depth = image.convert("F") if image.mode.startswith(("I", "F")) else image.convert("L").convert("F")
     except BROKEN as error:
         message = f"depth_uri: no readable picture: {type(error).__name__}: {error}"

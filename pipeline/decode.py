@@ -3,6 +3,7 @@
 import io
 import struct
 import warnings
+import zlib
 
 from PIL import Image, ImageOps
 
@@ -11,8 +12,13 @@ from pipeline.geometry import fit_photo, nearest_bucket
 from schemas.work import Row
 
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, Orientation
-# What Pillow's readers were seen to raise over broken files.
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, OverflowError, struct.error, TypeError)
+# The formats that are read: those of photos, none that starts another program (EPS) or is rarely fuzzed.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# What Pillow's readers raise over broken files: nearly anything, so this stands around their calls alone.
+BROKEN: tuple[type[Exception], ...] = (
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
+    SyntaxError, TypeError, ValueError, struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
 
 
 def decode(row: Row, buckets: list[tuple[int, int]], fit: str) -> Row:
@@ -35,7 +41,7 @@ def read_upright(content: bytes) -> tuple[Image.Image, int]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # odd but readable metadata
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow refuses at twice that size
-            with Image.open(io.BytesIO(content)) as image:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 orientation = image.getexif().get(ORIENTATION_TAG, 1)
                 return to_rgb(ImageOps.exif_transpose(image)), orientation if orientation in range(1, 9) else 1
     except Image.DecompressionBombError as error:

@@ -46,7 +46,11 @@ def built(cache: Path, name: str) -> Path:
         raise ModelFault(message, f"It builds builtin:demo, {known}.")
     root = cache / f"demo-{REVISION}"
     if not root.is_dir():
-        _build(root)
+        try:
+            _build(root)
+        except OSError as error:
+            message = f"{cache}: the demo model cannot be written there ({error})"
+            raise ModelFault(message, "Set PHOTO2ANIME_CACHE to a folder that can.") from error
     return root / (part or "base")
 
 

@@ -170,9 +170,8 @@ class Diffusion:
         )  # fmt: skip
         chosen = getattr(diffusers, recipe.scheduler.name)
         loaded.scheduler = chosen.from_config(loaded.scheduler.config, **recipe.scheduler.settings)
-        rows = [base.as_row("base", models.digest([loaded.unet, loaded.vae, loaded.text_encoder]))]
-        for net, where, control in zip(nets, located, recipe.controls, strict=True):
-            rows.append(where.as_row(f"controlnet-{control.detector.name}", models.digest([net])))
+        roles = [f"controlnet-{detector.name}" for detector in recipe.detectors]
+        rows = [base.as_row("base"), *(net.as_row(role) for net, role in zip(located, roles, strict=True))]
         loaded.set_progress_bar_config(disable=True)
         return loaded.to(self._device), rows
 

@@ -15,7 +15,6 @@ from pipeline.faults import FetchFault, StorageFault
 from schemas.work import Row
 
 PUBLIC_SCHEMES = frozenset({"s3", "gs", "gcs", "az", "abfs", "abfss", "https", "http"})
-_WEB = frozenset({"http", "https"})
 
 
 def fetch(row: Row, allowed: frozenset[str]) -> Row:
@@ -49,11 +48,13 @@ def _bytes_of(uri: str | None, allowed: frozenset[str]) -> tuple[bytes, int]:
     try:
         content = storage.attempt(once)
     except storage.errors() as error:
-        what = "not found" if isinstance(error, FileNotFoundError) else storage.redact_text(f"{error!r}")
+        said = storage.redact_text(f"{type(error).__name__}: {error}")  # its repr may hold the request's headers
+        what = "not found" if isinstance(error, FileNotFoundError) else said
         message = f"{where}: {what}"
         raise FetchFault(message, retryable=storage.transient(error), attempts=attempts) from error
-    except StorageFault as error:
-        raise FetchFault(str(error)) from error
+    except (StorageFault, ValueError) as error:  # ValueError: an address that is none, or holds a zero byte
+        message = f"{where}: no address that can be read ({storage.redact_text(str(error))})"
+        raise FetchFault(message) from error
     if not content:
         message = f"{where}: the file is empty"
         raise FetchFault(message)
@@ -61,15 +62,22 @@ def _bytes_of(uri: str | None, allowed: frozenset[str]) -> tuple[bytes, int]:
 
 
 def _refuse_forbidden(uri: str, allowed: frozenset[str]) -> None:
-    parts = urlsplit(uri)
-    scheme = "file" if PurePath(uri).is_absolute() or not parts.scheme else parts.scheme
+    scheme = "file" if PurePath(uri).is_absolute() or "://" not in uri else uri.partition("://")[0]
     if "::" in uri or scheme not in allowed:
         named = "chained addresses are" if "::" in uri else f"{scheme!r} addresses are"
         message = f"{storage.redact(uri)}: {named} not allowed in this run (--allow {scheme})"
         raise FetchFault(message)
-    if scheme in _WEB and "private" not in allowed and _is_private(parts.hostname or ""):
+    if scheme in storage.WEB_SCHEMES and "private" not in allowed and _is_private(_host(uri)):
         message = f"{storage.redact(uri)}: a private address (--allow private)"
         raise FetchFault(message)
+
+
+def _host(uri: str) -> str:
+    try:
+        return urlsplit(uri).hostname or ""
+    except ValueError as error:
+        message = f"{storage.redact(uri)}: no address that can be read ({error})"
+        raise FetchFault(message) from error
 
 
 def _is_private(host: str) -> bool:

@@ -5,23 +5,21 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline import storage
-from pipeline.decode import BROKEN, ORIENTATION_TAG
+from pipeline.decode import BROKEN, FORMATS, ORIENTATION_TAG
 from pipeline.faults import ManifestFault
-from schemas.manifest import KNOWN, check_manifest
+from schemas.manifest import KNOWN, check_manifest, is_text
 from schemas.work import Row
 
 EXTENSIONS = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 READERS = 16  # threads: a header is a wait for the network, not work
 HEADER_BLOCK = 64 * 1024  # bytes per read of a header: most hold size and EXIF in one
 TURNED = range(5, 9)  # EXIF orientations that swap width and height
-UNREADABLE: tuple[type[Exception], ...] = (Image.DecompressionBombError, *BROKEN)
 _LISTED = pa.schema([KNOWN.field(name) for name in ("photo_id", "uri", "width", "height", "bytes", "etag", "modified")])
 
 Progress = Callable[[int, int], None]
@@ -98,14 +96,14 @@ def _read_file(uri: str) -> pa.Table:
     base = storage.absolute(uri).rpartition("/")[0]
     for name in ("uri", "depth_uri"):
         place = table.schema.get_field_index(name)
-        if place >= 0 and pa.types.is_string(table.schema.field(place).type):
+        if place >= 0 and is_text(table.schema.field(place).type):
             absolute = [_absolute(value, base) for value in table[name].to_pylist()]
             table = table.set_column(place, name, pa.array(absolute, pa.string()))
     return table
 
 
 def _absolute(uri: str | None, base: str) -> str | None:
-    if not uri or urlsplit(uri).scheme or "::" in uri or uri.startswith("/"):
+    if not uri or "://" in uri or "::" in uri or uri.startswith("/"):
         return uri
     return storage.join(base, uri)
 
@@ -159,8 +157,8 @@ def _size(row: Row, known: dict[tuple[Any, ...], tuple[int | None, int | None]])
         return known[_stamp(row)]
     fs, path = storage.filesystem(row["uri"])
     try:
-        with fs.open(path, "rb", block_size=HEADER_BLOCK) as file, Image.open(file) as image:
+        with fs.open(path, "rb", block_size=HEADER_BLOCK) as file, Image.open(file, formats=FORMATS) as image:
             turned = image.getexif().get(ORIENTATION_TAG) in TURNED
             return (image.height, image.width) if turned else image.size
-    except (*UNREADABLE, *storage.errors()):
+    except (*BROKEN, *storage.errors()):
         return None, None

@@ -10,21 +10,16 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from pipeline import demo_model, storage
 from pipeline.faults import ModelFault, RecipeFault
-from schemas.detectors import DepthSettings, DetectorSettings, OpenposeSettings
+from schemas.detectors import CannySettings, DepthSettings, DetectorSettings, OpenposeSettings
 from schemas.recipe import Control, Model, Recipe
-
-if TYPE_CHECKING:
-    import torch
 
 OPENPOSE_FILES = {"body": "body_pose_model.pth", "hands": "hand_pose_model.pth", "face": "facenet.pth"}
 _BASE_PARTS = ("unet", "vae", "text_encoder")
@@ -33,16 +28,23 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class Located:
-    """A folder of weights, the name it was asked for by, and the revision that was found."""
+    """A folder of weights, the name it was asked for by, the revision that was found, and the weights' files."""
 
     folder: Path
     name: str
     revision: str
+    weights: tuple[Path, ...]
 
-    def as_row(self, role: str, sha256: str) -> dict[str, str]:
-        """Return the columns of `schemas.work.MODEL`."""
-        name = storage.redact(self.name)
-        return {"role": role, "name": name, "revision": self.revision, "sha256": sha256}
+    def as_row(self, role: str) -> dict[str, str]:
+        """Return the columns of `schemas.work.MODEL`; reads all the weights."""
+        return {"role": role, "name": storage.redact(self.name), "revision": self.revision, "sha256": self.digest()}
+
+    def digest(self) -> str:
+        """Return the sha256 of the weights' file, as hubs publish it, or of the lines `sha256  path` of several."""
+        lines = [f"{_sha256(path)}  {path.relative_to(self.folder)}" for path in self.weights]
+        if len(lines) == 1:
+            return lines[0].partition(" ")[0]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def cache_folder() -> Path:
@@ -70,8 +72,10 @@ def check_models(recipe: Recipe, brought: frozenset[str] = frozenset()) -> froze
 
 def unpinned(recipe: Recipe) -> list[str]:
     """Name the hub repositories that the recipe takes from a branch: their weights may change under it."""
-    named = [recipe.base, *(control.net for control in recipe.controls)]
-    return [f"{model.name}@{model.revision}" for model in named if _on_hub(model.name) and not _pinned(model.revision)]
+    named = [(recipe.base.name, recipe.base.revision)]
+    named += [(control.net.name, control.net.revision) for control in recipe.controls]
+    named += [(each.weights, each.revision) for each in recipe.detectors if not isinstance(each, CannySettings)]
+    return [f"{name}@{revision}" for name, revision in named if _on_hub(name) and not _pinned(revision)]
 
 
 def locate_base(model: Model) -> Located:
@@ -110,18 +114,6 @@ def locate_detector(settings: DetectorSettings) -> Located | None:
     return None
 
 
-def digest(modules: Iterable["torch.nn.Module"]) -> str:
-    """Return 64 hex digits of the weights as loaded: every tensor's name, type, shape and bytes, in order of name."""
-    import torch
-
-    whole = hashlib.sha256()
-    for module in modules:
-        for name, tensor in sorted(module.state_dict().items()):
-            whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            whole.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return whole.hexdigest()
-
-
 def _check_scheduler(recipe: Recipe) -> None:
     """Refuse a setting that the scheduler does not have: diffusers would ignore it in silence."""
     if not recipe.scheduler.settings:
@@ -156,9 +148,8 @@ def _must_be_blank(control: Control) -> bool:
 
 def _locate(name: str, revision: str, patterns: list[str]) -> Located:
     if name.startswith("builtin:"):
-        folder = demo_model.built(cache_folder(), name.removeprefix("builtin:"))
-        return Located(folder, name, demo_model.REVISION)
-    if _on_hub(name):
+        folder, revision = demo_model.built(cache_folder(), name.removeprefix("builtin:")), demo_model.REVISION
+    elif _on_hub(name):
         folder = _from_hub(name, revision, patterns)
         revision = folder.name if _pinned(folder.name) else revision
     else:
@@ -168,7 +159,13 @@ def _locate(name: str, revision: str, patterns: list[str]) -> Located:
     if missing:
         message = f"{storage.redact(name)}: {', '.join(missing)} not found in {folder}"
         raise ModelFault(message, "Name a folder that holds it, or where the hub can be reached, its repository.")
-    return Located(folder, name, revision)
+    found = {path for pattern in patterns for path in folder.glob(pattern) if path.suffix in {".safetensors", ".pth"}}
+    return Located(folder, name, revision, tuple(sorted(found)))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _on_hub(name: str) -> bool:

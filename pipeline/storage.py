@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -24,6 +23,7 @@ from pipeline.faults import OutputFault, StorageFault
 T = TypeVar("T")
 
 ATTEMPTS = 3
+WEB_SCHEMES = frozenset({"http", "https"})
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az", "adl": "az"}
 # Errors of storage that are no OSError, by the module that defines them: looked up only where it is loaded.
 _FOREIGN_ERRORS = (
@@ -50,7 +50,7 @@ def transient(error: BaseException) -> bool:
     """Tell whether another try may succeed."""
     if isinstance(error, _FINAL) or getattr(error, "errno", None) in _FINAL_NUMBERS:
         return False
-    if type(error).__name__.endswith(("CredentialsError", "GoogleAuthError", "ClientAuthenticationError")):
+    if _lacks_credentials(error):
         return False
     status = getattr(error, "status", None) or getattr(error, "code", None) or 500
     return not (isinstance(status, int) and 400 <= status < 500 and status not in _AGAIN_STATUS)  # noqa: PLR2004 - HTTP
@@ -181,7 +181,7 @@ def as_fault(error: BaseException, uri: str) -> StorageFault | OutputFault:
     kind = type(error).__name__
     if getattr(error, "errno", None) in _FULL:
         return OutputFault(f"{where}: no space left", "Free some, or write elsewhere; the same command goes on.")
-    if "Credentials" in kind or "Auth" in kind:
+    if _lacks_credentials(error):
         message = f"{where}: no credentials ({kind}: {redact_text(str(error))})"
         return StorageFault(message, "Set them in the environment, as the cloud's own command line expects.")
     if isinstance(error, FileNotFoundError):
@@ -192,11 +192,20 @@ def as_fault(error: BaseException, uri: str) -> StorageFault | OutputFault:
 
 
 def redact(uri: str) -> str:
-    """Return `uri` without user, password, query and fragment: they carry keys and signatures."""
-    if "://" not in uri:
+    """Return `uri` without what may be a secret: a login, and the query where signatures stand.
+
+    Never fails, whatever the text. A name such as `abfss://container@account` is no login, since it has no password,
+    and an object's name may hold `#` or `?`.
+    """
+    scheme, mark, rest = uri.partition("://")
+    if not mark:
         return uri
-    parts = urlsplit(uri)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    place, slash, path = rest.partition("/")
+    login, at, host = place.rpartition("@")
+    web = scheme.lower() in WEB_SCHEMES
+    shown = host if at and (web or ":" in login) else place
+    cut = re.split(r"[?#]" if web else r"\?(?=[\w.~-]+=)", f"{shown}{slash}{path}", maxsplit=1)[0]
+    return f"{scheme}{mark}{cut}"
 
 
 def redact_text(text: str) -> str:
@@ -204,10 +213,39 @@ def redact_text(text: str) -> str:
     return re.sub(r"[\w+.-]+://[^\s'\"<>)\]}]+", lambda match: redact(match.group()), text)
 
 
+def redact_all(value: Any) -> Any:  # noqa: ANN401 - any tree of JSON
+    """Return a tree of dictionaries and lists with every text in it redacted."""
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, dict):
+        return {key: redact_all(entry) for key, entry in value.items()}
+    return [redact_all(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def check_credentials(uri: str) -> None:
+    """Raise `StorageFault` where the account's credentials for `uri` are missing; the file itself may be missing."""
+    fs, path = filesystem(uri)
+    try:
+        fs.info(path)
+    except errors() as error:
+        if _lacks_credentials(error):
+            raise as_fault(error, uri) from error
+
+
+def sweep(folder: str) -> None:
+    """Remove what a process that was killed left half written directly in a local folder."""
+    path = local_path(folder)
+    if path is not None:
+        for stale in path.glob(".*.part"):
+            stale.unlink(missing_ok=True)
+
+
+def _lacks_credentials(error: BaseException) -> bool:
+    return any(word in type(error).__name__ for word in ("Credentials", "GoogleAuth", "ClientAuthentication"))
+
+
 def _put_local(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f".{path.name}.*.part"):  # of a process that was killed while it wrote
-        stale.unlink(missing_ok=True)
     part = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
     try:
         with part.open("wb") as file:
@@ -215,6 +253,9 @@ def _put_local(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+    except FileNotFoundError as error:  # swept away by another run on the same output: once more
+        message = f"{path}: another process removed what was being written"
+        raise BlockingIOError(message) from error
     finally:
         part.unlink(missing_ok=True)
     _sync_folder(path.parent)

@@ -1,5 +1,7 @@
 """What users hand in: one row per photo."""
 
+from collections import Counter
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,6 +38,13 @@ def check_manifest(table: pa.Table, source: str) -> pa.Table:
             found = ", ".join(table.column_names) or "none"
             message = f"{source}: column {name!r} is missing (found: {found})"
             raise ManifestFault(message, "A manifest needs photo_id and uri.")
+    doubled = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if doubled:
+        message = f"{source}: column {doubled[0]!r} stands twice"
+        raise ManifestFault(message, "Name each column once.")
+    if not table.num_rows:
+        message = f"{source}: no row"
+        raise ManifestFault(message, "A manifest holds one row per photo.")
     columns = {field.name: _typed(table, field, source) for field in KNOWN}
     columns |= {name: table[name] for name in table.column_names if name not in columns}
     _check_ids(columns["photo_id"], source)
@@ -51,7 +60,7 @@ def _typed(table: pa.Table, field: pa.Field, source: str) -> pa.ChunkedArray | p
     if field.name not in table.column_names:
         return pa.nulls(table.num_rows, field.type)
     column = table[field.name]
-    wrong = pa.types.is_string(field.type) and not _is_text(column.type)
+    wrong = pa.types.is_string(field.type) and not is_text(column.type)
     if not wrong:
         try:
             return column.cast(field.type)
@@ -61,10 +70,16 @@ def _typed(table: pa.Table, field: pa.Field, source: str) -> pa.ChunkedArray | p
     raise ManifestFault(message, "Cast it when you write the manifest.")
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether a column of this type is taken as text: any of Arrow's strings, or nothing but nulls."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind))
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_null(kind)
+    )
 
 
 def _check_ids(ids: pa.ChunkedArray, source: str) -> None:

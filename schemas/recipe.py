@@ -24,7 +24,7 @@ SIDE = 64  # sides are multiples of it: the UNet halves the latents (1/8 of the 
 class Strict(BaseModel):
     """A part of a recipe: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Model(Strict):

@@ -21,7 +21,7 @@ class Depth:
         found = models.locate_depth(settings)
         self._processor = AutoImageProcessor.from_pretrained(found.folder)
         self._network = AutoModelForDepthEstimation.from_pretrained(found.folder, use_safetensors=True).eval()
-        self.model = found.as_row("depth", models.digest([self._network]))
+        self.model = found.as_row("depth")
 
     @torch.inference_mode()
     def __call__(self, pixels: Pixels) -> Pixels:

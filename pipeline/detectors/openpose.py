@@ -25,8 +25,7 @@ class Openpose:
         face = Face(str(found.folder / models.OPENPOSE_FILES["face"])) if settings.face else None
         self._detector = OpenposeDetector(body, hand, face)
         self._parts = {"include_hand": settings.hands, "include_face": settings.face}
-        nets = [net.model for net in (body, hand, face) if net is not None]
-        self.model = found.as_row("openpose", models.digest(nets))
+        self.model = found.as_row("openpose")
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """Return the drawn poses; the detector's own call would resize the picture to multiples of 64 first."""

@@ -1,5 +1,6 @@
 """Where weights are found, what is said when they are not, and what identifies them."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -65,20 +66,22 @@ def test_an_unknown_scheduler_setting_is_refused_before_work() -> None:
 
 
 def test_branches_are_named() -> None:
-    assert models.unpinned(load_recipe("sd15-anime")) == ["Lykon/AnyLoRA@main"]
-    assert models.unpinned(load_recipe("demo")) == []
+    assert models.unpinned(load_recipe("sd15-anime")) == [
+        "Lykon/AnyLoRA@main", "lllyasviel/Annotators@main", "depth-anything/Depth-Anything-V2-Small-hf@main",
+    ]  # fmt: skip
+    pinned = [f"controls.{name}.detector.revision={'d' * 40}" for name in ("openpose", "depth")]
+    assert models.unpinned(load_recipe("demo", pinned)) == []
 
 
-def test_the_digest_is_of_the_weights() -> None:
-    import torch
-
-    first, second = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
-    second.load_state_dict(first.state_dict())
-    assert models.digest([first]) == models.digest([second])
-    with torch.no_grad():
-        second.bias[1] += 1e-3
-    assert models.digest([first]) != models.digest([second])
-    assert models.digest([first.to(torch.bfloat16)]) != models.digest([second])
+def test_the_digest_is_of_the_weights_files(tmp_path: Path, recipe: Recipe) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    weights = tmp_path / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(b"weights")
+    net = models.locate_net(Model(name=str(tmp_path)))
+    assert net.as_row("x")["sha256"] == hashlib.sha256(b"weights").hexdigest()
+    base = models.locate_base(recipe.base)
+    assert [path.parent.name for path in base.weights] == ["text_encoder", "unet", "vae"]
+    assert base.digest() == models.locate_base(recipe.base).digest() != net.digest()
 
 
 @pytest.mark.parametrize(
