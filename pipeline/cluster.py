@@ -51,8 +51,8 @@ def connected(address: str | None, *, verbose: bool = False) -> Iterator[None]:
         if address is None:
             with _own_folder() as folder:
                 own: dict[str, Any] = {"num_cpus": logical_cpus(), "include_dashboard": False, "_temp_dir": folder}
-                with _signals_kept(), nullcontext() if verbose else _hushed():
-                    ray.init(address="local", **own, **quiet)
+                with nullcontext() if verbose else _hushed():
+                    _join("local", own | quiet)
                 yield
         else:
             _join(address, quiet)
@@ -61,12 +61,12 @@ def connected(address: str | None, *, verbose: bool = False) -> Iterator[None]:
         ray.shutdown()
 
 
-def _join(address: str, quiet: dict[str, Any]) -> None:
+def _join(address: str, settings: dict[str, Any]) -> None:
     try:
         with _signals_kept():
-            ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        message = f"no Ray cluster at {address}: {error}"
+            ray.init(address=address, **settings)
+    except (OSError, ValueError, RuntimeError) as error:
+        message = f"no Ray at {address!r}: {error}"
         raise StorageFault(message, "Check --address, or leave it out to run on this machine.") from error
 
 
@@ -128,12 +128,19 @@ def assemble(unit_rows: int, gpus: int | None = None, *, verbose: bool = False) 
     context.target_max_block_size = None  # never split a unit, whatever the size of its pixels
     logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)  # errors come as faults
     resources = ray.cluster_resources()
-    cores = max(2, int(resources.get("CPU", 0)) - 1)  # one CPU stays for the light steps
     converters = gpus if gpus is not None else int(resources.get("GPU", 0))
+    cores = int(resources.get("CPU", 0)) - 1  # one CPU stays for the light steps
     if converters:
-        device: dict[str, Any] = {"num_gpus": 1, "batch_size": unit_rows}  # Ray Data wants a number with a GPU
-        drawers = max(cores, DRAWERS_PER_GPU * (gpus or 0))
+        device: dict[str, Any] = {
+            "num_gpus": 1,
+            "num_cpus": 0,
+            "batch_size": unit_rows,
+        }  # a number, or Ray Data refuses
+        drawers = max(1, cores, DRAWERS_PER_GPU * (gpus or 0))
     else:
+        if cores < 2:  # noqa: PLR2004 - a converter and a drawer of control maps
+            message = f"the cluster has {cores + 1} CPUs and no GPU: a run needs 3 CPUs"
+            raise StorageFault(message, "Add some; or, where the cluster grows, say by --gpus to how many GPUs.")
         converters = cores // 2  # of one thread each: so the number of cores does not show in the pictures
         device = {"num_cpus": 1}
         drawers = cores - converters

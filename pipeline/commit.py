@@ -5,6 +5,7 @@ Names follow from what is in them, so that doing a unit twice writes the same fi
 
 import hashlib
 import io
+import json
 import re
 import time
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pipeline.each import add_seconds
 from pipeline.encode import EXTENSIONS, encoded
 from pipeline.faults import StoppedFault
 from pipeline.plan import unit_name
-from pipeline.records import record_uri
+from pipeline.records import done_units, read_record, record_uri
 from schemas.provenance import PROVENANCE
 from schemas.recipe import Control, Output, Recipe
 from schemas.work import COMMITTED, Row
@@ -37,13 +38,17 @@ class RunFacts:
 
 
 class Commit:
-    """Writes units below `output`; with `keep_maps` the control maps too."""
+    """Writes units below `output`; with `keep_maps` the control maps too.
 
-    def __init__(self, output: str, facts: RunFacts, *, keep_maps: bool = False) -> None:
+    With `keep_done` a unit that has a record already keeps the rows of it that are done: only failures are replaced.
+    """
+
+    def __init__(self, output: str, facts: RunFacts, *, keep_maps: bool = False, keep_done: bool = False) -> None:
         self._output = output
         self._facts = facts
-        self._settings = facts.recipe.model_dump_json(exclude={"description"})
+        self._settings = json.dumps(storage.redact_all(facts.recipe.model_dump(mode="json", exclude={"description"})))
         self._keep_maps = keep_maps
+        self._keep_done = keep_done
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Write the whole units in a batch of `schemas.work.ENCODED`; return one row of `COMMITTED` for each row.
@@ -53,18 +58,26 @@ class Commit:
         units: dict[str, list[Row]] = {}
         for row in batch.to_pylist():
             units.setdefault(row["unit"], []).append(row)
-        for unit, rows in units.items():
-            if unit_name([row["key"] for row in rows]) != unit:
-                message = f"unit {unit} came apart on its way: {len(rows)} of its rows arrived together"
-                raise StoppedFault(message, "This is a fault of the program: please report it.")
-            record = pa.Table.from_pylist([self._written(row) for row in rows], PROVENANCE)
-            storage.put(record_uri(self._output, unit), _parquet(record))
-        done = [
-            {**{name: row[name] for name in ("unit", "photo_id", "variant")}, "failed": row["failure"] is not None}
-            for rows in units.values()
-            for row in rows
-        ]
-        return pa.Table.from_pylist(done, COMMITTED)
+        recorded = [row for unit, rows in units.items() for row in self._commit(unit, rows)]
+        committed = [{**row, "failed": row["status"] == "failed"} for row in recorded]
+        return pa.Table.from_pylist(committed, COMMITTED)
+
+    def _commit(self, unit: str, rows: list[Row]) -> list[Row]:
+        """Put a unit's pictures, then its record; return the record's rows."""
+        if unit_name([row["key"] for row in rows]) != unit:
+            message = f"unit {unit} came apart on its way: {len(rows)} of its rows arrived together"
+            raise StoppedFault(message, "This is a fault of the program: please report it.")
+        for folder in ("images", "maps") if self._keep_maps else ("images",):
+            storage.sweep(storage.join(self._output, folder, unit))
+        before = self._done_before(unit) if self._keep_done else {}
+        record = [before.get(row["key"]) or self._written(row) for row in rows]
+        storage.put(record_uri(self._output, unit), _parquet(pa.Table.from_pylist(record, PROVENANCE)))
+        return record
+
+    def _done_before(self, unit: str) -> dict[str, Row]:
+        """Return the rows of a unit's earlier record that are done, by key."""
+        rows = read_record(self._output, unit).to_pylist() if unit in done_units(self._output) else []
+        return {row["key"]: row for row in rows if row["status"] == "done"}
 
     def _written(self, row: Row) -> Row:
         """Put the picture and the kept maps of a row; return its row of provenance."""
@@ -99,7 +112,12 @@ class Commit:
 
     def _control(self, row: Row, place: int, control: Control) -> Row:
         """Return the columns of `schemas.provenance.CONTROL`, the map's own null where the row failed before it."""
-        chosen = {"net": control.net.name, "scale": control.scale, "start": control.start, "end": control.end}
+        chosen = {
+            "net": storage.redact(control.net.name),
+            "scale": control.scale,
+            "start": control.start,
+            "end": control.end,
+        }
         if not row["maps"]:
             return {"detector": control.detector.name, **chosen}
         drawn = dict(row["maps"][place])

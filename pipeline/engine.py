@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 
@@ -12,23 +13,31 @@ from pipeline.options import Options
 from pipeline.prepare import Prepared
 
 
-def flowing(prepared: Prepared, commit: Commit, options: Options) -> Iterator[pa.Table]:
-    """Yield what was committed, unit by unit. Raises `StoppedFault` for whatever ends the work early."""
+@contextmanager
+def started(options: Options) -> Iterator[None]:
+    """Start Ray, or join the cluster that the options name. Raises `StorageFault` where that cannot be."""
     if not options.verbose:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # read when Ray is imported
     # Here, not above: Ray takes seconds to import, and a run with nothing to do needs none of it.
+    from pipeline.cluster import connected
+
+    with connected(options.address, verbose=options.verbose):
+        yield
+
+
+def flowing(prepared: Prepared, commit: Commit, options: Options) -> Iterator[pa.Table]:
+    """Yield what was committed, unit by unit. Raises `StoppedFault` for whatever ends the work early."""
     import ray
 
-    from pipeline.cluster import assemble, connected
+    from pipeline.cluster import assemble
     from pipeline.flow import photos_to_anime
 
     longest = max(unit.num_rows for unit in prepared.work.units.values())
-    with connected(options.address, verbose=options.verbose):
-        crew = assemble(longest, options.gpus, verbose=options.verbose)
-        try:
-            yield from photos_to_anime(prepared, commit, crew)
-        except ray.exceptions.RayError as error:
-            raise _stopped(error) from error
+    crew = assemble(longest, options.gpus, verbose=options.verbose)
+    try:
+        yield from photos_to_anime(prepared, commit, crew)
+    except ray.exceptions.RayError as error:
+        raise _stopped(error) from error
 
 
 def _stopped(error: BaseException) -> StoppedFault:

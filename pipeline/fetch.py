@@ -14,7 +14,8 @@ from pipeline import storage
 from pipeline.faults import FetchFault, StorageFault
 from schemas.work import Row
 
-PUBLIC_SCHEMES = frozenset({"s3", "gs", "gcs", "az", "abfs", "abfss", "https", "http"})
+CLOUD_SCHEMES = frozenset({"s3", "gs", "gcs", "az", "abfs", "abfss"})
+PUBLIC_SCHEMES = CLOUD_SCHEMES | storage.WEB_SCHEMES
 
 
 def fetch(row: Row, allowed: frozenset[str]) -> Row:

@@ -42,7 +42,7 @@ def check_recipe(output: str, account: dict[str, Any] | None, recipe: Recipe, *,
     """Raise `OutputFault` where the output was made by another recipe, unless it is to be converted anew."""
     if account is None or reconvert or account["recipe_digest"] == recipe.digest:
         return
-    changed = _differences(account["recipe"], recipe.model_dump(mode="json"))
+    changed = _differences(account["recipe"], storage.redact_all(recipe.model_dump(mode="json")))
     message = (
         f"{storage.redact(output)} belongs to recipe {account['recipe']['name']!r} ({account['recipe_digest'][:12]}),"
         f" not to {recipe.name!r} ({recipe.digest[:12]}); they differ in {', '.join(changed)}"
@@ -62,12 +62,12 @@ def write_run(output: str, facts: RunFacts, account: dict[str, Any]) -> None:
         "recipe_digest": recipe.digest,
         "recipe": recipe.model_dump(mode="json"),
     }
-    storage.put(storage.join(output, RUN_FILE), json.dumps(whole, indent=2).encode())
+    storage.put(storage.join(output, RUN_FILE), json.dumps(storage.redact_all(whole), indent=2).encode())
 
 
 def keep_recipe(output: str, recipe: Recipe) -> None:
     """Put the recipe's text under its digest, so that older pictures keep theirs when the recipe changes."""
-    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(storage.redact_all(recipe.model_dump(mode="json")), sort_keys=False, allow_unicode=True)
     storage.put(storage.join(output, "_recipes", f"{recipe.digest[:16]}.yaml"), text.encode())
 
 

@@ -7,11 +7,13 @@ again: new photos, and photos whose content changed, make a further plan beside 
 import hashlib
 import io
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import storage
@@ -59,6 +61,18 @@ def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Row]:
     return rows
 
 
+def new_plan(rows: list[Row], known: pa.Table, size: int | None = None) -> pa.Table:
+    """Return the plan of what is new in `rows` beside the plans `known`.
+
+    A row that stands in `known` and was superseded there, because its photo or the recipe changed and now changed
+    back, is planned again in its old unit: so it is current again, and what is done of it stays done.
+    """
+    old, planned = superseded(known), set(known["key"].to_pylist())
+    again = pa.array([row["key"] for row in rows if row["key"] in old], pa.string())
+    returned = known.filter(pc.is_in(known["key"], again))
+    return pa.concat_tables([cut_units([row for row in rows if row["key"] not in planned], size), returned])
+
+
 def cut_units(rows: list[Row], size: int | None = None) -> pa.Table:
     """Return rows as a table of `PLAN`: sorted by bucket, cut into units named by what they hold, secrets left out."""
     size = size or max(1, min(UNIT_SIZE, len(rows) // FEWEST_UNITS))
@@ -103,16 +117,10 @@ def write_plan(output: str, plan: pa.Table) -> None:
 
 def superseded(plans: pa.Table) -> set[str]:
     """Return the keys whose photo and variant were planned again later, with other content or another recipe."""
-    latest: dict[tuple[str, int], str] = {}
-    old = set()
-    for photo_id, variant, key in zip(
-        *(plans[name].to_pylist() for name in ("photo_id", "variant", "key")), strict=True
-    ):
-        before = latest.get((photo_id, variant))
-        if before is not None and before != key:
-            old.add(before)
-        latest[photo_id, variant] = key
-    return old
+    columns = (plans[name].to_pylist() for name in ("photo_id", "variant", "key"))
+    rows = [((photo_id, variant), key) for photo_id, variant, key in zip(*columns, strict=True)]
+    latest = dict(rows)
+    return {key for place, key in rows if latest[place] != key}
 
 
 def remaining(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Row]) -> Work:
@@ -121,17 +129,17 @@ def remaining(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Row])
     `rows` are the manifest's: they bring the true uris too, which the plan keeps without their secrets.
     """
     uris = {row["key"]: (row["uri"], row["depth_uri"]) for row in rows}
-    units: dict[str, list[Row]] = {}
-    done_rows = 0
+    units: dict[str, dict[str, Row]] = {}  # by key, since a row that came back stands in two plans
+    recorded: set[str] = set()
     for batch in plans.to_batches(max_chunksize=10_000):
         for row in batch.to_pylist():
             if row["unit"] in done:
-                done_rows += 1
+                recorded.add(row["key"])
             elif row["recipe_digest"] == digest:
                 row["uri"], row["depth_uri"] = uris.get(row["key"], (row["uri"], row["depth_uri"]))
-                units.setdefault(row["unit"], []).append(row)
-    wanted = {name: rows for name, rows in units.items() if any(row["key"] in uris for row in rows)}
-    return Work({name: pa.Table.from_pylist(rows, PLAN) for name, rows in wanted.items()}, done_rows)
+                units.setdefault(row["unit"], {})[row["key"]] = row
+    wanted = {name: list(rows.values()) for name, rows in units.items() if rows.keys() & uris.keys()}
+    return Work({name: pa.Table.from_pylist(rows, PLAN) for name, rows in wanted.items()}, len(recorded))
 
 
 def seed_of(run_seed: int, photo_id: str, variant: int) -> int:
@@ -145,11 +153,11 @@ def _photo_columns(photo: Row, recipe: Recipe, further: list[str]) -> Row:
     return {
         "photo_id": photo["photo_id"],
         "uri": photo["uri"],
-        "depth_uri": photo["depth_uri"],
+        "depth_uri": photo["depth_uri"] or None,
         "pose_keypoints": photo["pose_keypoints"],
         "prompt": recipe.prompt.format_map(texts),
         "negative_prompt": recipe.negative_prompt.format_map(texts),
-        "manifest": storage.redact_text(json.dumps(carried, default=str, sort_keys=True, ensure_ascii=False)),
+        "manifest": _carried_json(carried),
     }
 
 
@@ -159,6 +167,21 @@ def _variant_columns(shared: Row, photo: Row, run_seed: int, variant: int) -> Ro
     where = [_redacted(shared["uri"]), _redacted(shared["depth_uri"])]
     key = _hash(*deciding, *where, *content, variant)
     return shared | {"variant": variant, "key": key, "seed": seed_of(run_seed, photo["photo_id"], variant)}
+
+
+def _carried_json(carried: Row) -> str:
+    """Return a manifest's further columns as strict JSON: secrets left out, bytes as their digest, NaN as null."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, bytes):
+            return f"sha256:{hashlib.sha256(value).hexdigest()}"
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        if isinstance(value, dict):
+            return {key: plain(entry) for key, entry in value.items()}
+        return [plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+    return json.dumps(plain(storage.redact_all(carried)), default=str, sort_keys=True, ensure_ascii=False)
 
 
 def _redacted(uri: str | None) -> str | None:

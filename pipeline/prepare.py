@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pipeline import manifest as manifests
 from pipeline import models, outputs, plan, records, storage
 from pipeline.faults import OutputFault
-from pipeline.fetch import PUBLIC_SCHEMES
+from pipeline.fetch import CLOUD_SCHEMES, PUBLIC_SCHEMES
 from pipeline.options import Options
 from schemas.manifest import check_manifest
 from schemas.recipe import Recipe
@@ -29,7 +29,6 @@ class Prepared:
     account: dict[str, Any] | None  # the last run's, from `_run.json`
     listed: pa.Table | None  # the manifest that was made of a folder of pictures
     fresh: pa.Table
-    known: pa.Table  # the plans of earlier runs
     work: plan.Work
     allowed: frozenset[str]
     blank: frozenset[str]
@@ -50,14 +49,14 @@ def prepare(manifest: str, output: str, recipe: Recipe, options: Options, listin
     # 3. What is new in it, and what is left of what was planned before.
     rows = plan.plan_rows(photos, recipe, options.variants)
     known = plan.read_plans(output)
-    planned = set(known["key"].to_pylist())
-    fresh = plan.cut_units([row for row in rows if row["key"] not in planned], options.unit_size)
+    fresh = plan.new_plan(rows, known, options.unit_size)
     work = plan.remaining(pa.concat_tables([known, fresh]), _done(output, options), recipe.digest, rows)
-    # 4. The weights are there, and the space.
+    # 4. Photos can be reached, the weights are there, and the space.
+    _check_credentials(work)
     blank = models.check_models(recipe, _brought(work)) if work.units else frozenset()
     if work.units:
         _check_space(output, recipe, work.rows, keep_maps=options.keep_maps)
-    return Prepared(recipe, account, listed, fresh, known, work, _allowed(manifest, options), blank)
+    return Prepared(recipe, account, listed, fresh, work, _allowed(manifest, options), blank)
 
 
 def _listed(folder: str, output: str, progress: manifests.Progress) -> pa.Table:
@@ -83,6 +82,17 @@ def _allowed(manifest: str, options: Options) -> frozenset[str]:
     """Return where photos may come from: a manifest on this machine may name this machine's files, no other may."""
     scheme = "file" if storage.local_path(manifest) is not None else manifest.partition("://")[0]
     return PUBLIC_SCHEMES | {scheme} | options.allow
+
+
+def _check_credentials(work: plan.Work) -> None:
+    """Ask each cloud bucket for one photo: without credentials every photo of it would be a failure."""
+    buckets: dict[str, str] = {}
+    for unit in work.units.values():
+        for uri in unit["uri"].to_pylist():
+            if uri and uri.partition("://")[0] in CLOUD_SCHEMES and "::" not in uri:
+                buckets.setdefault("/".join(uri.split("/")[:3]), uri)
+    for uri in buckets.values():
+        storage.check_credentials(uri)
 
 
 def _check_space(output: str, recipe: Recipe, rows: int, *, keep_maps: bool) -> None:

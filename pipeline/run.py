@@ -6,6 +6,7 @@ records end.
 
 import time
 import uuid
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -13,8 +14,8 @@ from typing import Protocol
 from pipeline import manifest as manifests
 from pipeline import models, outputs, plan, storage
 from pipeline.commit import Commit, RunFacts
-from pipeline.engine import flowing
-from pipeline.faults import StoppedFault
+from pipeline.engine import flowing, started
+from pipeline.faults import RunFault, StoppedFault
 from pipeline.options import Options
 from pipeline.prepare import MANIFEST_FILE, Prepared, prepare
 from pipeline.recipes import load_recipe
@@ -82,19 +83,27 @@ def convert(
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     output = storage.absolute(output)  # workers may have another working folder
     prepared = prepare(manifest, output, chosen, options, follower.listing)
-    account, earlier = prepared.account, prepared.work.done_rows
-    if not prepared.work.units and account is not None and account["status"] == FINISHED:
-        return Summary(account["run_id"], output, 0, 0, earlier, account["failed_in_all"], time.monotonic() - began)
+    account, work = prepared.account, prepared.work
+    if not work.units and not prepared.fresh.num_rows and account is not None and account["status"] == FINISHED:
+        return Summary(account["run_id"], output, 0, 0, work.done_rows, account["failed_in_all"], _since(began))
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
     facts = RunFacts(run_id, chosen, project_version(), git_commit())
     for text in _notices(prepared):
         follower.notice(text)
-    _write_beginning(output, prepared, facts)
-    converted, failed = _work_through(output, prepared, facts, options, follower)
-    failed_in_all = write_report(output, facts)
-    summary = Summary(run_id, output, converted, failed, earlier, failed_in_all, time.monotonic() - began)
-    outputs.write_run(output, facts, {"status": FINISHED, **asdict(summary)})
+    with started(options) if work.units else nullcontext():
+        try:
+            _write_beginning(output, prepared, facts)
+            converted, failed = _work_through(output, prepared, facts, options, follower)
+            failed_in_all = write_report(output, facts)
+            summary = Summary(run_id, output, converted, failed, work.done_rows, failed_in_all, _since(began))
+            outputs.write_run(output, facts, {"status": FINISHED, **asdict(summary)})
+        except RunFault as fault:  # the work has begun: whatever stops it now is no refusal any more
+            raise StoppedFault(str(fault)) from fault
     return summary
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 3)
 
 
 def _notices(prepared: Prepared) -> list[str]:
@@ -127,7 +136,7 @@ def _work_through(
         return 0, 0
     follower.begin(work.rows)
     converted = failed = 0
-    commit = Commit(output, facts, keep_maps=options.keep_maps)
+    commit = Commit(output, facts, keep_maps=options.keep_maps, keep_done=options.retry_failed)
     for committed in flowing(prepared, commit, options):
         bad = sum(committed["failed"].to_pylist())
         converted, failed = converted + committed.num_rows - bad, failed + bad

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +32,7 @@ class Findings:
         return not (self.missing or self.doubled or self.orphaned or self.altered)
 
 
-def verify(output: str, progress: Callable[[int, int], None] = lambda _done, _files: None) -> Findings:
+def verify(output: str) -> Findings:
     """Read plan, records and every file of an output. Raises `OutputFault` where there is no output of ours."""
     if outputs.read_run(output) is None:
         message = f"{storage.redact(output)} is no output of this program"
@@ -42,7 +41,7 @@ def verify(output: str, progress: Callable[[int, int], None] = lambda _done, _fi
     planned = plan.read_plans(output).select(["unit", "key", "photo_id", "variant"])
     rows = _read_records(output, set(planned["unit"].to_pylist()), findings)
     _check_rows(planned.to_pylist(), rows, plan.superseded(planned), findings)
-    _check_files(output, _recorded_files(rows), findings, progress)
+    _check_files(output, _recorded_files(rows), findings)
     return findings
 
 
@@ -59,36 +58,36 @@ def _read_records(output: str, planned: set[str], findings: Findings) -> list[di
     for unit in sorted(records.done_units(output)):
         name = f"{records.FOLDER}/{unit}.parquet"
         if unit not in planned:
-            findings.orphaned.append(f"{name}: no plan has this unit")
-            findings.orphaned_files.append(name)
-            continue
+            findings.orphaned.append(f"{name}: no plan has this unit; repair leaves it, in case the plan was lost")
         try:
             rows += records.read_record(output, unit, COLUMNS).to_pylist()
         except OutputFault as fault:
             findings.altered.append(str(fault))
-            findings.damaged_units.add(unit)
+            findings.damaged_units |= {unit} & planned
     return rows
 
 
 def _check_rows(planned: list[dict[str, Any]], rows: list[dict[str, Any]], old: set[str], findings: Findings) -> None:
     """Compare rows of the plan with rows of the records: each must stand in exactly one, its own unit's."""
-    findings.rows = len(planned)
     recorded = Counter((row["unit"], row["key"]) for row in rows)
-    wanted = Counter((row["unit"], row["key"]) for row in planned)
+    wanted = {(row["unit"], row["key"]): row for row in planned}  # a row that came back stands in two plans
+    findings.rows = len(wanted)
+    units = {unit for unit, _ in wanted}
     has_record = {row["unit"] for row in rows}
-    for row in planned:
-        place = (row["unit"], row["key"])
+    for place, row in wanted.items():
         if not recorded[place] and place[0] not in findings.damaged_units and row["key"] not in old:
             findings.missing.append(f"{row['photo_id']} v{row['variant']} (unit {row['unit']}): no row of provenance")
             findings.damaged_units |= {row["unit"]} & has_record
     for (unit, key), count in recorded.items():
-        if not wanted[unit, key]:
+        if unit not in units:
+            continue  # said already
+        if (unit, key) not in wanted:
             findings.orphaned.append(f"row {key[:10]} in the record of unit {unit}: not in the plan")
             findings.damaged_units.add(unit)
         elif count > 1:
             findings.doubled.append(f"row {key[:10]} stands {count} times in the record of unit {unit}")
             findings.damaged_units.add(unit)
-    for key, count in Counter(row["key"] for row in planned).items():
+    for key, count in Counter(key for _, key in wanted).items():
         if count > 1:
             findings.doubled.append(f"row {key[:10]} is planned {count} times")
 
@@ -102,9 +101,7 @@ def _recorded_files(rows: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _check_files(
-    output: str, recorded: dict[str, tuple[str, str]], findings: Findings, progress: Callable[[int, int], None]
-) -> None:
+def _check_files(output: str, recorded: dict[str, tuple[str, str]], findings: Findings) -> None:
     """Compare the files below `images` and `maps` with the records, their content included."""
     there = {f"{top}/{name}" for top in ("images", "maps") for name in storage.files(storage.join(output, top))}
     findings.pictures = len(recorded)
@@ -119,8 +116,7 @@ def _check_files(
         digests = readers.map(
             lambda name: hashlib.sha256(storage.read(storage.join(output, name))).hexdigest(), present
         )
-        for number, (name, digest) in enumerate(zip(present, digests, strict=True), 1):
+        for name, digest in zip(present, digests, strict=True):
             if digest != recorded[name][0]:
                 findings.altered.append(f"{name}: its content is not what was recorded")
                 findings.damaged_units.add(recorded[name][1])
-            progress(number, len(present))

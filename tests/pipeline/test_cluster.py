@@ -32,7 +32,7 @@ def test_a_long_temporary_folder_is_not_used(monkeypatch: pytest.MonkeyPatch, tm
 @pytest.mark.parametrize(
     ("gpus", "converters", "device", "drawers"),
     [
-        (None, 1, {"num_gpus": 1, "batch_size": 7}, 2),
+        (None, 1, {"num_gpus": 1, "num_cpus": 0, "batch_size": 7}, 2),
         (3, 3, {"num_gpus": 1, "batch_size": 7}, 24),
         (0, 1, {"num_cpus": 1, "batch_size": None}, 1),
     ],

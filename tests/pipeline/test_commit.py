@@ -105,6 +105,19 @@ def test_several_units_in_one_batch_become_several_records(unit: pa.Table, facts
     assert len(list((tmp_path / "provenance").iterdir())) == 2
 
 
+def test_a_retried_unit_keeps_what_was_done(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+    Commit(str(tmp_path), facts)(unit)
+    rows = unit.to_pylist()
+    failure = rows[1]["failure"]
+    mended = rows[1] | {**rows[0], "key": KEYS[1], "photo_id": "other", "picture_bytes": b"mended"}
+    gone = rows[0] | {"failure": failure, "picture_bytes": None}  # its source went away meanwhile
+    again = Commit(str(tmp_path), facts, keep_done=True)(pa.Table.from_pylist([gone, mended], ENCODED))
+    assert again["failed"].to_pylist() == [False, False]
+    record = pq.read_table(tmp_path / "provenance" / f"{plan.unit_name(KEYS)}.parquet").to_pylist()
+    assert [row["status"] for row in record] == ["done", "done"]
+    assert all((tmp_path / row["uri"]).is_file() for row in record)
+
+
 def test_half_a_unit_is_never_recorded(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
     with pytest.raises(StoppedFault, match="came apart"):
         Commit(str(tmp_path), facts)(unit.slice(0, 1))

@@ -30,6 +30,9 @@ def test_the_photo_and_its_depth_come_with_a_digest(row: Row, tmp_path: Path) ->
         ("", "gives no uri"),
         ("/none.jpg", "/none.jpg: not found"),
         ("nothing://x", "'nothing' addresses are not allowed"),
+        ("/a\0.jpg", "no address that can be read"),
+        ("http://[bad", "no address that can be read"),
+        ("http://a..b/x.jpg", "no address that can be read|not found|Error"),
         ("simplecache::file:///etc/passwd", "chained addresses are not allowed"),
     ],
 )

@@ -1,5 +1,7 @@
 """Plans: every row once, units named by what they hold, and what is new beside what is done."""
 
+import hashlib
+import json
 from typing import Any
 
 import pyarrow as pa
@@ -24,7 +26,7 @@ def rows(ids: list[str], recipe: Recipe = RECIPE, variants: int = 1, **columns: 
     return plan.plan_rows(manifest(ids, **columns), recipe, variants)
 
 
-@given(st.lists(st.text(min_size=1), unique=True, max_size=40), st.integers(1, 4), st.integers(1, 9))
+@given(st.lists(st.text(min_size=1), unique=True, min_size=1, max_size=40), st.integers(1, 4), st.integers(1, 9))
 def test_every_photo_and_variant_is_planned_once_in_whole_units(ids: list[str], variants: int, size: int) -> None:
     planned = plan.cut_units(rows(ids, variants=variants), size)
     found = list(zip(planned["photo_id"].to_pylist(), planned["variant"].to_pylist(), strict=True))
@@ -128,6 +130,44 @@ def test_what_is_left_is_what_the_manifest_asks_for_and_has_no_record() -> None:
     assert left == sorted([("a", new[0]["key"]), ("b", next(row["key"] for row in old if row["photo_id"] == "b"))])
     done = plan.remaining(plans, set(plans["unit"].to_pylist()), RECIPE.digest, new)
     assert (done.rows, done.done_rows) == (0, 3)
+
+
+def test_what_changed_back_is_current_again_and_not_done_twice() -> None:
+    first, second = rows(["a", "b"], etag=["1", "1"]), rows(["a", "b"], etag=["2", "1"])
+    known = plan.new_plan(first, plan.PLAN.empty_table(), 1)
+    known = pa.concat_tables([known, plan.new_plan(second, known, 1)])
+    assert known.num_rows == 3
+    back = plan.new_plan(first, known, 1)
+    assert back["key"].to_pylist() == [first[0]["key"]]
+    plans = pa.concat_tables([known, back])
+    assert plan.superseded(plans) == {second[0]["key"]}
+    assert plan.new_plan(first, plans, 1).num_rows == 0
+    work = plan.remaining(plans, set(), RECIPE.digest, first)
+    assert sorted(unit.num_rows for unit in work.units.values()) == [1, 1]
+    assert plan.remaining(plans, set(plans["unit"].to_pylist()), RECIPE.digest, first).done_rows == 3
+
+
+def test_carried_columns_are_strict_json_without_secrets() -> None:
+    further = {
+        "note": ['see https://x/?q="abc" there'],
+        "weight": [float("nan")],
+        "raw": [b"xy"],
+        "more": [{"u": "s3://k:v@b"}],
+    }
+    (row,) = rows(["a"], **further)
+    carried = json.loads(row["manifest"], parse_constant=pytest.fail)
+    digest = hashlib.sha256(b"xy").hexdigest()
+    assert carried == {
+        "note": 'see https://x/"abc" there',
+        "weight": None,
+        "raw": f"sha256:{digest}",
+        "more": {"u": "s3://b"},
+    }
+
+
+def test_an_odd_address_does_not_stop_planning() -> None:
+    (row,) = rows(["a"], uri_note=["see http://[link] here"])
+    assert "see" in row["manifest"]
 
 
 def test_units_of_another_recipe_are_not_this_runs_work() -> None:

@@ -1,6 +1,7 @@
 """Storage: whole files or none, retries for what passes, and no secret in what is said."""
 
 import errno
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,36 @@ def test_put_then_read_local_and_in_memory(tmp_path: Path) -> None:
         assert storage.names(root) == ["a.bin"]
 
 
-def test_a_put_sweeps_what_a_killed_process_left_of_the_same_file(tmp_path: Path) -> None:
+def test_sweeping_removes_what_a_killed_process_left_half_written(tmp_path: Path) -> None:
     (tmp_path / ".a.bin.0123.part").write_bytes(b"half")
-    (tmp_path / ".b.bin.0123.part").write_bytes(b"another's")
+    (tmp_path / "a.bin").write_bytes(b"whole")
+    storage.sweep(str(tmp_path))
+    storage.sweep(str(tmp_path / "none"))
+    storage.sweep("memory://sweep")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_many_writers_of_one_file_and_a_sweeper_all_come_through(tmp_path: Path) -> None:
+    target = str(tmp_path / "a.bin")
+    with ThreadPoolExecutor(4) as writers:
+        for done in [writers.submit(storage.put, target, b"same") for _ in range(40)]:
+            done.result()
+        swept = [writers.submit(storage.sweep, str(tmp_path)) for _ in range(3)]
+        assert all(done.result() is None for done in swept)
+    assert storage.read(target) == b"same"
+
+
+def test_a_part_that_was_swept_is_written_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync, swept = storage.os.fsync, []
+
+    def sweeping(descriptor: int) -> None:
+        if not swept:
+            swept.append(storage.sweep(str(tmp_path)))
+        sync(descriptor)
+
+    monkeypatch.setattr(storage.os, "fsync", sweeping)
     storage.put(str(tmp_path / "a.bin"), b"whole")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".b.bin.0123.part", "a.bin"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
 def test_a_put_that_fails_leaves_the_old_file_and_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,6 +82,11 @@ def test_removing_what_is_not_there_is_no_error(tmp_path: Path) -> None:
         ("https://user:pass@host/a.jpg?X-Amz-Signature=abc#f", "https://host/a.jpg"),
         ("s3://bucket/a b.jpg", "s3://bucket/a b.jpg"),
         ("/photos/a?b.jpg", "/photos/a?b.jpg"),
+        ("s3://bucket/a#1?.jpg", "s3://bucket/a#1?.jpg"),
+        ("s3://key:secret@bucket/a.jpg", "s3://bucket/a.jpg"),
+        ("az://container/a.jpg?sv=2024&sig=abc", "az://container/a.jpg"),
+        ("abfss://container@account.host/a.jpg", "abfss://container@account.host/a.jpg"),
+        ("http://[x/a.jpg", "http://[x/a.jpg"),
     ],
 )
 def test_redaction(uri: str, shown: str) -> None:

@@ -38,6 +38,7 @@ def test_dictionary_encoded_text_is_text() -> None:
         ({"photo_id": ["a"], "uri": ["x"], "pose_keypoints": [3.5]}, "column 'pose_keypoints' holds double"),
         ({"photo_id": ["a", None], "uri": ["x", "y"]}, "row 1 has no photo_id"),
         ({"photo_id": [""], "uri": ["x"]}, "row 0 has no photo_id"),
+        ({"photo_id": pa.array([], pa.string()), "uri": pa.array([], pa.string())}, "m.parquet: no row"),
         ({"photo_id": ["a", "b", "a"], "uri": ["x", "y", "z"]}, "photo_id 'a' stands in 2 rows"),
     ],
 )
@@ -46,3 +47,11 @@ def test_what_is_wrong_is_said_in_one_line(columns: dict[str, list[object]], sai
         check_manifest(pa.table(columns), "m.parquet")
     assert str(caught.value).startswith("m.parquet: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_doubled_column_is_said() -> None:
+    table = pa.Table.from_arrays(
+        [pa.array(["a"]), pa.array(["x"]), pa.array([1]), pa.array([2])], ["photo_id", "uri", "n", "n"]
+    )
+    with pytest.raises(ManifestFault, match="column 'n' stands twice"):
+        check_manifest(table, "m")
