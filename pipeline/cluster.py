@@ -2,8 +2,10 @@
 
 import logging
 import os
+import re
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from pipeline.faults import StorageFault
 PREFIX = "p2a-"  # of the temporary folders
 LONGEST_BASE = 28  # characters of the folder they stand in: a socket's path ends at 107, and Ray takes 77 of them
 LOCK = "run.lock"  # held as long as the folder's run lives
+CONNECT_SECONDS = 10
 LIGHT_CPUS = 0.25  # of a core for a step that mostly waits: fetching, decoding, encoding, writing
 DRAWERS_PER_GPU = 8  # actors for control maps, where a cluster is to grow to a number of GPUs
 WHOLE_UNIT: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}  # a step gets units, never parts
@@ -46,28 +49,42 @@ def connected(address: str | None, *, verbose: bool = False) -> Iterator[None]:
     if ray.is_initialized():
         yield  # the caller's own Ray: theirs to stop
         return
-    quiet: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
-    try:
-        if address is None:
-            with _own_folder() as folder:
-                own: dict[str, Any] = {"num_cpus": logical_cpus(), "include_dashboard": False, "_temp_dir": folder}
-                with nullcontext() if verbose else _hushed():
-                    _join("local", own | quiet)
-                yield
-        else:
-            _join(address, quiet)
+    quiet: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.CRITICAL}
+    if address is not None:
+        _check_answers(address)
+        with _joined(address, quiet):
             yield
-    finally:
-        ray.shutdown()
+        return
+    with _own_folder() as folder:
+        own = {"num_cpus": logical_cpus(), "include_dashboard": False, "_temp_dir": folder}
+        with _joined("local", own | quiet, hushed=not verbose):
+            yield
 
 
-def _join(address: str, settings: dict[str, Any]) -> None:
+def _check_answers(address: str) -> None:
+    """Raise `StorageFault` where nobody listens at `host:port` or `ray://host:port`: Ray would try for minutes."""
+    named = re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address)
+    if not named:
+        return
     try:
-        with _signals_kept():
-            ray.init(address=address, **settings)
-    except (OSError, ValueError, RuntimeError) as error:
+        socket.create_connection((named.group(1), int(named.group(2))), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
         message = f"no Ray at {address!r}: {error}"
         raise StorageFault(message, "Check --address, or leave it out to run on this machine.") from error
+
+
+@contextmanager
+def _joined(address: str, settings: dict[str, Any], *, hushed: bool = False) -> Iterator[None]:
+    try:
+        try:
+            with _signals_kept(), _hushed() if hushed else nullcontext():
+                ray.init(address=address, **settings)
+        except (OSError, ValueError, RuntimeError) as error:
+            message = f"no Ray at {address!r}: {error}"
+            raise StorageFault(message, "Check --address, or leave it out to run on this machine.") from error
+        yield
+    finally:
+        ray.shutdown()
 
 
 @contextmanager
@@ -108,7 +125,6 @@ def _own_folder() -> Iterator[str]:
         try:
             yield folder
         finally:
-            ray.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -70,11 +70,12 @@ def check_models(recipe: Recipe, brought: frozenset[str] = frozenset()) -> froze
     return frozenset(control.detector.name for control in needed if _must_be_blank(control))
 
 
-def unpinned(recipe: Recipe) -> list[str]:
-    """Name the hub repositories that the recipe takes from a branch: their weights may change under it."""
+def unpinned(recipe: Recipe, blank: frozenset[str] = frozenset()) -> list[str]:
+    """Name the hub repositories that the recipe takes from a branch, but for the detectors `blank`."""
     named = [(recipe.base.name, recipe.base.revision)]
     named += [(control.net.name, control.net.revision) for control in recipe.controls]
-    named += [(each.weights, each.revision) for each in recipe.detectors if not isinstance(each, CannySettings)]
+    detectors = [each for each in recipe.detectors if each.name not in blank]
+    named += [(each.weights, each.revision) for each in detectors if not isinstance(each, CannySettings)]
     return [f"{name}@{revision}" for name, revision in named if _on_hub(name) and not _pinned(revision)]
 
 

@@ -110,7 +110,10 @@ def _notices(prepared: Prepared) -> list[str]:
     """Say what is not as the recipe's reader would think."""
     recipe, work = prepared.recipe, prepared.work
     blank = [f"no weights for {name}: its maps are blank unless the manifest brings them" for name in prepared.blank]
-    branches = [f"{name} is a branch: its weights may change, pin a revision" for name in models.unpinned(recipe)]
+    branches = [
+        f"{name} is a branch: its weights may change, pin a revision"
+        for name in models.unpinned(recipe, prepared.blank)
+    ]
     noise = recipe.base.name.startswith("builtin:demo")
     untrained = ["the demo model is untrained: its pictures are noise, its control maps are real"] if noise else []
     resumed = [f"{work.done_rows} rows were done before, {work.rows} are left"] if work.done_rows else []

@@ -1,5 +1,7 @@
 """The machines: folders of killed runs are swept, those of living ones are not; and who works on what."""
 
+import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 from filelock import FileLock
 
 from pipeline import cluster
+from pipeline.faults import StorageFault
 
 
 def test_a_killed_runs_folder_goes_and_a_living_ones_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,3 +55,18 @@ def test_the_callers_own_ray_is_used_and_left() -> None:
     with cluster.connected(None):
         assert ray.is_initialized()
     assert ray.is_initialized()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_a_cluster_that_does_not_answer_is_said_at_once(address: str) -> None:
+    with pytest.raises(StorageFault, match=f"no Ray at '{address}'.*Check --address"):
+        cluster._check_answers(address)
+
+
+def test_signals_and_standard_error_come_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with cluster._signals_kept(), cluster._hushed():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.write(2, b"nobody hears this")
+    assert signal.getsignal(signal.SIGTERM) is before
+    os.write(2, b"")
