@@ -91,8 +91,8 @@ def convert(
     for text in _notices(prepared):
         follower.notice(text)
     with started(options) if work.units else nullcontext():
+        _write_beginning(output, prepared, facts)
         try:
-            _write_beginning(output, prepared, facts)
             converted, failed = _work_through(output, prepared, facts, options, follower)
             failed_in_all = write_report(output, facts)
             summary = Summary(run_id, output, converted, failed, work.done_rows, failed_in_all, _since(began))
