@@ -78,9 +78,9 @@ def convert(
 def sentence(summary: "Summary") -> str:
     """Say in a line or two what a run did, and where the rest is to be read."""
     if not summary.converted and not summary.failed:
-        done = f"Nothing to do: all {summary.earlier} pictures of {summary.output} are done"
+        done = f"Nothing to do: all {summary.earlier} rows of {summary.output} are done"
     else:
         done = f"{summary.converted} pictures in {summary.seconds:.0f} s, {summary.failed} failed"
         done += f", {summary.earlier} rows done before" if summary.earlier else ""
-    failures = f"; {summary.failed_in_all} failures are recorded" if summary.failed_in_all else ""
+    failures = f"; {summary.failed_in_all} of all rows are recorded as failures" if summary.failed_in_all else ""
     return f"{done}{failures}.\nReport: {summary.output.rstrip('/')}/report/index.html"

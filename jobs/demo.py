@@ -24,8 +24,8 @@ def demo(output: Annotated[Path, typer.Option(help="Where the demo writes.")] = 
     _print_table(rows, Path(summary.output))
     seconds = f" in {summary.seconds:.0f} s" if summary.converted else ", done before"
     typer.echo(f"{len(PHOTOS) - summary.failed_in_all} pictures{seconds}.")
-    typer.echo(f"To look at: {output}/sheet.png and {summary.output}/report/index.html")
     typer.echo("The demo's model is untrained: its pictures are noise. Its photos, maps and provenance are real.")
+    typer.echo(f"To look at: {output}/sheet.png and {output}/anime/report/index.html")
     if summary.failed_in_all:
         raise typer.Exit(3)
 
@@ -34,9 +34,10 @@ def _print_table(rows: list[dict[str, Any]], output: Path) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    table = Table("photo", Column("picture", overflow="fold"), "control maps", "seconds", title=f"in {output}")
+    table = Table("photo", Column("picture", overflow="fold"), "control maps", "seconds", title=f"{output}/images")
     for row in rows:
         maps = ", ".join(f"{control['detector']} {control['origin']}" for control in row["controls"])
         spent = sum(seconds or 0 for seconds in row["seconds"].values())
-        table.add_row(row["photo_id"], row["uri"] or "failed", maps, f"{spent:.1f}")
+        picture = Path(row["uri"]).name if row["uri"] else "failed"
+        table.add_row(row["photo_id"], picture, maps, f"{spent:.1f}")
     Console().print(table)

@@ -46,12 +46,13 @@ def connected(address: str | None, *, verbose: bool = False) -> Iterator[None]:
     A plain `ray.init()` would join whatever the last killed run left in /tmp/ray. Raises `StorageFault` where no
     cluster answers.
     """
+    if address is not None:
+        _check_answers(address)
     if ray.is_initialized():
         yield  # the caller's own Ray: theirs to stop
         return
     quiet: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.CRITICAL}
     if address is not None:
-        _check_answers(address)
         with _joined(address, quiet):
             yield
         return

@@ -20,9 +20,8 @@ class Converter:
     """Holds the diffusion pipeline of a recipe and maps batches. Raises `ModelFault` for weights that do not fit."""
 
     def __init__(self, recipe: Recipe) -> None:
-        from pipeline.diffusion import (
-            Diffusion,
-        )  # here: torch and diffusers take seconds, and this actor alone has them
+        # Here, not above: torch and diffusers take seconds, and this actor alone has them.
+        from pipeline.diffusion import Diffusion
 
         self._diffusion = Diffusion(recipe)
 

@@ -5,7 +5,7 @@ import struct
 import warnings
 import zlib
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.faults import DecodeFault
 from pipeline.geometry import fit_photo, nearest_bucket
@@ -46,6 +46,9 @@ def read_upright(content: bytes) -> tuple[Image.Image, int]:
                 return to_rgb(ImageOps.exif_transpose(image)), orientation if orientation in range(1, 9) else 1
     except Image.DecompressionBombError as error:
         message = f"too many pixels: {error}"
+        raise DecodeFault(message) from error
+    except UnidentifiedImageError as error:  # its own text names a place in memory
+        message = f"no readable picture: not one of {', '.join(FORMATS)}"
         raise DecodeFault(message) from error
     except BROKEN as error:
         message = f"no readable picture: {type(error).__name__}: {error}"

@@ -3,7 +3,8 @@
 Each step takes a table of rows and returns one with more columns (`schemas.work`). One table is one unit: the photos
 that are computed, written and retried together. `map_batches` hands it to a process of the step's own, and Ray Data
 keeps all of them busy: light steps where a core waits, control maps in processes that keep their detectors loaded,
-the converter in one process for each GPU (`pipeline.cluster` says how many).
+the converter in one process for each GPU (`pipeline.cluster` says how many). Nothing runs before `iter_batches` asks
+for it. A row that fails carries its failure through the later steps, untouched, into its record.
 """
 
 from collections.abc import Iterator

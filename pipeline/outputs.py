@@ -44,8 +44,8 @@ def check_recipe(output: str, account: dict[str, Any] | None, recipe: Recipe, *,
         return
     changed = _differences(account["recipe"], storage.redact_all(recipe.model_dump(mode="json")))
     message = (
-        f"{storage.redact(output)} belongs to recipe {account['recipe']['name']!r} ({account['recipe_digest'][:12]}),"
-        f" not to {recipe.name!r} ({recipe.digest[:12]}); they differ in {', '.join(changed)}"
+        f"{storage.redact(output)} belongs to recipe {account['recipe']['name']!r} {account['recipe_digest'][:12]},"
+        f" this is {recipe.name!r} {recipe.digest[:12]}; they differ in {', '.join(changed)}"
     )
     raise OutputFault(message, "Choose another output, or convert all again with --recipe-changed=reconvert.")
 

@@ -30,7 +30,7 @@ FEWEST_UNITS = 12  # of a small plan: so that its work spreads, and little is do
 
 @dataclass(frozen=True)
 class Work:
-    """What a run has to do: the plan's units that are not done, by name, and how much is done already."""
+    """What a run has to do: the plan's units that are not done, by name, and how many of its rows are done already."""
 
     units: dict[str, pa.Table]
     done_rows: int
@@ -134,7 +134,7 @@ def remaining(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Row])
     for batch in plans.to_batches(max_chunksize=10_000):
         for row in batch.to_pylist():
             if row["unit"] in done:
-                recorded.add(row["key"])
+                recorded |= {row["key"]} & uris.keys()
             elif row["recipe_digest"] == digest:
                 row["uri"], row["depth_uri"] = uris.get(row["key"], (row["uri"], row["depth_uri"]))
                 units.setdefault(row["unit"], {})[row["key"]] = row

@@ -88,7 +88,7 @@ def convert(
         return Summary(account["run_id"], output, 0, 0, work.done_rows, account["failed_in_all"], _since(began))
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
     facts = RunFacts(run_id, chosen, project_version(), git_commit())
-    for text in _notices(prepared):
+    for text in _notices(prepared) if work.units else ():
         follower.notice(text)
     with started(options) if work.units else nullcontext():
         _write_beginning(output, prepared, facts)

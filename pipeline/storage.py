@@ -81,7 +81,9 @@ def local_path(uri: str) -> Path | None:
 def absolute(uri: str) -> str:
     """Return `uri` in full: a local path absolute and without a scheme, any other with its own; no slash at the end."""
     fs, path = filesystem(uri)
-    return str(path if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(path)).rstrip("/") or "/"
+    if isinstance(fs, LocalFileSystem):
+        return os.path.abspath(path)  # noqa: PTH100 - it alone resolves `..` and leaves links alone
+    return str(fs.unstrip_protocol(path)).rstrip("/")
 
 
 def filesystem(uri: str) -> tuple[Any, str]:

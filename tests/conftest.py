@@ -113,3 +113,9 @@ def ray_session(bucket: str) -> Iterator[None]:  # noqa: ARG001 - before Ray, wh
         )  # fmt: skip
         yield
         ray.shutdown()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the two longest files, one for each of two processes; the rest fills them up."""
+    first = {"test_kill.py": 0, "test_flow.py": 1}
+    items.sort(key=lambda item: first.get(item.path.name, 2))
