@@ -8,6 +8,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import pyarrow as pa
 from PIL import Image
@@ -57,7 +58,12 @@ class ControlMaps:
         if settings.name not in self._loaded:
             self._loaded[settings.name] = load_detector(settings)
         detector = self._loaded[settings.name]
-        found = _as_row(settings, detector(pixels), "detected")
+        try:
+            drawn = detector(pixels)
+        except (RuntimeError, ValueError, cv2.error) as error:  # what the detectors' libraries raise over odd pixels
+            message = f"{settings.name}: {type(error).__name__}: {error}"
+            raise ControlFault(message) from error
+        found = _as_row(settings, drawn, "detected")
         return found | {"version": detector.version, "settings": settings_json(settings), "model": detector.model}
 
 

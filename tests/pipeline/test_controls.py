@@ -2,6 +2,7 @@
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -92,3 +93,17 @@ def test_maps_come_in_the_recipes_order(decoded: Row) -> None:
     wanted = [DepthSettings(), CannySettings(), OpenposeSettings()]
     drawn = ControlMaps(wanted, frozenset({"depth", "openpose"})).draw(decoded)["maps"]
     assert [each["detector"] for each in drawn] == ["depth", "canny", "openpose"]
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no convergence"), ValueError("bad pixels"), cv2.error("assertion failed")]
+)
+def test_a_detector_that_fails_over_one_photo_is_a_fault_of_that_photo(
+    decoded: Row, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cv2, "Canny", fail)
+    with pytest.raises(ControlFault, match=f"canny: {type(error).__name__}: {error}"):
+        ControlMaps([CannySettings()]).draw(decoded)
