@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
 from pipeline import storage
-from pipeline.manifest import list_photos, write_manifest
+from pipeline.manifest import list_photos
 from schemas.manifest import KNOWN
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "motorcycle_right.png")
@@ -31,7 +31,7 @@ def write_demo_manifest(folder: Path) -> Path:
         row["depth_uri"] = str(depth) if row["photo_id"] == "motorcycle_left.png" else None
         row["pose_keypoints"] = [_coco(ASTRONAUT)] if row["photo_id"] == "astronaut.png" else None
     manifest = folder / "manifest.parquet"
-    write_manifest(pa.Table.from_pylist(listed, KNOWN), str(manifest))
+    storage.put_table(str(manifest), pa.Table.from_pylist(listed, KNOWN))
     return manifest
 
 

@@ -19,11 +19,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pipeline.run import Follower
+
 LINE_EVERY = 30.0  # seconds
 
 
 @contextmanager
-def following() -> Iterator["Bar | Lines"]:
+def following() -> Iterator[Follower]:
     """Follow a run on standard error, as it suits what that is connected to."""
     console = Console(stderr=True)
     if console.is_terminal:
@@ -37,7 +39,7 @@ def following() -> Iterator["Bar | Lines"]:
             lines.close()
 
 
-class Bar:
+class Bar(Follower):
     """A live bar: pictures done, failed, pictures per second, time left."""
 
     def __init__(self, console: Console) -> None:
@@ -83,7 +85,7 @@ class Bar:
             self._progress.update(self._work, completed=done + failed, state=state)
 
 
-class Lines:
+class Lines(Follower):
     """One line now and then, for logs."""
 
     def __init__(self, every: float = LINE_EVERY) -> None:

@@ -11,11 +11,12 @@ def manifest(
 ) -> None:
     """List a folder or bucket of pictures into a Parquet manifest; headers are read, pixels are not."""
     from jobs.following import following
-    from pipeline.manifest import list_photos, write_manifest
+    from pipeline.manifest import list_photos
+    from pipeline.storage import put_table
 
     with following() as follower:
         photos = list_photos(uri, follower.listing)
-    write_manifest(photos, out)
+    put_table(out, photos)
     unread = photos["width"].null_count
     note = f", {unread} without a readable header" if unread else ""
     typer.echo(f"{photos.num_rows} photos{note}: {out}")

@@ -148,11 +148,8 @@ def assemble(unit_rows: int, gpus: int | None = None, *, verbose: bool = False) 
     converters = gpus if gpus is not None else int(resources.get("GPU", 0))
     cores = int(resources.get("CPU", 0)) - 1  # one CPU stays for the light steps
     if converters:
-        device: dict[str, Any] = {
-            "num_gpus": 1,
-            "num_cpus": 0,
-            "batch_size": unit_rows,
-        }  # a number, or Ray Data refuses
+        # A number of rows, not None: Ray Data insists on one with a GPU.
+        device: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0, "batch_size": unit_rows}
         drawers = max(1, cores, DRAWERS_PER_GPU * (gpus or 0))
     else:
         if cores < 2:  # noqa: PLR2004 - a converter and a drawer of control maps

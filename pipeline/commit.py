@@ -4,7 +4,6 @@ Names follow from what is in them, so that doing a unit twice writes the same fi
 """
 
 import hashlib
-import io
 import json
 import re
 import time
@@ -12,14 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.each import add_seconds
 from pipeline.encode import EXTENSIONS, encoded
 from pipeline.faults import StoppedFault
 from pipeline.plan import unit_name
-from pipeline.records import done_units, read_record, record_uri
+from pipeline.records import read_record, record_uri
 from schemas.provenance import PROVENANCE
 from schemas.recipe import Control, Output, Recipe
 from schemas.work import COMMITTED, Row
@@ -71,13 +69,14 @@ class Commit:
             storage.sweep(storage.join(self._output, folder, unit))
         before = self._done_before(unit) if self._keep_done else {}
         record = [before.get(row["key"]) or self._written(row) for row in rows]
-        storage.put(record_uri(self._output, unit), _parquet(pa.Table.from_pylist(record, PROVENANCE)))
+        storage.put_table(record_uri(self._output, unit), pa.Table.from_pylist(record, PROVENANCE))
         return record
 
     def _done_before(self, unit: str) -> dict[str, Row]:
         """Return the rows of a unit's earlier record that are done, by key."""
-        rows = read_record(self._output, unit).to_pylist() if unit in done_units(self._output) else []
-        return {row["key"]: row for row in rows if row["status"] == "done"}
+        if not storage.exists(record_uri(self._output, unit)):
+            return {}
+        return {row["key"]: row for row in read_record(self._output, unit).to_pylist() if row["status"] == "done"}
 
     def _written(self, row: Row) -> Row:
         """Put the picture and the kept maps of a row; return its row of provenance."""
@@ -137,9 +136,3 @@ def picture_name(row: Row) -> str:
     """Return a file's name without its extension: readable, safe on every file system, and different for each key."""
     slug = re.sub(r"[^A-Za-z0-9_-]+", "-", row["photo_id"]).strip("-")[:SLUG_LENGTH] or "photo"
     return f"{slug}-{row['key'][:10]}-v{row['variant']}"
-
-
-def _parquet(table: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()

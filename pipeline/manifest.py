@@ -1,13 +1,11 @@
 """Manifests: read from Parquet, or made by listing a folder of pictures."""
 
-import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline import storage
@@ -80,16 +78,9 @@ def list_photos(
     return pa.Table.from_pylist(sorted(rows, key=lambda row: row["photo_id"]), _LISTED)
 
 
-def write_manifest(table: pa.Table, uri: str) -> None:
-    """Put a manifest as one Parquet file."""
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    storage.put(uri, buffer.getvalue())
-
-
 def _read_file(uri: str) -> pa.Table:
     try:
-        table = pq.read_table(io.BytesIO(storage.read(uri)))
+        table = storage.read_table(uri)
     except pa.ArrowException as error:
         message = f"{storage.redact(uri)}: no Parquet file ({error})"
         raise ManifestFault(message, "A manifest is Parquet with the columns photo_id and uri.") from error

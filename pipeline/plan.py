@@ -5,7 +5,6 @@ again: new photos, and photos whose content changed, make a further plan beside 
 """
 
 import hashlib
-import io
 import json
 import math
 from collections.abc import Iterable
@@ -14,7 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.faults import ManifestFault, OutputFault
@@ -99,7 +97,7 @@ def read_plans(output: str) -> pa.Table:
             continue
         uri = storage.join(output, "_plan", name)
         try:
-            tables.append(pq.read_table(io.BytesIO(storage.read(uri)), schema=PLAN))
+            tables.append(storage.read_table(uri, schema=PLAN))
         except (pa.ArrowException, OSError) as error:
             message = f"{storage.redact(uri)} is no plan of this program ({error})"
             raise OutputFault(message, "Restore it, or choose another output.") from error
@@ -110,9 +108,7 @@ def write_plan(output: str, plan: pa.Table) -> None:
     """Put `plan` beside the plans that are there, under a name that sorts behind theirs."""
     number = len([name for name in storage.names(storage.join(output, "_plan")) if name.endswith(".parquet")]) + 1
     name = f"{number:05d}-{_hash(*plan['key'].to_pylist())[:16]}.parquet"
-    buffer = io.BytesIO()
-    pq.write_table(plan, buffer, compression="zstd")
-    storage.put(storage.join(output, "_plan", name), buffer.getvalue())
+    storage.put_table(storage.join(output, "_plan", name), plan)
 
 
 def superseded(plans: pa.Table) -> set[str]:

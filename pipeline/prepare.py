@@ -1,13 +1,11 @@
 """Everything before work: the checks of a run, and what it has to do. Nothing here writes."""
 
-import io
 import shutil
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline import manifest as manifests
 from pipeline import models, outputs, plan, records, storage
@@ -62,7 +60,7 @@ def prepare(manifest: str, output: str, recipe: Recipe, options: Options, listin
 def _listed(folder: str, output: str, progress: manifests.Progress) -> pa.Table:
     """List a folder of pictures, with the help of what the last run listed."""
     uri = storage.join(output, MANIFEST_FILE)
-    known = pq.read_table(io.BytesIO(storage.read(uri))) if storage.exists(uri) else None
+    known = storage.read_table(uri) if storage.exists(uri) else None
     return manifests.list_photos(folder, progress, skip=output, known=known)
 
 

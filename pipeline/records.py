@@ -1,12 +1,10 @@
 """The records of an output: which units are done, and their rows of provenance."""
 
-import io
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.faults import OutputFault
@@ -31,7 +29,7 @@ def read_record(output: str, unit: str, columns: list[str] | None = None) -> pa.
     """Return the rows of one record. Raises `OutputFault` where it cannot be read as one."""
     uri = record_uri(output, unit)
     try:
-        table = pq.read_table(io.BytesIO(storage.read(uri)), columns=columns)
+        table = storage.read_table(uri, columns=columns)
         return table.cast(pa.schema([PROVENANCE.field(name) for name in columns or PROVENANCE.names]))
     except (pa.ArrowException, ValueError, OSError) as error:
         message = f"{storage.redact(uri)} is no record ({type(error).__name__}: {error})"

@@ -9,9 +9,7 @@ import uuid
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
-from pipeline import manifest as manifests
 from pipeline import models, outputs, plan, storage
 from pipeline.commit import Commit, RunFacts
 from pipeline.engine import flowing, started
@@ -39,8 +37,8 @@ class Summary:
     seconds: float
 
 
-class Follower(Protocol):
-    """Told how a run goes; the default is silence."""
+class Follower:
+    """Told how a run goes; this one says nothing of it."""
 
     def listing(self, done: int, photos: int) -> None:
         """Note how far the listing of a folder of pictures is."""
@@ -55,22 +53,6 @@ class Follower(Protocol):
         """Note how many pictures are done in all, and how many rows failed."""
 
 
-class Silent:
-    """Follows a run and says nothing."""
-
-    def listing(self, done: int, photos: int) -> None:
-        """Say nothing."""
-
-    def notice(self, text: str) -> None:
-        """Say nothing."""
-
-    def begin(self, pictures: int) -> None:
-        """Say nothing."""
-
-    def advance(self, done: int, failed: int) -> None:
-        """Say nothing."""
-
-
 def convert(
     manifest: str, output: str, recipe: str | Recipe, options: Options | None = None, follower: Follower | None = None
 ) -> Summary:
@@ -79,7 +61,7 @@ def convert(
     `recipe` is a shipped recipe's name, a file, or a `Recipe`. Raises `RunFault` before any work, and `StoppedFault`
     when the work ended early.
     """
-    began, options, follower = time.monotonic(), options or Options(), follower or Silent()
+    began, options, follower = time.monotonic(), options or Options(), follower or Follower()
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     output = storage.absolute(output)  # workers may have another working folder
     prepared = prepare(manifest, output, chosen, options, follower.listing)
@@ -125,7 +107,7 @@ def _write_beginning(output: str, prepared: Prepared, facts: RunFacts) -> None:
     outputs.write_run(output, facts, {"status": RUNNING, "rows": prepared.work.rows})
     outputs.keep_recipe(output, facts.recipe)
     if prepared.listed is not None:
-        manifests.write_manifest(prepared.listed, storage.join(output, MANIFEST_FILE))
+        storage.put_table(storage.join(output, MANIFEST_FILE), prepared.listed)
     if prepared.fresh.num_rows:
         plan.write_plan(output, prepared.fresh)
 

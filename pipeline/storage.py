@@ -5,6 +5,7 @@ Knows nothing of photos. A local path is an address too. Errors of the cloud lib
 """
 
 import errno
+import io
 import os
 import re
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -125,6 +128,18 @@ def put(uri: str, content: bytes) -> None:
             attempt(lambda: _put_local(Path(path), content))
         else:
             attempt(lambda: fs.pipe_file(path, content))
+
+
+def read_table(uri: str, **options: Any) -> pa.Table:  # noqa: ANN401 - those of pyarrow's own function
+    """Return a Parquet file as a table; pyarrow's errors are the caller's, who knows what the file should be."""
+    return pq.read_table(io.BytesIO(read(uri)), **options)
+
+
+def put_table(uri: str, table: pa.Table) -> None:
+    """Put a table as one Parquet file."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    put(uri, buffer.getvalue())
 
 
 def names(folder: str) -> list[str]:

@@ -19,9 +19,9 @@ from PIL import Image
 
 from pipeline import records, storage
 from pipeline.faults import OutputFault, StoppedFault
-from pipeline.manifest import list_photos, read_manifest, write_manifest
+from pipeline.manifest import list_photos, read_manifest
 from pipeline.options import Options
-from pipeline.run import Silent, Summary, convert
+from pipeline.run import Follower, Summary, convert
 from pipeline.verify import repair, verify
 from schemas.recipe import Recipe
 
@@ -43,7 +43,7 @@ class Finished:
         return {row["photo_id"]: row for row in rows_of(self.output)}
 
 
-class Noted(Silent):
+class Noted(Follower):
     """A follower that remembers."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ def finished(photos: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFact
     listed += [{"photo_id": name, "uri": uri} for name, uri in BROKEN.items()]
     table = pa.Table.from_pylist(listed).append_column("label", [[f"label {n}" for n in range(len(listed))]])
     manifest, output = str(folder / "manifest.parquet"), str(folder / "out")
-    write_manifest(table, manifest)
+    storage.put_table(manifest, table)
     follower = Noted()
     summary = convert(manifest, output, recipe, Options(unit_size=3, keep_maps=True), follower)
     return Finished(manifest, output, summary, follower)
@@ -209,7 +209,7 @@ def test_new_and_changed_photos_become_new_units_and_a_repaired_one_is_the_same(
     table[1] |= {"uri": str(photos / "p004.jpg"), "bytes": 1}  # changed
     table.append({"photo_id": "new", "uri": str(photos / "p005.jpg")})
     manifest = str(tmp_path / "m.parquet")
-    write_manifest(pa.Table.from_pylist(table), manifest)
+    storage.put_table(manifest, pa.Table.from_pylist(table))
     lost = next(row for row in rows_of(output) if row["photo_id"] == "p002.jpg")
     (Path(output) / lost["uri"]).unlink()
     (Path(output) / "images" / "stray.png").write_bytes(b"stray")
@@ -228,7 +228,7 @@ def test_new_and_changed_photos_become_new_units_and_a_repaired_one_is_the_same(
 def test_too_many_failures_stop_the_run_and_its_records_stand(recipe: Recipe, tmp_path: Path) -> None:
     manifest, output = str(tmp_path / "m.parquet"), str(tmp_path / "out")
     ids = [f"g{number}" for number in range(6)]
-    write_manifest(pa.table({"photo_id": ids, "uri": [f"/none/{name}" for name in ids]}), manifest)
+    storage.put_table(manifest, pa.table({"photo_id": ids, "uri": [f"/none/{name}" for name in ids]}))
     with pytest.raises(StoppedFault, match=r"of 6 pictures failed, more than --max-failure-rate 0\.3"):
         convert(manifest, output, recipe, Options(unit_size=1, max_failure_rate=0.3))
     assert 2 <= len(records.done_units(output)) <= 6
@@ -238,7 +238,7 @@ def test_too_many_failures_stop_the_run_and_its_records_stand(recipe: Recipe, tm
 def test_from_bucket_to_bucket(bucket: str, photos: Path, recipe: Recipe) -> None:
     for name in ("p000.jpg", "p001.jpg", "p002.jpg"):
         storage.put(f"{bucket}/in/{name}", (photos / name).read_bytes())
-    write_manifest(list_photos(f"{bucket}/in"), f"{bucket}/manifest.parquet")
+    storage.put_table(f"{bucket}/manifest.parquet", list_photos(f"{bucket}/in"))
     table = pq.read_table(pa.BufferReader(storage.read(f"{bucket}/manifest.parquet")))
     assert table["uri"].to_pylist()[0] == f"{bucket}/in/p000.jpg"
     assert table["etag"].null_count == 0

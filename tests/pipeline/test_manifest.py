@@ -11,7 +11,7 @@ from pipeline import manifest as module
 from pipeline import storage
 from pipeline.decode import ORIENTATION_TAG
 from pipeline.faults import ManifestFault
-from pipeline.manifest import holds_pictures, list_photos, read_manifest, write_manifest
+from pipeline.manifest import holds_pictures, list_photos, read_manifest
 
 
 def write(path: Path, **columns: list[object]) -> str:
@@ -94,7 +94,7 @@ def test_relative_uris_start_at_their_manifests_folder(tmp_path: Path) -> None:
 
 def test_what_was_listed_can_be_written_and_read(photos: Path, tmp_path: Path) -> None:
     listed = list_photos(str(photos))
-    write_manifest(listed, str(tmp_path / "m.parquet"))
+    storage.put_table(str(tmp_path / "m.parquet"), listed)
     assert read_manifest(str(tmp_path / "m.parquet")).select(listed.column_names).to_pylist() == listed.to_pylist()
 
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from pipeline import prepare as module
+from pipeline import storage
 from pipeline.faults import ManifestFault, ModelFault, OutputFault, RunFault
-from pipeline.manifest import write_manifest
 from pipeline.options import Options
 from pipeline.prepare import Prepared, prepare
 from pipeline.recipes import load_recipe
@@ -28,7 +28,7 @@ def test_the_work_is_planned_and_nothing_is_written(photos: Path, recipe: Recipe
 
 def test_a_local_manifest_may_name_local_files_and_no_other_may(photos: Path, recipe: Recipe, tmp_path: Path) -> None:
     assert "file" in prepared(photos, tmp_path, recipe).allowed
-    write_manifest(pa.table({"photo_id": ["a"], "uri": ["/a.jpg"]}), "memory://prepare/m.parquet")
+    storage.put_table("memory://prepare/m.parquet", pa.table({"photo_id": ["a"], "uri": ["/a.jpg"]}))
     remote = prepared("memory://prepare/m.parquet", tmp_path, recipe).allowed
     assert "file" not in remote
     assert {"memory", "s3"} <= remote
@@ -38,8 +38,8 @@ def test_a_local_manifest_may_name_local_files_and_no_other_may(photos: Path, re
 def test_maps_that_the_manifest_brings_need_no_weights(tmp_path: Path) -> None:
     strict = load_recipe("demo", ["controls.depth.when_missing=fail"])
     columns = {"photo_id": ["a", "b"], "uri": ["/a.jpg", "/b.jpg"]}
-    write_manifest(pa.table({**columns, "depth_uri": ["/a.png", "/b.png"]}), str(tmp_path / "all.parquet"))
-    write_manifest(pa.table({**columns, "depth_uri": ["/a.png", None]}), str(tmp_path / "some.parquet"))
+    storage.put_table(str(tmp_path / "all.parquet"), pa.table({**columns, "depth_uri": ["/a.png", "/b.png"]}))
+    storage.put_table(str(tmp_path / "some.parquet"), pa.table({**columns, "depth_uri": ["/a.png", None]}))
     assert prepared(tmp_path / "all.parquet", tmp_path / "out", strict).blank == {"openpose"}
     with pytest.raises(ModelFault, match="Depth-Anything"):
         prepared(tmp_path / "some.parquet", tmp_path / "out", strict)

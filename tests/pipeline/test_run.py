@@ -7,11 +7,11 @@ import pytest
 from pipeline import run
 from pipeline.faults import OutputFault, StorageFault
 from pipeline.options import Options
-from pipeline.run import Silent, convert
+from pipeline.run import Follower, convert
 from schemas.recipe import Recipe
 
 
-class Noted(Silent):
+class Noted(Follower):
     """A follower that remembers what it was told."""
 
     def __init__(self) -> None:
