@@ -1,0 +1,98 @@
+"""What the demo model is measured on: photos, people and depths that it was not trained on."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.training import people
+from jobs.training.canvas import SIDE
+from pipeline.decode import read_upright
+from pipeline.detectors.pose_drawing import draw_people, openpose_from_coco
+from pipeline.geometry import fit_photo
+
+PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "camera.png")
+SEED = 77_000_000  # far from the seeds of training's scenes
+SHIFT = 48  # pixels by which a skeleton is moved
+
+Pixels = NDArray[np.uint8]
+"""[H, W, 3], RGB, 0..255."""
+
+Mask = NDArray[np.bool_]
+"""[H, W]."""
+
+
+def photos(folder: Path | None) -> list[Pixels]:
+    """Return scikit-image's natural photos, or all JPEG and PNG photos of a folder, cropped to SIDE x SIDE."""
+    data = Path(str(files("skimage").joinpath("data")))
+    paths = sorted(folder.glob("*.[jp][pn]g")) if folder else [data / name for name in PHOTOS]
+    return [_square(path) for path in paths]
+
+
+@dataclass(frozen=True)
+class Person:
+    """An OpenPose map, and where the person that it asks for stands."""
+
+    pose: Pixels
+    covered: Mask
+
+
+def standing(number: int) -> tuple[Person, Person]:
+    """Return a person of middle height, and the same one moved to the other half of the picture."""
+    random = np.random.default_rng(SEED + number)
+    height = float(random.uniform(150, 215))
+    feet = np.array([SIDE / 2 - SHIFT / 2, SIDE * 0.96])
+    skeleton = people.random_skeleton(random, height, feet)
+    moved = {name: point + np.array([SHIFT, 0]) for name, point in skeleton.items()}
+    return _person(skeleton, height), _person(moved, height)
+
+
+@dataclass(frozen=True)
+class Discs:
+    """A depth map of two overlapping discs before a wall: its steps, and the rims that tell which one is in front."""
+
+    depth: Pixels
+    in_front: Mask  # the nearer one's rim before the farther one: to be drawn
+    hidden: Mask  # the farther one's rim behind the nearer one: not to be drawn
+
+
+def discs(number: int) -> Discs:
+    """Return two discs; which one is nearer changes with `number`."""
+    random = np.random.default_rng(SEED + number)
+    far, near = (_disc(center, random.uniform(52, 66)) for center in _centers(random, swapped=bool(number % 2)))
+    depth = np.zeros((SIDE, SIDE), np.uint8)
+    depth[far], depth[near] = 120, 255
+    inner = _shrunk(far, 6), _shrunk(near, 6)  # rims near the crossings belong to both
+    return Discs(depth[:, :, None].repeat(3, axis=2), _rim(near) & inner[0], _rim(far) & inner[1])
+
+
+def _centers(random: np.random.Generator, *, swapped: bool) -> list[NDArray[np.float64]]:
+    centers = [np.array([96.0, 128]) + random.normal(0, 8, 2), np.array([164.0, 128]) + random.normal(0, 8, 2)]
+    return centers[::-1] if swapped else centers
+
+
+def _disc(center: NDArray[np.float64], radius: float) -> Mask:
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    inside: Mask = np.hypot(columns - center[0], rows - center[1]) < radius
+    return inside
+
+
+def _rim(mask: Mask) -> Mask:
+    return mask & ~_shrunk(mask, 1)
+
+
+def _shrunk(mask: Mask, pixels: int) -> Mask:
+    return cv2.erode(mask.astype(np.uint8), np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)) > 0
+
+
+def _person(skeleton: people.Skeleton, height: float) -> Person:
+    found = people.keypoints(skeleton, SIDE)
+    return Person(draw_people([openpose_from_coco(found)], SIDE, SIDE), people.covered(skeleton, height, SIDE))
+
+
+def _square(path: Path) -> Pixels:
+    image, orientation = read_upright(path.read_bytes())
+    return np.asarray(fit_photo(image.size, (SIDE, SIDE), "crop", orientation).picture(image))

@@ -1,0 +1,80 @@
+"""The measures, on pictures whose answer is known."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.bench import measures
+
+
+def square(left: int, top: int, side: int = 40) -> np.ndarray:
+    """Return a white square on black, 128x128."""
+    picture = np.zeros((128, 128, 3), np.uint8)
+    picture[top : top + side, left : left + side] = 255
+    return picture
+
+
+@given(shift=st.integers(0, 2))
+def test_edges_within_the_tolerance_agree(shift: int) -> None:
+    one, moved = (measures.edges(square(left, 40)) for left in (40, 40 + shift))
+    assert measures.edge_f1(one, moved) == 1
+
+
+def test_edges_elsewhere_do_not_agree_and_none_agree_with_nothing() -> None:
+    here, there = measures.edges(square(10, 10, 30)), measures.edges(square(80, 80, 30))
+    assert measures.edge_f1(here, there) == 0
+    assert measures.edge_f1(here, np.zeros_like(here)) == 0
+
+
+def test_too_many_edges_cost_precision_and_too_few_recall() -> None:
+    one = measures.edges(square(20, 20))
+    both = one | measures.edges(square(70, 70))
+    assert measures.edge_f1(both, one) == pytest.approx(2 / 3, abs=0.02)
+    assert measures.edge_f1(one, both) == pytest.approx(2 / 3, abs=0.02)
+
+
+def test_agreement_over_chance() -> None:
+    assert measures.over_chance(0.92, 0.52) == pytest.approx(0.8333, abs=1e-4)
+    assert measures.over_chance(0.5, 0.5) == 0
+
+
+def test_what_was_drawn_in_one_picture_alone_is_found() -> None:
+    random = np.random.default_rng(1)
+    background = random.integers(90, 110, (128, 128, 3)).astype(np.uint8)
+    painted = background.copy()
+    painted[30:90, 50:80] = (220, 40, 60)
+    wanted = np.zeros((128, 128), np.bool_)
+    wanted[30:90, 50:80] = True
+    assert measures.intersection_over_union(measures.changed(painted, background), wanted) > 0.85
+    assert measures.intersection_over_union(wanted, np.roll(wanted, 40, axis=1)) == 0
+
+
+def test_flat_pixels_are_those_without_gradient() -> None:
+    assert measures.flat_share(np.full((64, 64, 3), 90, np.uint8)) == 1
+    noise = np.random.default_rng(2).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    assert measures.flat_share(noise) < 0.05
+
+
+def test_a_line_is_darker_than_its_surroundings_and_an_edge_between_areas_hardly() -> None:
+    lined = np.full((96, 96, 3), 200, np.uint8)
+    lined[47:49] = 10
+    stepped = np.full((96, 96, 3), 200, np.uint8)
+    stepped[48:] = 120
+    wanted = np.zeros((96, 96), np.bool_)
+    wanted[48] = True
+    assert measures.line_darkness(lined, wanted) == pytest.approx(190)
+    assert measures.line_darkness(stepped, wanted) == pytest.approx(40, abs=2)
+
+
+def test_depth_jumps_where_neighbours_differ() -> None:
+    depth = np.zeros((10, 10), np.uint8)
+    depth[:, 5:] = 100
+    found = measures.jumps(depth)
+    assert found[:, 5].all()
+    assert found.sum() == 10
+
+
+def test_black_and_white_are_a_hundred_of_lab_apart() -> None:
+    black, white = (measures.mean_color(np.full((8, 8, 3), value, np.uint8)) for value in (0, 255))
+    assert np.linalg.norm(white - black) == pytest.approx(100, abs=0.1)
