@@ -1,0 +1,56 @@
+"""Shapes on a canvas: the same in the drawing, the photo and the depth."""
+
+import numpy as np
+import pytest
+
+from jobs.bench.measures import intersection_over_union
+from jobs.training.canvas import SIDE, Canvas, capsule, ellipse
+
+
+@pytest.fixture
+def canvas() -> Canvas:
+    """Return an empty canvas under a pale sky."""
+    return Canvas(np.random.default_rng(1), (200, 220, 240))
+
+
+def test_an_empty_canvas_is_sky_infinitely_far(canvas: Canvas) -> None:
+    drawn, photo, depth = canvas.finished()
+    assert (drawn == (200, 220, 240)).all()
+    assert np.abs(photo.mean((0, 1)) - (200, 220, 240)).max() < 2
+    assert not depth.any()
+
+
+def test_a_nearer_shape_covers_a_farther_one_in_every_layer(canvas: Canvas) -> None:
+    canvas.polygon(ellipse(np.array([110.0, 128]), 120, 120), (40, 90, 40), 0.4)
+    canvas.polygon(ellipse(np.array([150.0, 128]), 120, 120), (220, 40, 40), 1.0)
+    drawn, photo, depth = canvas.finished()
+    assert depth[128, 120] == 255
+    assert depth[128, 60] == 102
+    assert drawn[128, 120, 0] > 150 > drawn[128, 60, 0]
+    assert photo[128, 120, 0] > 150 > photo[128, 60, 0]
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    wanted = np.hypot(columns - 150, rows - 128) < 60
+    assert intersection_over_union(depth == 255, wanted) > 0.97
+
+
+def test_what_is_far_takes_the_skys_colour(canvas: Canvas) -> None:
+    canvas.polygon(ellipse(np.array([60.0, 60]), 20, 20), (0, 0, 0), 0.1, outline=False)
+    canvas.polygon(ellipse(np.array([160.0, 160]), 20, 20), (0, 0, 0), 1.0, outline=False)
+    drawn, _, _ = canvas.finished()
+    assert drawn[60, 60].mean() > 60
+    assert drawn[160, 160].mean() == 0
+
+
+def test_a_floor_comes_nearer_downwards(canvas: Canvas) -> None:
+    floor = np.array([[-9.0, 100], [SIDE + 9, 100], [SIDE + 9, SIDE + 9], [-9, SIDE + 9]])
+    canvas.polygon(floor, (90, 90, 90), 0.5, rise=0.6)
+    _, _, depth = canvas.finished()
+    assert (np.diff(depth[110:250, 128].astype(int)) >= 0).all()
+    assert depth[250, 128] > depth[110, 128] + 100
+
+
+def test_a_capsule_is_as_wide_as_it_is_said(canvas: Canvas) -> None:
+    canvas.polygon(capsule(np.array([60.0, 128]), np.array([196.0, 128]), 30), (0, 0, 0), 1.0)
+    _, _, depth = canvas.finished()
+    assert (depth[:, 128] > 0).sum() == pytest.approx(30, abs=2)
+    assert (depth[128] > 0).sum() == pytest.approx(196 - 60 + 30, abs=2)
