@@ -1,0 +1,124 @@
+"""The second stage: the UNet, its three nets and the text encoder, together from nothing.
+
+What is learned is v-prediction (Salimans and Ho, "Progressive distillation", 2022): v = a * noise - s * latents for
+noisy latents a * latents + s * noise. Where little noise is left, there is little to learn: such times weigh less, as
+in min-SNR (Hang et al., "Efficient diffusion training via min-SNR weighting strategy", 2023), but noisy ones keep
+their weight, for that is where a picture's composition is decided.
+"""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny, DDPMScheduler
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from jobs.training.architecture import SCHEDULER, Networks
+from jobs.training.autoencoder import as_tensor
+from jobs.training.examples import Batch, Examples
+from jobs.training.samples import save_samples
+from jobs.training.stage import Draws, Losses, Stage
+
+SIZES = ((8, 128), (2, 256))  # examples and side of a batch, which cost about the same
+WHOLE = 0.25  # share of batches of the second size: whole scenes
+PEAK = 8e-4
+MOST_SIGNAL = 5.0  # gamma of min-SNR: ratio of signal to noise from which a time weighs less and less
+# Which nets take part in a batch, and how often: each must work alone, and none is a must.
+RUNNING: dict[tuple[str, ...], float] = {
+    ("canny",): 0.3, ("openpose",): 0.2, ("depth",): 0.15, ("canny", "openpose", "depth"): 0.25, (): 0.1,
+}  # fmt: skip
+PHOTOS: dict[tuple[str, ...], float] = {("canny",): 0.65, ("canny", "openpose", "depth"): 0.4, (): 0.5}  # else 0
+SHOWN = 6  # examples on a sample sheet
+FROM_PHOTO = 0.2  # share of drawings to be found from the noisy photo: what img2img asks for
+FROM_PHOTO_TIMES = (300, 700)  # of 1000: img2img with strengths about 0.3 to 0.7
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Computes the second stage's loss."""
+
+    coder: AutoencoderTiny  # trained, frozen, with its scaling factor
+    networks: Networks
+    examples: Examples
+    device: str
+
+    def loss(self, draws: Draws) -> tuple[Tensor, Losses]:
+        """Return the loss of one batch."""
+        count, side = SIZES[int(draws.numpy.random() < WHOLE)]
+        running = list(RUNNING)[draws.numpy.choice(len(RUNNING), p=list(RUNNING.values()))]
+        batch = self.examples.batch(draws.numpy, count, side, PHOTOS.get(running, 0.0))
+        noisy, times, wanted = self._noisy(batch, draws)
+        text = self._text(batch.prompts)
+        residuals = self._residuals(running or ("canny",), batch, noisy, times, text, scale=float(bool(running)))
+        predicted = self.networks.unet(noisy, times, text, **residuals).sample
+        errors = functional.mse_loss(predicted, wanted, reduction="none").mean((1, 2, 3))  # [N]
+        loss = (self._weights(times) * errors).mean()
+        return loss, {"crops" if side == SIZES[0][1] else "whole": float(loss.detach())}
+
+    def _noisy(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+        """Return noisy latents, their times, and the v that leads from them to the target."""
+        count = len(batch.targets)
+        times = draws.numpy.integers(0, 1000, count)
+        lead = (draws.numpy.random(count) < FROM_PHOTO) & batch.drawn
+        times[lead] = draws.numpy.integers(*FROM_PHOTO_TIMES, int(lead.sum()))
+        latents = self._latents(batch.targets)
+        start = latents.clone()
+        if lead.any():
+            start[torch.from_numpy(lead)] = self._latents(batch.photos[lead])
+        noise = torch.randn(latents.shape, generator=draws.torch, device=self.device)
+        signal = self.signals[times][:, None, None, None].to(self.device)  # [N, 1, 1, 1]
+        spread = (1 - signal.square()).sqrt()
+        noisy = signal * start + spread * noise
+        # The noise that would have made `noisy` of the target: `noise` itself, but where a photo was the start.
+        implied = (noisy - signal * latents) / spread
+        return noisy, torch.from_numpy(times).to(self.device), signal * implied - spread * latents
+
+    def _weights(self, times: Tensor) -> Tensor:
+        """Return min(SNR + 1, gamma) / (SNR + 1), the weights of v-prediction's errors; [N]."""
+        signal = self.signals[times.cpu()].square()
+        power = 1 / (1 - signal)  # SNR + 1
+        return (power.clamp(max=MOST_SIGNAL) / power).to(self.device)
+
+    @functools.cached_property
+    def signals(self) -> Tensor:
+        """How much of the latents is left at each of 1000 times: the root of the schedule's cumulative alpha."""
+        signals: Tensor = DDPMScheduler(**SCHEDULER).alphas_cumprod.sqrt()
+        return signals
+
+    @torch.no_grad()
+    def _latents(self, pixels: NDArray[np.uint8]) -> Tensor:
+        latents = self.coder.encode(as_tensor(pixels, self.device)).latents
+        scaled: Tensor = latents * self.coder.config.scaling_factor
+        return scaled
+
+    def _text(self, prompts: list[str]) -> Tensor:
+        tokens = self.networks.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt")
+        embedded: Tensor = self.networks.text_encoder(tokens.input_ids.to(self.device))[0]
+        return embedded  # [N, 77, TEXT_WIDTH]
+
+    def _residuals(
+        self, running: tuple[str, ...], batch: Batch, noisy: Tensor, times: Tensor, text: Tensor, *, scale: float
+    ) -> dict[str, Any]:
+        """Return what the nets that take part add to the UNet, summed as diffusers sums it, times `scale`."""
+        made = []
+        for name in running:
+            control = (as_tensor(batch.maps[name], self.device) + 1) / 2  # [N, 3, H, W], 0..1
+            down, middle = self.networks.nets[name](noisy, times, text, control, return_dict=False)
+            made.append([scale * each for each in (*down, middle)])
+        *downs, middle = (sum(of_nets) for of_nets in zip(*made, strict=True))
+        return {"down_block_additional_residuals": tuple(downs), "mid_block_additional_residual": middle}
+
+
+def denoiser_stage(trainer: Trainer, steps: int, seed: int) -> Stage:
+    """Return the stage that trains everything but the autoencoder."""
+
+    def show(path: Path) -> None:
+        batch = trainer.examples.batch(np.random.default_rng(seed), SHOWN, 256)
+        save_samples(path, trainer.coder, trainer.networks, batch)
+
+    return Stage("denoiser", trainer.networks.trained, steps, PEAK, trainer.loss, show, seed, trainer.device)

@@ -1,0 +1,42 @@
+"""The first stage: pixels to tensors and back, and a loss that falls."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from jobs.training import architecture, autoencoder
+from jobs.training.autoencoder import as_tensor, autoencoder_stage, from_tensor, set_scale
+from jobs.training.cartoon import cartoon
+from jobs.training.examples import Examples
+from jobs.training.scenes import random_scene
+
+
+@pytest.fixture(scope="module")
+def examples(astronaut: np.ndarray) -> Examples:
+    """Return one scene and one photo."""
+    return Examples([random_scene(4)], [(astronaut, cartoon(astronaut))])
+
+
+def test_tensors_and_pixels_are_the_same_numbers() -> None:
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    tensor = as_tensor(pixels, "cpu")
+    assert (tensor.shape, float(tensor.min()), float(tensor.max())) == ((1, 3, 16, 16), -1, 1)
+    assert (from_tensor(tensor) == pixels).all()
+
+
+def test_a_few_steps_bring_pictures_nearer(examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autoencoder, "SIDE", 32)
+    torch.manual_seed(1)
+    coder = architecture.autoencoder()
+    said: list[str] = []
+    losses = autoencoder_stage(coder, examples, 50, 3, "cpu").run(tmp_path, said.append)
+    assert losses["decibel"] > 8
+    assert "autoencoder 50/50" in said[0]
+    with Image.open(tmp_path / "autoencoder-000050.png") as sheet:
+        assert sheet.size == (8 * 256, 2 * 256)
+    set_scale(coder, examples, 3, "cpu")
+    assert coder.config.scaling_factor > 0
+    assert not any(part.requires_grad for part in coder.parameters())
