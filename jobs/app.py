@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import typer
 
+from jobs.bench.demo_model import demo_model
 from jobs.convert import convert
 from jobs.demo import demo
 from jobs.manifest import manifest
@@ -23,6 +24,9 @@ app = typer.Typer(
 )
 for command in (demo, manifest, convert, verify, recipes):
     app.command()(command)
+bench = typer.Typer(help="Measure, and print one table.", no_args_is_help=True)
+bench.command("demo-model")(demo_model)
+app.add_typer(bench, name="bench")
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ def test_a_wrong_manifest_is_one_line(tmp_path: Path) -> None:
 def test_recipes_are_listed_and_shown() -> None:
     runner = CliRunner()
     listed = runner.invoke(module.app, ["recipes"]).stdout
-    assert [line.split()[0] for line in listed.splitlines()] == ["demo", "sd15-anime"]
+    assert [line.split()[0] for line in listed.splitlines()] == ["demo", "demo-text2img", "sd15-anime"]
     shown = runner.invoke(module.app, ["recipes", "demo", "--set", "steps=12"]).stdout
     assert "steps: 12" in shown
     assert shown.startswith("# digest ")

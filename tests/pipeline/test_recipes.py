@@ -9,7 +9,7 @@ from pipeline.recipes import load_recipe, recipe_text, shipped
 
 
 def test_the_shipped_recipes_load() -> None:
-    assert shipped() == ["demo", "sd15-anime"]
+    assert shipped() == ["demo", "demo-text2img", "sd15-anime"]
     anime = load_recipe("sd15-anime")
     assert (anime.steps, anime.dtype, anime.scheduler.name) == (24, "float16", "DPMSolverMultistepScheduler")
     assert [control.detector.name for control in anime.controls] == ["canny", "openpose", "depth"]
@@ -35,7 +35,7 @@ def test_settings_change_what_they_name() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [
-        ("sd16", [], "there is no recipe 'sd16'.*demo, sd15-anime"),
+        ("sd16", [], "there is no recipe 'sd16'.*demo, demo-text2img, sd15-anime"),
         ("/none.yaml", [], "/none.yaml: no such file"),
         ("demo", ["steps"], "no = in it"),
         ("demo", ["stepps=3"], "recipe demo: stepps: is no key of a recipe"),

@@ -1,0 +1,40 @@
+"""photo2anime bench demo-model: what the shipped model can do, in one table."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo_model(
+    photos: Annotated[
+        Path | None, typer.Option(help="A folder of photos to measure on, in place of scikit-image's.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipes.")
+    ] = None,
+    *,
+    speed: Annotated[bool, typer.Option(help="Also time whole photos, on two processes.")] = True,
+) -> None:
+    """Measure the demo model: each net alone, switched off and shifted; palettes, guidance, seeds, and speed."""
+    from rich.console import Console
+    from rich.progress import track
+    from rich.table import Column, Table
+
+    from jobs.bench import subjects
+    from jobs.bench.figures import all_figures
+    from jobs.bench.speed import speed_figures
+
+    chosen, changes = subjects.photos(photos), settings or []
+    numbers = Column("value", justify="right"), Column("beside", justify="right")
+    table = Table(
+        "figure", *numbers, "what is beside it", "wanted", "holds",
+        title=f"The demo model on {len(chosen)} photos, people and depths that it was not trained on",
+    )  # fmt: skip
+    figures = track(all_figures(chosen, changes), "measuring", total=13, console=Console(stderr=True))
+    for figure in [*figures, *(speed_figures() if speed else [])]:
+        held = "yes" if figure.holds else "NO"
+        table.add_row(
+            figure.what, f"{figure.value:.2f}", f"{figure.beside:.2f}", figure.beside_what, figure.wanted, held
+        )
+    Console().print(table)

@@ -1,0 +1,66 @@
+"""How long a photo takes on a CPU, all in: read, decoded, its maps, converted, encoded."""
+
+import functools
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.resources import files
+
+import pyarrow as pa
+
+from jobs.bench.figures import Figure, at_most
+from pipeline.controls import ControlMaps
+from pipeline.convert import Converter
+from pipeline.decode import decode
+from pipeline.each import Each
+from pipeline.encode import encode
+from pipeline.fetch import fetch
+from pipeline.recipes import load_recipe
+from schemas.recipe import Recipe
+from schemas.work import DECODED, ENCODED, FETCHED, PLAN
+
+PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
+SETTINGS = ("steps=8", 'aspect_ratios=["1:1"]')
+CORES = 2
+MOST = 2.5  # seconds a photo may take
+BLANK = frozenset({"openpose", "depth"})  # drawn without a detector's weights
+
+
+def speed_figures() -> Iterator[Figure]:
+    """Yield the seconds of a 256x256 photo: PHOTOS in CORES processes of one thread each, as a run's actors are."""
+    with multiprocessing.get_context("spawn").Pool(CORES) as pool:
+        for name in ("demo", "demo-text2img"):
+            pool.map(partial(_convert, name), PHOTOS[:CORES], chunksize=1)  # models are loaded here
+            began = time.perf_counter()
+            alone = pool.map(partial(_convert, name), PHOTOS, chunksize=1)
+            seconds = (time.perf_counter() - began) / len(PHOTOS)
+            mean = sum(alone) / len(alone)
+            what = f"seconds per 256x256 photo, recipe {name}, 8 steps, 3 nets, {CORES} cores"
+            yield at_most(what, seconds, MOST, mean, "seconds of conversion in one of the processes")
+
+
+def _convert(name: str, photo: str) -> float:
+    """Take a photo the whole way, as a run does; return the seconds of its conversion."""
+    recipe, steps = _way(name)
+    blank = dict.fromkeys(PLAN.names)
+    uri = str(files("skimage").joinpath("data", photo))
+    row = blank | {"uri": uri, "seed": 1, "prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt}
+    drawn = functools.reduce(lambda table, step: step(table), steps, pa.Table.from_pylist([row], PLAN)).to_pylist()[0]
+    if drawn["failure"]:
+        raise RuntimeError(drawn["failure"]["message"])
+    seconds: float = drawn["seconds"]["convert"]
+    return seconds
+
+
+@functools.lru_cache
+def _way(name: str) -> tuple[Recipe, list[Callable[[pa.Table], pa.Table]]]:
+    """Return a recipe and the steps of a run, loaded."""
+    recipe = load_recipe(name, SETTINGS)
+    return recipe, [
+        Each("fetch", partial(fetch, allowed=frozenset({"file"})), FETCHED),
+        Each("decode", partial(decode, buckets=recipe.buckets, fit=recipe.fit), DECODED),
+        ControlMaps(recipe.detectors, BLANK),
+        Converter(recipe),
+        Each("encode", partial(encode, output=recipe.output), ENCODED),
+    ]
