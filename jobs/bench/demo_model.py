@@ -1,6 +1,5 @@
 """photo2anime bench demo-model: what the shipped model can do, in one table."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +7,7 @@ import typer
 
 def demo_model(
     photos: Annotated[
-        Path | None, typer.Option(help="A folder of photos to measure on, in place of scikit-image's.")
+        str | None, typer.Option(help="A folder of photos to measure on, in place of scikit-image's.")
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipes.")

@@ -3,15 +3,10 @@
 import functools
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from pipeline.detectors import Pixels
 from pipeline.diffusion import Diffusion
 from pipeline.recipes import load_recipe
 from schemas.recipe import Recipe
-
-Pixels = NDArray[np.uint8]
-"""[H, W, 3], RGB, 0..255."""
 
 
 def with_nets(name: str, scales: dict[str, float], *settings: str) -> Recipe:

@@ -8,16 +8,15 @@ from numpy.typing import NDArray
 
 from jobs.bench import measures, subjects
 from jobs.bench.drawing import draw, with_nets
+from pipeline.detectors import Pixels
 from pipeline.detectors.canny import Canny
 from schemas.detectors import CannySettings
 from schemas.recipe import Recipe
 
+_CANNY = Canny(CannySettings())
 PEOPLE = 6
 DISCS = 6
 PALETTE_DISTANCE = 15.0  # of CIE Lab between `night` and `sunset`; 2.3 is just noticeable
-
-Pixels = NDArray[np.uint8]
-"""[H, W, 3], RGB, 0..255."""
 
 
 @dataclass(frozen=True)
@@ -44,31 +43,37 @@ def at_most(what: str, value: float, most: float, beside: float, beside_what: st
 
 def all_figures(photos: list[Pixels], settings: list[str]) -> Iterator[Figure]:
     """Yield the figures one by one: minutes of one core. `settings` change the recipes, as `--set` does."""
-    yield from canny_figures(photos, settings)
+    yield from photo_figures(photos, settings)
     yield from openpose_figures(settings)
     yield from depth_figures(settings)
-    yield from drawn_figures(photos, settings)
     yield from word_figures(photos[0], settings)
     yield from chance_figures(photos[0], settings)
 
 
-def canny_figures(photos: list[Pixels], settings: list[str]) -> Iterator[Figure]:
-    """Yield the agreement of drawings with their photos' edges, over what they agree with another photo's by chance."""
-    maps = [Canny(CannySettings(name="canny"))(photo) for photo in photos]
-    for what, name, scale in (("img2img", "demo", 1.0), ("text2img", "demo-text2img", 1.0)):
-        own, other = _edge_scores(with_nets(name, {"canny": scale}, *settings), photos, maps)
-        yield at_least(
-            f"canny, {what}: edge agreement over chance",
-            _over(own, other),
-            0.7,
-            _mean(other),
-            "F1 with another's map",
-        )
-        if name == "demo-text2img":
-            off, by_chance = _edge_scores(with_nets(name, {"canny": 0.0}, *settings), photos, maps)
-            yield at_most(
-                "canny, text2img, net at scale 0", _over(off, by_chance), 0.2, _mean(off), "F1 with its own map"
-            )
+def photo_figures(photos: list[Pixels], settings: list[str]) -> Iterator[Figure]:
+    """Yield how well drawings of photos by the canny net alone keep their edges, and whether they are drawn."""
+    maps = [_CANNY(photo) for photo in photos]
+    drawings = _draw_all(with_nets("demo", {"canny": 1.0}, *settings), photos, maps)
+    yield _agreement("canny, img2img", drawings, maps)
+    yield from drawn_figures(photos, maps, drawings)
+    of_maps = _draw_all(with_nets("demo-text2img", {"canny": 1.0}, *settings), photos, maps)
+    yield _agreement("canny, text2img", of_maps, maps)
+    own, other = _edge_scores(_draw_all(with_nets("demo-text2img", {"canny": 0.0}, *settings), photos, maps), maps)
+    yield at_most("canny, text2img, net at scale 0", _over(own, other), 0.2, _mean(own), "F1 with its own map")
+
+
+def drawn_figures(photos: list[Pixels], maps: list[Pixels], drawings: list[Pixels]) -> Iterator[Figure]:
+    """Yield whether drawings are flat where photos are not, with dark lines along their edges."""
+    flat, before = (np.array([measures.flat_share(each) for each in pictures]) for pictures in (drawings, photos))
+    times = float(np.exp(np.log(np.maximum(flat, 1e-3) / np.maximum(before, 1e-3)).mean()))  # geometric: of ratios
+    yield at_least(
+        "drawn: share of flat pixels, times the photo's", times, 1.5, float(before.mean()), "the photo's share"
+    )
+    dark, lit = (
+        _mean([measures.line_darkness(each, _edges(control)) for each, control in zip(pictures, maps, strict=True)])
+        for pictures in (drawings, photos)
+    )
+    yield at_least("drawn: edges darker than what is around, of 255", dark, lit, lit, "the photo's")
 
 
 def openpose_figures(settings: list[str]) -> Iterator[Figure]:
@@ -103,39 +108,17 @@ def depth_figures(settings: list[str]) -> Iterator[Figure]:
     own = [measures.edge_f1(edges, step) for edges, step in zip(drawn, steps, strict=True)]
     other = [measures.edge_f1(edges, step) for edges, step in zip(drawn, [*steps[1:], steps[0]], strict=True)]
     yield at_least("depth alone: edges on its jumps, F1", _mean(own), 0.5, _mean(other), "F1 with another's map")
-    front, hidden = (
-        [_covered(edges, getattr(each, rim)) for edges, each in zip(drawn, asked, strict=True)]
-        for rim in ("in_front", "hidden")
-    )
+    front = _mean([_covered(edges, each.in_front) for edges, each in zip(drawn, asked, strict=True)])
+    hidden = _mean([_covered(edges, each.hidden) for edges, each in zip(drawn, asked, strict=True)])
     yield at_least(
-        "depth alone: rim of the nearer disc that is drawn",
-        _mean(front),
-        2 * _mean(hidden),
-        _mean(hidden),
-        "rim hidden behind it",
+        "depth alone: rim of the nearer disc that is drawn", front, 2 * hidden, hidden, "rim hidden behind it"
     )
-
-
-def drawn_figures(photos: list[Pixels], settings: list[str]) -> Iterator[Figure]:
-    """Yield whether the drawings are flat where photos are not, with dark lines along their edges."""
-    recipe = with_nets("demo", {"canny": 1.0}, *settings)
-    maps = [Canny(CannySettings(name="canny"))(photo) for photo in photos]
-    drawings = [draw(recipe, photo, [control]) for photo, control in zip(photos, maps, strict=True)]
-    flat, before = (_mean([measures.flat_share(each) for each in pictures]) for pictures in (drawings, photos))
-    yield at_least("drawn: share of flat pixels, times the photo's", flat / before, 1.5, before, "the photo's share")
-    dark, before = (
-        _mean(
-            [measures.line_darkness(each, control[:, :, 0] > 0) for each, control in zip(pictures, maps, strict=True)]
-        )
-        for pictures in (drawings, photos)
-    )
-    yield at_least("drawn: edges darker than what is around, of 255", dark, before, before, "the photo's")
 
 
 def word_figures(photo: Pixels, settings: list[str]) -> Iterator[Figure]:
     """Yield how far apart two palettes are, and that guidance counts."""
     recipe = with_nets("demo-text2img", {"canny": 1.0}, *settings)
-    control = Canny(CannySettings(name="canny"))(photo)
+    control = _CANNY(photo)
     colors = {
         word: measures.mean_color(
             draw(recipe, photo, [control], prompt=f"{recipe.prompt}, {word}" if word else recipe.prompt)
@@ -168,7 +151,7 @@ def word_figures(photo: Pixels, settings: list[str]) -> Iterator[Figure]:
 def chance_figures(photo: Pixels, settings: list[str]) -> Iterator[Figure]:
     """Yield that a seed decides the picture to the bit, and another seed another one."""
     recipe = with_nets("demo", {"canny": 1.0}, *settings)
-    control = Canny(CannySettings(name="canny"))(photo)
+    control = _CANNY(photo)
     first, same, other = (draw(recipe, photo, [control], seed=seed) for seed in (1, 1, 2))
     different = float((first != other).mean())
     yield at_most(
@@ -176,13 +159,30 @@ def chance_figures(photo: Pixels, settings: list[str]) -> Iterator[Figure]:
     )
 
 
-def _edge_scores(recipe: Recipe, photos: list[Pixels], maps: list[Pixels]) -> tuple[list[float], list[float]]:
+def _draw_all(recipe: Recipe, photos: list[Pixels], maps: list[Pixels]) -> list[Pixels]:
+    return [draw(recipe, photo, [control]) for photo, control in zip(photos, maps, strict=True)]
+
+
+def _agreement(what: str, drawings: list[Pixels], maps: list[Pixels]) -> Figure:
+    """Return the drawings' agreement with their own maps, over what they agree with another photo's by chance."""
+    own, other = _edge_scores(drawings, maps)
+    return at_least(
+        f"{what}: edge agreement over chance", _over(own, other), 0.7, _mean(other), "F1 with another's map"
+    )
+
+
+def _edge_scores(drawings: list[Pixels], maps: list[Pixels]) -> tuple[list[float], list[float]]:
     """Return the F1 of each drawing's edges with its photo's map, and with the next photo's."""
-    wanted = [control[:, :, 0] > 0 for control in maps]
-    drawn = [measures.edges(draw(recipe, photo, [control])) for photo, control in zip(photos, maps, strict=True)]
+    wanted = [_edges(control) for control in maps]
+    drawn = [measures.edges(drawing) for drawing in drawings]
     own = [measures.edge_f1(edges, mask) for edges, mask in zip(drawn, wanted, strict=True)]
     other = [measures.edge_f1(edges, mask) for edges, mask in zip(drawn, [*wanted[1:], wanted[0]], strict=True)]
     return own, other
+
+
+def _edges(control: Pixels) -> NDArray[np.bool_]:
+    edges: NDArray[np.bool_] = control[:, :, 0] > 0
+    return edges
 
 
 def _over(own: list[float], other: list[float]) -> float:

@@ -4,13 +4,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.detectors import Pixels
+
 THRESHOLDS = (100, 200)  # of Canny, on drawings as on photos
 TOLERANCE = 2  # pixels that an edge may be off
 FLAT = 3.0  # of 255: a pixel whose gradient is smaller lies in a flat area
 RING = (4, 6)  # pixels from an edge: its surroundings, in which a line is told from a dark area
-
-Pixels = NDArray[np.uint8]
-"""[H, W, 3], RGB, 0..255."""
 
 Mask = NDArray[np.bool_]
 """[H, W]."""

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,26 +9,34 @@ from numpy.typing import NDArray
 
 from jobs.training import people
 from jobs.training.canvas import SIDE
+from pipeline import storage
 from pipeline.decode import read_upright
+from pipeline.detectors import Pixels
 from pipeline.detectors.pose_drawing import draw_people, openpose_from_coco
+from pipeline.faults import DecodeFault, ManifestFault
 from pipeline.geometry import fit_photo
+from pipeline.manifest import list_photos
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "camera.png")
 SEED = 77_000_000  # far from the seeds of training's scenes
 SHIFT = 48  # pixels by which a skeleton is moved
 
-Pixels = NDArray[np.uint8]
-"""[H, W, 3], RGB, 0..255."""
-
 Mask = NDArray[np.bool_]
 """[H, W]."""
 
 
-def photos(folder: Path | None) -> list[Pixels]:
-    """Return scikit-image's natural photos, or all JPEG and PNG photos of a folder, cropped to SIDE x SIDE."""
-    data = Path(str(files("skimage").joinpath("data")))
-    paths = sorted(folder.glob("*.[jp][pn]g")) if folder else [data / name for name in PHOTOS]
-    return [_square(path) for path in paths]
+def photos(folder: str | None) -> list[Pixels]:
+    """Return scikit-image's natural photos, or all photos of a folder, cropped to SIDE x SIDE.
+
+    Raises `ManifestFault` for a folder with fewer than two photos: each is compared with another one.
+    """
+    if folder is None:
+        return [_square(str(files("skimage").joinpath("data", name))) for name in PHOTOS]
+    uris = list_photos(folder)["uri"].to_pylist()
+    if len(uris) == 1:
+        message = f"{storage.redact(folder)}: one photo alone, and each is compared with another one"
+        raise ManifestFault(message, "Put another photo beside it.")
+    return [_square(uri) for uri in uris]
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,10 @@ def _person(skeleton: people.Skeleton, height: float) -> Person:
     return Person(draw_people([openpose_from_coco(found)], SIDE, SIDE), people.covered(skeleton, height, SIDE))
 
 
-def _square(path: Path) -> Pixels:
-    image, orientation = read_upright(path.read_bytes())
+def _square(uri: str) -> Pixels:
+    try:
+        image, orientation = read_upright(storage.read(uri))
+    except DecodeFault as error:
+        message = f"{storage.redact(uri)}: {error}"
+        raise ManifestFault(message, "Take it out of the folder.") from error
     return np.asarray(fit_photo(image.size, (SIDE, SIDE), "crop", orientation).picture(image))

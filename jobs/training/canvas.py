@@ -1,4 +1,4 @@
-"""One scene in four layers that grow together: drawn, photographed, how near, and nothing else.
+"""One scene in three layers that grow together: drawn, photographed, and how near.
 
 Shapes are painted from far to near, so that a nearer shape covers a farther one in every layer alike.
 """

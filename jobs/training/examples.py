@@ -15,15 +15,19 @@ from jobs.training.cartoon import cartoon
 from jobs.training.photos import fetch_photos, load_photos
 from jobs.training.scenes import Scene
 from jobs.training.words import PALETTES, prompt
+from pipeline.detectors.canny import Canny
 from pipeline.detectors.depth_scale import depth_to_map
 from pipeline.detectors.pose_drawing import draw_people, openpose_from_coco
+from schemas.detectors import CannySettings
 
 PHOTO_SIDES = (SIDE, 400)  # of a photo's shorter side: whole things, and details
 PHOTOS = 0.4  # share of examples that are photos; the others are scenes
 PHOTOGRAPHED = 0.12  # share of examples that keep the photo: what the word `photo` means
 PALETTED = 0.35  # share of drawings in another palette
 BLANK = 0.1  # share of maps that are black though there is something to show
-THRESHOLDS = ((100, 200), (100, 200), (50, 150), (150, 250))  # Canny's: mostly those of the recipes
+CANNIES = [  # mostly with the thresholds of the recipes
+    Canny(CannySettings(low=low, high=high)) for low, high in ((100, 200), (100, 200), (50, 150), (150, 250))
+]
 
 Pixels = NDArray[np.uint8]
 """[N, H, W, 3], RGB, 0..255."""
@@ -99,7 +103,7 @@ def _example(
 ) -> _Example:
     """Choose what is drawn of a photo and its drawing, and say it in words."""
     photo, drawing = (_exposed(each, gain) for gain in [random.uniform(0.8, 1.15)] for each in pair)
-    canny = _sometimes(random, _canny(photo, THRESHOLDS[random.integers(len(THRESHOLDS))]))
+    canny = _sometimes(random, CANNIES[random.integers(len(CANNIES))](photo))
     maps = {"canny": canny, **maps}
     if random.random() < PHOTOGRAPHED:
         return photo, photo, False, maps, prompt(random, words, None, drawn=False)
@@ -111,10 +115,6 @@ def _example(
 def _crop(random: np.random.Generator, shape: tuple[int, ...], side: int) -> tuple[slice, slice]:
     top, left = (int(random.integers(length - side + 1)) for length in shape[:2])
     return np.s_[top : top + side, left : left + side]
-
-
-def _canny(photo: NDArray[np.uint8], thresholds: tuple[int, int]) -> NDArray[np.uint8]:
-    return cv2.Canny(np.ascontiguousarray(photo), *thresholds)[:, :, None].repeat(3, axis=2).astype(np.uint8)
 
 
 def _sometimes(random: np.random.Generator, drawn: NDArray[np.uint8]) -> NDArray[np.uint8]:

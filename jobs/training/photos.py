@@ -5,18 +5,15 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.detectors import Pixels
 from pipeline.faults import StorageFault
 
 PACKAGE = "opencv-doc"
 ROOT = "usr/share/doc/opencv-doc"
 # Photos below ROOT, chosen by eye: no diagrams, and nothing that is also seen in examples/data, kept for evaluation.
 NAMES = tuple(Path(__file__).with_name("photos.txt").read_text().split())
-
-Pixels = NDArray[np.uint8]
-"""[H, W, 3], RGB, 0..255."""
 
 
 def fetch_photos(folder: Path) -> Path:

@@ -1,17 +1,31 @@
 """What the model is measured on is what it is said to be."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from jobs.bench import measures, subjects
 from jobs.training.canvas import SIDE
+from pipeline.faults import ManifestFault
 
 
 def test_photos_are_squares_of_scikit_image_or_of_a_folder(photos: Path) -> None:
     shipped = subjects.photos(None)
     assert len(shipped) == len(subjects.PHOTOS)
-    assert {photo.shape for photo in [*shipped, *subjects.photos(photos)]} == {(SIDE, SIDE, 3)}
+    assert {photo.shape for photo in [*shipped, *subjects.photos(str(photos))]} == {(SIDE, SIDE, 3)}
+
+
+def test_a_folder_that_cannot_be_measured_on_is_one_line(tmp_path: Path, photos: Path) -> None:
+    with pytest.raises(ManifestFault, match="no picture there"):
+        subjects.photos(str(tmp_path))
+    shutil.copy(next(photos.glob("*.png")), tmp_path / "one.PNG")
+    with pytest.raises(ManifestFault, match="one photo alone"):
+        subjects.photos(str(tmp_path))
+    (tmp_path / "two.jpeg").write_bytes(b"none")
+    with pytest.raises(ManifestFault, match="two.jpeg: no readable picture"):
+        subjects.photos(str(tmp_path))
 
 
 def test_a_person_lies_over_its_skeleton_and_moves_with_it() -> None:
