@@ -12,14 +12,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from jobs.training.examples import Examples
+from jobs.training.muon import optimizers
 from jobs.training.stage import Draws, Losses, Stage
 
 SIDE = 64  # of the crops it is trained on
 BATCH = 8
 PHOTOS = 0.25  # share of examples that are the photo, not the drawing
-PEAK = 2e-3
-EDGES = 0.5  # weight of the loss on differences between neighbours: lines stay sharp
-SPREAD = 0.02  # weight of the loss that keeps every latent channel near mean 0 and deviation 1
+PEAK = 3e-3
+EDGES = 1.0  # weight of the loss on differences between neighbours: lines stay sharp, flat areas flat
+NOISE = 0.4  # most noise on latents of deviation 1: what a denoiser leaves over must not show in flat areas
+SPREAD = 0.2  # weight of the loss that keeps every latent channel near mean 0 and deviation 1
 
 
 def autoencoder_stage(coder: AutoencoderTiny, examples: Examples, steps: int, seed: int, device: str) -> Stage:
@@ -27,7 +29,8 @@ def autoencoder_stage(coder: AutoencoderTiny, examples: Examples, steps: int, se
 
     def loss(draws: Draws) -> tuple[Tensor, Losses]:
         batch = examples.batch(draws.numpy, BATCH, SIDE)
-        return _loss(coder, as_tensor(np.where(_coins(draws, len(batch.drawn)), batch.photos, batch.targets), device))
+        pictures = np.where(_coins(draws, len(batch.drawn)), batch.photos, batch.targets)
+        return _loss(coder, as_tensor(pictures, device), draws.torch)
 
     def show(path: Path) -> None:
         batch = examples.batch(np.random.default_rng(seed), 8, 256)
@@ -36,7 +39,7 @@ def autoencoder_stage(coder: AutoencoderTiny, examples: Examples, steps: int, se
             decoded = coder.decode(coder.encode(pictures).latents).sample
         save_sheet(path, [from_tensor(pictures), from_tensor(decoded)])
 
-    return Stage("autoencoder", coder, steps, PEAK, loss, show, seed, device)
+    return Stage("autoencoder", coder, steps, optimizers(coder, PEAK), loss, show, seed, device)
 
 
 def set_scale(coder: AutoencoderTiny, examples: Examples, seed: int, device: str) -> None:
@@ -66,9 +69,9 @@ def _coins(draws: Draws, count: int) -> NDArray[np.bool_]:
     return (draws.numpy.random(count) < PHOTOS)[:, None, None, None]
 
 
-def _loss(coder: AutoencoderTiny, pictures: Tensor) -> tuple[Tensor, Losses]:
+def _loss(coder: AutoencoderTiny, pictures: Tensor, chance: torch.Generator) -> tuple[Tensor, Losses]:
     latents = coder.encode(pictures).latents
-    decoded = coder.decode(latents).sample
+    decoded = coder.decode(latents + _noise(latents, chance)).sample
     plain = functional.l1_loss(decoded, pictures)
     edges = sum(functional.l1_loss(decoded.diff(dim=axis), pictures.diff(dim=axis)) for axis in (2, 3))
     spread = latents.mean((0, 2, 3)).square().mean() + (latents.std((0, 2, 3)) - 1).square().mean()
@@ -77,3 +80,10 @@ def _loss(coder: AutoencoderTiny, pictures: Tensor) -> tuple[Tensor, Losses]:
         "decibel": 10 * math.log10(4 / squared),
         "spread": float(spread.detach()),
     }
+
+
+def _noise(latents: Tensor, chance: torch.Generator) -> Tensor:
+    """Return noise for latents, of another strength for each picture."""
+    drawn = torch.randn(latents.shape, generator=chance, device=latents.device)
+    strength = NOISE * torch.rand((len(latents), 1, 1, 1), generator=chance, device=latents.device)
+    return strength * drawn

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.detectors import Pixels
+
 LIGHTNESS_STEPS = 7
 STEP_SHARPNESS = 12.0  # slope of the soft step between two levels, in levels
 CHROMA = 1.35
@@ -17,19 +19,16 @@ LINE_SHARPNESS = 60.0  # phi: how fast a line turns from light to dark
 LINE_DARKNESS = 0.9
 THRESHOLDS = (100, 200)  # Canny's: there are no lines where it finds no edge, so that flat areas have no speckles
 
-Pixels = NDArray[np.uint8]
-"""[H, W, 3], RGB, 0..255."""
-
 
 def cartoon(photo: Pixels) -> Pixels:
     """Return a photo drawn: flat areas, few steps of lightness, more chroma, dark lines along its edges."""
-    smooth = cv2.pyrMeanShiftFiltering(photo, sp=8, sr=30)
+    smooth = cv2.pyrMeanShiftFiltering(photo, sp=10, sr=40)
     for _ in range(3):
         smooth = cv2.bilateralFilter(smooth, 7, 40, 5)
     lab = np.asarray(cv2.cvtColor(smooth.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
     stepped = np.dstack([_soft_steps(lab[:, :, 0]), lab[:, :, 1:] * np.float32(CHROMA)])  # [H, W, 3], CIE Lab
     colors = cv2.cvtColor(stepped, cv2.COLOR_LAB2RGB).clip(0, 1)
-    for _ in range(2):
+    for _ in range(3):
         colors = cv2.bilateralFilter(colors, 7, 0.12, 5)
     drawn: Pixels = np.rint(colors * (1 - LINE_DARKNESS * _lines(photo))[:, :, None] * 255).astype(np.uint8)
     return drawn

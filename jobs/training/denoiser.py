@@ -21,12 +21,13 @@ from torch.nn import functional
 from jobs.training.architecture import SCHEDULER, Networks
 from jobs.training.autoencoder import as_tensor
 from jobs.training.examples import Batch, Examples
+from jobs.training.muon import optimizers
 from jobs.training.samples import save_samples
 from jobs.training.stage import Draws, Losses, Stage
 
 SIZES = ((8, 128), (2, 256))  # examples and side of a batch, which cost about the same
 WHOLE = 0.25  # share of batches of the second size: whole scenes
-PEAK = 8e-4
+PEAK = 3e-3
 MOST_SIGNAL = 5.0  # gamma of min-SNR: ratio of signal to noise from which a time weighs less and less
 # Which nets take part in a batch, and how often: each must work alone, and none is a must.
 RUNNING: dict[tuple[str, ...], float] = {
@@ -34,7 +35,7 @@ RUNNING: dict[tuple[str, ...], float] = {
 }  # fmt: skip
 PHOTOS: dict[tuple[str, ...], float] = {("canny",): 0.65, ("canny", "openpose", "depth"): 0.4, (): 0.5}  # else 0
 SHOWN = 6  # examples on a sample sheet
-FROM_PHOTO = 0.2  # share of drawings to be found from the noisy photo: what img2img asks for
+FROM_PHOTO = 0.25  # share of drawings to be found from the noisy photo: what img2img asks for
 FROM_PHOTO_TIMES = (300, 700)  # of 1000: img2img with strengths about 0.3 to 0.7
 
 
@@ -121,4 +122,5 @@ def denoiser_stage(trainer: Trainer, steps: int, seed: int) -> Stage:
         batch = trainer.examples.batch(np.random.default_rng(seed), SHOWN, 256)
         save_samples(path, trainer.coder, trainer.networks, batch)
 
-    return Stage("denoiser", trainer.networks.trained, steps, PEAK, trainer.loss, show, seed, trainer.device)
+    trained = trainer.networks.trained
+    return Stage("denoiser", trained, steps, optimizers(trained, PEAK), trainer.loss, show, seed, trainer.device)

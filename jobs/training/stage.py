@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from diffusers.optimization import get_cosine_schedule_with_warmup
 from torch import Tensor
+from torch.optim import Optimizer
 
 KEEP_EVERY = 250  # steps between two checkpoints
 SHOW_EVERY = 2000  # steps between two sample sheets
@@ -33,7 +34,7 @@ class Stage:
     name: str
     module: torch.nn.Module
     steps: int
-    peak: float  # learning rate after the warm-up; it falls to nothing in half a cosine
+    optimizers: list[Optimizer]  # at their learning rate after the warm-up; it falls to nothing in half a cosine
     loss: Callable[[Draws], tuple[Tensor, Losses]]
     show: Callable[[Path], None]  # draws a sample sheet
     seed: int
@@ -66,19 +67,19 @@ class _State:
         self._stage = stage
         self.step = 0
         self.losses: Losses = {}
-        self._optimizer = torch.optim.AdamW(stage.module.parameters(), lr=stage.peak, weight_decay=1e-3, fused=True)
-        self._rate = get_cosine_schedule_with_warmup(self._optimizer, max(1, stage.steps // 40), stage.steps)
+        warm_up = max(1, stage.steps // 40)
+        self._rates = [get_cosine_schedule_with_warmup(each, warm_up, stage.steps) for each in stage.optimizers]
 
     def advance(self, loss_of: Callable[[Draws], tuple[Tensor, Losses]]) -> Losses:
         """Make one step."""
         seed = [self._stage.seed, self.step]
         noise = torch.Generator(self._stage.device).manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         loss, losses = loss_of(Draws(np.random.default_rng(seed), noise))
-        self._optimizer.zero_grad(set_to_none=True)
+        self._stage.module.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._stage.module.parameters(), CLIP)
-        self._optimizer.step()
-        self._rate.step()
+        for each in (*self._stage.optimizers, *self._rates):
+            each.step()
         self.step += 1
         return {"loss": float(loss.detach()), **losses}
 
@@ -88,8 +89,8 @@ class _State:
             "step": self.step,
             "losses": self.losses,
             "module": self._stage.module.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "rate": self._rate.state_dict(),
+            "optimizers": [each.state_dict() for each in self._stage.optimizers],
+            "rates": [each.state_dict() for each in self._rates],
         }
         torch.save(parts, path.with_suffix(".partial"))
         path.with_suffix(".partial").replace(path)
@@ -101,8 +102,9 @@ class _State:
         parts = torch.load(path, map_location=self._stage.device, weights_only=True)
         self.step, self.losses = parts["step"], parts["losses"]
         self._stage.module.load_state_dict(parts["module"])
-        self._optimizer.load_state_dict(parts["optimizer"])
-        self._rate.load_state_dict(parts["rate"])
+        kept = [*parts["optimizers"], *parts["rates"]]
+        for each, state in zip([*self._stage.optimizers, *self._rates], kept, strict=True):
+            each.load_state_dict(state)
 
 
 def _means(recent: list[Losses]) -> Losses:

@@ -25,7 +25,8 @@ def fitting(steps: int) -> Stage:
     def show(path: Path) -> None:
         path.write_bytes(b"sheet")
 
-    return Stage("line", line, steps, 0.1, loss, show, seed=7, device="cpu")
+    halves = [torch.optim.AdamW([line.weight], lr=0.1), torch.optim.AdamW([line.bias], lr=0.1)]
+    return Stage("line", line, steps, halves, loss, show, seed=7, device="cpu")
 
 
 def weights(trained: Stage) -> np.ndarray:
