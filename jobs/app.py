@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
@@ -30,11 +31,16 @@ app.add_typer(bench, name="bench")
 
 
 def main() -> None:
-    """Run the command line; every fault of ours becomes one line and its exit code."""
+    """Run the command line."""
+    in_one_line(app)
+
+
+def in_one_line(command: Callable[[], None]) -> None:
+    """Run a command; every fault of ours becomes one line and its exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        app(standalone_mode=True)
+        command()
     except RunFault as fault:
         print(f"photo2anime: {fault}", file=sys.stderr)  # noqa: T201 - the command line's own voice
         sys.exit(fault.exit_code)

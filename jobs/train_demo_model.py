@@ -4,13 +4,18 @@ Photos and scenes in; checkpoints, sample sheets and at last the model out, all 
 same command goes on from its last checkpoint. On two cores it takes two hours, on a GPU minutes.
 """
 
+import os
+import shutil
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-AUTOENCODER_STEPS = 5000
-STEPS = 5500
+from jobs.app import in_one_line
+
+AUTOENCODER_STEPS = 3000
+STEPS = 8000
 SCENES = 1600
 SEED = 2026
 
@@ -25,6 +30,9 @@ def train(
     compiled: Annotated[bool, typer.Option(help="Compile the networks: five minutes, then 1.5 times as fast.")] = True,
 ) -> None:
     """Train the demo model, and write it to FOLDER/demo_model."""
+    if compiled and shutil.which(os.environ.get("CXX", "g++")) is None:
+        message = "no C++ compiler on this machine: install g++, or say --no-compiled"
+        raise typer.BadParameter(message)
     import torch
 
     from jobs.training import architecture
@@ -51,4 +59,4 @@ def train(
 
 
 if __name__ == "__main__":
-    typer.run(train)
+    in_one_line(partial(typer.run, train))

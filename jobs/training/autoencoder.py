@@ -39,7 +39,7 @@ def autoencoder_stage(coder: AutoencoderTiny, examples: Examples, steps: int, se
             decoded = coder.decode(coder.encode(pictures).latents).sample
         save_sheet(path, [from_tensor(pictures), from_tensor(decoded)])
 
-    return Stage("autoencoder", coder, steps, optimizers(coder, PEAK), loss, show, seed, device)
+    return Stage("autoencoder", coder, steps, optimizers(coder, PEAK), loss, show, seed, device, examples.made_of)
 
 
 def set_scale(coder: AutoencoderTiny, examples: Examples, seed: int, device: str) -> None:

@@ -1,6 +1,6 @@
 """One scene in three layers that grow together: drawn, photographed, and how near.
 
-Shapes are painted from far to near, so that a nearer shape covers a farther one in every layer alike.
+How near is a depth buffer: in whatever order shapes are painted, a nearer one covers a farther one in every layer.
 """
 
 from dataclasses import dataclass, field
@@ -45,21 +45,33 @@ class Canvas:
         self._grain = self.random.normal(0, 1, (side, side)).astype(np.float32)
         self._clouds = _smooth_noise(self.random, side)
 
+    def standing(self, foot: Points, near: float) -> float:
+        """Return how near a thing with its foot at a point is: not behind the ground there, which would hide it."""
+        column, row = np.clip(np.rint(foot * SCALE).astype(int), 0, SIDE * SCALE - 1)
+        return max(near, float(self.near[row, column]))
+
     def polygon(self, points: Points, color: Color, near: float, *, rise: float = 0.0, outline: bool = True) -> None:
         """Paint a filled shape. `rise` is how much nearer its lower end is than its upper one: a floor's slope."""
-        mask = np.zeros(self.near.shape, np.uint8)
         scaled = np.rint(points * SCALE * 16).astype(np.int32)
-        cv2.fillPoly(mask, [scaled], 255, cv2.LINE_8, shift=4)
-        self._paint(mask, color, near, rise)
+        filled, edge = (np.zeros(self.near.shape, np.uint8) for _ in range(2))
+        cv2.fillPoly(filled, [scaled], 1, cv2.LINE_8, shift=4)
         if outline:
-            cv2.polylines(self.drawn, [scaled], isClosed=True, color=INK, thickness=LINE, lineType=cv2.LINE_8, shift=4)
+            cv2.polylines(edge, [scaled], isClosed=True, color=1, thickness=LINE, lineType=cv2.LINE_8, shift=4)
+        area = _area(filled | edge)
+        down = np.linspace(-0.5, 0.5, filled[area].shape[0], dtype=np.float32)[:, None]
+        nearness = np.clip(near + rise * down, 0.02, 1) * np.ones_like(self.near[area])  # [h, w]
+        inside = (filled[area] > 0) & (nearness >= self.near[area])
+        self._paint(area, inside, np.array(color) + (np.array(self.sky) - color) * HAZE * (1 - near))
+        self.near[area][inside] = nearness[inside]
+        self.drawn[area][(edge[area] > 0) & (nearness >= self.near[area])] = INK
 
-    def line(self, points: Points, width: float, color: Color = INK) -> None:
-        """Draw an open line into both pictures, at no depth of its own: a mouth, a wrinkle, a pane."""
+    def line(self, points: Points, width: float, near: float, color: Color = INK) -> None:
+        """Draw an open line upon a shape that is so near: a mouth, a brow."""
         scaled = np.rint(points * SCALE * 16).astype(np.int32)
-        thickness = max(1, round(width * SCALE))
-        for layer in (self.drawn, self.photo):
-            cv2.polylines(layer, [scaled], isClosed=False, color=color, thickness=thickness, shift=4)
+        mask = np.zeros(self.near.shape, np.uint8)
+        cv2.polylines(mask, [scaled], isClosed=False, color=1, thickness=max(1, round(width * SCALE)), shift=4)
+        seen = (mask > 0) & (np.float32(near) >= self.near)
+        self.drawn[seen] = self.photo[seen] = color
 
     def finished(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
         """Return the drawing [H, W, 3], the photo [H, W, 3] and the depth map [H, W] (255 is nearest) at full size."""
@@ -73,23 +85,16 @@ class Canvas:
     def _blur(self) -> float:
         return float(self.random.uniform(0.3, 0.9))
 
-    def _paint(self, mask: NDArray[np.uint8], color: Color, near: float, rise: float) -> None:
-        """Fill what `mask` covers: flat with one hard shadow in the drawing, shaded and textured in the photo."""
-        left, top, width, height = cv2.boundingRect(mask)
-        if width == 0:
-            return
-        area = np.s_[top : top + height, left : left + width]
-        inside = mask[area] > 0
-        down = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None] * np.ones((1, width), np.float32)
-        across = np.linspace(-0.5, 0.5, width, dtype=np.float32)[None] * np.ones((height, 1), np.float32)
-        nearness = np.clip(near + rise * down, 0.02, 1)
-        hazy = np.array(color) + (np.array(self.sky) - color) * HAZE * (1 - near)
-        self.near[area][inside] = nearness[inside]
-        self.drawn[area][inside] = hazy
-        self._shade(area, inside, hazy, min(width, height))
-        lit = 1 + self.random.uniform(0.2, 0.6) * (self._light[0] * across + self._light[1] * down)
+    def _paint(self, area: tuple[slice, slice], inside: NDArray[np.bool_], color: NDArray[np.float64]) -> None:
+        """Fill a part of the pictures: flat with one hard shadow in the drawing, shaded and textured in the photo."""
+        height, width = inside.shape
+        self.drawn[area][inside] = color
+        self._shade(area, inside, color, min(width, height))
+        down = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None]
+        across = np.linspace(-0.5, 0.5, width, dtype=np.float32)[None]
+        lit = 1 + self.random.uniform(0.2, 0.6) * (self._light[0] * across + self._light[1] * down)  # [h, w]
         texture = self.random.uniform(0, 10) * self._grain[area] + self.random.uniform(0, 13) * self._clouds[area]
-        faded = hazy + (hazy.mean() - hazy) * 0.25  # photos have less chroma than drawings
+        faded = color + (color.mean() - color) * 0.25  # photos have less chroma than drawings
         self.photo[area][inside] = (faded * lit[:, :, None] + texture[:, :, None])[inside]
 
     def _shade(
@@ -103,6 +108,11 @@ class Canvas:
             inside.astype(np.uint8), np.array([[1, 0, move[0]], [0, 1, move[1]]]), inside.shape[::-1]
         )
         self.drawn[area][inside & (moved == 0)] = color * SHADOW
+
+
+def _area(mask: NDArray[np.uint8]) -> tuple[slice, slice]:
+    left, top, width, height = cv2.boundingRect(mask)
+    return np.s_[top : top + height, left : left + width]
 
 
 def capsule(start: Points, end: Points, width: float, tip: float | None = None) -> Points:

@@ -7,6 +7,7 @@ their weight, for that is where a picture's composition is decided.
 """
 
 import functools
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from jobs.training.architecture import SCHEDULER, Networks
+from jobs.training.architecture import NETS, SCHEDULER, Networks
 from jobs.training.autoencoder import as_tensor
 from jobs.training.examples import Batch, Examples
 from jobs.training.muon import optimizers
@@ -28,10 +29,10 @@ from jobs.training.stage import Draws, Losses, Stage
 SIZES = ((8, 128), (2, 256))  # examples and side of a batch, which cost about the same
 WHOLE = 0.25  # share of batches of the second size: whole scenes
 PEAK = 3e-3
-MOST_SIGNAL = 5.0  # gamma of min-SNR: ratio of signal to noise from which a time weighs less and less
+MOST_SIGNAL = 5.0  # gamma of min-SNR: above it, SNR + 1 makes a time weigh less and less
 # Which nets take part in a batch, and how often: each must work alone, and none is a must.
 RUNNING: dict[tuple[str, ...], float] = {
-    ("canny",): 0.3, ("openpose",): 0.2, ("depth",): 0.15, ("canny", "openpose", "depth"): 0.25, (): 0.1,
+    ("canny",): 0.3, ("openpose",): 0.25, ("depth",): 0.15, ("canny", "openpose", "depth"): 0.2, (): 0.1,
 }  # fmt: skip
 PHOTOS: dict[tuple[str, ...], float] = {("canny",): 0.65, ("canny", "openpose", "depth"): 0.4, (): 0.5}  # else 0
 SHOWN = 6  # examples on a sample sheet
@@ -55,7 +56,7 @@ class Trainer:
         batch = self.examples.batch(draws.numpy, count, side, PHOTOS.get(running, 0.0))
         noisy, times, wanted = self._noisy(batch, draws)
         text = self._text(batch.prompts)
-        residuals = self._residuals(running or ("canny",), batch, noisy, times, text, scale=float(bool(running)))
+        residuals = self._residuals(running, batch, noisy, times, text)
         predicted = self.networks.unet(noisy, times, text, **residuals).sample
         errors = functional.mse_loss(predicted, wanted, reduction="none").mean((1, 2, 3))  # [N]
         loss = (self._weights(times) * errors).mean()
@@ -103,14 +104,14 @@ class Trainer:
         return embedded  # [N, 77, TEXT_WIDTH]
 
     def _residuals(
-        self, running: tuple[str, ...], batch: Batch, noisy: Tensor, times: Tensor, text: Tensor, *, scale: float
+        self, running: tuple[str, ...], batch: Batch, noisy: Tensor, times: Tensor, text: Tensor
     ) -> dict[str, Any]:
-        """Return what the nets that take part add to the UNet, summed as diffusers sums it, times `scale`."""
+        """Return what the nets that take part add to the UNet, summed as diffusers sums it; zeros if none does."""
         made = []
-        for name in running:
+        for name in running or NETS[:1]:
             control = (as_tensor(batch.maps[name], self.device) + 1) / 2  # [N, 3, H, W], 0..1
             down, middle = self.networks.nets[name](noisy, times, text, control, return_dict=False)
-            made.append([scale * each for each in (*down, middle)])
+            made.append([each if running else torch.zeros_like(each) for each in (*down, middle)])
         *downs, middle = (sum(of_nets) for of_nets in zip(*made, strict=True))
         return {"down_block_additional_residuals": tuple(downs), "mid_block_additional_residual": middle}
 
@@ -123,4 +124,14 @@ def denoiser_stage(trainer: Trainer, steps: int, seed: int) -> Stage:
         save_samples(path, trainer.coder, trainer.networks, batch)
 
     trained = trainer.networks.trained
-    return Stage("denoiser", trained, steps, optimizers(trained, PEAK), trainer.loss, show, seed, trainer.device)
+    made_of = {**trainer.examples.made_of, "autoencoder": _digest(trainer.coder)}
+    rates = optimizers(trained, PEAK)
+    return Stage("denoiser", trained, steps, rates, trainer.loss, show, seed, trainer.device, made_of)
+
+
+def _digest(module: torch.nn.Module) -> str:
+    """Return a short digest of a module's weights."""
+    weights = hashlib.sha256()
+    for part in module.state_dict().values():
+        weights.update(part.detach().cpu().contiguous().numpy().tobytes())
+    return weights.hexdigest()[:12]

@@ -50,6 +50,12 @@ class Examples:
 
     scenes: list[Scene]
     photos: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]  # photo and drawing, [H, W, 3]
+    seed: int = 0  # of the scenes
+
+    @property
+    def made_of(self) -> dict[str, str | int]:
+        """What tells these examples from others."""
+        return {"seed": self.seed, "scenes": len(self.scenes), "photos": len(self.photos)}
 
     def batch(self, random: np.random.Generator, size: int, side: int, photo_share: float = PHOTOS) -> Batch:
         """Return `size` examples of `side` x `side` pixels; `photo_share` of them are no scenes."""
@@ -89,7 +95,7 @@ def load_examples(folder: Path, count: int, seed: int) -> Examples:
     first = seed * 1_000_000
     with multiprocessing.get_context("spawn").Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         drawn = pool.map(scenes.random_scene, range(first, first + count), chunksize=16)
-        return Examples(drawn, list(zip(photos, pool.map(cartoon, photos), strict=True)))
+        return Examples(drawn, list(zip(photos, pool.map(cartoon, photos), strict=True)), seed)
 
 
 _Example = tuple[NDArray[np.uint8], NDArray[np.uint8], bool, dict[str, NDArray[np.uint8]], str]

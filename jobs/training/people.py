@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from jobs.training.canvas import Canvas, Color, Points, capsule, ellipse
 
-# People alone have these colours: no background uses them (see `scenes`), so that people can be told by colour.
+# Colours that places and things seldom have (see `scenes`): people stand out.
 SKIN: tuple[Color, ...] = ((255, 214, 190), (241, 190, 158), (196, 138, 104), (255, 226, 208))
 CLOTHES: dict[str, Color] = {
     "red": (222, 44, 58), "blue": (48, 84, 214), "purple": (132, 62, 190), "pink": (240, 110, 170),
@@ -158,11 +158,11 @@ def _face(canvas: Canvas, skeleton: Skeleton, height: float, near: float, look: 
         canvas.polygon(ellipse(eye, height * 0.034, height * 0.05), (250, 250, 252), near, outline=height > 120)
         canvas.polygon(ellipse(eye, height * 0.024, height * 0.04), (46, 40, 70), near, outline=False)
         brow = eye + np.array([[-0.022, -0.042], [0.022, -0.042 - 0.008 * look.smile]]) * height
-        canvas.line(brow, thin)
+        canvas.line(brow, thin, near)
     nose = skeleton["nose"]
     bend = 0.014 * look.smile
     mouth = nose + np.array([[-0.022, 0.026 - bend], [0, 0.026 + bend], [0.022, 0.026 - bend]]) * height
-    canvas.line(mouth, thin, (150, 50, 60))
+    canvas.line(mouth, thin, near, (150, 50, 60))
 
 
 def _fringe(canvas: Canvas, head: Points, height: float, near: float, color: Color) -> None:

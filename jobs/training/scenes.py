@@ -37,31 +37,27 @@ def random_scene(seed: int) -> Scene:
     place = _PLACES[random.choice(list(_PLACES), p=[0.22, 0.14, 0.16, 0.18, 0.3])]
     canvas = Canvas(random, _pick(random, SKIES))
     words = place(canvas, random)
-    standing: list[tuple[float, Callable[[], None]]] = []
     found: list[tuple[float, NDArray[np.float64]]] = []  # how near, and COCO's [17, 3]
     if random.random() < PEOPLE:
         crowd = int(random.choice([1, 2, 3], p=[0.7, 0.22, 0.08]))
         words.append("person" if crowd == 1 else "people")
-        standing += [_person(canvas, random, found, words) for _ in range(crowd)]
-    standing += [_thing(canvas, random) for _ in range(int(random.integers(0, 4)))]
-    for _, paint in sorted(standing, key=lambda each: each[0]):
-        paint()
+        found += [_person(canvas, random, words) for _ in range(crowd)]
+    for _ in range(random.integers(0, 4)):
+        _thing(canvas, random)
     drawn, photo, depth = canvas.finished()
     return Scene(drawn, photo, depth, [_seen(person, near, depth) for near, person in found], words)
 
 
-def _person(
-    canvas: Canvas, random: np.random.Generator, found: list[tuple[float, NDArray[np.float64]]], words: list[str]
-) -> tuple[float, Callable[[], None]]:
-    """Add a person's keypoints and words; return how near they are, and what paints them."""
+def _person(canvas: Canvas, random: np.random.Generator, words: list[str]) -> tuple[float, NDArray[np.float64]]:
+    """Paint a person and add their words; return how near they are, and their keypoints."""
     height = float(np.exp(random.uniform(np.log(90), np.log(420))))
     lowest = random.uniform(max(height, 0.55 * SIDE), 1.02 * SIDE) if height < SIDE else height + random.uniform(4, 30)
     feet = np.array([random.uniform(0.15, 0.85) * SIDE, lowest])
-    near = float(np.clip(0.35 + 0.5 * height / SIDE, 0.4, 0.95))
+    near = canvas.standing(feet, float(np.clip(0.35 + 0.5 * height / SIDE, 0.4, 0.95)))
     skeleton, look = people.random_skeleton(random, height, feet), people.random_look(random)
-    found.append((near, people.keypoints(skeleton, SIDE)))
+    people.paint_person(canvas, skeleton, height, near, look)
     words += [f"{look.hair} hair", f"{look.top} shirt", "smile" if look.smile > 0 else "sad"]
-    return near, lambda: people.paint_person(canvas, skeleton, height, near, look)
+    return near, people.keypoints(skeleton, SIDE)
 
 
 def _seen(person: NDArray[np.float64], near: float, depth: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -71,8 +67,8 @@ def _seen(person: NDArray[np.float64], near: float, depth: NDArray[np.uint8]) ->
     return np.where(hidden[:, None], 0, person)
 
 
-def _thing(canvas: Canvas, random: np.random.Generator) -> tuple[float, Callable[[], None]]:
-    """Return a thing of any shape at any depth: how near it is, and what paints it."""
+def _thing(canvas: Canvas, random: np.random.Generator) -> None:
+    """Paint a thing of any shape at any depth."""
     near = float(random.uniform(0.15, 1.0))
     center, size = random.uniform(0, SIDE, 2), float(random.uniform(20, 110)) * (0.5 + near)
     color = _pick(random, THINGS)
@@ -89,13 +85,14 @@ def _thing(canvas: Canvas, random: np.random.Generator) -> tuple[float, Callable
         spread = random.uniform(0.4, 1, 7) * size / 2
         angles = np.sort(random.uniform(0, 2 * np.pi, 7))
         points = center + np.stack([np.cos(angles), np.sin(angles)], axis=1) * spread[:, None]
-    return near, lambda: canvas.polygon(points, color, near, rise=float(random.uniform(-0.1, 0.1)))
+    canvas.polygon(points, color, near, rise=float(random.uniform(-0.1, 0.1)))
 
 
 def _mountains(canvas: Canvas, random: np.random.Generator) -> list[str]:
     horizon = random.uniform(0.45, 0.7) * SIDE
     for near in (0.06, 0.12, 0.2)[: random.integers(1, 4)]:
-        canvas.polygon(_ridge(random, horizon, random.uniform(30, 110) * (1.2 - near)), (120, 140, 170), near)
+        ridge = _ridge(random, horizon, random.uniform(30, 110) * (1.2 - near), bottom=horizon + 4)
+        canvas.polygon(ridge, (120, 140, 170), near)
     _ground(canvas, random, horizon, _pick(random, GREENS))
     for _ in range(random.integers(0, 5)):
         _tree(canvas, random, horizon)
@@ -106,7 +103,8 @@ def _sea(canvas: Canvas, random: np.random.Generator) -> list[str]:
     horizon = random.uniform(0.35, 0.6) * SIDE
     _ground(canvas, random, horizon, (78, 140, 188))
     shore = random.uniform(0.65, 0.9) * SIDE
-    canvas.polygon(_ridge(random, shore, 10), (226, 212, 170), 0.55, rise=0.4)
+    near = canvas.standing(np.array([SIDE / 2, shore]), 0.35)  # upon the water, which comes nearer as well
+    canvas.polygon(_ridge(random, shore, 10, bottom=SIDE + 9), (226, 212, 170), near + 0.25, rise=0.5)
     canvas.polygon(ellipse(random.uniform(0.1, 0.4, 2) * SIDE, 34, 34), (250, 246, 226), 0.03)
     return ["sea", "beach"]
 
@@ -122,8 +120,8 @@ def _forest(canvas: Canvas, random: np.random.Generator) -> list[str]:
 def _city(canvas: Canvas, random: np.random.Generator) -> list[str]:
     horizon = random.uniform(0.55, 0.75) * SIDE
     _ground(canvas, random, horizon, _pick(random, EARTH))
-    for near in np.sort(random.uniform(0.1, 0.6, random.integers(3, 8))):
-        _house(canvas, random, float(near), horizon)
+    for _ in range(random.integers(3, 8)):
+        _house(canvas, random, float(random.uniform(0.1, 0.6)), horizon)
     return ["city", "houses"]
 
 
@@ -135,11 +133,12 @@ def _room(canvas: Canvas, random: np.random.Generator) -> list[str]:
     for _ in range(random.integers(0, 3)):  # pictures and windows on the wall
         center = np.array([random.uniform(0.1, 0.9) * SIDE, random.uniform(0.1, 0.5) * SIDE])
         canvas.polygon(_box(center, random.uniform(30, 70), random.uniform(30, 70)), _pick(random, SKIES), 0.22)
-    for near in np.sort(random.uniform(0.3, 0.9, random.integers(1, 4))):  # a table, a shelf
-        bottom = edge + near * (SIDE - edge)
+    for _ in range(random.integers(1, 4)):  # a table, a shelf
+        near = float(random.uniform(0.3, 0.9))
+        foot = np.array([random.uniform(0, 1) * SIDE, edge + near * (SIDE - edge)])
         size = random.uniform(40, 120) * (0.5 + near)
-        center = np.array([random.uniform(0, 1) * SIDE, bottom - size * 0.25])
-        canvas.polygon(_box(center, size, size * 0.5), _pick(random, THINGS), float(near))
+        shape = _box(foot - np.array([0, size * 0.25]), size, size * 0.5)
+        canvas.polygon(shape, _pick(random, THINGS), canvas.standing(foot, near))
     return ["room"]
 
 
@@ -153,6 +152,7 @@ def _tree(canvas: Canvas, random: np.random.Generator, horizon: float) -> None:
     near = float(random.uniform(0.22, 0.8))
     foot = np.array([random.uniform(0, SIDE), horizon + (near - 0.2) * (SIDE - horizon)])
     tall = random.uniform(70, 150) * (0.35 + near)
+    near = canvas.standing(foot, near)
     crown = foot - np.array([0, tall * 0.75])
     canvas.polygon(capsule(foot, crown, tall * 0.13, tall * 0.06), (110, 88, 70), near)
     for _ in range(random.integers(1, 4)):
@@ -164,8 +164,8 @@ def _tree(canvas: Canvas, random: np.random.Generator, horizon: float) -> None:
 
 def _house(canvas: Canvas, random: np.random.Generator, near: float, horizon: float) -> None:
     wide, tall = random.uniform(40, 90) * (0.5 + near), random.uniform(60, 200) * (0.5 + near)
-    bottom = horizon + near * 0.5 * (SIDE - horizon)
-    center = np.array([random.uniform(0, SIDE), bottom - tall / 2])
+    foot = np.array([random.uniform(0, SIDE), horizon + near * 0.5 * (SIDE - horizon)])
+    near, center = canvas.standing(foot, near), foot - np.array([0, tall / 2])
     canvas.polygon(_box(center, wide, tall), _pick(random, WALLS), near)
     if random.random() < 0.5:
         top = center - np.array([0, tall / 2])
@@ -177,10 +177,10 @@ def _house(canvas: Canvas, random: np.random.Generator, near: float, horizon: fl
             canvas.polygon(_box(np.array([center[0] + column * wide, row]), pane, pane), (96, 116, 140), near)
 
 
-def _ridge(random: np.random.Generator, base: float, tall: float) -> Points:
+def _ridge(random: np.random.Generator, base: float, tall: float, bottom: float) -> Points:
     across = np.linspace(-9, SIDE + 9, 12)
     tops = base - random.uniform(0.1, 1, 12) * tall
-    return np.concatenate([np.stack([across, tops], axis=1), [[SIDE + 9, SIDE + 9], [-9, SIDE + 9]]])
+    return np.concatenate([np.stack([across, tops], axis=1), [[SIDE + 9, bottom], [-9, bottom]]])
 
 
 def _box(center: Points, width: float, height: float, turned: float = 0.0) -> Points:

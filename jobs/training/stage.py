@@ -11,6 +11,8 @@ from diffusers.optimization import get_cosine_schedule_with_warmup
 from torch import Tensor
 from torch.optim import Optimizer
 
+from pipeline.faults import StoppedFault, StorageFault
+
 KEEP_EVERY = 250  # steps between two checkpoints
 SHOW_EVERY = 2000  # steps between two sample sheets
 REPORT_EVERY = 50
@@ -39,9 +41,13 @@ class Stage:
     show: Callable[[Path], None]  # draws a sample sheet
     seed: int
     device: str
+    made_of: dict[str, str | int]  # what its checkpoints depend on beside its steps: they are no other run's
 
     def run(self, folder: Path, say: Callable[[str], None]) -> Losses:
-        """Train `module` from the last checkpoint below `folder` on; return the mean losses of the last steps."""
+        """Train `module` from the last checkpoint below `folder` on; return the mean losses of the last steps.
+
+        Raises `StorageFault` for the checkpoint of another run, and `StoppedFault` where the loss is a number no more.
+        """
         state = _State(self)
         state.load(folder / f"{self.name}.pt")
         began, recent = time.perf_counter(), list[Losses]()
@@ -75,6 +81,9 @@ class _State:
         seed = [self._stage.seed, self.step]
         noise = torch.Generator(self._stage.device).manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         loss, losses = loss_of(Draws(np.random.default_rng(seed), noise))
+        if not torch.isfinite(loss):
+            message = f"{self._stage.name}, step {self.step}: the loss is {loss.item()}"
+            raise StoppedFault(message, "Its last checkpoint stands; go on from there with a lower rate.")
         self._stage.module.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._stage.module.parameters(), CLIP)
@@ -86,6 +95,7 @@ class _State:
     def save(self, path: Path) -> None:
         """Write the checkpoint; the last one stays whole if this is killed."""
         parts = {
+            "made_of": self._stage.made_of,
             "step": self.step,
             "losses": self.losses,
             "module": self._stage.module.state_dict(),
@@ -100,6 +110,9 @@ class _State:
         if not path.is_file():
             return
         parts = torch.load(path, map_location=self._stage.device, weights_only=True)
+        if parts["made_of"] != self._stage.made_of:
+            message = f"{path}: the checkpoint of another run ({parts['made_of']}, not {self._stage.made_of})"
+            raise StorageFault(message, "Remove it, or give that run's settings.")
         self.step, self.losses = parts["step"], parts["losses"]
         self._stage.module.load_state_dict(parts["module"])
         kept = [*parts["optimizers"], *parts["rates"]]

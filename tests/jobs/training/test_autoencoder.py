@@ -40,3 +40,10 @@ def test_a_few_steps_bring_pictures_nearer(examples: Examples, tmp_path: Path, m
     set_scale(coder, examples, 3, "cpu")
     assert coder.config.scaling_factor > 0
     assert not any(part.requires_grad for part in coder.parameters())
+
+
+def test_noise_is_of_another_strength_for_each_picture_and_none_is_too_strong() -> None:
+    noise = autoencoder._noise(torch.zeros(64, 8, 16, 16), torch.Generator().manual_seed(1))
+    strengths = noise.std((1, 2, 3))
+    assert strengths.max() == pytest.approx(autoencoder.NOISE, abs=0.05)
+    assert strengths.min() < 0.05

@@ -20,13 +20,16 @@ def test_an_empty_canvas_is_sky_infinitely_far(canvas: Canvas) -> None:
     assert not depth.any()
 
 
-def test_a_nearer_shape_covers_a_farther_one_in_every_layer(canvas: Canvas) -> None:
-    canvas.polygon(ellipse(np.array([110.0, 128]), 120, 120), (40, 90, 40), 0.4)
-    canvas.polygon(ellipse(np.array([150.0, 128]), 120, 120), (220, 40, 40), 1.0)
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_nearer_shape_covers_a_farther_one_in_every_layer(canvas: Canvas, order: tuple[int, int]) -> None:
+    discs = [(110.0, (40, 90, 40), 0.4), (150.0, (220, 40, 40), 1.0)]
+    for middle, color, near in (discs[number] for number in order):
+        canvas.polygon(ellipse(np.array([middle, 128]), 120, 120), color, near)
     drawn, photo, depth = canvas.finished()
     assert depth[128, 120] == 255
     assert depth[128, 60] == 102
     assert drawn[128, 120, 0] > 150 > drawn[128, 60, 0]
+    assert (drawn[100:156, 120:200] > 20).any(axis=2).all()  # the hidden outline is not drawn either
     assert photo[128, 120, 0] > 150 > photo[128, 60, 0]
     rows, columns = np.mgrid[:SIDE, :SIDE]
     wanted = np.hypot(columns - 150, rows - 128) < 60
@@ -54,3 +57,23 @@ def test_a_capsule_is_as_wide_as_it_is_said(canvas: Canvas) -> None:
     _, _, depth = canvas.finished()
     assert (depth[:, 128] > 0).sum() == pytest.approx(30, abs=2)
     assert (depth[128] > 0).sum() == pytest.approx(196 - 60 + 30, abs=2)
+
+
+def test_a_line_upon_a_hidden_shape_is_hidden(canvas: Canvas) -> None:
+    canvas.polygon(ellipse(np.array([128.0, 128]), 120, 120), (220, 40, 40), 1.0)
+    canvas.line(np.array([[20.0, 128], [236, 128]]), 4, 0.5, (0, 0, 255))
+    drawn, photo, _ = canvas.finished()
+    assert drawn[128, 30, 2] > 200 > drawn[128, 128, 2]
+    assert photo[128, 30, 2] > 200 > photo[128, 128, 2]
+
+
+def test_what_stands_is_not_hidden_by_its_ground(canvas: Canvas) -> None:
+    floor = np.array([[-9.0, 100], [SIDE + 9, 100], [SIDE + 9, SIDE + 9], [-9, SIDE + 9]])
+    canvas.polygon(floor, (90, 90, 90), 0.5, rise=0.6)
+    foot = np.array([128.0, 220])
+    near = canvas.standing(foot, 0.2)
+    canvas.polygon(capsule(foot - [0, 100], foot - [0, 8], 12), (255, 0, 0), near)
+    drawn, _, depth = canvas.finished()
+    assert near == pytest.approx(depth[220, 128] / 255, abs=0.01)
+    assert (drawn[130:205, 128, 1] < 60).all()
+    assert canvas.standing(np.array([128.0, 50]), 0.2) == 0.2

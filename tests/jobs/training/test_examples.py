@@ -1,6 +1,5 @@
 """Examples: what is drawn, its maps and its words belong together, on the same pixels."""
 
-import cv2
 import numpy as np
 import pytest
 
@@ -39,7 +38,7 @@ def test_the_same_chance_gives_the_same_examples(shown: Examples, batch: Batch) 
 def test_canny_maps_are_the_photos_own_or_black(batch: Batch) -> None:
     black = 0
     for photo, drawn in zip(batch.photos, batch.maps["canny"], strict=True):
-        own = [(cv2.Canny(photo, *pair)[:, :, None] == drawn).all() for pair in examples.THRESHOLDS]
+        own = [(canny(photo) == drawn).all() for canny in examples.CANNIES]
         assert any(own) or not drawn.any()
         black += not drawn.any()
     assert black / 300 == pytest.approx(examples.BLANK, abs=0.12)  # flat crops have no edges either

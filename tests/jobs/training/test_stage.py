@@ -1,5 +1,6 @@
 """A stage that is stopped and gone on with ends where an undisturbed one ends."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,12 @@ import torch
 from torch import Tensor
 
 from jobs.training import stage
+from jobs.training.muon import optimizers
 from jobs.training.stage import Draws, Losses, Stage
+from pipeline.faults import StoppedFault, StorageFault
 
 
-def fitting(steps: int) -> Stage:
+def fitting(steps: int, seed: int = 7) -> Stage:
     """Return a stage that fits a line to noisy points."""
     torch.manual_seed(1)
     line = torch.nn.Linear(1, 1)
@@ -25,8 +28,7 @@ def fitting(steps: int) -> Stage:
     def show(path: Path) -> None:
         path.write_bytes(b"sheet")
 
-    halves = [torch.optim.AdamW([line.weight], lr=0.1), torch.optim.AdamW([line.bias], lr=0.1)]
-    return Stage("line", line, steps, halves, loss, show, seed=7, device="cpu")
+    return Stage("line", line, steps, optimizers(line, 0.3), loss, show, seed=7, device="cpu", made_of={"seed": seed})
 
 
 def weights(trained: Stage) -> np.ndarray:
@@ -74,6 +76,21 @@ def test_a_finished_one_only_loads(tmp_path: Path) -> None:
     assert again.run(tmp_path, said.append) == losses
     assert not said
     assert (weights(again) == weights(first)).all()
+
+
+def test_another_runs_checkpoint_is_refused(tmp_path: Path) -> None:
+    fitting(20).run(tmp_path, lambda _: None)
+    with pytest.raises(StorageFault, match=r"line.pt: the checkpoint of another run .*7.*8.* Remove it"):
+        fitting(20, seed=8).run(tmp_path, lambda _: None)
+
+
+def test_a_loss_that_is_no_number_ends_it_before_a_checkpoint(tmp_path: Path) -> None:
+    fitting(20).run(tmp_path, lambda _: None)
+    before = (tmp_path / "line.pt").read_bytes()
+    broken = dataclasses.replace(fitting(40), loss=lambda _: (torch.tensor(torch.nan, requires_grad=True), {}))
+    with pytest.raises(StoppedFault, match="line, step 20: the loss is nan"):
+        broken.run(tmp_path, lambda _: None)
+    assert (tmp_path / "line.pt").read_bytes() == before
 
 
 def _make(folder: Path):  # noqa: ANN202 - a callable that says nothing
