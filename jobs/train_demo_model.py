@@ -26,11 +26,11 @@ def train(
     autoencoder_steps: Annotated[int, typer.Option(min=1)] = AUTOENCODER_STEPS,
     steps: Annotated[int, typer.Option(min=1, help="Of the UNet, its nets and the text encoder.")] = STEPS,
     scenes: Annotated[int, typer.Option(min=1, help="How many scenes to draw.")] = SCENES,
-    seed: int = SEED,
+    seed: Annotated[int, typer.Option(min=0)] = SEED,
     compiled: Annotated[bool, typer.Option(help="Compile the networks: five minutes, then 1.5 times as fast.")] = True,
 ) -> None:
     """Train the demo model, and write it to FOLDER/demo_model."""
-    if compiled and shutil.which(os.environ.get("CXX", "g++")) is None:
+    if compiled and shutil.which(os.environ.get("CXX", "g++").split()[0]) is None:
         message = "no C++ compiler on this machine: install g++, or say --no-compiled"
         raise typer.BadParameter(message)
     import torch

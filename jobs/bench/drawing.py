@@ -1,11 +1,12 @@
 """Pictures by a recipe, or by a changed one, for a benchmark: by the very class that converts."""
 
 import functools
-from typing import Any
 
 from pipeline.detectors import Pixels
+from pipeline.detectors.canny import Canny
 from pipeline.diffusion import Diffusion
 from pipeline.recipes import load_recipe
+from schemas.detectors import CannySettings
 from schemas.recipe import Recipe
 
 
@@ -17,12 +18,17 @@ def with_nets(name: str, scales: dict[str, float], *settings: str) -> Recipe:
     return recipe.model_copy(update={"controls": tuple(controls)})
 
 
-def draw(recipe: Recipe, photo: Pixels, maps: list[Pixels], **changes: Any) -> Pixels:  # noqa: ANN401  # a prompt or a seed
-    """Return the picture of one photo; `prompt` and `seed` may be given."""
-    prompts = [(changes.get("prompt", recipe.prompt), recipe.negative_prompt)]
-    pictures, finite = _loaded(recipe.model_dump_json()).draw(
-        photo[None], [each[None] for each in maps], prompts, [changes.get("seed", 1)]
-    )
+def canny_of(recipe: Recipe) -> Canny:
+    """Return the recipe's edge detector, with the recipe's thresholds."""
+    (settings,) = (each for each in recipe.detectors if isinstance(each, CannySettings))
+    return Canny(settings)
+
+
+def draw(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixels:
+    """Return the picture of one photo by the recipe's own prompt."""
+    loaded = _loaded(recipe.model_copy(update={"prompt": ""}).model_dump_json())  # whatever the words: one model
+    prompts = [(recipe.prompt, recipe.negative_prompt)]
+    pictures, finite = loaded.draw(photo[None], [each[None] for each in maps], prompts, [seed])
     if not all(finite):
         message = f"recipe {recipe.name} drew a picture that is not finite"
         raise ArithmeticError(message)

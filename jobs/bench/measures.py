@@ -9,7 +9,6 @@ from pipeline.detectors import Pixels
 THRESHOLDS = (100, 200)  # of Canny, on drawings as on photos
 TOLERANCE = 2  # pixels that an edge may be off
 FLAT = 3.0  # of 255: a pixel whose gradient is smaller lies in a flat area
-RING = (4, 6)  # pixels from an edge: its surroundings, in which a line is told from a dark area
 
 Mask = NDArray[np.bool_]
 """[H, W]."""
@@ -31,7 +30,7 @@ def edge_f1(drawn: Mask, wanted: Mask) -> float:
 
 def over_chance(own: float, other: float) -> float:
     """Return (F1 - F1') / (1 - F1'): 1 for full agreement, 0 for what another photo's map agrees by accident."""
-    return (own - other) / (1 - other)
+    return (own - other) / (1 - other) if other < 1 else 0.0
 
 
 def intersection_over_union(found: Mask, wanted: Mask) -> float:
@@ -40,7 +39,7 @@ def intersection_over_union(found: Mask, wanted: Mask) -> float:
 
 
 def changed(picture: Pixels, reference: Pixels) -> Mask:
-    """Return where a picture differs from another of the same seed, by Otsu's threshold, in one piece and filled.
+    """Return where a picture differs from another of the same seed, by Otsu's threshold, in one piece.
 
     The colours' distances (Lab, smoothed over 5 pixels) have two heaps where something was drawn in one picture alone.
     """
@@ -59,16 +58,19 @@ def changed(picture: Pixels, reference: Pixels) -> Mask:
 def flat_share(pixels: Pixels) -> float:
     """Return the share of pixels whose lightness changes by less than FLAT per pixel."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    across, down = np.gradient(grey)
+    down, across = np.gradient(grey)
     return float((np.hypot(across, down) < FLAT).mean())
 
 
 def line_darkness(pixels: Pixels, wanted: Mask) -> float:
-    """Return how much darker, of 255, edges are than what lies RING pixels from them: lines, if it is much."""
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    """Return how much darker, of 255, edges are than the darker area beside them: nothing for a step, much for a line.
+
+    Areas are what a median over 7 x 7 pixels leaves of the picture: thin lines do not survive it.
+    """
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    areas = cv2.erode(cv2.medianBlur(grey, 7), np.ones((9, 9), np.uint8))  # the darkest within 4 pixels
     darkest = cv2.erode(grey, np.ones((3, 3), np.uint8))  # a line may be a pixel off
-    ring = grown(wanted, RING[1]) & ~grown(wanted, RING[0])
-    return float(grey[ring].mean() - darkest[wanted].mean())
+    return float(cv2.subtract(areas, darkest)[wanted].mean())  # saturates at 0
 
 
 def mean_color(pixels: Pixels) -> NDArray[np.float32]:

@@ -59,26 +59,26 @@ def standing(number: int) -> tuple[Person, Person]:
 
 @dataclass(frozen=True)
 class Discs:
-    """A depth map of two overlapping discs before a wall: its steps, and the rims that tell which one is in front."""
+    """A depth map of two overlapping discs before the sky, its steps, and where each thing is."""
 
     depth: Pixels
+    nearer: Mask
+    sky: Mask
     in_front: Mask  # the nearer one's rim before the farther one: to be drawn
     hidden: Mask  # the farther one's rim behind the nearer one: not to be drawn
 
 
 def discs(number: int) -> Discs:
-    """Return two discs; which one is nearer changes with `number`."""
+    """Return two discs anywhere in the picture."""
     random = np.random.default_rng(SEED + number)
-    far, near = (_disc(center, random.uniform(52, 66)) for center in _centers(random, swapped=bool(number % 2)))
+    middle, turn = random.uniform(96, 160, 2), random.uniform(0, 2 * np.pi)
+    apart = 32 * np.array([np.cos(turn), np.sin(turn)])
+    far, near = _disc(middle - apart, random.uniform(46, 60)), _disc(middle + apart, random.uniform(46, 60))
     depth = np.zeros((SIDE, SIDE), np.uint8)
     depth[far], depth[near] = 120, 255
     inner = _shrunk(far, 6), _shrunk(near, 6)  # rims near the crossings belong to both
-    return Discs(depth[:, :, None].repeat(3, axis=2), _rim(near) & inner[0], _rim(far) & inner[1])
-
-
-def _centers(random: np.random.Generator, *, swapped: bool) -> list[NDArray[np.float64]]:
-    centers = [np.array([96.0, 128]) + random.normal(0, 8, 2), np.array([164.0, 128]) + random.normal(0, 8, 2)]
-    return centers[::-1] if swapped else centers
+    shown = depth[:, :, None].repeat(3, axis=2)
+    return Discs(shown, near, depth == 0, _rim(near) & inner[0], _rim(far) & inner[1])
 
 
 def _disc(center: NDArray[np.float64], radius: float) -> Mask:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
-ENDS = ("embedding.weight", "conv_in.", "conv_out.")  # ways in and out of a network: AdamW's, as the authors advise
+ENDS = ("embedding.weight", "conv_in.", "conv_out.")  # ways in and out of the UNet: AdamW's, as the authors advise
 ITERATIONS = 5
 QUINTIC = (3.4445, -4.7750, 2.0315)  # coefficients of the authors' iteration
 ADAMS_SIZE = 0.2  # root mean square of AdamW's updates (Liu et al., "Muon is scalable for LLM training", 2025)

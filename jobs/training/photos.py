@@ -23,20 +23,26 @@ def fetch_photos(folder: Path) -> Path:
     """
     root = folder / PACKAGE / ROOT
     if not root.is_dir():
-        for program in ("apt-get", "dpkg-deb"):
-            if shutil.which(program) is None:
-                message = f"{program} is not on this machine: it fetches the photos to train on"
-                raise StorageFault(
-                    message, f"Train on Debian, or unpack {PACKAGE} of Debian 12 into {folder / PACKAGE}."
-                )
-        folder.mkdir(parents=True, exist_ok=True)
-        _call(["apt-get", "download", PACKAGE], folder)
-        _call(["dpkg-deb", "-x", next(folder.glob(f"{PACKAGE}_*.deb")).name, PACKAGE], folder)
+        _fetch(folder)
     missing = [name for name in NAMES if not (root / name).is_file()]
     if missing:
         message = f"{root}: {len(missing)} of {len(NAMES)} photos are not in it, {missing[0]} for one"
         raise StorageFault(message, f"Use the package {PACKAGE} of Debian 12.")
     return root
+
+
+def _fetch(folder: Path) -> None:
+    """Download the package, and unpack it whole or not at all."""
+    for program in ("apt-get", "dpkg-deb"):
+        if shutil.which(program) is None:
+            message = f"{program} is not on this machine: it fetches the photos to train on"
+            raise StorageFault(message, f"Train on Debian, or unpack {PACKAGE} of Debian 12 into {folder / PACKAGE}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    _call(["apt-get", "download", PACKAGE], folder)
+    partial = folder / f"{PACKAGE}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    _call(["dpkg-deb", "-x", next(folder.glob(f"{PACKAGE}_*.deb")).name, partial.name], folder)
+    partial.rename(folder / PACKAGE)
 
 
 def load_photos(root: Path, side: int) -> list[Pixels]:
@@ -54,5 +60,6 @@ def load_photos(root: Path, side: int) -> list[Pixels]:
 def _call(command: list[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)  # noqa: S603  # our own words
     if done.returncode:
-        message = f"{' '.join(command)} failed: {done.stderr.strip().splitlines()[-1]}"
+        said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("W:")]
+        message = f"{' '.join(command)} failed: {said[-1] if said else f'exit code {done.returncode}'}"
         raise StorageFault(message, "Mend the machine's package lists (apt-get update), or fetch the package by hand.")

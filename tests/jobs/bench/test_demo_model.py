@@ -12,11 +12,17 @@ def test_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "all_figures", lambda _photos, _settings: iter(made))
     monkeypatch.setattr(speed, "speed_figures", lambda: iter([figures.at_most("seconds", 1.5, 2.5, 2.0, "one alone")]))
     done = CliRunner().invoke(app, ["bench", "demo-model"], env={"COLUMNS": "200"})
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 1, done.output  # one figure does not hold
     lines = {line.split("│")[1].strip(): line for line in done.stdout.splitlines() if line.count("│") == 7}
     assert "NO" in lines["edges"]
     assert "yes" in lines["noise"]
     assert "1.50" in lines["seconds"]
+
+
+def test_what_holds_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [figures.at_least("edges", 0.8, 0.7, 0.1, "chance")]
+    monkeypatch.setattr(figures, "all_figures", lambda _photos, _settings: iter(made))
+    assert CliRunner().invoke(app, ["bench", "demo-model", "--no-speed"]).exit_code == 0
 
 
 def test_a_setting_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

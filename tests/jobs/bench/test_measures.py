@@ -56,7 +56,7 @@ def test_flat_pixels_are_those_without_gradient() -> None:
     assert measures.flat_share(noise) < 0.05
 
 
-def test_a_line_is_darker_than_its_surroundings_and_an_edge_between_areas_hardly() -> None:
+def test_a_line_is_darker_than_its_surroundings_and_a_step_is_not() -> None:
     lined = np.full((96, 96, 3), 200, np.uint8)
     lined[47:49] = 10
     stepped = np.full((96, 96, 3), 200, np.uint8)
@@ -64,7 +64,7 @@ def test_a_line_is_darker_than_its_surroundings_and_an_edge_between_areas_hardly
     wanted = np.zeros((96, 96), np.bool_)
     wanted[48] = True
     assert measures.line_darkness(lined, wanted) == pytest.approx(190)
-    assert measures.line_darkness(stepped, wanted) == pytest.approx(40, abs=2)
+    assert measures.line_darkness(stepped, wanted) == 0
 
 
 def test_depth_jumps_where_neighbours_differ() -> None:

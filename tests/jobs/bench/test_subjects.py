@@ -20,7 +20,7 @@ def test_photos_are_squares_of_scikit_image_or_of_a_folder(photos: Path) -> None
 def test_a_folder_that_cannot_be_measured_on_is_one_line(tmp_path: Path, photos: Path) -> None:
     with pytest.raises(ManifestFault, match="no picture there"):
         subjects.photos(str(tmp_path))
-    shutil.copy(next(photos.glob("*.png")), tmp_path / "one.PNG")
+    shutil.copy(next(photos.glob("*.jpg")), tmp_path / "one.JPG")
     with pytest.raises(ManifestFault, match="one photo alone"):
         subjects.photos(str(tmp_path))
     (tmp_path / "two.jpeg").write_bytes(b"none")
