@@ -1,13 +1,17 @@
 """Storage: whole files or none, retries for what passes, and no secret in what is said."""
 
 import errno
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from pipeline import storage
 from pipeline.faults import OutputFault, StorageFault
+from tests.conftest import ROOT
 
 
 def test_put_then_read_local_and_in_memory(tmp_path: Path) -> None:
@@ -144,3 +148,11 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fsspec.core.url_to_fs", absent)
     with pytest.raises(StorageFault, match=r"pip install 'photo2anime\[s3\]'"):
         storage.read("s3://bucket/a")
+
+
+def test_a_process_that_has_read_a_table_ends_with_its_own_exit_code(tmp_path: Path) -> None:
+    """End many at once: Arrow's threads, if they hold Python's objects, abort about every fifth on a busy machine."""
+    storage.put_table(str(tmp_path / "t.parquet"), pa.table({"photo_id": ["a"]}))
+    code = f"import sys; from pipeline import storage; storage.read_table({str(tmp_path / 't.parquet')!r}); sys.exit(2)"
+    started = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(16)]
+    assert [process.wait() for process in started] == [2] * 16
