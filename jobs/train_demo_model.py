@@ -1,7 +1,8 @@
 """Train the demo model: `python -m jobs.train_demo_model --work FOLDER`.
 
 Photos and scenes in; checkpoints, sample sheets and at last the model out, all below FOLDER. Stopped at any moment, the
-same command goes on from its last checkpoint. On two cores it takes two hours, on a GPU minutes.
+same command goes on from its last checkpoint. On two cores a step of the first stage took 0.2 s, one of the second 0.7
+to 1 s, about two hours in all; a GPU is used where there is one.
 """
 
 import os
