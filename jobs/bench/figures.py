@@ -68,11 +68,7 @@ def shipped_figures(photos: list[Pixels], settings: list[str]) -> Iterator[Figur
     """Yield whether the recipe as it ships, with nothing to see for two of its nets, keeps edges as well."""
     recipe = load_recipe("demo", settings)
     maps = [canny_of(recipe)(photo) for photo in photos]
-    drawings = [
-        draw(recipe, photo, [control, np.zeros_like(control), np.zeros_like(control)], seed=number)
-        for number, (photo, control) in enumerate(zip(photos, maps, strict=True))
-    ]
-    yield _agreement("recipe demo, pose and depth blank", drawings, maps)
+    yield _agreement("recipe demo, pose and depth blank", _draw_all(recipe, photos, maps), maps)
 
 
 def drawn_figures(photos: list[Pixels], maps: list[Pixels], drawings: list[Pixels]) -> Iterator[Figure]:
@@ -183,9 +179,10 @@ def chance_figures(photo: Pixels, settings: list[str]) -> Iterator[Figure]:
 
 
 def _draw_all(recipe: Recipe, photos: list[Pixels], maps: list[Pixels]) -> list[Pixels]:
-    """Return a drawing of each photo, each of another seed."""
+    """Return a drawing of each photo, each of another seed; the nets after the recipe's first see nothing."""
+    blank = [np.zeros_like(photos[0])] * (len(recipe.controls) - 1)
     pairs = zip(photos, maps, strict=True)
-    return [draw(recipe, photo, [control], seed=number) for number, (photo, control) in enumerate(pairs)]
+    return [draw(recipe, photo, [control, *blank], seed=number) for number, (photo, control) in enumerate(pairs)]
 
 
 def _agreement(what: str, drawings: list[Pixels], maps: list[Pixels]) -> Figure:
