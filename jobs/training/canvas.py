@@ -101,7 +101,8 @@ class Canvas:
         self, area: tuple[slice, slice], inside: NDArray[np.bool_], color: NDArray[np.float64], size: int
     ) -> None:
         """Darken the drawn shape where the shape itself, moved towards the light, no longer covers it."""
-        if size < 12 * SCALE or self.random.random() < 0.3:
+        across = inside.shape[1] == self.near.shape[1]  # a floor, a wall: its edges are the picture's
+        if across or size < 12 * SCALE or self.random.random() < 0.3:
             return
         move = self._light * size * self.random.uniform(0.12, 0.3)
         moved = cv2.warpAffine(

@@ -48,6 +48,7 @@ class Trainer:
     networks: Networks
     examples: Examples
     device: str
+    dtype: torch.dtype = torch.float32  # of multiplications; weights, sums and losses are float32
 
     def loss(self, draws: Draws) -> tuple[Tensor, Losses]:
         """Return the loss of one batch."""
@@ -55,10 +56,11 @@ class Trainer:
         running = list(RUNNING)[draws.numpy.choice(len(RUNNING), p=list(RUNNING.values()))]
         batch = self.examples.batch(draws.numpy, count, side, PHOTOS.get(running, 0.0))
         noisy, times, wanted = self._noisy(batch, draws)
-        text = self._text(batch.prompts)
-        residuals = self._residuals(running, batch, noisy, times, text)
-        predicted = self.networks.unet(noisy, times, text, **residuals).sample
-        errors = functional.mse_loss(predicted, wanted, reduction="none").mean((1, 2, 3))  # [N]
+        with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
+            text = self._text(batch.prompts)
+            residuals = self._residuals(running, batch, noisy, times, text)
+            predicted = self.networks.unet(noisy, times, text, **residuals).sample
+        errors = functional.mse_loss(predicted.float(), wanted, reduction="none").mean((1, 2, 3))  # [N]
         loss = (self._weights(times) * errors).mean()
         return loss, {"crops" if side == SIZES[0][1] else "whole": float(loss.detach())}
 
@@ -125,7 +127,7 @@ def denoiser_stage(trainer: Trainer, steps: int, seed: int) -> Stage:
 
     trained = trainer.networks.trained
     made_of = {**trainer.examples.made_of, "autoencoder": _digest(trainer.coder)}
-    rates = optimizers(trained, PEAK)
+    rates = optimizers(trained, PEAK, trainer.dtype)
     return Stage("denoiser", trained, steps, rates, trainer.loss, show, seed, trainer.device, made_of)
 
 

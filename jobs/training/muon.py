@@ -20,21 +20,24 @@ ADAMS_SIZE = 0.2  # root mean square of AdamW's updates (Liu et al., "Muon is sc
 DECAY = 1e-3
 
 
-def optimizers(module: torch.nn.Module, rate: float) -> list[Optimizer]:
-    """Return the optimizers of a module's parameters."""
+def optimizers(module: torch.nn.Module, rate: float, dtype: torch.dtype = torch.float32) -> list[Optimizer]:
+    """Return the optimizers of a module's parameters; `dtype` is of Muon's multiplications."""
     matrices = list[torch.nn.Parameter]()
     others = list[torch.nn.Parameter]()
     for name, parameter in module.named_parameters():
         inside = parameter.ndim > 1 and not any(end in name for end in ENDS)
         (matrices if inside else others).append(parameter)
-    return [Muon(matrices, rate), AdamW(others, lr=rate / 2, betas=(0.9, 0.99), weight_decay=DECAY, fused=True)]
+    return [Muon(matrices, rate, dtype), AdamW(others, lr=rate / 2, betas=(0.9, 0.99), weight_decay=DECAY, fused=True)]
 
 
 class Muon(Optimizer):
     """Muon with Nesterov momentum; a convolution's kernel [out, in, h, w] is a matrix [out, in * h * w]."""
 
-    def __init__(self, matrices: list[torch.nn.Parameter], lr: float, momentum: float = 0.95) -> None:
+    def __init__(
+        self, matrices: list[torch.nn.Parameter], lr: float, dtype: torch.dtype = torch.float32, momentum: float = 0.95
+    ) -> None:
         super().__init__(matrices, {"lr": lr, "momentum": momentum})
+        self._dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # no closure is called
@@ -43,7 +46,7 @@ class Muon(Optimizer):
         for group in self.param_groups:
             moving = [each for each in group["params"] if each.grad is not None]
             updates = [self._momentum(each, group["momentum"]) for each in moving]
-            for matrix, update in zip(moving, _each_shape_at_once(updates), strict=True):
+            for matrix, update in zip(moving, _each_shape_at_once(updates, self._dtype), strict=True):
                 size = ADAMS_SIZE * max(update.shape) ** 0.5
                 matrix.mul_(1 - group["lr"] * DECAY).add_(update.view(matrix.shape), alpha=-group["lr"] * size)
 
@@ -57,14 +60,15 @@ class Muon(Optimizer):
         return gradient.lerp(mean, momentum)
 
 
-def _each_shape_at_once(matrices: list[Tensor]) -> list[Tensor]:
-    """Return the orthogonalized matrices; those of one shape [m, n] are computed together."""
+def _each_shape_at_once(matrices: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
+    """Return the orthogonalized matrices; those of one shape [m, n] are computed together, in `dtype`."""
     shapes: dict[torch.Size, list[int]] = {}
     for number, matrix in enumerate(matrices):
         shapes.setdefault(matrix.shape, []).append(number)
     done: dict[int, Tensor] = {}
     for numbers in shapes.values():
-        done.update(zip(numbers, orthogonal(torch.stack([matrices[number] for number in numbers])), strict=True))
+        stacked = torch.stack([matrices[number] for number in numbers]).to(dtype)
+        done.update(zip(numbers, orthogonal(stacked), strict=True))
     return [done[number] for number in range(len(matrices))]
 
 

@@ -76,7 +76,7 @@ def random_skeleton(random: np.random.Generator, height: float, feet: Points) ->
         points[f"{side}_knee"] = points[f"{side}_hip"] + height * 0.22 * _down(stride)
         points[f"{side}_ankle"] = points[f"{side}_knee"] + height * 0.22 * _down(stride + random.normal(0, 0.15))
         points[f"{side}_eye"] = head + np.array([(sign * 0.034 + facing * 0.022) * height, -0.004 * height])
-        points[f"{side}_ear"] = head + np.array([(sign * 0.078 - facing * 0.012) * height, 0.008 * height])
+        points[f"{side}_ear"] = head + np.array([(sign * 0.07 - facing * 0.006) * height, 0.008 * height])
     points["nose"] = head + np.array([facing * 0.034, 0.026]) * height
     return points
 

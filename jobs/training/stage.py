@@ -61,8 +61,7 @@ class Stage:
                 state.losses = _means(recent)
                 state.save(folder / f"{self.name}.pt")
             if state.step % SHOW_EVERY == 0 or state.step == self.steps:
-                with torch.compiler.set_stance("force_eager"):  # of another size: not worth compiling
-                    self.show(folder / f"{self.name}-{state.step:06d}.png")
+                self.show(folder / f"{self.name}-{state.step:06d}.png")
         return state.losses
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
 
 from jobs.train_demo_model import train
@@ -24,7 +23,7 @@ def test_a_few_steps_make_a_model_that_draws(
     root.mkdir(parents=True)
     with Image.open(data / "astronaut.png") as photo:
         photo.convert("RGB").save(root / "astronaut.png")
-    settings = {"autoencoder_steps": 2, "steps": 2, "scenes": 3, "compiled": False}
+    settings = {"autoencoder_steps": 2, "steps": 2, "scenes": 3}
     train(tmp_path, **settings)
     said = capsys.readouterr().out
     assert "3 scenes, 1 photos and details" in said
@@ -42,10 +41,3 @@ def test_a_few_steps_make_a_model_that_draws(
     pictures, finite = Diffusion(recipe).draw(nothing, [nothing] * 3, [("anime style", "photo")], [1])
     assert pictures.shape == nothing.shape
     assert finite == [True]
-
-
-def test_a_missing_compiler_is_said_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(typer.BadParameter, match="--no-compiled"):
-        train(tmp_path / "work")
-    assert not (tmp_path / "work").exists()

@@ -52,6 +52,16 @@ def test_a_floor_comes_nearer_downwards(canvas: Canvas) -> None:
     assert depth[250, 128] > depth[110, 128] + 100
 
 
+def test_a_floor_has_one_colour_and_a_thing_two(canvas: Canvas) -> None:
+    floor = np.array([[-9.0, 100], [SIDE + 9, 100], [SIDE + 9, SIDE + 9], [-9, SIDE + 9]])
+    canvas.polygon(floor, (90, 90, 90), 1.0, outline=False)
+    for top in range(120, 240, 30):  # some of them are shaded
+        canvas.polygon(ellipse(np.array([128.0, top]), 24, 24), (220, 40, 40), 1.0, outline=False)
+    drawn, _, _ = canvas.finished()
+    assert (drawn[110:, :100] == 90).all()
+    assert len(np.unique(drawn[110:, 110:146, 0])) > 2
+
+
 def test_a_capsule_is_as_wide_as_it_is_said(canvas: Canvas) -> None:
     canvas.polygon(capsule(np.array([60.0, 128]), np.array([196.0, 128]), 30), (0, 0, 0), 1.0)
     _, _, depth = canvas.finished()

@@ -1,5 +1,7 @@
 """The second stage's loss: what is to be predicted leads from noisy latents to the drawing's."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,15 @@ def test_the_prediction_leads_to_the_drawing_also_where_the_photo_was_the_start(
     signal = trainer.signals[times][:, None, None, None]
     reached = signal * noisy - (1 - signal.square()).sqrt() * wanted
     assert torch.allclose(reached, trainer._latents(batch.targets), atol=1e-3)
+
+
+def test_bfloat16_changes_a_loss_by_little(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(denoiser, "SIZES", ((2, 64), (1, 128)))
+    exact, _ = trainer.loss(draws(3))
+    rounded, _ = dataclasses.replace(trainer, dtype=torch.bfloat16).loss(draws(3))
+    assert rounded.dtype == torch.float32
+    assert rounded != exact
+    assert float(rounded.detach()) == pytest.approx(float(exact.detach()), rel=0.02)
 
 
 def test_a_step_has_the_same_loss_again_and_reaches_every_network(

@@ -42,11 +42,12 @@ def test_a_step_has_the_size_of_adamws_whatever_the_gradient() -> None:
     assert (idle == 1).all()  # no gradient, no step
 
 
-def test_it_fits_a_matrix() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_it_fits_a_matrix(dtype: torch.dtype) -> None:
     chance = torch.Generator().manual_seed(1)
     wanted = torch.randn(6, 12, generator=chance)
     found = torch.nn.Linear(12, 6, bias=False)
-    muon = Muon([found.weight], lr=0.05)
+    muon = Muon([found.weight], lr=0.05, dtype=dtype)
     first = (found.weight - wanted).square().mean().item()
     for _ in range(200):
         inputs = torch.randn(32, 12, generator=chance)
