@@ -70,6 +70,7 @@ class _State:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self._made_of = {**stage.made_of, "steps": stage.steps}  # which the learning rate's fall follows
         self.step = 0
         self.losses: Losses = {}
         warm_up = max(1, stage.steps // 40)
@@ -82,7 +83,7 @@ class _State:
         loss, losses = loss_of(Draws(np.random.default_rng(seed), noise))
         if not torch.isfinite(loss):
             message = f"{self._stage.name}, step {self.step}: the loss is {loss.item()}"
-            raise StoppedFault(message, "Its last checkpoint stands; go on from there with a lower rate.")
+            raise StoppedFault(message, "Its last checkpoint stands; train with another seed in another folder.")
         self._stage.module.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._stage.module.parameters(), CLIP)
@@ -94,7 +95,7 @@ class _State:
     def save(self, path: Path) -> None:
         """Write the checkpoint; the last one stays whole if this is killed."""
         parts = {
-            "made_of": self._stage.made_of,
+            "made_of": self._made_of,
             "step": self.step,
             "losses": self.losses,
             "module": self._stage.module.state_dict(),
@@ -109,8 +110,8 @@ class _State:
         if not path.is_file():
             return
         parts = torch.load(path, map_location=self._stage.device, weights_only=True)
-        if parts["made_of"] != self._stage.made_of:
-            message = f"{path}: the checkpoint of another run ({parts['made_of']}, not {self._stage.made_of})"
+        if parts["made_of"] != self._made_of:
+            message = f"{path}: the checkpoint of another run ({parts['made_of']}, not {self._made_of})"
             raise StorageFault(message, "Remove it, or give that run's settings.")
         self.step, self.losses = parts["step"], parts["losses"]
         self._stage.module.load_state_dict(parts["module"])

@@ -26,7 +26,7 @@ def test_a_few_steps_make_a_model_that_draws(
     settings = {"autoencoder_steps": 2, "steps": 2, "scenes": 3}
     train(tmp_path, **settings)
     said = capsys.readouterr().out
-    assert "3 scenes, 1 photos and details" in said
+    assert "3 scenes, 1 photos and details, on " in said
     assert (tmp_path / "denoiser-000002.png").is_file()
     before = {path.name: path.read_bytes() for path in (tmp_path / "demo_model").rglob("*.safetensors")}
     train(tmp_path, **settings)

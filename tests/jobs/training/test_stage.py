@@ -1,6 +1,7 @@
 """A stage that is stopped and gone on with ends where an undisturbed one ends."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -78,19 +79,25 @@ def test_a_finished_one_only_loads(tmp_path: Path) -> None:
     assert (weights(again) == weights(first)).all()
 
 
-def test_another_runs_checkpoint_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", [fitting(20, seed=8), fitting(30)])
+def test_another_runs_checkpoint_is_refused(tmp_path: Path, other: Stage) -> None:
     fitting(20).run(tmp_path, lambda _: None)
-    with pytest.raises(StorageFault, match=r"line.pt: the checkpoint of another run .*7.*8.* Remove it"):
-        fitting(20, seed=8).run(tmp_path, lambda _: None)
+    with pytest.raises(StorageFault, match=r"line.pt: the checkpoint of another run .*7.*20.* Remove it"):
+        other.run(tmp_path, lambda _: None)
 
 
-def test_a_loss_that_is_no_number_ends_it_before_a_checkpoint(tmp_path: Path) -> None:
-    fitting(20).run(tmp_path, lambda _: None)
-    before = (tmp_path / "line.pt").read_bytes()
-    broken = dataclasses.replace(fitting(40), loss=lambda _: (torch.tensor(torch.nan, requires_grad=True), {}))
+def test_a_loss_that_is_no_number_ends_it_before_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "KEEP_EVERY", 10)
+    sound, steps = fitting(40), itertools.count()
+
+    def loss(draws: Draws) -> tuple[Tensor, Losses]:
+        error, losses = sound.loss(draws)
+        return (error if next(steps) < 20 else error * torch.nan), losses
+
     with pytest.raises(StoppedFault, match="line, step 20: the loss is nan"):
-        broken.run(tmp_path, lambda _: None)
-    assert (tmp_path / "line.pt").read_bytes() == before
+        dataclasses.replace(sound, loss=loss).run(tmp_path, lambda _: None)
+    assert torch.load(tmp_path / "line.pt", weights_only=True)["step"] == 20
+    assert np.isfinite(weights(sound)).all()
 
 
 def _make(folder: Path):  # noqa: ANN202 - a callable that says nothing
