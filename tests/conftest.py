@@ -25,6 +25,7 @@ from schemas.recipe import Recipe  # noqa: E402 - likewise
 from schemas.work import PLAN, Row  # noqa: E402 - likewise
 
 ROOT = Path(__file__).parent.parent
+NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}  # bytes are the CPU's
 TINY = ("area=4096", "steps=2", "batch_size=2")  # 64x64 pictures in milliseconds
 
 
@@ -107,15 +108,18 @@ def ray_session(bucket: str) -> Iterator[None]:  # noqa: ARG001 - before Ray, wh
     import ray
 
     with tempfile.TemporaryDirectory(prefix="ray-t") as folder:
-        ray.init(
-            address="local", num_cpus=3, num_gpus=1, include_dashboard=False, _temp_dir=folder,
-            log_to_driver=False, logging_level="ERROR",
-        )  # fmt: skip
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in NO_GPU.items():
+                patch.setenv(name, value)  # Ray's processes inherit it
+            ray.init(
+                address="local", num_cpus=3, num_gpus=1, include_dashboard=False, _temp_dir=folder,
+                log_to_driver=False, logging_level="ERROR",
+            )  # fmt: skip
         yield
         ray.shutdown()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the two longest files, one for each of two processes; the rest fills them up."""
-    first = {"test_kill.py": 0, "test_flow.py": 1}
-    items.sort(key=lambda item: first.get(item.path.name, 2))
+    """Begin with the longest files, one for each of two processes; the rest fills them up."""
+    first = {"test_kill.py": 0, "test_flow.py": 1, "test_drawings.py": 2}
+    items.sort(key=lambda item: first.get(item.path.name, len(first)))

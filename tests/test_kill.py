@@ -21,7 +21,7 @@ from pipeline.options import Options
 from pipeline.run import convert
 from pipeline.verify import verify
 from schemas.recipe import Recipe
-from tests.conftest import TINY, write_crops
+from tests.conftest import NO_GPU, TINY, write_crops
 
 PHOTOS, KILLS = 120, 5
 
@@ -37,7 +37,7 @@ def command(photos: Path, output: Path) -> list[str]:
 def running(photos: Path, output: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Start a run in a temporary folder of its own, and leave none of its processes behind."""
     with tempfile.TemporaryDirectory(prefix="kill-") as temporary, log.open("ab") as sink:
-        environment = os.environ | {"TMPDIR": temporary}
+        environment = os.environ | NO_GPU | {"TMPDIR": temporary}
         process = subprocess.Popen(command(photos, output), stdout=sink, stderr=sink, env=environment)
         try:
             yield process

@@ -21,7 +21,8 @@ def mapped(decoded: Row, recipe: Recipe) -> list[Row]:
     """Return five rows of two shapes behind the control maps, of which the second has failed."""
     rows = []
     for number, (width, height) in enumerate(((64, 64), (64, 64), (128, 64), (64, 64), (64, 64))):
-        pixels = bytes(decoded["pixels"][: 64 * 64 * 3] * (width // 64))
+        turned = decoded["pixels"][number * 640 :] + decoded["pixels"][: number * 640]  # each photo another one
+        pixels = turned * (width // 64)
         rows.append(
             decoded | {"photo_id": f"p{number}", "seed": number, "width": width, "height": height, "pixels": pixels}
         )
