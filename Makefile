@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint check lock clean
+.PHONY: demo test lint check bench lock clean
 
 demo: $(READY)  ## convert six real photos on this machine
 	$(BIN)/photo2anime demo
@@ -19,9 +19,12 @@ lint: $(READY)  ## style and types
 
 check: lint test  ## all that must hold before a commit
 
+bench: $(READY)  ## what the demo model can do, in one table; minutes
+	$(BIN)/photo2anime bench demo-model
+
 # The environment: exactly what requirements.lock names, hashes checked. Compiled once, so that no process does it again.
 $(READY): requirements.lock pyproject.toml
-	@echo "==> setting up .venv (once, a minute or two: torch and its friends are 6 GB)"
+	@echo "==> setting up .venv (once, a few minutes: torch and its friends are 7 GB)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || { echo "==> installing uv into .venv"; $(BIN)/python -m pip install --quiet --disable-pip-version-check uv 2> >(grep -v '^WARNING: Location' >&2); }
 	@echo "==> installing the locked packages"

@@ -4,15 +4,14 @@ from typing import Annotated
 
 import typer
 
-FIGURES = 15
-
 
 def demo_model(
     photos: Annotated[
         str | None, typer.Option(help="A folder of photos to measure on, in place of scikit-image's.")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipes, but for scales.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipes, but for scales and speed."),
     ] = None,
     *,
     speed: Annotated[bool, typer.Option(help="Also time whole photos, on two processes.")] = True,
@@ -35,7 +34,7 @@ def demo_model(
         "figure", *numbers, "what is beside it", "wanted", "holds",
         title=f"The demo model on {len(chosen)} photos, people and depths that it was not trained on",
     )  # fmt: skip
-    measured = list(track(all_figures(chosen, changes), "measuring", total=FIGURES, console=Console(stderr=True)))
+    measured = list(track(all_figures(chosen, changes), "measuring", console=Console(stderr=True)))
     measured += speed_figures() if speed else []
     for figure in measured:
         held = "yes" if figure.holds else "NO"

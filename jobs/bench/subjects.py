@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.bench import measures
 from jobs.training import people
 from jobs.training.canvas import SIDE
 from pipeline import storage
@@ -19,6 +20,7 @@ from pipeline.manifest import list_photos
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "camera.png")
 SEED = 77_000_000  # far from the seeds of training's scenes
+FEWEST_EDGES = 0.01  # share of a photo's pixels
 SHIFT = 48  # pixels by which a skeleton is moved
 
 Mask = NDArray[np.bool_]
@@ -26,17 +28,18 @@ Mask = NDArray[np.bool_]
 
 
 def photos(folder: str | None) -> list[Pixels]:
-    """Return scikit-image's natural photos, or all photos of a folder, cropped to SIDE x SIDE.
+    """Return scikit-image's natural photos, or those of a folder, cropped to SIDE x SIDE; none with hardly an edge.
 
-    Raises `ManifestFault` for a folder with fewer than two photos: each is compared with another one.
+    Raises `ManifestFault` for a folder with fewer than two such photos: each is compared with another one.
     """
     if folder is None:
         return [_square(str(files("skimage").joinpath("data", name))) for name in PHOTOS]
-    uris = list_photos(folder)["uri"].to_pylist()
-    if len(uris) == 1:
-        message = f"{storage.redact(folder)}: one photo alone, and each is compared with another one"
-        raise ManifestFault(message, "Put another photo beside it.")
-    return [_square(uri) for uri in uris]
+    listed = [_square(uri) for uri in list_photos(folder)["uri"].to_pylist()]
+    edgy = [photo for photo in listed if measures.edges(photo).mean() >= FEWEST_EDGES]
+    if len(edgy) < 2:  # noqa: PLR2004 - a photo and another one
+        message = f"{storage.redact(folder)}: {len(edgy)} of {len(listed)} photos have edges to compare, two are needed"
+        raise ManifestFault(message, "Put other photos beside them.")
+    return edgy
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def standing(number: int) -> tuple[Person, Person]:
 
 @dataclass(frozen=True)
 class Discs:
-    """A depth map of two overlapping discs before the sky, its steps, and where each thing is."""
+    """A depth map of two overlapping discs before the sky, and where each thing is."""
 
     depth: Pixels
     nearer: Mask
