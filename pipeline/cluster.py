@@ -25,6 +25,7 @@ LONGEST_BASE = 28  # characters of the folder they stand in: a socket's path end
 LOCK = "run.lock"  # held as long as the folder's run lives
 CONNECT_SECONDS = 10
 LIGHT_CPUS = 0.25  # of a core for a step that mostly waits: fetching, decoding, encoding, writing
+CORES_PER_DRAWER = 4  # without a GPU: a picture takes longer than its control maps
 DRAWERS_PER_GPU = 8  # actors for control maps, where a cluster is to grow to a number of GPUs
 WHOLE_UNIT: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}  # a step gets units, never parts
 UNITS_AT_ONCE = 2  # handed to an actor: one in work, one on its way
@@ -130,8 +131,11 @@ def _own_folder() -> Iterator[str]:
 
 
 def logical_cpus() -> int:
-    """Return the cores that an embedded Ray deals out: one more than there are, since its light steps mostly wait."""
-    return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2) + 1
+    """Return the cores that an embedded Ray deals out: two more than there are.
+
+    Light steps mostly wait, and control maps take a small part of a picture's time: neither should idle a core.
+    """
+    return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2) + 2
 
 
 def assemble(unit_rows: int, gpus: int | None = None, *, verbose: bool = False) -> Crew:
@@ -155,9 +159,9 @@ def assemble(unit_rows: int, gpus: int | None = None, *, verbose: bool = False) 
         if cores < 2:  # noqa: PLR2004 - a converter and a drawer of control maps
             message = f"the cluster has {cores + 1} CPUs and no GPU: a run needs 3 CPUs"
             raise StorageFault(message, "Add some; or, where the cluster grows, say by --gpus to how many GPUs.")
-        converters = cores // 2  # of one thread each: so the number of cores does not show in the pictures
+        drawers = max(1, cores // CORES_PER_DRAWER)
+        converters = cores - drawers  # of one thread each: so the number of cores does not show in the pictures
         device = {"num_cpus": 1}
-        drawers = cores - converters
     return Crew(
         light={"num_cpus": LIGHT_CPUS, **WHOLE_UNIT},
         control_maps={"compute": _pool(1, drawers), "num_cpus": 1, **WHOLE_UNIT},

@@ -46,9 +46,7 @@ class Diffusion:
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        for library in (diffusers_logging, transformers_logging):
-            library.set_verbosity_error()
-            library.disable_progress_bar()
+        quiet_libraries()
         self._recipe = recipe
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._dtype = getattr(torch, recipe.dtype) if self._device.type == "cuda" else torch.float32
@@ -174,6 +172,13 @@ class Diffusion:
         rows = [base.as_row("base"), *(net.as_row(role) for net, role in zip(located, roles, strict=True))]
         loaded.set_progress_bar_config(disable=True)
         return loaded.to(self._device), rows
+
+
+def quiet_libraries() -> None:
+    """Keep diffusers and transformers from drawing progress bars, and from warning of what is as it should be."""
+    for library in (diffusers_logging, transformers_logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
 
 
 def _json(config: dict[str, Any]) -> str:

@@ -48,6 +48,17 @@ def test_the_crew_follows_the_cluster(gpus: int | None, converters: int, device:
     assert crew.light["batch_size"] is None
 
 
+@pytest.mark.parametrize(("cores", "converters", "drawers"), [(1, 2, 1), (2, 2, 1), (16, 13, 4)])
+def test_an_embedded_ray_converts_on_every_core_or_nearly(
+    cores: int, converters: int, drawers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": float(cluster.logical_cpus())})
+    crew = cluster.assemble(7)
+    assert crew.converters["compute"].max_size == converters
+    assert crew.control_maps["compute"].max_size == drawers
+
+
 @pytest.mark.usefixtures("ray_session")
 def test_the_callers_own_ray_is_used_and_left() -> None:
     import ray
