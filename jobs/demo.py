@@ -24,7 +24,7 @@ def demo(output: Annotated[Path, typer.Option(help="Where the demo writes.")] = 
     _print_table(rows, Path(summary.output))
     seconds = f" in {summary.seconds:.0f} s" if summary.converted else ", done before"
     typer.echo(f"{len(PHOTOS) - summary.failed_in_all} pictures{seconds}.")
-    typer.echo("The demo's model is untrained: its pictures are noise. Its photos, maps and provenance are real.")
+    typer.echo("The model that drew them is small, trained for this demonstration: it draws, it does not compete.")
     typer.echo(f"To look at: {output}/sheet.png and {output}/anime/report/index.html")
     if summary.failed_in_all:
         raise typer.Exit(3)

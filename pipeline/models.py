@@ -1,7 +1,7 @@
 """Where the weights are that a recipe names, and what they are: found, checked and digested.
 
-A name is `builtin:demo…`, a local folder, a bucket folder (copied to the cache once) or a hub repository. What is
-missing is a `ModelFault` that names the files. Loading is the converter's and the detectors' own.
+A name is `builtin:demo…` (shipped in `demo_model/`), a local folder, a bucket folder (copied to the cache once) or a
+hub repository. What is missing is a `ModelFault` that names the files. The converter and the detectors load them.
 """
 
 import fnmatch
@@ -16,12 +16,13 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from pipeline import demo_model, storage
+from pipeline import storage
 from pipeline.faults import ModelFault, RecipeFault
 from schemas.detectors import CannySettings, DepthSettings, DetectorSettings, OpenposeSettings
 from schemas.recipe import Control, Model, Recipe
 
 OPENPOSE_FILES = {"body": "body_pose_model.pth", "hands": "hand_pose_model.pth", "face": "facenet.pth"}
+SHIPPED = Path(__file__).with_name("demo_model")
 _BASE_PARTS = ("unet", "vae", "text_encoder")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -48,7 +49,7 @@ class Located:
 
 
 def cache_folder() -> Path:
-    """Return where built and copied models are kept: PHOTO2ANIME_CACHE, or the user's cache folder."""
+    """Return where copied models are kept: PHOTO2ANIME_CACHE, or the user's cache folder."""
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(os.environ.get("PHOTO2ANIME_CACHE") or Path(home) / "photo2anime")
 
@@ -149,7 +150,7 @@ def _must_be_blank(control: Control) -> bool:
 
 def _locate(name: str, revision: str, patterns: list[str]) -> Located:
     if name.startswith("builtin:"):
-        folder, revision = demo_model.built(cache_folder(), name.removeprefix("builtin:")), demo_model.REVISION
+        folder, revision = _shipped(name), "shipped"
     elif _on_hub(name):
         folder = _from_hub(name, revision, patterns)
         revision = folder.name if _pinned(folder.name) else revision
@@ -162,6 +163,16 @@ def _locate(name: str, revision: str, patterns: list[str]) -> Located:
         raise ModelFault(message, "Name a folder that holds it, or where the hub can be reached, its repository.")
     found = {path for pattern in patterns for path in folder.glob(pattern) if path.suffix in {".safetensors", ".pth"}}
     return Located(folder, name, revision, tuple(sorted(found)))
+
+
+def _shipped(name: str) -> Path:
+    """Return the folder of `builtin:demo`, the base, or of `builtin:demo/controlnet-…`."""
+    nets = [path.name for path in sorted(SHIPPED.glob("controlnet-*"))]
+    folders = {"builtin:demo": "base"} | {f"builtin:demo/{net}": net for net in nets}
+    if name not in folders:
+        message = f"{name} is not a model that ships with this program"
+        raise ModelFault(message, f"There are {', '.join(folders)}.")
+    return SHIPPED / folders[name]
 
 
 def _sha256(path: Path) -> str:

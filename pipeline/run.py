@@ -96,10 +96,8 @@ def _notices(prepared: Prepared) -> list[str]:
         f"{name} is a branch: its weights may change, pin a revision"
         for name in models.unpinned(recipe, prepared.blank)
     ]
-    noise = recipe.base.name.startswith("builtin:demo")
-    untrained = ["the demo model is untrained: its pictures are noise, its control maps are real"] if noise else []
     resumed = [f"{work.done_rows} rows were done before, {work.rows} are left"] if work.done_rows else []
-    return [*sorted(blank), *branches, *untrained, *resumed]
+    return [*sorted(blank), *branches, *resumed]
 
 
 def _write_beginning(output: str, prepared: Prepared, facts: RunFacts) -> None:

@@ -89,7 +89,7 @@ def test_every_row_ends_as_exactly_one_row_of_provenance(finished: Finished) -> 
     assert len(counts) == 16
     assert (finished.summary.converted, finished.summary.failed, finished.summary.failed_in_all) == (12, 4, 4)
     assert finished.follower.counts[-1] == (12, 4)
-    assert any("noise" in text for text in finished.follower.notices)
+    assert any("no weights for depth" in text for text in finished.follower.notices)
 
 
 def test_failures_say_where_and_why(finished: Finished) -> None:
@@ -123,7 +123,7 @@ def test_provenance_tells_how_to_make_it_again(finished: Finished, photos: Path,
     assert [control["origin"] for control in row["controls"]] == ["detected", "blank", "blank"]
     assert len(row["models"]) == 4
     assert json.loads(row["versions"])["diffusers"]
-    assert json.loads(row["scheduler_config"])["beta_end"] == 0.012
+    assert json.loads(row["scheduler_config"])["beta_end"] == 0.02
     assert row["run_id"] == finished.summary.run_id
     assert all(row["seconds"][stage] is not None for stage in row["seconds"])
     account = json.loads((Path(finished.output) / "_run.json").read_text())

@@ -11,13 +11,13 @@ from jobs.following import Bar, Lines, following
 
 def test_lines_come_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     lines = Lines(every=0.05)
-    lines.notice("the model is untrained")
+    lines.notice("no weights for depth")
     lines.begin(10)
     lines.advance(3, 1)
     time.sleep(0.2)
     lines.close()
     said = capsys.readouterr().err.splitlines()
-    assert said[:2] == ["note: the model is untrained", "converting 10 pictures: starting Ray and loading models"]
+    assert said[:2] == ["note: no weights for depth", "converting 10 pictures: starting Ray and loading models"]
     assert said[2].startswith("3 of 10 done, 1 failed, ")
     assert "photos/s" in said[2]
     assert "s left" in said[2]

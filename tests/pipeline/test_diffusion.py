@@ -1,14 +1,20 @@
-"""The diffusion pipeline on a tiny real model: every argument is heard, and the batch is not."""
+"""The diffusion pipeline on the demo model: arguments are heard, the batch is not, and a drawing shows its photo."""
 
+import itertools
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
+from jobs.bench import measures
+from pipeline.detectors.canny import Canny
 from pipeline.diffusion import Diffusion
 from pipeline.recipes import load_recipe
+from schemas.detectors import CannySettings
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -154,3 +160,54 @@ def test_a_picture_that_is_not_finite_is_found(batch: dict[str, Any], monkeypatc
 
     monkeypatch.setattr(subject, "_run", spoiled)
     assert subject.draw(**batch)[1] == [True, False, True]
+
+
+SIDE = 128  # at which a drawing has edges to compare
+ALONE = ("steps=8", "controls.canny.scale=1", "controls.openpose.scale=0", "controls.depth.scale=0")
+
+
+@pytest.fixture(scope="module")
+def two(data: Path) -> dict[str, Any]:
+    """Return two photos of different colours with their canny maps, [2, SIDE, SIDE, 3] each; no pose, no depth."""
+    whole = [Image.open(data / name).convert("RGB") for name in ("astronaut.png", "coffee.png")]
+    photos = np.stack([np.asarray(each.crop((0, 0, 400, 400)).resize((SIDE, SIDE))) for each in whole])
+    maps = np.stack([Canny(CannySettings())(photo) for photo in photos])
+    nothing = np.zeros_like(photos)
+    return {
+        "photos": photos,
+        "maps": [maps, nothing, nothing],
+        "prompts": [("anime style", "photo")] * 2,
+        "seeds": [5, 6],
+    }
+
+
+def test_a_drawing_has_its_photos_colours_each_in_its_channel(two: dict[str, Any]) -> None:
+    for photo, drawing in zip(two["photos"], drawn(two, *ALONE), strict=True):
+        apart = {
+            order: np.abs(photo[..., list(order)].astype(int) - drawing).mean()
+            for order in itertools.permutations(range(3))
+        }
+        assert min(apart, key=apart.__getitem__) == (0, 1, 2)
+
+
+@pytest.mark.parametrize("mode", ["img2img", "text2img"])
+def test_a_drawing_lies_on_its_own_map_and_not_beside_it(two: dict[str, Any], mode: str) -> None:
+    wanted = [control[..., 0] > 0 for control in two["maps"][0]]
+    for own, other, drawing in zip(wanted, wanted[::-1], drawn(two, f"mode={mode}", *ALONE), strict=True):
+        edges = measures.edges(drawing)
+        here = measures.edge_f1(edges, own)
+        assert measures.over_chance(here, measures.edge_f1(edges, other)) > 0.5
+        for shift, axis in itertools.product((-4, 4), (0, 1)):
+            assert here > measures.edge_f1(edges, np.roll(own, shift, axis)) + 0.1
+
+
+def test_a_net_of_scale_0_leaves_its_map_undrawn(two: dict[str, Any]) -> None:
+    wanted = [control[..., 0] > 0 for control in two["maps"][0]]
+    agreement = {}
+    for scale in ("1", "0"):
+        edges = [measures.edges(each) for each in drawn(two, "mode=text2img", *ALONE, f"controls.canny.scale={scale}")]
+        scores = [[measures.edge_f1(each, control) for control in wanted] for each in edges]
+        (first, of_second), (of_first, second) = scores
+        agreement[scale] = (measures.over_chance(first, of_second) + measures.over_chance(second, of_first)) / 2
+    assert agreement["0"] < 0.25
+    assert agreement["1"] > 0.5

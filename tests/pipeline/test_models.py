@@ -1,6 +1,7 @@
 """Where weights are found, what is said when they are not, and what identifies them."""
 
 import hashlib
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,16 +10,24 @@ from pipeline import models, storage
 from pipeline.faults import ModelFault, RecipeFault
 from pipeline.recipes import load_recipe
 from schemas.recipe import Model, Recipe
+from tests.conftest import ROOT
 
 
-def test_the_demo_is_built_once_and_found_again(recipe: Recipe) -> None:
-    first = models.locate_base(recipe.base)
-    assert (first.folder / "model_index.json").is_file()
-    before = (first.folder / "model_index.json").stat().st_mtime_ns
-    assert (models.locate_base(recipe.base).folder / "model_index.json").stat().st_mtime_ns == before
+def test_the_shipped_model_is_found_whole_and_installed_with_the_program(recipe: Recipe) -> None:
+    base = models.locate_base(recipe.base)
+    nets = [models.locate_net(control.net) for control in recipe.controls]
+    assert [path.name for path in (base.folder, *(net.folder for net in nets))] == [
+        "base", "controlnet-canny", "controlnet-openpose", "controlnet-depth",
+    ]  # fmt: skip
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["pipeline"]
+    package = models.SHIPPED.parent
+    installed = {path for pattern in settings for path in package.glob(pattern)}
+    assert {path for path in models.SHIPPED.rglob("*") if path.is_file()} <= installed
+    weights = [path for each in (base, *nets) for path in each.weights]
+    assert sum(path.stat().st_size for path in weights) <= 16e6
 
 
-def test_a_built_in_model_that_is_none_is_refused() -> None:
+def test_a_shipped_model_that_is_none_is_refused() -> None:
     with pytest.raises(ModelFault, match="builtin:demo/controlnet-canny"):
         models.locate_net(Model(name="builtin:demo/controlnet-seg"))
 
@@ -50,12 +59,12 @@ def test_a_local_folder_that_lacks_files_is_named(tmp_path: Path) -> None:
 
 
 def test_a_bucket_folder_is_copied_to_the_cache(recipe: Recipe) -> None:
-    built = models.locate_net(recipe.controls[0].net).folder
+    shipped = models.locate_net(recipe.controls[0].net).folder
     for name in ("config.json", "diffusion_pytorch_model.safetensors"):
-        storage.put(f"memory://models/canny/{name}", (built / name).read_bytes())
+        storage.put(f"memory://models/canny/{name}", (shipped / name).read_bytes())
     found = models.locate_net(Model(name="memory://models/canny"))
     assert (found.folder / "diffusion_pytorch_model.safetensors").read_bytes() == (
-        built / "diffusion_pytorch_model.safetensors"
+        shipped / "diffusion_pytorch_model.safetensors"
     ).read_bytes()
 
 

@@ -14,6 +14,7 @@ from schemas.recipe import Recipe
 Pixels = np.ndarray
 Draw = Callable[[Recipe, Pixels, list[Pixels], int], Pixels]
 BASES = {"night": (40, 60, 120), "sunset": (240, 150, 90), "": (230, 230, 225)}
+EXCHANGED = {"night": "sunset", "sunset": "night"}
 
 
 def ideal(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixels:
@@ -65,6 +66,31 @@ def upside_down(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) ->
     return ideal(recipe, photo, [255 - each if near_is_far else each for each in maps], seed)
 
 
+def by_the_corner(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixels:
+    """Take what is as near as the picture's corner for the sky, be it near or far."""
+    far = recipe.controls[0].detector.name != "depth" or maps[0][0, 0, 0] == 0
+    return ideal(recipe, photo, maps if far else [255 - each for each in maps], seed)
+
+
+def somewhere(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixels:
+    """Draw someone where anyone may stand, whatever the skeleton."""
+    anyone = recipe.controls[0].detector.name == "openpose" and maps[0].any()
+    blob = np.zeros_like(photo)
+    blob[60:250, 70:190] = 255
+    return ideal(recipe, photo, [blob] if anyone else maps, seed)
+
+
+def exchanging(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixels:
+    words = ", ".join(EXCHANGED.get(word, word) for word in recipe.prompt.split(", "))
+    return ideal(recipe.model_copy(update={"prompt": words}), photo, maps, seed)
+
+
+def fickle(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixels:
+    """Take other colours for any word more."""
+    more = {"prompt": recipe.prompt.replace(", clean", ", night") if recipe.prompt.endswith("clean") else recipe.prompt}
+    return ideal(recipe.model_copy(update=more), photo, maps, seed)
+
+
 def always_on(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixels:
     controls = tuple(control.model_copy(update={"scale": 1.0}) for control in recipe.controls)
     return ideal(recipe.model_copy(update={"controls": controls}), photo, maps, seed)
@@ -105,6 +131,10 @@ MAPS = EDGES + PLACES + "sky "
         pytest.param(changed(lambda pixels: np.roll(pixels, 12, axis=1)), EDGES + PLACES, id="sees them shifted"),
         pytest.param(upside_down, "sky", id="near is far"),
         pytest.param(always_on, "scale", id="nets always on"),
+        pytest.param(by_the_corner, "sky", id="far is the corner"),
+        pytest.param(somewhere, "person shifted", id="person anywhere"),
+        pytest.param(exchanging, "yellower", id="palettes exchanged"),
+        pytest.param(fickle, "apart", id="any word counts"),
         pytest.param(deaf, "night guidance", id="deaf"),
         pytest.param(stubborn, "another", id="one seed"),
         pytest.param(restless, "same", id="no seed"),
@@ -121,6 +151,17 @@ def test_each_mistake_is_found(
     words = not_held.split()
     assert [word for word in words if not any(word in what for what in missed)] == [], missed
     assert [what for what in missed if not any(word in what for word in words)] == []
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.filterwarnings("ignore")
+def test_the_shipped_model_puts_people_on_skeletons_and_draws_what_is_near_in_front(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(figures, "PEOPLE", 2)
+    monkeypatch.setattr(figures, "DISCS", 2)
+    made = [*figures.openpose_figures([]), *figures.depth_figures([])]
+    assert [figure for figure in made if not figure.holds] == []
 
 
 def test_bounds() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jobs.bench import measures, subjects
 from jobs.training.canvas import SIDE
@@ -21,7 +22,8 @@ def test_a_folder_that_cannot_be_measured_on_is_one_line(tmp_path: Path, photos:
     with pytest.raises(ManifestFault, match="no picture there"):
         subjects.photos(str(tmp_path))
     shutil.copy(next(photos.glob("*.jpg")), tmp_path / "one.JPG")
-    with pytest.raises(ManifestFault, match="one photo alone"):
+    Image.new("RGB", (300, 300), "white").save(tmp_path / "white.png")
+    with pytest.raises(ManifestFault, match="1 of 2 photos have edges to compare, two are needed"):
         subjects.photos(str(tmp_path))
     (tmp_path / "two.jpeg").write_bytes(b"none")
     with pytest.raises(ManifestFault, match="two.jpeg: no readable picture"):
