@@ -25,7 +25,7 @@ from schemas.recipe import Recipe  # noqa: E402 - likewise
 from schemas.work import PLAN, Row  # noqa: E402 - likewise
 
 ROOT = Path(__file__).parent.parent
-NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}  # bytes are the CPU's
+NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}  # bytes are the CPU's
 TINY = ("area=4096", "steps=2", "batch_size=2")  # 64x64 pictures in milliseconds
 
 

@@ -84,7 +84,7 @@ def drawn_figures(photos: list[Pixels], maps: list[Pixels], drawings: list[Pixel
         _mean([measures.line_darkness(each, _edges(control)) for each, control in zip(pictures, maps, strict=True)])
         for pictures in (drawings, photos)
     )
-    yield at_least("drawn: edges darker than both sides, of 255", dark, 1.5 * lit, lit, "the photo's")
+    yield at_least("drawn: edges darker than both sides, share of lightness", dark, 1.5 * lit, lit, "the photo's")
 
 
 def openpose_figures(settings: list[str]) -> Iterator[Figure]:

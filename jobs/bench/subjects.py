@@ -109,4 +109,4 @@ def _square(uri: str) -> Pixels:
     except DecodeFault as error:
         message = f"{storage.redact(uri)}: {error}"
         raise ManifestFault(message, "Take it out of the folder.") from error
-    return np.asarray(fit_photo(image.size, (SIDE, SIDE), "crop", orientation).picture(image))
+    return np.array(fit_photo(image.size, (SIDE, SIDE), "crop", orientation).picture(image))

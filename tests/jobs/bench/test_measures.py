@@ -56,15 +56,23 @@ def test_flat_pixels_are_those_without_gradient() -> None:
     assert measures.flat_share(noise) < 0.05
 
 
-def test_a_line_is_darker_than_its_surroundings_and_a_step_is_not() -> None:
-    lined = np.full((96, 96, 3), 200, np.uint8)
-    lined[47:49] = 10
-    stepped = np.full((96, 96, 3), 200, np.uint8)
-    stepped[48:] = 120
+@pytest.mark.parametrize(("width", "around", "darkness"), [(2, 200, 0.95), (4, 200, 0.95), (2, 40, 0.75), (24, 200, 0)])
+def test_a_line_is_darker_than_both_its_sides(width: int, around: int, darkness: float) -> None:
+    lined = np.full((96, 96, 3), around, np.uint8)
+    lined[47 : 47 + width] = 10
     wanted = np.zeros((96, 96), np.bool_)
     wanted[48] = True
-    assert measures.line_darkness(lined, wanted) == pytest.approx(190)
+    assert measures.line_darkness(lined, wanted) == pytest.approx(darkness)
+
+
+def test_a_step_is_no_line_and_black_on_black_hardly_one() -> None:
+    wanted = np.zeros((96, 96), np.bool_)
+    wanted[48] = True
+    stepped, dark = (np.full((96, 96, 3), value, np.uint8) for value in (200, 2))
+    stepped[48:] = 120
+    dark[48] = 0
     assert measures.line_darkness(stepped, wanted) == 0
+    assert measures.line_darkness(dark, wanted) == pytest.approx(0.25)
 
 
 def test_depth_jumps_where_neighbours_differ() -> None:
