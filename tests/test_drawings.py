@@ -74,8 +74,8 @@ def test_each_drawing_follows_its_own_photo_after_a_shuffle_a_restart_and_in_oth
     edges = [measures.edges(np.asarray(Image.open(io.BytesIO(each)).convert("RGB"))) for each in pictures]
     scores = np.array([[measures.edge_f1(each, other) for other in asked] for each in edges])  # [drawing, photo]
     assert (scores.argmax(axis=1) == np.arange(COUNT)).all()
-    assert measures.over_chance(scores[7, 7], scores[7, 8]) > 0.6  # photo 7's drawing is not of photo 8
-    assert measures.over_chance(scores[8, 8], scores[8, 7]) > 0.6
+    assert measures.over_chance(scores[7, 7], scores[7, 8]) > 0.5  # photo 7's drawing is not of photo 8
+    assert measures.over_chance(scores[8, 8], scores[8, 7]) > 0.5
 
     rows: list[dict[str, Any]] = list_photos(str(squares)).to_pylist()
     random.Random(7).shuffle(rows)  # noqa: S311 - an order
