@@ -77,9 +77,10 @@ def drawn_figures(photos: list[Pixels], maps: list[Pixels], drawings: list[Pixel
     """Yield whether drawings are flat where photos are not, with dark lines along their edges."""
     flat, before = (np.array([measures.flat_share(each) for each in pictures]) for pictures in (drawings, photos))
     able = before < FLATTEST
-    times = np.exp(np.log(np.maximum(flat, 1e-3) / np.maximum(before, 1e-3))[able].mean())  # geometric: of ratios
-    what = f"drawn: share of flat pixels, times the photo's, of {able.sum()} photos"
-    yield at_least(what, float(times), 1.5, float(before[able].mean()), "the photo's share")
+    if able.any():
+        times = np.exp(np.log(np.maximum(flat, 1e-3) / np.maximum(before, 1e-3))[able].mean())  # geometric: of ratios
+        what = f"drawn: share of flat pixels, times the photo's, of {able.sum()} photos"
+        yield at_least(what, float(times), 1.5, float(before[able].mean()), "the photo's share")
     dark, lit = (
         _mean([measures.line_darkness(each, _edges(control)) for each, control in zip(pictures, maps, strict=True)])
         for pictures in (drawings, photos)
