@@ -14,7 +14,7 @@ import typer
 from jobs.app import in_one_line
 
 AUTOENCODER_STEPS = 3000
-STEPS = 8000
+STEPS = 7500
 SCENES = 1600
 SEED = 2026
 
