@@ -97,8 +97,8 @@ def read_plans(output: str) -> pa.Table:
             continue
         uri = storage.join(output, "_plan", name)
         try:
-            tables.append(storage.read_table(uri, schema=PLAN))
-        except (pa.ArrowException, OSError) as error:
+            tables.append(storage.read_table(uri, PLAN.names).cast(PLAN))
+        except (pa.ArrowException, KeyError, ValueError, OSError) as error:
             message = f"{storage.redact(uri)} is no plan of this program ({error})"
             raise OutputFault(message, "Restore it, or choose another output.") from error
     return pa.concat_tables(tables)

@@ -31,7 +31,7 @@ def read_record(output: str, unit: str, columns: list[str] | None = None) -> pa.
     try:
         table = storage.read_table(uri, columns=columns)
         return table.cast(pa.schema([PROVENANCE.field(name) for name in columns or PROVENANCE.names]))
-    except (pa.ArrowException, ValueError, OSError) as error:
+    except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         message = f"{storage.redact(uri)} is no record ({type(error).__name__}: {error})"
         raise OutputFault(message, "See photo2anime verify, and its --repair.") from error
 

@@ -130,11 +130,15 @@ def put(uri: str, content: bytes) -> None:
             attempt(lambda: fs.pipe_file(path, content))
 
 
-def read_table(uri: str, **options: Any) -> pa.Table:  # noqa: ANN401 - those of pyarrow's own function
-    """Return a Parquet file as a table; pyarrow's errors are the caller's, who knows what the file should be."""
-    # Of Arrow's own memory, in this thread: other threads that hold Python's objects abort a process that ends
-    # (https://github.com/apache/arrow/issues/34314), on a busy machine every fifth.
-    return pq.read_table(pa.BufferReader(read(uri)), use_threads=False, pre_buffer=False, **options)
+def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
+    """Return a Parquet file as a table, or these of its columns in this order.
+
+    pyarrow's errors are the caller's, who knows what the file should be, and so is the `KeyError` of a column.
+    """
+    # Of Arrow's own memory, in this thread, and not by its datasets: other threads that hold Python's objects abort a
+    # process that ends (https://github.com/apache/arrow/issues/34314), on a busy machine every fifth.
+    table = pq.ParquetFile(pa.BufferReader(read(uri)), pre_buffer=False).read(columns, use_threads=False)
+    return table.select(columns) if columns else table
 
 
 def put_table(uri: str, table: pa.Table) -> None:
