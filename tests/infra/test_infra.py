@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from importlib.metadata import distributions
 from pathlib import Path
 
 import jsonschema
@@ -56,6 +57,9 @@ def test_the_lock_names_no_address_and_hashes_everything() -> None:
     assert all(package.endswith("\\") for package in packages)
 
 
-def test_one_opencv_alone_is_locked() -> None:
+def test_one_opencv_alone_is_locked_for_any_machine_and_installed() -> None:
     lock = (ROOT / "requirements.lock").read_text()
-    assert re.findall(r"^(opencv[\w-]*)==", lock, re.MULTILINE) == ["opencv-python-headless"]
+    wanted = re.findall(r"^(opencv[\w-]*)==[\d.]+ (?!; sys_platform == 'never')", lock, re.MULTILINE)
+    assert wanted == ["opencv-python-headless"]
+    installed = {each.metadata["Name"] for each in distributions() if each.metadata["Name"].startswith("opencv")}
+    assert installed == {"opencv-python-headless"}
