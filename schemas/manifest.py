@@ -1,12 +1,16 @@
 """What users hand in: one row per photo."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.faults import ManifestFault
+from schemas.detectors import DETECTORS, Settings
+from schemas.work import MANIFEST_BOX, POINTS
 
+MAP_URIS = frozenset(f"{detector}_uri" for detector in DETECTORS)
 REQUIRED = pa.schema(
     [
         pa.field("photo_id", pa.string(), nullable=False),  # unique; never used as a path
@@ -20,12 +24,18 @@ OPTIONAL = pa.schema(
         pa.field("bytes", pa.int64()),
         pa.field("etag", pa.string()),  # changes whenever the photo's content does
         pa.field("modified", pa.timestamp("us", tz="UTC")),
-        pa.field("depth_uri", pa.string()),  # a grey picture of the photo's size: near is white
-        # One list of 51 numbers per person: x, y, visibility of COCO's 17 keypoints, in the upright photo's pixels.
-        pa.field("pose_keypoints", pa.list_(pa.list_(pa.float64()))),
+        # Control maps that are known: a picture of the upright photo's shape each, and the people in it. The number of
+        # a person's keypoints tells their order: COCO's 17, OpenPose's 18, BlazePose's 33, COCO-WholeBody's 133.
+        *(pa.field(name, pa.string()) for name in sorted(MAP_URIS)),
+        pa.field("pose_keypoints", POINTS),
+        # Labels, which come along into the picture.
+        pa.field("boxes", pa.list_(MANIFEST_BOX)),  # x and y of the upper left corner, width, height, category
+        pa.field("keypoints", POINTS),
+        pa.field("mask_uri", pa.string()),  # a picture of the upright photo's shape: what is not 0 belongs to it
     ]
 )
 KNOWN = pa.schema([*REQUIRED, *OPTIONAL])
+URIS = ("uri", "mask_uri", *sorted(MAP_URIS))
 
 
 def check_manifest(table: pa.Table, source: str) -> pa.Table:
@@ -51,9 +61,11 @@ def check_manifest(table: pa.Table, source: str) -> pa.Table:
     return pa.table(columns)
 
 
-def further_columns(table: pa.Table) -> list[str]:
-    """Name the columns that the program does not know and carries into provenance."""
-    return [name for name in table.column_names if name not in KNOWN.names]
+def further_columns(table: pa.Table, detectors: Iterable[Settings] = ()) -> list[str]:
+    """Name the columns that a run with these detectors does not use, and carries into provenance as they are."""
+    used = {*KNOWN.names} - MAP_URIS | {f"{settings.name}_uri" for settings in detectors}
+    filled = (name for name in table.column_names if name not in used)
+    return [name for name in filled if name not in MAP_URIS or table[name].null_count < table.num_rows]
 
 
 def _typed(table: pa.Table, field: pa.Field, source: str) -> pa.ChunkedArray | pa.Array:

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from schemas.work import CONTROL_MAP, FAILURE, MODEL, SECONDS, TRANSFORM
+from schemas.work import CONTROL_MAP, FAILURE, LABELS, MODEL, PADDING, SECONDS, TRANSFORM
 
 CONTROL = pa.struct(
     [
@@ -36,7 +36,13 @@ PROVENANCE = pa.schema(
         ("source_bytes", pa.int64()),
         ("source_width", pa.int32()),  # upright
         ("source_height", pa.int32()),
+        ("source_profile", pa.string()),  # the colour profile that was converted to sRGB, or why it was ignored
         ("transform", TRANSFORM),
+        ("padding", PADDING),  # what the nets saw around the picture, cut off again
+        # The manifest's labels in the picture's pixels.
+        ("labels", LABELS),
+        ("label_mask_uri", pa.string()),  # of the transformed mask, relative to the output
+        ("label_mask_sha256", pa.string()),
         ("manifest", pa.string()),  # JSON: the manifest's further columns
         # How it was made.
         ("recipe", pa.string()),

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import string
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -44,6 +44,7 @@ class Control(Strict):
     start: float = Field(default=0.0, ge=0, le=1)  # share of the steps at which the net sets in, and ends
     end: float = Field(default=1.0, ge=0, le=1)
     when_missing: Literal["fail", "blank"] = "fail"  # detector's weights not to be had: stop, or a black map
+    device: Literal["auto", "cpu"] = "auto"  # of the detector; auto: the GPU of a run that has one, if it gains from it
 
     @model_validator(mode="after")
     def _window(self) -> "Control":
@@ -73,7 +74,7 @@ class Recipe(Strict):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     description: str = ""
     base: Model
-    mode: Literal["img2img", "text2img"] = "img2img"
+    mode: Literal["img2img", "text2img", "maps"] = "img2img"  # maps: control maps alone, and no picture
     strength: float = Field(default=0.6, gt=0, le=1)  # img2img: the share of the steps that are run
     steps: int = Field(ge=1, le=1000)
     guidance: float = Field(default=7.5, ge=1)
@@ -84,7 +85,9 @@ class Recipe(Strict):
     controls: tuple[Control, ...] = Field(min_length=1, max_length=5)
     area: int = Field(default=512 * 512, ge=SIDE * SIDE)  # pixels of a picture, nearly
     aspect_ratios: tuple[str, ...] = ("1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16")
-    fit: Literal["crop", "pad"] = "crop"
+    fit: Literal["crop", "people", "pad"] = "crop"  # people: crop around those found, about the centre if none
+    background: str = "white"  # of what is transparent in a photo: a CSS colour
+    min_visible: float = Field(default=0.25, gt=0, le=1)  # labels of which less is left in the picture are dropped
     output: Output = Output()
     dtype: Literal["float16", "bfloat16", "float32"] = "float16"  # on a GPU; a CPU always computes in float32
     batch_size: int = Field(default=8, ge=1)  # pictures the converter draws at once
@@ -97,6 +100,14 @@ class Recipe(Strict):
                 message = f"{{{field}}} is no column's name; write {{{{ and }}}} for braces"
                 raise ValueError(message)
         return template
+
+    @field_validator("background")
+    @classmethod
+    def _color(cls, color: str) -> str:
+        from PIL import ImageColor
+
+        ImageColor.getrgb(color)  # its ValueError says what is wrong
+        return color
 
     @field_validator("aspect_ratios")
     @classmethod
@@ -116,6 +127,9 @@ class Recipe(Strict):
         if self.mode == "img2img" and int(self.steps * self.strength) == 0:
             message = f"{self.steps} steps at strength {self.strength} are no step at all: raise one of them"
             raise ValueError(message)
+        if self.fit == "people" and not self.pose_detectors:
+            message = "fit: people needs a control whose detector finds people (openpose, rtmpose, mediapipe)"
+            raise ValueError(message)
         names = [control.detector.name for control in self.controls]
         if len(set(names)) < len(names):
             message = f"a detector stands twice in controls ({', '.join(names)})"
@@ -125,7 +139,9 @@ class Recipe(Strict):
     @property
     def digest(self) -> str:
         """64 hex digits that change with anything that decides how a picture looks."""
-        deciding = self.model_dump(mode="json", exclude={"name", "description", "batch_size"})
+        deciding = self.model_dump(
+            mode="json", exclude=_NOT_DECIDING, include=_OF_MAPS if self.mode == "maps" else None
+        )
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -139,9 +155,23 @@ class Recipe(Strict):
         return tuple(control.detector for control in self.controls)
 
     @property
+    def pose_detectors(self) -> tuple[DetectorSettings, ...]:
+        """The detectors among them that find people."""
+        return tuple(settings for settings in self.detectors if settings.draws_people)
+
+    @property
     def prompt_fields(self) -> set[str]:
         """The manifest's columns that the prompts name."""
         return {*template_fields(self.prompt), *template_fields(self.negative_prompt)}
+
+
+_NOT_DECIDING: dict[str, Any] = {
+    "name": True, "description": True, "batch_size": True, "controls": {"__all__": {"device"}},
+}  # fmt: skip
+_OF_MAPS: dict[str, Any] = {
+    "mode": True, "area": True, "aspect_ratios": True, "fit": True, "background": True, "min_visible": True,
+    "controls": {"__all__": {"detector", "when_missing"}},
+}  # fmt: skip
 
 
 def template_fields(template: str) -> list[str]:

@@ -18,6 +18,20 @@ def test_what_decides_a_picture_changes_the_digest(change: dict[str, Any]) -> No
     assert changed(**change).digest != load_recipe("demo").digest
 
 
+def test_the_digest_of_maps_alone_knows_what_decides_maps_and_nothing_else() -> None:
+    maps = changed(mode="maps")
+    for same in ({"steps": 3}, {"prompt": "x"}, {"seed": 4}, {"base": {"name": "other/model"}}):
+        assert changed(mode="maps", **same).digest == maps.digest
+    for other in ({"fit": "pad"}, {"area": 4096}, {"background": "black"}, {"min_visible": 0.5}):
+        assert changed(mode="maps", **other).digest != maps.digest
+    assert load_recipe("demo", ["mode=maps", "controls.canny.detector.low=50"]).digest != maps.digest
+    assert maps.digest != changed().digest
+
+
+def test_where_a_detector_runs_does_not_decide() -> None:
+    assert load_recipe("demo", ["controls.depth.device=cpu"]).digest == load_recipe("demo").digest
+
+
 @pytest.mark.parametrize("change", [{"name": "x"}, {"description": "x"}, {"batch_size": 3}])
 def test_what_does_not_decide_a_picture_leaves_the_digest(change: dict[str, Any]) -> None:
     assert changed(**change).digest == load_recipe("demo").digest
@@ -44,6 +58,8 @@ def test_buckets_have_sides_of_64_and_nearly_the_area() -> None:
         ({"aspect_ratios": []}, "at least one"),
         ({"controls": []}, "at least 1"),
         ({"guidance": 0.5}, "greater than or equal to 1"),
+        ({"background": "no colour"}, "unknown color specifier"),
+        ({"min_visible": 0}, "greater than 0"),
     ],
 )
 def test_what_cannot_work_is_refused(change: dict[str, Any], said: str) -> None:
@@ -65,3 +81,10 @@ def test_the_prompts_columns_are_known() -> None:
         "style",
         "bad",
     }
+
+
+def test_a_crop_around_people_needs_someone_who_finds_them() -> None:
+    controls = [control.model_dump() for control in load_recipe("demo").controls]
+    assert changed(fit="people").fit == "people"
+    with pytest.raises(ValidationError, match="needs a control whose detector finds people"):
+        changed(fit="people", controls=controls[:1])
