@@ -4,6 +4,7 @@
     ├── PhotoFault              one photo cannot be converted: it becomes a row, the run goes on
     │   ├── FetchFault          its bytes cannot be had (missing, refused, out of reach)
     │   ├── DecodeFault         its bytes are no picture that can be read
+    │   ├── LabelFault          a label that the manifest brings is none
     │   ├── ControlFault        a control map cannot be made of it
     │   └── PictureFault        the converter gave no usable picture
     └── RunFault                exit code 2: the run does not start, nothing was written or lost
@@ -43,6 +44,10 @@ class FetchFault(PhotoFault):
 
 class DecodeFault(PhotoFault):
     """The photo's bytes are no picture that can be read."""
+
+
+class LabelFault(PhotoFault):
+    """A box, keypoints or a mask that the manifest brings are unusable."""
 
 
 class ControlFault(PhotoFault):

@@ -1,7 +1,8 @@
 """Where a photo's pixels go: one transform for the photo, its maps and its labels.
 
 Coordinates count from the upper left corner of the upper left pixel, x to the right, y down, in the upright photo
-(EXIF orientation already applied); target = source * scale + offset.
+(EXIF orientation already applied); picture = photo * scale + offset. A recipe that pads adds a border around the
+picture, the *canvas*, for the nets alone: the transform knows nothing of it, since it is cut off again.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,10 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
+TURNED = range(5, 9)  # EXIF orientations that swap width and height
+# How Pillow sets upright what is stored in an EXIF orientation (EXIF 2.3, tag 0x0112).
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+REDUCING_GAP = 3.0  # large pictures are averaged to thrice the size before they are filtered: as fair as without it
+
 
 @dataclass(frozen=True)
 class Transform:
-    """The way from an upright photo of `source` (width, height) to a picture of `target`, both in pixels."""
+    """The way from an upright photo of `source` (width, height) to a picture of `target`, both in pixels.
+
+    `orientation` is what EXIF said of the stored photo, `shrink` the part of its size at which a JPEG was decoded.
+    """
 
     source: tuple[int, int]
     target: tuple[int, int]
@@ -24,31 +40,68 @@ class Transform:
     offset_x: float
     offset_y: float
     fit: str
+    shrink: int = 1
 
     def points(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return points [N, 2] (x, y) of the source in the target."""
+        """Return points [N, 2] (x, y) of the photo in the picture."""
         return points * (self.scale_x, self.scale_y) + (self.offset_x, self.offset_y)
 
     def back(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return points [N, 2] (x, y) of the target in the source."""
+        """Return points [N, 2] (x, y) of the picture in the photo."""
         return (points - (self.offset_x, self.offset_y)) / (self.scale_x, self.scale_y)
 
-    def picture(self, image: Image.Image, filtered: Image.Resampling = Image.Resampling.LANCZOS) -> NDArray[Any]:
-        """Resample an upright image of mode RGB, L or F and size `source` to the target: [H, W(, 3)], its dtype."""
-        width, height = self.target
-        if self.fit == "crop":
-            left, top = (-self.offset_x / self.scale_x, -self.offset_y / self.scale_y)
-            box = (left, top, left + width / self.scale_x, top + height / self.scale_y)
-            return np.asarray(image.resize(self.target, filtered, box=_within(box, image.size)))
-        inner = (round(self.source[0] * self.scale_x), round(self.source[1] * self.scale_y))
-        pixels = np.asarray(image.resize(inner, filtered))
-        left, top = round(self.offset_x), round(self.offset_y)
-        margins = [(top, height - inner[1] - top), (left, width - inner[0] - left)]
-        return np.pad(pixels, [*margins, *[(0, 0)] * (pixels.ndim - 2)], mode="edge")
+    def picture_of_stored(self, image: Image.Image) -> Image.Image:
+        """Resample the photo as it was stored, and decoded at 1 / `shrink` of its size, to the upright picture."""
+        box = _stored(self._seen, self.source, self.orientation)
+        size = self.target[::-1] if self.orientation in TURNED else self.target
+        part = 1.0 / self.shrink  # exactly, although a draft's size is rounded up
+        resampled = _resampled(image, size, _scaled(box, part, part), Image.Resampling.LANCZOS)
+        turn = UPRIGHT.get(self.orientation)
+        return resampled if turn is None else resampled.transpose(turn)
+
+    def fitted(self, image: Image.Image, filtered: Image.Resampling) -> Image.Image:
+        """Resample an upright image of the photo's shape, of any size and mode, to the picture."""
+        return _resampled(image, self.target, self.seen_of(image.size), filtered)
+
+    def seen_of(self, size: tuple[int, int]) -> Box:
+        """Return the part that the picture shows of an upright image of the photo's shape and this size."""
+        return _scaled(self._seen, size[0] / self.source[0], size[1] / self.source[1])
 
     def as_row(self) -> dict[str, float | int | str]:
         """Return the columns of `schemas.work.TRANSFORM`."""
         return {name: value for name, value in asdict(self).items() if name not in {"source", "target"}}
+
+    @property
+    def _seen(self) -> Box:
+        """The part of the photo that the picture shows."""
+        (left, top), (right, bottom) = self.back(np.array([(0, 0), self.target], np.float64))
+        return left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class Padding:
+    """What a canvas adds around the picture, in pixels."""
+
+    left: int = 0
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+
+    def pad(self, pixels: NDArray[Any], *, edge: bool) -> NDArray[Any]:
+        """Return a picture [H, W(, C)] as a canvas: with its edge repeated, or 0, around it."""
+        if not any(asdict(self).values()):
+            return pixels
+        margins = [(self.top, self.bottom), (self.left, self.right), *[(0, 0)] * (pixels.ndim - 2)]
+        return np.pad(pixels, margins, mode="edge" if edge else "constant")
+
+    def cut(self, canvas: NDArray[Any]) -> NDArray[Any]:
+        """Return the picture within a canvas [H, W(, C)]."""
+        height, width = canvas.shape[:2]
+        return canvas[self.top : height - self.bottom, self.left : width - self.right]
+
+    def as_row(self) -> dict[str, int]:
+        """Return the columns of `schemas.work.PADDING`."""
+        return asdict(self)
 
 
 def transform_from_row(row: dict[str, object], source: tuple[int, int], target: tuple[int, int]) -> Transform:
@@ -62,20 +115,51 @@ def nearest_bucket(size: tuple[int, int], buckets: list[tuple[int, int]]) -> tup
     return min(buckets, key=lambda bucket: abs(np.log(bucket[0] / bucket[1]) - aspect))
 
 
-def fit_photo(source: tuple[int, int], target: tuple[int, int], fit: str, orientation: int = 1) -> Transform:
-    """Return the transform that fills `target` and crops about the centre, or fits whole and pads around it."""
-    ratios = (target[0] / source[0], target[1] / source[1])
-    if fit == "crop":
-        scale = max(ratios)
-        offsets = ((target[0] - source[0] * scale) / 2, (target[1] - source[1] * scale) / 2)
-        return Transform(source, target, orientation, scale, scale, *offsets, fit)
-    # Padding: whole pixels, so that the photo's edge is the padding's edge; the two scales differ by under a pixel.
-    inner = [max(1, round(side * min(ratios))) for side in source]
-    left, top = ((target[0] - inner[0]) // 2, (target[1] - inner[1]) // 2)
-    return Transform(source, target, orientation, inner[0] / source[0], inner[1] / source[1], left, top, fit)
+def filled(source: tuple[int, int], bucket: tuple[int, int], fit: str, focus: NDArray[np.float64]) -> Transform:
+    """Return the transform that fills `bucket` and crops what is over.
+
+    The crop is as central about the points `focus` [N, 2] of the photo as its borders allow, about the photo's middle
+    where there are none. Points that do not all fit lose their lower part rather than heads.
+    """
+    scale = max(bucket[0] / source[0], bucket[1] / source[1])
+    spans = [(focus[:, axis].min(), focus[:, axis].max()) if len(focus) else (0, source[axis]) for axis in (0, 1)]
+    seen = [bucket[axis] / scale for axis in (0, 1)]  # of the photo
+    starts = [(low + high - width) / 2 for (low, high), width in zip(spans, seen, strict=True)]
+    starts[1] = min(starts[1], spans[1][0]) if len(focus) else starts[1]
+    inside = [min(max(0.0, starts[axis]), source[axis] - seen[axis]) for axis in (0, 1)]
+    return Transform(source, bucket, 1, scale, scale, -inside[0] * scale, -inside[1] * scale, fit)
 
 
-def _within(box: tuple[float, float, float, float], size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Undo what rounding of floats put outside the image: Pillow refuses a box that leaves it by 1e-13."""
+def padded(source: tuple[int, int], bucket: tuple[int, int]) -> tuple[Transform, Padding]:
+    """Return the transform of the whole photo into `bucket`, and the padding that fills it up.
+
+    Whole pixels, so that the photo's edge is the picture's: the two scales differ by less than a pixel.
+    """
+    least = min(bucket[0] / source[0], bucket[1] / source[1])
+    width, height = (max(1, round(side * least)) for side in source)
+    left, top = (bucket[0] - width) // 2, (bucket[1] - height) // 2
+    padding = Padding(left, top, bucket[0] - width - left, bucket[1] - height - top)
+    return Transform(source, (width, height), 1, width / source[0], height / source[1], 0.0, 0.0, "pad"), padding
+
+
+def _stored(box: Box, upright: tuple[int, int], orientation: int) -> Box:
+    """Return where a box of the upright photo lies in the photo as it was stored."""
+    width, height = upright
     left, top, right, bottom = box
-    return max(0.0, left), max(0.0, top), min(float(size[0]), right), min(float(size[1]), bottom)
+    if orientation in {2, 3, 6, 7}:  # the photo's columns were stored from the right
+        left, right = width - right, width - left
+    if orientation in {3, 4, 7, 8}:  # its rows from below
+        top, bottom = height - bottom, height - top
+    return (top, left, bottom, right) if orientation in TURNED else (left, top, right, bottom)
+
+
+def _scaled(box: Box, x: float, y: float) -> Box:
+    return box[0] * x, box[1] * y, box[2] * x, box[3] * y
+
+
+def _resampled(image: Image.Image, size: tuple[int, int], box: Box, filtered: Image.Resampling) -> Image.Image:
+    """Resample `box` of an image; Pillow refuses one that leaves the image by the 1e-13 that floats are off."""
+    left, top, right, bottom = box
+    inside = max(0.0, left), max(0.0, top), min(float(image.width), right), min(float(image.height), bottom)
+    gap = None if filtered is Image.Resampling.NEAREST else REDUCING_GAP
+    return image.resize(size, filtered, box=inside, reducing_gap=gap)

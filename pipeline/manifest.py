@@ -9,15 +9,14 @@ import pyarrow as pa
 from PIL import Image
 
 from pipeline import storage
-from pipeline.decode import BROKEN, FORMATS, ORIENTATION_TAG
+from pipeline.decode import header_of
 from pipeline.faults import ManifestFault
-from schemas.manifest import KNOWN, check_manifest, is_text
+from pipeline.formats import BROKEN, EXTENSIONS, FORMATS
+from schemas.manifest import KNOWN, URIS, check_manifest, is_text
 from schemas.work import Row
 
-EXTENSIONS = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 READERS = 16  # threads: a header is a wait for the network, not work
 HEADER_BLOCK = 64 * 1024  # bytes per read of a header: most hold size and EXIF in one
-TURNED = range(5, 9)  # EXIF orientations that swap width and height
 _LISTED = pa.schema([KNOWN.field(name) for name in ("photo_id", "uri", "width", "height", "bytes", "etag", "modified")])
 
 Progress = Callable[[int, int], None]
@@ -85,7 +84,7 @@ def _read_file(uri: str) -> pa.Table:
         message = f"{storage.redact(uri)}: no Parquet file ({error})"
         raise ManifestFault(message, "A manifest is Parquet with the columns photo_id and uri.") from error
     base = storage.absolute(uri).rpartition("/")[0]
-    for name in ("uri", "depth_uri"):
+    for name in URIS:
         place = table.schema.get_field_index(name)
         if place >= 0 and is_text(table.schema.field(place).type):
             absolute = [_absolute(value, base) for value in table[name].to_pylist()]
@@ -149,7 +148,6 @@ def _size(row: Row, known: dict[tuple[Any, ...], tuple[int | None, int | None]])
     fs, path = storage.filesystem(row["uri"])
     try:
         with fs.open(path, "rb", block_size=HEADER_BLOCK) as file, Image.open(file, formats=FORMATS) as image:
-            turned = image.getexif().get(ORIENTATION_TAG) in TURNED
-            return (image.height, image.width) if turned else image.size
+            return header_of(image).size
     except (*BROKEN, *storage.errors()):
         return None, None

@@ -1,10 +1,12 @@
 """What tests share: real photos, a tiny real model, and for the flow one Ray for the whole session."""
 
+import functools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -19,12 +21,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)  # the machine is shared and noisy
 hypothesis.settings.load_profile("tests")
 
-from pipeline.geometry import fit_photo  # noqa: E402 - after the environment
+from pipeline.geometry import Padding, filled  # noqa: E402 - after the environment
 from pipeline.recipes import load_recipe  # noqa: E402 - likewise
+from schemas.detectors import Settings  # noqa: E402 - likewise
 from schemas.recipe import Recipe  # noqa: E402 - likewise
 from schemas.work import PLAN, Row  # noqa: E402 - likewise
 
 ROOT = Path(__file__).parent.parent
+LANDMARKER = ROOT.parent / "shared" / "models" / "pose_landmarker_full.task"
 NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}  # bytes are the CPU's
 TINY = ("area=4096", "steps=2", "batch_size=2")  # 64x64 pictures in milliseconds
 
@@ -39,6 +43,13 @@ def data() -> Path:
 def recipe() -> Recipe:
     """Return the demo recipe at the size of a stamp."""
     return load_recipe("demo", TINY)
+
+
+def recipe_of(*detectors: Settings, **changes: Any) -> Recipe:
+    """Return the demo recipe with these detectors, each with the canny net, at the size of a stamp."""
+    demo = load_recipe("demo", TINY).model_dump()
+    controls = [demo["controls"][0] | {"detector": settings.model_dump()} for settings in detectors]
+    return Recipe.model_validate(demo | {"controls": controls} | changes)
 
 
 @pytest.fixture(scope="session")
@@ -75,11 +86,34 @@ def row(recipe: Recipe) -> Row:
 def decoded(row: Row, data: Path) -> Row:
     """Return the row of the astronaut behind the decoder, at 64x64."""
     pixels = np.asarray(Image.open(data / "astronaut.png").convert("RGB").resize((64, 64)))
-    transform = fit_photo((512, 512), (64, 64), "crop")
+    transform = filled((512, 512), (64, 64), "crop", np.empty((0, 2)))
     return row | {
         "failure": None, "source_width": 512, "source_height": 512, "transform": transform.as_row(),
-        "width": 64, "height": 64, "pixels": pixels.tobytes(), "depth_bytes": None,
+        "padding": Padding().as_row(), "width": 64, "height": 64, "pixels": pixels.tobytes(), "brought": None,
+        "labels": {"boxes": None, "keypoints": None, "mask_visible": None}, "mask": None, "source_sha256": "e" * 64,
     }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def weights_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return what gives the folder of a detector's weights, random ones, made when first asked.
+
+    Those of mediapipe are real, and lie in ../shared: a test that asks for them is skipped where they are not.
+    """
+    from tests.pipeline.detectors.networks import write_weights
+
+    home = tmp_path_factory.mktemp("weights")
+
+    @functools.cache
+    def written(detector: str) -> Path:
+        if detector == "mediapipe":
+            if not LANDMARKER.is_file():
+                pytest.skip(f"needs ../shared/models/{LANDMARKER.name}")
+            return LANDMARKER.parent
+        write_weights(detector, home / detector)
+        return home / detector
+
+    return written
 
 
 @pytest.fixture(scope="session")
