@@ -6,6 +6,7 @@ from importlib.resources import files
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from jobs.bench import measures
 from jobs.training import people
@@ -13,9 +14,10 @@ from jobs.training.canvas import SIDE
 from pipeline import storage
 from pipeline.decode import read_upright
 from pipeline.detectors import Pixels
-from pipeline.detectors.pose_drawing import draw_people, openpose_from_coco
+from pipeline.detectors.keypoints import person_from
+from pipeline.detectors.pose_drawing import draw_people
 from pipeline.faults import DecodeFault, ManifestFault
-from pipeline.geometry import fit_photo
+from pipeline.geometry import filled
 from pipeline.manifest import list_photos
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "camera.png")
@@ -100,13 +102,14 @@ def _shrunk(mask: Mask, pixels: int) -> Mask:
 
 def _person(skeleton: people.Skeleton, height: float) -> Person:
     found = people.keypoints(skeleton, SIDE)
-    return Person(draw_people([openpose_from_coco(found)], SIDE, SIDE), people.covered(skeleton, height, SIDE))
+    return Person(draw_people([person_from(found)], SIDE, SIDE), people.covered(skeleton, height, SIDE))
 
 
 def _square(uri: str) -> Pixels:
     try:
-        image, orientation = read_upright(storage.read(uri))
+        image = read_upright(storage.read(uri))
     except DecodeFault as error:
         message = f"{storage.redact(uri)}: {error}"
         raise ManifestFault(message, "Take it out of the folder.") from error
-    return np.array(fit_photo(image.size, (SIDE, SIDE), "crop", orientation).picture(image))
+    square = filled(image.size, (SIDE, SIDE), "crop", np.empty((0, 2)))
+    return np.array(square.fitted(image, Image.Resampling.LANCZOS))

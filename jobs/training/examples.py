@@ -17,7 +17,8 @@ from jobs.training.scenes import Scene
 from jobs.training.words import PALETTES, prompt
 from pipeline.detectors.canny import Canny
 from pipeline.detectors.depth_scale import depth_to_map
-from pipeline.detectors.pose_drawing import draw_people, openpose_from_coco
+from pipeline.detectors.keypoints import person_from
+from pipeline.detectors.pose_drawing import draw_people
 from schemas.detectors import CannySettings
 
 PHOTO_SIDES = (SIDE, 400)  # of a photo's shorter side: whole things, and details
@@ -79,7 +80,7 @@ class Examples:
     def _scene(self, random: np.random.Generator, side: int) -> "_Example":
         scene = self.scenes[random.integers(len(self.scenes))]
         crop = _crop(random, scene.photo.shape, side)
-        people = [openpose_from_coco(person) for person in scene.people]
+        people = [person_from(person) for person in scene.people]
         pose = draw_people(people, SIDE, SIDE)[crop]
         maps = {
             "openpose": _sometimes(random, pose),

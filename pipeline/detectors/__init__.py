@@ -1,54 +1,71 @@
 """One file per control map. A detector turns a picture into a map of exactly the same height and width."""
 
 import json
-from typing import Any, Protocol
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.detectors import CannySettings, DepthSettings, DetectorSettings, OpenposeSettings
+from pipeline import models
+from schemas.detectors import DetectorSettings, NetworkSettings, Settings
+
+if TYPE_CHECKING:
+    from pipeline.detectors.keypoints import Person
 
 Pixels = NDArray[np.uint8]
 """[height, width, 3], RGB, 0..255."""
+Batch = NDArray[np.uint8]
+"""[N, height, width, 3], RGB, 0..255: pictures of one shape."""
+
+Detector = Callable[[Pixels], Pixels]
+"""Returns the control map of a picture, as high and wide, RGB; the picture is not changed."""
 
 
-class Detector(Protocol):
-    """What every detector offers."""
-
-    @property
-    def version(self) -> str:
-        """The library that does the work, and its version."""
-        ...
-
-    @property
-    def model(self) -> dict[str, str] | None:
-        """The columns of `schemas.work.MODEL` for its network; None where it has none."""
-        ...
+@runtime_checkable
+class BatchDetector(Protocol):
+    """A detector that also takes pictures of one shape together, as a GPU likes them."""
 
     def __call__(self, pixels: Pixels) -> Pixels:
-        """Return the control map of `pixels`: as high and wide, RGB."""
+        """Return the control map of a picture."""
+        ...
+
+    def batch(self, photos: Batch) -> Batch:
+        """Return the control maps of pictures of one shape."""
         ...
 
 
-def load_detector(settings: DetectorSettings) -> Detector:
-    """Return the detector that `settings` name, its network loaded. Raises `ModelFault` where weights are missing."""
+@runtime_checkable
+class PoseDetector(Protocol):
+    """A detector that also tells where people are."""
+
+    def people(self, pixels: Pixels) -> "list[Person]":
+        """Return everyone in a picture."""
+        ...
+
+
+def load_detector(settings: DetectorSettings, device: str = "cpu") -> Detector:
+    """Return the detector that `settings` name, its network loaded on `device` (`cpu` or `cuda`).
+
+    The file is named after the detector, and the class too. Raises `ModelFault` where weights are missing.
+    """
     # Imported here: each detector's library takes seconds, and a run needs few of them.
-    match settings:
-        case CannySettings():
-            from pipeline.detectors.canny import Canny
-
-            return Canny(settings)
-        case OpenposeSettings():
-            from pipeline.detectors.openpose import Openpose
-
-            return Openpose(settings)
-        case DepthSettings():
-            from pipeline.detectors.depth import Depth
-
-            return Depth(settings)
+    module = import_module(f"pipeline.detectors.{settings.name}")
+    kind: Any = getattr(module, settings.name.title().replace("_", ""))
+    if not isinstance(settings, NetworkSettings):
+        return cast("Detector", kind(settings))
+    found = models.locate_detector(settings)
+    return cast("Detector", kind(settings, found.folder if found else None, device))
 
 
-def settings_json(settings: DetectorSettings) -> str:
+def settings_json(settings: Settings) -> str:
     """Return the settings that provenance shows: all but the name."""
     shown: dict[str, Any] = settings.model_dump(exclude={"name"})
     return json.dumps(shown, sort_keys=True)
+
+
+def detector_version(settings: Settings) -> str:
+    """Return the library that does a detector's work, and its version."""
+    return f"{settings.library} {version(settings.library)}"

@@ -10,13 +10,10 @@ from schemas.detectors import CannySettings
 class Canny:
     """cv2.Canny on the RGB picture: on a grey one it finds other edges (intersection over union 0.63 to 0.72)."""
 
-    version = f"opencv {cv2.__version__}"
-    model = None
-
     def __init__(self, settings: CannySettings) -> None:
         self._thresholds = (settings.low, settings.high)
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """Return the edges, 0 or 255 in all three channels."""
         edges = cv2.Canny(pixels, *self._thresholds)  # [H, W], uint8, 0 or 255
-        return np.repeat(edges[:, :, None], 3, axis=2).astype(np.uint8)
+        return cv2.cvtColor(edges, cv2.COLOR_GRAY2RGB).astype(np.uint8, copy=False)

@@ -1,16 +1,17 @@
-"""The OpenPose map of given keypoints, and COCO's keypoints in OpenPose's order.
+"""The OpenPose map of people.
 
 The picture of a pose is what the net was trained on: stick width, colours and their strength are constants of
-OpenPose's renderer as controlnet_aux 0.0.10 draws it (`open_pose.util.draw_bodypose`), pixel for pixel.
+OpenPose's renderer as controlnet_aux 0.0.10 draws it (`open_pose.util`), pixel for pixel.
 """
 
+import colorsys
 import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.detectors import Pixels
+from pipeline.detectors.keypoints import Person, Points
 
 STICK_WIDTH = 4
 LIMB_STRENGTH = 0.6
@@ -24,34 +25,34 @@ COLORS = (
     (0, 255, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255),
     (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85),
 )  # fmt: skip
-# Where each OpenPose keypoint stands among COCO's 17; the neck, here None, is the middle of the shoulders.
-COCO_OF_OPENPOSE = (0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
-COCO_SHOULDERS = (5, 6)
-COCO_KEYPOINTS = 17
+# Pairs of a hand's 21 keypoints: the wrist, then four of each finger from the thumb on; their hues go round once.
+FINGERS = tuple((0 if joint == 1 else 4 * finger + joint - 1, 4 * finger + joint) for finger in range(5) for joint in range(1, 5))  # fmt: skip  # noqa: E501 - one rule
+FINGER_COLORS = tuple(
+    tuple(255 * channel for channel in colorsys.hsv_to_rgb(number / len(FINGERS), 1, 1))
+    for number in range(len(FINGERS))
+)
+FINGER_WIDTH = 2
+HAND_RADIUS, HAND_COLOR = 4, (0, 0, 255)
+FACE_RADIUS, FACE_COLOR = 3, (255, 255, 255)
 
-Keypoints = NDArray[np.float64]
-"""[18, 2], x and y in pixels, NaN where a keypoint was not found."""
 
-
-def draw_people(people: list[Keypoints], height: int, width: int) -> Pixels:
+def draw_people(people: list[Person], height: int, width: int) -> Pixels:
     """Return the OpenPose map [height, width, 3] of people; nobody is a black map."""
     canvas = np.zeros((height, width, 3), np.uint8)
-    for keypoints in people:
-        _draw_limbs(canvas, keypoints)
-        _draw_joints(canvas, keypoints)
+    for person in people:
+        _draw_limbs(canvas, person.body)
+        _draw_joints(canvas, person.body)
+        for hand in (person.left_hand, person.right_hand):
+            if hand is not None:
+                _draw_hand(canvas, hand)
+        if person.face is not None:
+            _draw_dots(canvas, person.face, FACE_RADIUS, FACE_COLOR)
     return canvas
 
 
-def openpose_from_coco(person: NDArray[np.float64]) -> Keypoints:
-    """Return COCO's keypoints [17, 3] (x, y, visibility; 0: not labelled) in OpenPose's order."""
-    found = np.where(person[:, 2:] > 0, person[:, :2], np.nan)  # [17, 2]
-    neck = found[list(COCO_SHOULDERS)].mean(axis=0)  # NaN unless both shoulders are there
-    return np.array([neck if index is None else found[index] for index in COCO_OF_OPENPOSE])
-
-
-def _draw_limbs(canvas: Pixels, keypoints: Keypoints) -> None:
+def _draw_limbs(canvas: Pixels, body: Points) -> None:
     for (start, end), color in zip(LIMBS, COLORS, strict=False):  # 17 limbs take the first 17 of 18 colours
-        pair = keypoints[[start, end]]
+        pair = body[[start, end]]
         if np.isnan(pair).any():
             continue
         middle, along = pair.mean(axis=0), pair[0] - pair[1]
@@ -61,7 +62,30 @@ def _draw_limbs(canvas: Pixels, keypoints: Keypoints) -> None:
         cv2.fillConvexPoly(canvas, limb, [int(channel * LIMB_STRENGTH) for channel in color])
 
 
-def _draw_joints(canvas: Pixels, keypoints: Keypoints) -> None:
-    for (x, y), color in zip(keypoints, COLORS, strict=True):
+def _draw_joints(canvas: Pixels, body: Points) -> None:
+    for (x, y), color in zip(body, COLORS, strict=True):
         if not math.isnan(x):
             cv2.circle(canvas, (int(x), int(y)), STICK_WIDTH, color, thickness=-1)
+
+
+def _draw_hand(canvas: Pixels, hand: Points) -> None:
+    for (start, end), color in zip(FINGERS, FINGER_COLORS, strict=True):
+        first, last = _drawable(hand[start]), _drawable(hand[end])
+        if first and last:
+            cv2.line(canvas, first, last, color, thickness=FINGER_WIDTH)
+    _draw_dots(canvas, hand, HAND_RADIUS, HAND_COLOR)
+
+
+def _draw_dots(canvas: Pixels, points: Points, radius: int, color: tuple[int, int, int]) -> None:
+    for point in points:
+        place = _drawable(point)
+        if place:
+            cv2.circle(canvas, place, radius, color, thickness=-1)
+
+
+def _drawable(point: Points) -> tuple[int, int] | None:
+    """Return the pixel of a point of hand or face; the renderer leaves out what lies in the first row or column."""
+    if np.isnan(point).any():
+        return None
+    x, y = (int(value) for value in point)
+    return (x, y) if x > 0 and y > 0 else None

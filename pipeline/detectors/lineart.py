@@ -1,0 +1,58 @@
+"""Line drawings, white on black: by controlnet_aux's networks, or by a filter."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.detectors import Batch, Pixels
+from pipeline.detectors.network import Network, fill, in_three_channels, load_state, padded
+from schemas.detectors import LineartSettings
+
+HALVED = 8  # the network halves sides twice, and mirrors a pixel at the edge of what is left
+# The filter's constants are controlnet_aux's (`lineart_standard`): blur in pixels, strengths of 255.
+BLUR, FAINTEST, LEAST_MEDIAN, MEDIAN_BECOMES = 6.0, 8, 16.0, 127.0
+
+
+class Lineart:
+    """`realistic` and `coarse` are two trainings of one network; `standard` compares each pixel with around it."""
+
+    def __init__(self, settings: LineartSettings, folder: Path | None, device: str) -> None:
+        self._network = _Drawn(folder / settings.files[0], device) if folder is not None else None
+
+    def __call__(self, pixels: Pixels) -> Pixels:
+        """Return the lines, in all three channels alike."""
+        drawn: Pixels = self.batch(pixels[None])[0]
+        return drawn
+
+    def batch(self, photos: Batch) -> Batch:
+        """Return the lines of pictures of one shape."""
+        if self._network is None:
+            return in_three_channels(np.stack([_darker(photo) for photo in photos]))
+        return self._network.batch(photos)
+
+
+class _Drawn(Network):
+    """Informative drawings: a generator that draws black on white."""
+
+    def __init__(self, path: Path, device: str) -> None:
+        from pipeline.detectors.annotators import controlnet_aux  # here, not above: the filter needs no network
+
+        super().__init__(fill(controlnet_aux.lineart.Generator(3, 1, 3), load_state(path), path), device)
+
+    def _maps(self, photos: Batch) -> Batch:
+        _, height, width, _ = photos.shape
+        drawn = self.network(self._tensor(padded(photos, HALVED)) / 255.0)[:, 0].float().cpu().numpy()
+        grey = (drawn[:, :height, :width] * 255.0).clip(0, 255).astype(np.uint8)  # [N, H, W]
+        return in_three_channels(255 - grey)
+
+
+def _darker(photo: Pixels) -> NDArray[np.uint8]:
+    """Return how much darker each pixel is than around it, [H, W], the median of what is to be seen in middle grey."""
+    exact = photo.astype(np.float32)
+    darker = (cv2.GaussianBlur(exact, (0, 0), BLUR) - exact).min(axis=2).clip(0, 255)
+    seen = darker[darker > FAINTEST]
+    median = max(LEAST_MEDIAN, float(np.median(seen))) if seen.size else LEAST_MEDIAN  # a flat picture shows nothing
+    drawn: NDArray[np.uint8] = (darker / median * MEDIAN_BECOMES).clip(0, 255).astype(np.uint8)
+    return drawn

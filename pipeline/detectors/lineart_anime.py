@@ -1,0 +1,30 @@
+"""Lines as an anime drawing has them, white on black, by controlnet_aux's network."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.detectors import Batch
+from pipeline.detectors.annotators import controlnet_aux
+from pipeline.detectors.network import Network, fill, in_three_channels, load_state, padded
+from schemas.detectors import LineartAnimeSettings
+
+HALVED = 256  # the network halves sides eight times
+_NORM = functools.partial(torch.nn.InstanceNorm2d, affine=False, track_running_stats=False)
+
+
+class LineartAnime(Network):
+    """Manga line extraction: a U-Net that draws black on white."""
+
+    def __init__(self, settings: LineartAnimeSettings, folder: Path, device: str) -> None:
+        path = folder / settings.files[0]
+        generator = controlnet_aux.lineart_anime.UnetGenerator(3, 1, 8, 64, norm_layer=_NORM, use_dropout=False)
+        super().__init__(fill(generator, load_state(path), path), device)
+
+    def _maps(self, photos: Batch) -> Batch:
+        _, height, width, _ = photos.shape
+        drawn = self.network(self._tensor(padded(photos, HALVED)) / 127.5 - 1.0)[:, 0]  # [N, H', W'], -1..1
+        grey = (drawn * 127.5 + 127.5).float().cpu().numpy()[:, :height, :width].clip(0, 255).astype(np.uint8)
+        return in_three_channels(255 - grey)

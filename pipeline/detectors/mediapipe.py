@@ -1,0 +1,49 @@
+"""People by mediapipe's PoseLandmarker, drawn as OpenPose."""
+
+import weakref
+from pathlib import Path
+from typing import Any
+
+import mediapipe as mp
+import numpy as np
+from mediapipe.tasks.python import BaseOptions
+from mediapipe.tasks.python.vision import PoseLandmarker, PoseLandmarkerOptions
+from numpy.typing import NDArray
+
+from pipeline.detectors import Pixels
+from pipeline.detectors.keypoints import Person, person_from
+from pipeline.detectors.pose_drawing import draw_people
+from pipeline.hush import hush
+from schemas.detectors import MediapipeSettings
+
+
+class Mediapipe:
+    """Find people by 33 landmarks each; nobody in the picture gives a black map, which is a result."""
+
+    def __init__(self, settings: MediapipeSettings, folder: Path, device: str) -> None:
+        del device  # its networks run on the CPU
+        bundle = BaseOptions(model_asset_path=str(folder / settings.files[0]))
+        options = PoseLandmarkerOptions(base_options=bundle, num_poses=settings.people)
+        with hush():  # it tells of each start and of its networks' looks
+            self._landmarker = PoseLandmarker.create_from_options(options)
+        weakref.finalize(self, self._landmarker.close)  # and at the process's end, while mediapipe still stands
+        self._threshold = settings.threshold
+
+    def __call__(self, pixels: Pixels) -> Pixels:
+        """Return the drawn people."""
+        return draw_people(self.people(pixels), *pixels.shape[:2])
+
+    def people(self, pixels: Pixels) -> list[Person]:
+        """Return everyone in a picture."""
+        image = mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(pixels))
+        height, width, _ = pixels.shape
+        with hush():
+            found = self._landmarker.detect(image).pose_landmarks
+        return [person_from(self._keypoints(landmarks, width, height)) for landmarks in found]
+
+    def _keypoints(self, landmarks: list[Any], width: int, height: int) -> NDArray[np.float64]:
+        """Return landmarks as [33, 3]: what is hidden, or guessed to lie outside the picture, is not found."""
+        points = np.array([(mark.x * width, mark.y * height, mark.visibility or 0.0) for mark in landmarks])
+        inside = ((points[:, :2] >= 0) & (points[:, :2] < (width, height))).all(axis=1)
+        points[:, 2] *= inside & (points[:, 2] >= self._threshold)
+        return points

@@ -1,0 +1,35 @@
+"""Things by a transformers semantic-segmentation model, in the colours of ADE20K's 150 classes."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
+
+from pipeline.detectors import Batch
+from pipeline.detectors.annotators import controlnet_aux
+from pipeline.detectors.network import Network
+from pipeline.faults import ModelFault
+from schemas.detectors import SegSettings
+
+PALETTE = np.array(controlnet_aux.util.ade_palette(), np.uint8)  # [150, 3], RGB
+
+
+class Seg(Network):
+    """Each pixel in its class's colour. Raises `ModelFault` for a model of more classes than there are colours."""
+
+    def __init__(self, settings: SegSettings, folder: Path, device: str) -> None:
+        self._processor = AutoImageProcessor.from_pretrained(folder)
+        network = AutoModelForSemanticSegmentation.from_pretrained(folder, use_safetensors=True)
+        if network.config.num_labels > len(PALETTE):
+            message = f"{settings.weights} knows {network.config.num_labels} classes, ADE20K's palette {len(PALETTE)}"
+            raise ModelFault(message, "Name a model that was trained on ADE20K.")
+        super().__init__(network, device)
+
+    def _maps(self, photos: Batch) -> Batch:
+        """Return the maps; the classes' scores are resampled to the picture's size, never the colours."""
+        inputs = self._processor(images=list(photos), return_tensors="pt", input_data_format="channels_last")
+        scores = self.network(**inputs.to(self.device)).logits.float()  # [N, classes, h, w]
+        full = torch.nn.functional.interpolate(scores, photos.shape[1:3], mode="bilinear", align_corners=False)
+        drawn: Batch = PALETTE[full.argmax(dim=1).cpu().numpy()]
+        return drawn

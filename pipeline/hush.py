@@ -1,0 +1,19 @@
+"""Silence for compiled code that talks on standard error whatever it is told."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def hush() -> Iterator[None]:
+    """Send what anything in this process writes to standard error nowhere, for as long as this lasts."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
