@@ -22,7 +22,11 @@ class Each:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Return `batch` with the step done to every row."""
-        return pa.Table.from_pylist([self._one(row) for row in batch.to_pylist()], self._schema)
+        return self.rows(batch.to_pylist())
+
+    def rows(self, rows: list[Row]) -> pa.Table:
+        """Return the table of `rows` with the step done to each."""
+        return pa.Table.from_pylist([self._one(row) for row in rows], self._schema)
 
     def _one(self, row: Row) -> Row:
         if row.get("failure"):
@@ -49,5 +53,6 @@ def failure(stage: str, fault: PhotoFault) -> Row:
 
 
 def add_seconds(row: Row, stage: str, seconds: float) -> None:
-    """Note how long a stage took for a row."""
-    row["seconds"] = dict.fromkeys(STAGES) | (row.get("seconds") or {}) | {stage: round(seconds, 6)}
+    """Note how long a stage took for a row, beside what it took before."""
+    known = dict.fromkeys(STAGES) | (row.get("seconds") or {})
+    row["seconds"] = known | {stage: round((known[stage] or 0) + seconds, 6)}

@@ -11,18 +11,20 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from pipeline import storage
-from pipeline.faults import ModelFault, RecipeFault
-from schemas.detectors import CannySettings, DepthSettings, DetectorSettings, OpenposeSettings
+from pipeline.faults import ModelFault, RecipeFault, StorageFault
+from schemas.detectors import DetectorSettings, NetworkSettings
 from schemas.recipe import Control, Model, Recipe
 
-OPENPOSE_FILES = {"body": "body_pose_model.pth", "hands": "hand_pose_model.pth", "face": "facenet.pth"}
 SHIPPED = Path(__file__).with_name("demo_model")
+WEIGHTS = (".safetensors", ".pth", ".pt", ".onnx", ".task")
+EXTRAS = {"mediapipe": "pose", "rtmpose": "rtmpose"}  # of pyproject.toml, by detector
 _BASE_PARTS = ("unet", "vae", "text_encoder")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -60,23 +62,19 @@ def check_models(recipe: Recipe, brought: frozenset[str] = frozenset()) -> froze
     `brought` names the detectors that are not needed, because the manifest brings every map of theirs.
     Raises `ModelFault` for anything else that is missing: called before a run writes anything.
     """
-    _check_scheduler(recipe)
-    width = _text_width(locate_base(recipe.base).folder / "unet")
-    for control in recipe.controls:
-        found = _text_width(locate_net(control.net).folder)
-        if found != width:
-            message = f"{control.net.name} was made for a text width of {found}, {recipe.base.name} has {width}"
-            raise ModelFault(message, "Choose nets of the base model's family.")
+    if recipe.mode != "maps":
+        _check_scheduler(recipe)
+        _check_family(recipe)
     needed = [control for control in recipe.controls if control.detector.name not in brought]
     return frozenset(control.detector.name for control in needed if _must_be_blank(control))
 
 
 def unpinned(recipe: Recipe, blank: frozenset[str] = frozenset()) -> list[str]:
     """Name the hub repositories that the recipe takes from a branch, but for the detectors `blank`."""
-    named = [(recipe.base.name, recipe.base.revision)]
-    named += [(control.net.name, control.net.revision) for control in recipe.controls]
-    detectors = [each for each in recipe.detectors if each.name not in blank]
-    named += [(each.weights, each.revision) for each in detectors if not isinstance(each, CannySettings)]
+    models = [recipe.base, *(control.net for control in recipe.controls)] if recipe.mode != "maps" else []
+    named = [(model.name, model.revision) for model in models]
+    networks = [each for each in recipe.detectors if isinstance(each, NetworkSettings) and each.files]
+    named += [(each.weights, each.revision) for each in networks if each.name not in blank]
     return [f"{name}@{revision}" for name, revision in named if _on_hub(name) and not _pinned(revision)]
 
 
@@ -95,25 +93,21 @@ def locate_net(model: Model) -> Located:
     return _locate(model.name, model.revision, ["config.json", f"diffusion_pytorch_model{suffix}"])
 
 
-def locate_openpose(settings: OpenposeSettings) -> Located:
-    """Find controlnet_aux's OpenPose networks: the body's, and those of hands and face if they are asked for."""
-    wanted = {"body": True, "hands": settings.hands, "face": settings.face}
-    return _locate(settings.weights, settings.revision, [OPENPOSE_FILES[part] for part, on in wanted.items() if on])
-
-
-def locate_depth(settings: DepthSettings) -> Located:
-    """Find a transformers depth-estimation model."""
-    return _locate(settings.weights, settings.revision, ["config.json", "preprocessor_config.json", "*.safetensors"])
-
-
 def locate_detector(settings: DetectorSettings) -> Located | None:
     """Find a detector's network; None where it needs none."""
-    match settings:
-        case OpenposeSettings():
-            return locate_openpose(settings)
-        case DepthSettings():
-            return locate_depth(settings)
-    return None
+    if not isinstance(settings, NetworkSettings) or not settings.files:
+        return None
+    return _locate(settings.weights, settings.revision, list(settings.files))
+
+
+def _check_family(recipe: Recipe) -> None:
+    """Refuse nets of another family than the base's: they would fail in the middle of their first picture."""
+    width = _text_width(locate_base(recipe.base).folder / "unet")
+    for control in recipe.controls:
+        found = _text_width(locate_net(control.net).folder)
+        if found != width:
+            message = f"{control.net.name} was made for a text width of {found}, {recipe.base.name} has {width}"
+            raise ModelFault(message, "Choose nets of the base model's family.")
 
 
 def _check_scheduler(recipe: Recipe) -> None:
@@ -139,6 +133,7 @@ def _text_width(folder: Path) -> int:
 
 
 def _must_be_blank(control: Control) -> bool:
+    _check_library(control.detector)
     try:
         locate_detector(control.detector)
     except ModelFault:
@@ -146,6 +141,16 @@ def _must_be_blank(control: Control) -> bool:
             return True
         raise
     return False
+
+
+def _check_library(settings: DetectorSettings) -> None:
+    """Raise `ModelFault` where the library that does a detector's work is an extra, and not installed."""
+    try:
+        version(settings.library)
+    except PackageNotFoundError as error:
+        extra = EXTRAS[settings.name]
+        message = f"detector {settings.name}: {settings.library} is not installed"
+        raise ModelFault(message, f"Install it: pip install 'photo2anime[{extra}]'.") from error
 
 
 def _locate(name: str, revision: str, patterns: list[str]) -> Located:
@@ -161,7 +166,7 @@ def _locate(name: str, revision: str, patterns: list[str]) -> Located:
     if missing:
         message = f"{storage.redact(name)}: {', '.join(missing)} not found in {folder}"
         raise ModelFault(message, "Name a folder that holds it, or where the hub can be reached, its repository.")
-    found = {path for pattern in patterns for path in folder.glob(pattern) if path.suffix in {".safetensors", ".pth"}}
+    found = {path for pattern in patterns for path in folder.glob(pattern) if path.suffix in WEIGHTS}
     return Located(folder, name, revision, tuple(sorted(found)))
 
 
@@ -202,9 +207,14 @@ def _from_hub(name: str, revision: str, patterns: list[str]) -> Path:
 def _copied(uri: str) -> Path:
     """Copy a bucket's folder into the cache, the files that are not there yet at their size."""
     folder = cache_folder() / "models" / hashlib.sha256(uri.encode()).hexdigest()[:16]
-    for name, info in storage.files(uri).items():
+    try:
+        there = storage.files(uri)
+    except StorageFault as fault:
+        message = f"weights: {fault}"
+        raise ModelFault(message) from fault
+    for name, info in there.items():
         target = folder / name
-        wanted = fnmatch.fnmatch(name, "*.json") or name.endswith((".safetensors", ".txt", ".pth", ".model"))
+        wanted = fnmatch.fnmatch(name, "*.json") or name.endswith((*WEIGHTS, ".txt", ".model"))
         if wanted and not (target.is_file() and target.stat().st_size == info["size"]):
             storage.put(str(target), storage.read(storage.join(uri, name)))
     return folder

@@ -9,7 +9,6 @@ import io
 import os
 import re
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from pipeline.atomic import put_file
 from pipeline.faults import OutputFault, StorageFault
 
 T = TypeVar("T")
@@ -120,12 +120,21 @@ def read_once(uri: str) -> bytes:
     return content
 
 
+def read_if_there(uri: str) -> bytes | None:
+    """Return the content of a file; None where there is no such file."""
+    with translated(uri):
+        try:
+            return attempt(lambda: read_once(uri))
+        except FileNotFoundError:
+            return None
+
+
 def put(uri: str, content: bytes) -> None:
     """Write a file whole or not at all: locally by a temporary file and a rename, elsewhere by one PUT."""
     fs, path = filesystem(uri)
     with translated(uri):
         if isinstance(fs, LocalFileSystem):
-            attempt(lambda: _put_local(Path(path), content))
+            attempt(lambda: put_file(Path(path), content))
         else:
             attempt(lambda: fs.pipe_file(path, content))
 
@@ -265,29 +274,3 @@ def sweep(folder: str) -> None:
 
 def _lacks_credentials(error: BaseException) -> bool:
     return any(word in type(error).__name__ for word in ("Credentials", "GoogleAuth", "ClientAuthentication"))
-
-
-def _put_local(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except FileNotFoundError as error:  # swept away by another run on the same output: once more
-        message = f"{path}: another process removed what was being written"
-        raise BlockingIOError(message) from error
-    finally:
-        part.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

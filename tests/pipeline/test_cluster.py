@@ -1,4 +1,4 @@
-"""The machines: folders of killed runs are swept, those of living ones are not; and who works on what."""
+"""The machines: folders of killed runs are swept, those of living ones are not."""
 
 import os
 import signal
@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from pipeline import cluster
 from pipeline.faults import StorageFault
+from pipeline.hush import hush
 
 
 def test_a_killed_runs_folder_goes_and_a_living_ones_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,34 +33,6 @@ def test_a_long_temporary_folder_is_not_used(monkeypatch: pytest.MonkeyPatch, tm
 
 
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize(
-    ("gpus", "converters", "device", "drawers"),
-    [
-        (None, 1, {"num_gpus": 1, "num_cpus": 0, "batch_size": 7}, 2),
-        (3, 3, {"num_gpus": 1, "batch_size": 7}, 24),
-        (0, 1, {"num_cpus": 1, "batch_size": None}, 1),
-    ],
-)
-def test_the_crew_follows_the_cluster(gpus: int | None, converters: int, device: dict[str, int], drawers: int) -> None:
-    crew = cluster.assemble(7, gpus)
-    assert crew.converters["compute"].max_size == converters
-    assert {name: crew.converters[name] for name in device} == device
-    assert crew.control_maps["compute"].max_size == drawers
-    assert crew.light["batch_size"] is None
-
-
-@pytest.mark.parametrize(("cores", "converters", "drawers"), [(1, 2, 1), (2, 2, 1), (16, 13, 4)])
-def test_an_embedded_ray_converts_on_every_core_or_nearly(
-    cores: int, converters: int, drawers: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
-    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": float(cluster.logical_cpus())})
-    crew = cluster.assemble(7)
-    assert crew.converters["compute"].max_size == converters
-    assert crew.control_maps["compute"].max_size == drawers
-
-
-@pytest.mark.usefixtures("ray_session")
 def test_the_callers_own_ray_is_used_and_left() -> None:
     import ray
 
@@ -76,7 +49,7 @@ def test_a_cluster_that_does_not_answer_is_said_at_once(address: str) -> None:
 
 def test_signals_and_standard_error_come_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with cluster._signals_kept(), cluster._hushed():
+    with cluster._signals_kept(), hush():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.write(2, b"nobody hears this")
     assert signal.getsignal(signal.SIGTERM) is before

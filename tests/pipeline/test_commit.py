@@ -2,19 +2,21 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from pipeline import plan, storage
 from pipeline.commit import Commit, RunFacts, picture_name
 from pipeline.faults import StoppedFault
 from schemas.provenance import PROVENANCE
 from schemas.recipe import Recipe
-from schemas.work import ENCODED, Row
+from schemas.work import ENCODED, MAPPED, Row
 
 KEYS = ["a" * 64, "b" * 64]
 
@@ -79,6 +81,49 @@ def test_kept_maps_are_recorded_with_their_digest(unit: pa.Table, facts: RunFact
     record = storage.read(f"{output}/provenance/{plan.unit_name(KEYS)}.parquet")
     control = pq.read_table(pa.BufferReader(record)).to_pylist()[0]["controls"][0]
     assert control["file_sha256"] == hashlib.sha256(storage.read(f"{output}/{control['uri']}")).hexdigest()
+
+
+def test_a_mask_is_put_unless_too_little_of_it_is_left(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+    rows = unit.to_pylist()
+    rows[0] |= {"mask": b"a mask", "labels": rows[0]["labels"] | {"mask_visible": 0.3}}
+    Commit(str(tmp_path), facts)(pa.Table.from_pylist(rows, ENCODED))
+    (done, _) = pq.read_table(tmp_path / "provenance" / f"{plan.unit_name(KEYS)}.parquet").to_pylist()
+    assert (tmp_path / done["label_mask_uri"]).read_bytes() == b"a mask"
+    assert done["label_mask_sha256"] == hashlib.sha256(b"a mask").hexdigest()
+    rows[0]["labels"]["mask_visible"] = 0.2
+    Commit(str(tmp_path), facts)(pa.Table.from_pylist(rows, ENCODED))
+    (done, _) = pq.read_table(tmp_path / "provenance" / f"{plan.unit_name(KEYS)}.parquet").to_pylist()
+    assert (done["label_mask_uri"], done["labels"]["mask_visible"]) == (None, 0.2)
+
+
+def test_the_picture_is_the_canvas_without_its_padding(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+    rows = unit.to_pylist()
+    rows[0]["padding"] = {"left": 0, "top": 16, "right": 0, "bottom": 8}
+    Commit(str(tmp_path), facts, keep_maps=True)(pa.Table.from_pylist(rows, ENCODED))
+    (done, _) = pq.read_table(tmp_path / "provenance" / f"{plan.unit_name(KEYS)}.parquet").to_pylist()
+    assert (done["width"], done["height"], done["padding"]["top"]) == (64, 40, 16)
+    with Image.open(tmp_path / done["controls"][0]["uri"]) as kept:
+        assert kept.size == (64, 40)
+
+
+def test_detected_and_shared_maps_are_counted(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+    rows = unit.to_pylist()
+    for drawn, origin, cached in zip(
+        rows[0]["maps"], ("detected", "detected", "manifest"), (False, True, None), strict=True
+    ):
+        drawn |= {"origin": origin, "cached": cached}
+    committed = Commit(str(tmp_path), facts)(pa.Table.from_pylist(rows, ENCODED))
+    assert (committed["detected"].to_pylist(), committed["cached"].to_pylist()) == ([1, 0], [1, 0])
+
+
+def test_maps_alone_are_kept_and_no_picture(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+    alone = replace(facts, recipe=facts.recipe.model_copy(update={"mode": "maps"}))
+    mapped = pa.Table.from_pylist(unit.to_pylist(), MAPPED)
+    Commit(str(tmp_path), alone)(mapped)
+    (done, _) = pq.read_table(tmp_path / "provenance" / f"{plan.unit_name(KEYS)}.parquet").to_pylist()
+    assert (done["status"], done["uri"], done["device"], done["width"]) == ("done", None, None, 64)
+    assert len(list((tmp_path / "maps").rglob("*.png"))) == 3
+    assert not (tmp_path / "images").exists()
 
 
 def test_the_record_comes_after_the_pictures(

@@ -26,7 +26,7 @@ def mapped(decoded: Row, recipe: Recipe) -> list[Row]:
         rows.append(
             decoded | {"photo_id": f"p{number}", "seed": number, "width": width, "height": height, "pixels": pixels}
         )
-    table = ControlMaps(recipe.detectors, frozenset({"openpose", "depth"}))(pa.Table.from_pylist(rows, DECODED))
+    table = ControlMaps(recipe, frozenset({"openpose", "depth"}))(pa.Table.from_pylist(rows, DECODED))
     made = table.to_pylist()
     failure = {"stage": "fetch", "error": "FetchFault", "message": "gone", "attempts": 1, "retryable": False}
     made[1] |= {"failure": failure, "maps": None, "pixels": None}

@@ -8,8 +8,11 @@ from PIL import Image
 
 from pipeline.encode import encode
 from pipeline.faults import PictureFault
+from pipeline.geometry import Padding
 from schemas.recipe import Output
 from schemas.work import Row
+
+SIZE = {"width": 64, "height": 48, "padding": Padding().as_row()}
 
 
 @pytest.fixture
@@ -20,7 +23,7 @@ def picture() -> np.ndarray:
 
 
 def encoded(row: Row, pixels: np.ndarray, **output: object) -> Image.Image:
-    row = row | {"picture": pixels.tobytes(), "width": 64, "height": 48}
+    row = row | {"picture": pixels.tobytes(), **SIZE}
     return Image.open(io.BytesIO(encode(row, Output.model_validate(output))["picture_bytes"]))
 
 
@@ -35,7 +38,7 @@ def test_lossy_formats_are_near_it_and_listen_to_quality(row: Row, picture: np.n
     image = encoded(row, picture, format=kind)
     assert image.format == kind.upper()
     assert np.abs(np.asarray(image, np.int16) - picture).mean() < 4
-    both = [encode(row | {"picture": picture.tobytes(), "width": 64, "height": 48}, Output(format=kind, quality=quality)) for quality in (10, 95)]  # fmt: skip  # noqa: E501
+    both = [encode(row | {"picture": picture.tobytes(), **SIZE}, Output(format=kind, quality=quality)) for quality in (10, 95)]  # fmt: skip  # noqa: E501
     assert len(both[0]["picture_bytes"]) < len(both[1]["picture_bytes"])
 
 
@@ -43,4 +46,12 @@ def test_no_picture_and_a_flat_one_are_faults(row: Row) -> None:
     with pytest.raises(PictureFault, match="not finite"):
         encode(row | {"picture": None}, Output())
     with pytest.raises(PictureFault, match="of one colour"):
-        encode(row | {"picture": bytes(64 * 48 * 3), "width": 64, "height": 48}, Output())
+        encode(row | {"picture": bytes(64 * 48 * 3), **SIZE}, Output())
+
+
+def test_what_was_padded_is_cut_off(row: Row, picture: np.ndarray) -> None:
+    padding = {"left": 3, "top": 5, "right": 0, "bottom": 1}
+    image = Image.open(
+        io.BytesIO(encode(row | {"picture": picture.tobytes(), **SIZE, "padding": padding}, Output())["picture_bytes"])
+    )
+    assert (np.asarray(image) == picture[5:47, 3:]).all()

@@ -14,7 +14,10 @@ def test_a_fault_of_ours_is_found_in_rays_text() -> None:
 
 
 def test_any_other_error_is_its_last_line_and_a_way_to_see_more() -> None:
-    fault = _stopped(RuntimeError("Traceback\nZeroDivisionError: division by zero\n\n"))
+    text = (
+        "ray::Map\n  File x\nZeroDivisionError: division by zero\n\nThe above\nray.exceptions.X: UDF failed\nTo retry"
+    )
+    fault = _stopped(RuntimeError(text))
     assert str(fault).startswith(
         "the work ended early: ZeroDivisionError: division by zero. Run it again with --verbose"
     )

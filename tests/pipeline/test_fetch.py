@@ -14,13 +14,27 @@ from schemas.work import Row
 LOCAL = PUBLIC_SCHEMES | {"file"}
 
 
-def test_the_photo_and_its_depth_come_with_a_digest(row: Row, tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"photo")
-    (tmp_path / "d.png").write_bytes(b"depth")
-    fetched = fetch(row | {"uri": str(tmp_path / "a.jpg"), "depth_uri": f"file://{tmp_path}/d.png"}, LOCAL)
-    assert (fetched["photo_bytes"], fetched["depth_bytes"]) == (b"photo", b"depth")
-    assert fetched["source_sha256"] == hashlib.sha256(b"photo").hexdigest()
+def test_the_photo_its_maps_and_its_mask_come_with_a_digest(row: Row, tmp_path: Path) -> None:
+    for name in ("a.jpg", "d.png", "m.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    depth = f"file://{tmp_path}/d.png"
+    given = {
+        "uri": f"{tmp_path}/a.jpg",
+        "map_uris": [{"detector": "depth", "uri": depth}],
+        "mask_uri": f"{tmp_path}/m.png",
+    }
+    fetched = fetch(row | given, LOCAL)
+    assert (fetched["photo_bytes"], fetched["mask_bytes"]) == (b"a.jpg", b"m.png")
+    assert fetched["brought"] == [{"detector": "depth", "uri": depth, "content": b"d.png"}]
+    assert fetched["source_sha256"] == hashlib.sha256(b"a.jpg").hexdigest()
     assert (fetched["source_bytes"], fetched["attempts"]) == (5, 1)
+
+
+@pytest.mark.parametrize("given", [{"mask_uri": "/none.png"}, {"map_uris": [{"detector": "seg", "uri": "/none.png"}]}])
+def test_a_map_or_a_mask_that_is_not_there_is_a_fault(row: Row, tmp_path: Path, given: Row) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"photo")
+    with pytest.raises(FetchFault, match="/none.png: not found"):
+        fetch(row | {"uri": str(tmp_path / "a.jpg")} | given, LOCAL)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,16 @@ def test_every_photo_and_variant_is_planned_once_in_whole_units(ids: list[str], 
     assert len(set(planned["key"].to_pylist())) == planned.num_rows
 
 
+@given(st.integers(1, 12), st.integers(1, 9), st.one_of(st.none(), st.integers(1, 20)))
+def test_the_variants_of_a_photo_share_a_unit_where_they_fit(photos: int, variants: int, size: int | None) -> None:
+    planned = plan.cut_units(rows([f"p{n}" for n in range(photos)], variants=variants), size)
+    units: dict[str, set[str]] = {}
+    for photo, unit in zip(planned["photo_id"].to_pylist(), planned["unit"].to_pylist(), strict=True):
+        units.setdefault(photo, set()).add(unit)
+    fits = size is None or variants <= size
+    assert all(len(names) == 1 for names in units.values()) == fits
+
+
 @given(st.permutations(["a", "b", "c", "d", "e"]))
 def test_the_manifests_order_does_not_matter(ids: list[str]) -> None:
     assert plan.cut_units(rows(ids), 2) == plan.cut_units(rows(sorted(ids)), 2)
@@ -56,6 +66,10 @@ def test_seeds_follow_from_run_seed_photo_and_variant_alone() -> None:
     [
         {"etag": ["2"]},
         {"pose_keypoints": [[[1.0] * 51]]},
+        {"keypoints": [[[1.0, 2.0, 2.0]]]},
+        {"boxes": [[{"x": 1.0, "y": 2.0, "w": 3.0, "h": 4.0, "category": "cat"}]]},
+        {"mask_uri": ["/m.png"]},
+        {"canny_uri": ["/c.png"]},
         {"depth_uri": ["/d.png"]},
         {"bytes": [5]},
         {"uri": ["/elsewhere/a"]},

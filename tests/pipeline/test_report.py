@@ -24,13 +24,14 @@ def test_the_page_shows_what_stands_and_escapes_names(tmp_path: Path, decoded: R
     done = decoded | {"photo_id": "<script>x", "key": "1" * 64, "picture_bytes": b"picture"}
     broken = decoded | {"photo_id": "broken", "key": "2" * 64, "failure": failure}
     commit(tmp_path, facts, [done, broken])
-    assert write_report(str(tmp_path), facts) == 1
+    assert write_report(str(tmp_path), facts, {"detected": 1, "cached": 4}) == 1
     page = (tmp_path / "report" / "index.html").read_text()
     assert "1 pictures, 1 failures" in page
+    assert "1 detected, 4 shared or from the cache\n  (80 % hits)" in page
     assert "<script>" not in page
     assert "&lt;b&gt;broken" in page
     assert f'src="../images/{plan.read_plans(str(tmp_path))["unit"][0]}' in page
     # The broken photo was mended: its old failure does not count any more.
     commit(tmp_path, facts, [broken | {"key": "3" * 64, "failure": None, "picture_bytes": b"mended"}])
-    assert write_report(str(tmp_path), facts) == 0
+    assert write_report(str(tmp_path), facts, {}) == 0
     assert [row["status"] for row in rows_in_full(str(tmp_path), current(str(tmp_path)))] == ["done", "done"]
