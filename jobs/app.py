@@ -12,6 +12,8 @@ from jobs.bench.demo_model import demo_model
 from jobs.convert import convert
 from jobs.demo import demo
 from jobs.manifest import manifest
+from jobs.maps import maps
+from jobs.preview import preview
 from jobs.show_recipes import recipes
 from jobs.verify import verify
 from pipeline.faults import RunFault, StoppedFault
@@ -23,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, manifest, convert, verify, recipes):
+for command in (demo, manifest, preview, convert, maps, verify, recipes):
     app.command()(command)
 bench = typer.Typer(help="Measure, and print one table.", no_args_is_help=True)
 bench.command("demo-model")(demo_model)

@@ -1,51 +1,87 @@
-"""A sheet to look at: each photo, its control maps and its picture in one row."""
+"""A sheet to look at: each photo as the converter saw it, its control maps and its picture in one row, labelled."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from pipeline import storage
+from pipeline.canvas import padding_of, pixels_of
 from pipeline.decode import read_upright
+from pipeline.detectors import Pixels
 from pipeline.geometry import transform_from_row
 
 GAP, LINE = 6, 16  # pixels between tiles, and of a line of text
 
+Tile = tuple[str, Pixels]
+"""A label and the pixels below it."""
+
+
+def sheet_png(rows: Sequence[dict[str, Any]]) -> bytes:
+    """Return the sheet of rows behind the control maps or the converter; a failed row is a line of text."""
+    return png_of([_tiles(row) for row in rows])
+
 
 def write_sheet(output: str, rows: list[dict[str, Any]], uri: str) -> None:
-    """Draw rows of provenance that were done with their maps kept, and put the sheet as a PNG at `uri`."""
-    strips = [_strip(output, row) for row in rows if row["status"] == "done"]
-    width = max((strip.width for strip in strips), default=1)
-    sheet = Image.new("RGB", (width, max(1, sum(strip.height for strip in strips))), "white")
+    """Put the sheet of rows of provenance, which were done with their maps kept, as a PNG at `uri`."""
+    storage.put(uri, png_of([_recorded_tiles(output, row) for row in rows if row["status"] == "done"]))
+
+
+def png_of(strips: list[list[Tile]]) -> bytes:
+    """Return one strip of tiles below the other as a PNG."""
+    drawn = [_strip(tiles) for tiles in strips]
+    width = max((strip.width for strip in drawn), default=1)
+    sheet = Image.new("RGB", (width, max(1, sum(strip.height for strip in drawn))), "white")
     top = 0
-    for strip in strips:
+    for strip in drawn:
         sheet.paste(strip, (0, top))
         top += strip.height
     buffer = io.BytesIO()
     sheet.save(buffer, "png")
-    storage.put(uri, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def _strip(output: str, row: dict[str, Any]) -> Image.Image:
-    """Return one row of the sheet: the photo as the converter saw it, then each map, then the picture."""
-    tiles = [(row["photo_id"], _photo(row))]
-    tiles += [(f"{each['detector']}, {each['origin']}", _opened(output, each["uri"])) for each in row["controls"]]
-    tiles.append((f"picture, seed {row['seed']}", _opened(output, row["uri"])))
-    width, height = tiles[0][1].size
+def _strip(tiles: list[Tile]) -> Image.Image:
+    height, width, _ = tiles[0][1].shape
     strip = Image.new("RGB", (len(tiles) * (width + GAP), height + LINE + GAP), "white")
     draw = ImageDraw.Draw(strip)
-    for place, (label, tile) in enumerate(tiles):
+    for place, (label, pixels) in enumerate(tiles):
         draw.text((place * (width + GAP), 1), label, fill="black")
-        strip.paste(tile, (place * (width + GAP), LINE))
+        strip.paste(Image.fromarray(pixels), (place * (width + GAP), LINE))
     return strip
 
 
-def _photo(row: dict[str, Any]) -> Image.Image:
-    image, _ = read_upright(storage.read(row["source_uri"]))
+def _tiles(row: dict[str, Any]) -> list[Tile]:
+    """Return the tiles of a row on its way: photo, maps, and the picture where there is one."""
+    if row["failure"]:
+        return [(f"{row['photo_id']}: {row['failure']['message']}", np.full((1, 640, 3), 255, np.uint8))]
+    cut = padding_of(row).cut
+    tiles = [(row["photo_id"].rpartition("/")[2], cut(pixels_of(row, row["photo"])))]
+    tiles += [(_label(each), cut(pixels_of(row, each["pixels"]))) for each in row["maps"]]
+    if row.get("picture"):
+        tiles.append((f"picture, seed {row['seed']}", cut(pixels_of(row, row["picture"]))))
+    return tiles
+
+
+def _recorded_tiles(output: str, row: dict[str, Any]) -> list[Tile]:
+    tiles = [(row["photo_id"], _photo(row))]
+    tiles += [(_label(each), _opened(output, each["uri"])) for each in row["controls"]]
+    return [*tiles, (f"picture, seed {row['seed']}", _opened(output, row["uri"]))]
+
+
+def _photo(row: dict[str, Any]) -> Pixels:
+    """Return the photo as the converter saw it, read from where it was once more."""
+    image = read_upright(storage.read(row["source_uri"]))
     transform = transform_from_row(row["transform"], image.size, (row["width"], row["height"]))
-    return Image.fromarray(transform.picture(image))
+    return np.asarray(transform.fitted(image, Image.Resampling.LANCZOS))
 
 
-def _opened(output: str, name: str) -> Image.Image:
+def _opened(output: str, name: str) -> Pixels:
     with Image.open(io.BytesIO(storage.read(storage.join(output, name)))) as image:
-        return image.convert("RGB")
+        return np.asarray(image.convert("RGB"))
+
+
+def _label(drawn: dict[str, Any]) -> str:
+    return f"{drawn['detector']}, {drawn['origin']}"

@@ -1,4 +1,4 @@
-"""The machines of a run: Ray started in this process or joined at an address, and who does what on it."""
+"""The machines of a run: Ray started in this process or joined at an address."""
 
 import logging
 import os
@@ -10,34 +10,19 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 from filelock import FileLock, Timeout
-from ray.data import ActorPoolStrategy, DataContext
 
 from pipeline.faults import StorageFault
+from pipeline.hush import hush
 
 PREFIX = "p2a-"  # of the temporary folders
 LONGEST_BASE = 28  # characters of the folder they stand in: a socket's path ends at 107, and Ray takes 77 of them
 LOCK = "run.lock"  # held as long as the folder's run lives
 CONNECT_SECONDS = 10
-LIGHT_CPUS = 0.25  # of a core for a step that mostly waits: fetching, decoding, encoding, writing
-CORES_PER_DRAWER = 4  # without a GPU: a picture takes longer than its control maps
-DRAWERS_PER_GPU = 8  # actors for control maps, where a cluster is to grow to a number of GPUs
-WHOLE_UNIT: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}  # a step gets units, never parts
-UNITS_AT_ONCE = 2  # handed to an actor: one in work, one on its way
-
-
-@dataclass(frozen=True)
-class Crew:
-    """What each step runs on: keyword arguments of Ray Data's `map_batches`."""
-
-    light: dict[str, Any]
-    control_maps: dict[str, Any]
-    converters: dict[str, Any]
 
 
 @contextmanager
@@ -79,7 +64,7 @@ def _check_answers(address: str) -> None:
 def _joined(address: str, settings: dict[str, Any], *, hushed: bool = False) -> Iterator[None]:
     try:
         try:
-            with _signals_kept(), _hushed() if hushed else nullcontext():
+            with _signals_kept(), hush() if hushed else nullcontext():
                 ray.init(address=address, **settings)
         except (OSError, ValueError, RuntimeError) as error:
             message = f"no Ray at {address!r}: {error}"
@@ -96,19 +81,6 @@ def _signals_kept() -> Iterator[None]:
     yield
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, kept)
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """Send what compiled code writes to standard error nowhere: Ray says there that it was told to be quiet."""
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 @contextmanager
@@ -136,38 +108,3 @@ def logical_cpus() -> int:
     Light steps mostly wait, and control maps take a small part of a picture's time: neither should idle a core.
     """
     return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2) + 2
-
-
-def assemble(unit_rows: int, gpus: int | None = None, *, verbose: bool = False) -> Crew:
-    """Return the crew for the cluster that this process is connected to.
-
-    `unit_rows` is the length of the longest unit; `gpus` how many converters to start, where the cluster's count is
-    not the last word (it may grow from none). Without a GPU the converters are CPU actors.
-    """
-    context = DataContext.get_current()
-    context.enable_progress_bars = verbose
-    context.target_max_block_size = None  # never split a unit, whatever the size of its pixels
-    logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)  # errors come as faults
-    resources = ray.cluster_resources()
-    converters = gpus if gpus is not None else int(resources.get("GPU", 0))
-    cores = int(resources.get("CPU", 0)) - 1  # one CPU stays for the light steps
-    if converters:
-        # A number of rows, not None: Ray Data insists on one with a GPU.
-        device: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0, "batch_size": unit_rows}
-        drawers = max(1, cores, DRAWERS_PER_GPU * (gpus or 0))
-    else:
-        if cores < 2:  # noqa: PLR2004 - a converter and a drawer of control maps
-            message = f"the cluster has {cores + 1} CPUs and no GPU: a run needs 3 CPUs"
-            raise StorageFault(message, "Add some; or, where the cluster grows, say by --gpus to how many GPUs.")
-        drawers = max(1, cores // CORES_PER_DRAWER)
-        converters = cores - drawers  # of one thread each: so the number of cores does not show in the pictures
-        device = {"num_cpus": 1}
-    return Crew(
-        light={"num_cpus": LIGHT_CPUS, **WHOLE_UNIT},
-        control_maps={"compute": _pool(1, drawers), "num_cpus": 1, **WHOLE_UNIT},
-        converters={"compute": _pool(1, converters), **WHOLE_UNIT, **device},
-    )
-
-
-def _pool(least: int, most: int) -> ActorPoolStrategy:
-    return ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=UNITS_AT_ONCE)

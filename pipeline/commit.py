@@ -9,10 +9,10 @@ import re
 import time
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from pipeline import storage
+from pipeline.canvas import padding_of, pixels_of, transform_of
 from pipeline.each import add_seconds
 from pipeline.encode import EXTENSIONS, encoded
 from pipeline.faults import StoppedFault
@@ -36,16 +36,16 @@ class RunFacts:
 
 
 class Commit:
-    """Writes units below `output`; with `keep_maps` the control maps too.
+    """Writes units below `output`; with `keep_maps` the control maps too, which a recipe of mode maps always keeps.
 
     With `keep_done` a unit that has a record already keeps the rows of it that are done: only failures are replaced.
     """
 
     def __init__(self, output: str, facts: RunFacts, *, keep_maps: bool = False, keep_done: bool = False) -> None:
-        self._output = output
+        self.output = output
         self._facts = facts
         self._settings = json.dumps(storage.redact_all(facts.recipe.model_dump(mode="json", exclude={"description"})))
-        self._keep_maps = keep_maps
+        self._keep_maps = keep_maps or facts.recipe.mode == "maps"
         self._keep_done = keep_done
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -57,7 +57,7 @@ class Commit:
         for row in batch.to_pylist():
             units.setdefault(row["unit"], []).append(row)
         recorded = [row for unit, rows in units.items() for row in self._commit(unit, rows)]
-        committed = [{**row, "failed": row["status"] == "failed"} for row in recorded]
+        committed = [{**row, "failed": row["status"] == "failed", **_counts(row)} for row in recorded]
         return pa.Table.from_pylist(committed, COMMITTED)
 
     def _commit(self, unit: str, rows: list[Row]) -> list[Row]:
@@ -65,30 +65,31 @@ class Commit:
         if unit_name([row["key"] for row in rows]) != unit:
             message = f"unit {unit} came apart on its way: {len(rows)} of its rows arrived together"
             raise StoppedFault(message, "This is a fault of the program: please report it.")
-        for folder in ("images", "maps") if self._keep_maps else ("images",):
-            storage.sweep(storage.join(self._output, folder, unit))
+        for folder in ("images", "maps", "masks"):
+            storage.sweep(storage.join(self.output, folder, unit))
         before = self._done_before(unit) if self._keep_done else {}
         record = [before.get(row["key"]) or self._written(row) for row in rows]
-        storage.put_table(record_uri(self._output, unit), pa.Table.from_pylist(record, PROVENANCE))
+        storage.put_table(record_uri(self.output, unit), pa.Table.from_pylist(record, PROVENANCE))
         return record
 
     def _done_before(self, unit: str) -> dict[str, Row]:
         """Return the rows of a unit's earlier record that are done, by key."""
-        if not storage.exists(record_uri(self._output, unit)):
+        if not storage.exists(record_uri(self.output, unit)):
             return {}
-        return {row["key"]: row for row in read_record(self._output, unit).to_pylist() if row["status"] == "done"}
+        return {row["key"]: row for row in read_record(self.output, unit).to_pylist() if row["status"] == "done"}
 
     def _written(self, row: Row) -> Row:
-        """Put the picture and the kept maps of a row; return its row of provenance."""
+        """Put the picture, the mask and the kept maps of a row; return its row of provenance."""
         began = time.perf_counter()
-        picture = self._put_picture(row) if row["failure"] is None else {}
+        picture = {} if row["failure"] else self._put_picture(row) | self._put_mask(row)
         controls = [self._control(row, place, control) for place, control in enumerate(self._facts.recipe.controls)]
         add_seconds(row, "commit", time.perf_counter() - began)
         facts = self._facts
         same = {name: row[name] for name in PROVENANCE.names if name in row}
         return {
             **same,
-            **{name: (row["made_by"] or {}).get(name) for name in _FROM_MADE_BY},
+            **{name: (row.get("made_by") or {}).get(name) for name in _FROM_MADE_BY},
+            **_size(row),
             **picture,
             "status": "done" if row["failure"] is None else "failed",
             "run_id": facts.run_id,
@@ -103,11 +104,21 @@ class Commit:
         }
 
     def _put_picture(self, row: Row) -> Row:
-        content = row["picture_bytes"]
+        content = row.get("picture_bytes")
+        if content is None:
+            return {}  # maps alone
         extension = EXTENSIONS[self._facts.recipe.output.format]
         name = f"images/{row['unit']}/{picture_name(row)}.{extension}"
-        storage.put(storage.join(self._output, name), content)
+        storage.put(storage.join(self.output, name), content)
         return {"uri": name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+    def _put_mask(self, row: Row) -> Row:
+        """Put the manifest's mask, unless too little of it is in the picture."""
+        if row["mask"] is None or (row["labels"]["mask_visible"] or 0) < self._facts.recipe.min_visible:
+            return {}
+        name = f"masks/{row['unit']}/{picture_name(row)}.png"
+        storage.put(storage.join(self.output, name), row["mask"])
+        return {"label_mask_uri": name, "label_mask_sha256": hashlib.sha256(row["mask"]).hexdigest()}
 
     def _control(self, row: Row, place: int, control: Control) -> Row:
         """Return the columns of `schemas.provenance.CONTROL`, the map's own null where the row failed before it."""
@@ -117,19 +128,35 @@ class Commit:
             "start": control.start,
             "end": control.end,
         }
-        if not row["maps"]:
+        if not row["maps"] or row["maps"][place] is None:
             return {"detector": control.detector.name, **chosen}
         drawn = dict(row["maps"][place])
-        pixels = np.frombuffer(drawn.pop("pixels"), np.uint8).reshape(row["height"], row["width"], 3)  # [H, W, 3], RGB
+        raw = drawn.pop("pixels")
         if self._keep_maps:
+            pixels = padding_of(row).cut(pixels_of(row, raw))  # [H, W, 3], RGB: as the picture
             content = encoded(pixels, Output(format="png"))
             name = f"maps/{row['unit']}/{picture_name(row)}.{control.detector.name}.png"
-            storage.put(storage.join(self._output, name), content)
+            storage.put(storage.join(self.output, name), content)
             drawn |= {"uri": name, "file_sha256": hashlib.sha256(content).hexdigest()}
         return {**drawn, **chosen}
 
 
 _FROM_MADE_BY = ("device", "dtype", "scheduler", "scheduler_config", "models", "prompt_tokens_cut", "versions")
+
+
+def _size(row: Row) -> Row:
+    """Return the picture's width and height: the canvas's without its padding."""
+    if row["padding"] is None:
+        return {}
+    target = transform_of(row).target
+    return {"width": target[0], "height": target[1]}
+
+
+def _counts(recorded: Row) -> Row:
+    """Return how many maps a detector drew for a row of provenance, and how many were there already."""
+    origins = [(each["origin"], each["cached"]) for each in recorded["controls"] if each.get("origin") == "detected"]
+    cached = sum(bool(cached) for _, cached in origins)
+    return {"detected": len(origins) - cached, "cached": cached}
 
 
 def picture_name(row: Row) -> str:

@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.canvas import covered, pixels_of
 from pipeline.each import add_seconds
+from schemas.detectors import InpaintSettings
 from schemas.recipe import Recipe
 from schemas.work import CONVERTED, Row
 
@@ -24,6 +26,7 @@ class Converter:
         from pipeline.diffusion import Diffusion
 
         self._diffusion = Diffusion(recipe)
+        self._inpaints = any(isinstance(settings, InpaintSettings) for settings in recipe.detectors)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Return a batch of `schemas.work.MAPPED` as one of `CONVERTED`; `picture` is null where it was not finite."""
@@ -39,6 +42,7 @@ class Converter:
         pictures, finite = self._diffusion.draw(
             photos=_stacked(filled, [row["pixels"] for row in filled]),
             maps=[_stacked(filled, list(raw)) for raw in zip(*(_map_pixels(row) for row in filled), strict=True)],
+            masks=_masks(filled) if self._inpaints else None,
             prompts=[(row["prompt"], row["negative_prompt"]) for row in filled],
             seeds=[row["seed"] for row in filled],
         )
@@ -62,5 +66,10 @@ def _map_pixels(row: Row) -> list[bytes]:
 
 
 def _stacked(rows: list[Row], raw: list[bytes]) -> NDArray[np.uint8]:
-    shape = (rows[0]["height"], rows[0]["width"], 3)
-    return np.stack([np.frombuffer(pixels, np.uint8).reshape(shape) for pixels in raw])  # [N, H, W, 3], 0..255
+    return np.stack([pixels_of(row, pixels) for row, pixels in zip(rows, raw, strict=True)])  # [N, H, W, 3], 0..255
+
+
+def _masks(rows: list[Row]) -> NDArray[np.bool_]:
+    """Return what is to be painted anew, [N, H, W]; nothing where the manifest brought the map, not a mask."""
+    none = np.zeros((rows[0]["height"], rows[0]["width"]), np.bool_)
+    return np.stack([none if row["mask"] is None else covered(row) for row in rows])

@@ -25,6 +25,7 @@ from transformers.utils import logging as transformers_logging
 
 from pipeline import models
 from pipeline.faults import StoppedFault
+from schemas.detectors import InpaintSettings
 from schemas.recipe import Recipe
 from schemas.work import Row
 
@@ -32,6 +33,7 @@ LIBRARIES = (
     "accelerate", "controlnet-aux", "diffusers", "numpy", "opencv-python-headless", "pillow", "pyarrow", "ray",
     "torch", "transformers",
 )  # fmt: skip
+MASKED = -1.0  # what control_v11p_sd15_inpaint was trained to see where it is to paint (lllyasviel/ControlNet-v1-1)
 PROMPTS_KEPT = 256  # embeddings of the last distinct prompts, some 240 kB each for SD 1.5
 _MODES = {"img2img": StableDiffusionControlNetImg2ImgPipeline, "text2img": StableDiffusionControlNetPipeline}
 
@@ -65,11 +67,17 @@ class Diffusion:
         return self._recipe.batch_size if self._device.type == "cuda" else 1
 
     def draw(
-        self, photos: Pixels, maps: list[Pixels], prompts: list[tuple[str, str]], seeds: list[int]
+        self,
+        photos: Pixels,
+        maps: list[Pixels],
+        prompts: list[tuple[str, str]],
+        seeds: list[int],
+        masks: NDArray[np.bool_] | None = None,
     ) -> tuple[Pixels, list[bool]]:
         """Return the pictures of N photos, and which of them were finite numbers throughout.
 
-        `maps` holds one array per net, in the recipe's order; `prompts` the prompt and negative prompt of each photo.
+        `maps` holds one array per net, in the recipe's order; `prompts` the prompt and negative prompt of each photo;
+        `masks` [N, H, W] what an inpaint net is to paint anew.
         Raises `ValueError` for arguments that do not fit together: diffusers would accept some of them in silence.
         """
         self._check(photos, maps, prompts, seeds)
@@ -87,7 +95,7 @@ class Diffusion:
         }
         if self._recipe.guidance > 1:
             arguments["negative_prompt_embeds"] = torch.cat([negative for _, negative in embedded])
-        drawn = self._run(arguments | self._pictures(photos, maps))  # [N, 3, H, W], 0..1
+        drawn = self._run(arguments | self._pictures(photos, self._conditions(maps, masks)))  # [N, 3, H, W], 0..1
         finite = drawn.isfinite().flatten(1).all(1).tolist()
         scaled = (drawn.float().nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8)
         return scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy(), finite
@@ -124,9 +132,17 @@ class Diffusion:
             )
             raise ValueError(message)
 
-    def _pictures(self, photos: Pixels, maps: list[Pixels]) -> dict[str, Any]:
-        """Name the photos and maps as the mode's pipeline calls them."""
-        control = [self._to_device(stacked) for stacked in maps]
+    def _conditions(self, maps: list[Pixels], masks: NDArray[np.bool_] | None) -> list[torch.Tensor]:
+        """Return the maps as nets take them, [N, 3, H, W], 0..1; the inpaint net knows what is masked by -1."""
+        conditions = [self._to_device(stacked) for stacked in maps]
+        for settings, condition in zip(self._recipe.detectors, conditions, strict=True):
+            if isinstance(settings, InpaintSettings) and masks is not None:
+                covered = torch.from_numpy(masks).to(self._device)[:, None]  # [N, 1, H, W]
+                condition.masked_fill_(covered, MASKED)
+        return conditions
+
+    def _pictures(self, photos: Pixels, control: list[torch.Tensor]) -> dict[str, Any]:
+        """Name the photos and conditions as the mode's pipeline calls them."""
         if self._recipe.mode == "img2img":
             return {"image": self._to_device(photos), "control_image": control, "strength": self._recipe.strength}
         return {"image": control, "height": photos.shape[1], "width": photos.shape[2]}

@@ -5,6 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from pipeline.canvas import padding_of, pixels_of
 from pipeline.faults import PictureFault
 from schemas.recipe import Output
 from schemas.work import Row
@@ -13,12 +14,15 @@ EXTENSIONS = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 
 
 def encode(row: Row, output: Output) -> Row:
-    """Replace the picture's pixels by its file's bytes. Raises `PictureFault` for a picture that shows nothing."""
+    """Replace the canvas's pixels by the bytes of the picture's file, which is the canvas without its padding.
+
+    Raises `PictureFault` for a picture that shows nothing.
+    """
     raw = row.pop("picture")
     if raw is None:
         message = "the converter's picture is not finite"
         raise PictureFault(message)
-    pixels = np.frombuffer(raw, np.uint8).reshape(row["height"], row["width"], 3)  # [H, W, 3], RGB, 0..255
+    pixels = padding_of(row).cut(pixels_of(row, raw))  # [H, W, 3], RGB, 0..255
     if pixels.min() == pixels.max():
         message = f"the converter's picture is of one colour ({pixels[0, 0].tolist()})"
         raise PictureFault(message)

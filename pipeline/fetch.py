@@ -1,4 +1,4 @@
-"""The bytes of a photo, and of the maps that the manifest brings for it.
+"""The bytes of a photo, and of the maps and the mask that the manifest brings for it.
 
 Refuses what a manifest must not reach unless the run allows it: local files, private addresses, other schemes.
 """
@@ -19,16 +19,18 @@ PUBLIC_SCHEMES = CLOUD_SCHEMES | storage.WEB_SCHEMES
 
 
 def fetch(row: Row, allowed: frozenset[str]) -> Row:
-    """Add the photo's bytes and their digest. `allowed`: schemes, `file` for local files, `private` for addresses.
+    """Add the bytes of the photo and of what comes with it, and the photo's digest.
 
-    Raises `FetchFault`.
+    `allowed`: schemes, `file` for local files, `private` for private addresses. Raises `FetchFault`.
     """
     row["started"] = datetime.now(UTC)
     photo, row["attempts"] = _bytes_of(row["uri"], allowed)
     row["photo_bytes"] = photo
     row["source_bytes"] = len(photo)
     row["source_sha256"] = hashlib.sha256(photo).hexdigest()
-    row["depth_bytes"] = _bytes_of(row["depth_uri"], allowed)[0] if row["depth_uri"] else None
+    brought = row["map_uris"] or []
+    row["brought"] = [each | {"content": _bytes_of(each["uri"], allowed)[0]} for each in brought]
+    row["mask_bytes"] = _bytes_of(row["mask_uri"], allowed)[0] if row["mask_uri"] else None
     return row
 
 

@@ -3,8 +3,9 @@
 Each step takes a table of rows and returns one with more columns (`schemas.work`). One table is one unit: the photos
 that are computed, written and retried together. `map_batches` hands it to a process of the step's own, and Ray Data
 keeps all of them busy: light steps where a core waits, control maps in processes that keep their detectors loaded,
-the converter in one process for each GPU (`pipeline.cluster` says how many). Nothing runs before `iter_batches` asks
-for it. A row that fails carries its failure through the later steps, untouched, into its record.
+the converter in one process for each GPU (`pipeline.crew` says how many), together with the detectors that gain from
+one. Nothing runs before `iter_batches` asks for it. A row that fails carries its failure through the later steps,
+untouched, into its record.
 """
 
 from collections.abc import Iterator
@@ -13,28 +14,31 @@ from functools import partial
 import pyarrow as pa
 import ray.data
 
-from pipeline.cluster import Crew
 from pipeline.commit import Commit
 from pipeline.controls import ControlMaps
-from pipeline.convert import Converter
+from pipeline.crew import Crew
 from pipeline.decode import decode
+from pipeline.draw import Draw
 from pipeline.each import Each
 from pipeline.encode import encode
 from pipeline.fetch import fetch
-from pipeline.prepare import Prepared
+from pipeline.prepare import Prepared, decoding
 from schemas.work import DECODED, ENCODED, FETCHED
 
 
 def photos_to_anime(run: Prepared, commit: Commit, crew: Crew) -> Iterator[pa.Table]:
     """Convert the units that a run has to do; yield a table of `schemas.work.COMMITTED` whenever some are written."""
-    recipe, units = run.recipe, list(run.work.units.values())
+    recipe, cache = run.recipe, run.map_cache
     rows = (
-        ray.data.from_arrow(units)
+        ray.data.from_arrow(list(run.work.units.values()))
         .map_batches(Each("fetch", partial(fetch, allowed=run.allowed), FETCHED), **crew.light)
-        .map_batches(Each("decode", partial(decode, buckets=recipe.buckets, fit=recipe.fit), DECODED), **crew.light)
-        .map_batches(ControlMaps, fn_constructor_args=(recipe.detectors, run.blank), **crew.control_maps)
-        .map_batches(Converter, fn_constructor_args=(recipe,), **crew.converters)
-        .map_batches(Each("encode", partial(encode, output=recipe.output), ENCODED), **crew.light)
-        .map_batches(commit, **crew.light)
+        .map_batches(Each("decode", partial(decode, **decoding(run.recipe, run.blank)), DECODED), **crew.light)
+        .map_batches(ControlMaps, fn_constructor_args=(recipe, run.blank, crew.on_gpu, cache), **crew.control_maps)
     )
-    yield from rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    if crew.on_gpu or recipe.mode != "maps":
+        rows = rows.map_batches(Draw, fn_constructor_args=(recipe, crew.on_gpu, cache), **crew.converters)
+    if recipe.mode != "maps":
+        rows = rows.map_batches(Each("encode", partial(encode, output=recipe.output), ENCODED), **crew.light)
+    yield from rows.map_batches(commit, **crew.light).iter_batches(
+        batch_size=None, batch_format="pyarrow", prefetch_batches=0
+    )

@@ -15,7 +15,7 @@ from pipeline.faults import OutputFault
 from schemas.recipe import Recipe
 
 RUN_FILE = "_run.json"
-OWN_FOLDERS = ("_plan", "images", "maps", "provenance")
+OWN_FOLDERS = ("_plan", "images", "maps", "masks", "provenance")
 
 
 def read_run(output: str) -> dict[str, Any] | None:

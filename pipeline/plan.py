@@ -5,9 +5,10 @@ again: new photos, and photos whose content changed, make a further plan beside 
 """
 
 import hashlib
+import itertools
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ from schemas.work import PLAN, Row
 
 SEED_BITS = 63  # what torch.Generator takes as a positive number
 UNIT_SIZE = 32
+URI_COLUMNS = ("uri", "mask_uri", "map_uris")
+_DECIDING = ("photo_id", "pose_keypoints", "boxes", "keypoints", "prompt", "negative_prompt", "recipe_digest")
 FEWEST_UNITS = 12  # of a small plan: so that its work spreads, and little is done again after a stop
 
 
@@ -48,7 +51,7 @@ def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Row]:
     if missing:
         message = f"recipe {recipe.name}: the prompt names {missing[0]!r}, which the manifest has no column for"
         raise ManifestFault(message, f"It has {', '.join(manifest.column_names)}.")
-    further, digest, buckets = further_columns(manifest), recipe.digest, recipe.buckets
+    further, digest, buckets = further_columns(manifest, recipe.detectors), recipe.digest, recipe.buckets
     rows = []
     for batch in manifest.to_batches(max_chunksize=10_000):
         for photo in batch.to_pylist():
@@ -73,15 +76,28 @@ def new_plan(rows: list[Row], known: pa.Table, size: int | None = None) -> pa.Ta
 
 def cut_units(rows: list[Row], size: int | None = None) -> pa.Table:
     """Return rows as a table of `PLAN`: sorted by bucket, cut into units named by what they hold, secrets left out."""
-    size = size or max(1, min(UNIT_SIZE, len(rows) // FEWEST_UNITS))
     rows = sorted(rows, key=lambda row: (row.get("bucket") or "", row["photo_id"], row["variant"]))
-    for start in range(0, len(rows), size):
-        members = rows[start : start + size]
+    photos = [list(variants) for _, variants in itertools.groupby(rows, key=lambda row: row["photo_id"])]
+    widest = max((len(variants) for variants in photos), default=1)
+    for members in _packed(photos, size or min(UNIT_SIZE, max(widest, len(rows) // FEWEST_UNITS))):
         name = unit_name([row["key"] for row in members])
         for row in members:
             row["unit"] = name
-    stored = [row | {"uri": _redacted(row["uri"]), "depth_uri": _redacted(row["depth_uri"])} for row in rows]
-    return pa.Table.from_pylist(stored, PLAN)
+    return pa.Table.from_pylist([row | _without_secrets(row) for row in rows], PLAN)
+
+
+def _packed(photos: list[list[Row]], size: int) -> Iterator[list[Row]]:
+    """Yield at most `size` rows each time; variants of a photo share its maps: they stay together where they fit."""
+    members: list[Row] = []
+    for variants in photos:
+        for start in range(0, len(variants), size):
+            piece = variants[start : start + size]
+            if len(members) + len(piece) > size:
+                yield members
+                members = []
+            members = members + piece
+    if members:
+        yield members
 
 
 def unit_name(keys: list[str]) -> str:
@@ -124,7 +140,7 @@ def remaining(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Row])
 
     `rows` are the manifest's: they bring the true uris too, which the plan keeps without their secrets.
     """
-    uris = {row["key"]: (row["uri"], row["depth_uri"]) for row in rows}
+    uris = {row["key"]: {name: row[name] for name in URI_COLUMNS} for row in rows}
     units: dict[str, dict[str, Row]] = {}  # by key, since a row that came back stands in two plans
     recorded: set[str] = set()
     for batch in plans.to_batches(max_chunksize=10_000):
@@ -132,8 +148,7 @@ def remaining(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Row])
             if row["unit"] in done:
                 recorded |= {row["key"]} & uris.keys()
             elif row["recipe_digest"] == digest:
-                row["uri"], row["depth_uri"] = uris.get(row["key"], (row["uri"], row["depth_uri"]))
-                units.setdefault(row["unit"], {})[row["key"]] = row
+                units.setdefault(row["unit"], {})[row["key"]] = row | uris.get(row["key"], {})
     wanted = {name: list(rows.values()) for name, rows in units.items() if rows.keys() & uris.keys()}
     return Work({name: pa.Table.from_pylist(rows, PLAN) for name, rows in wanted.items()}, len(recorded))
 
@@ -146,11 +161,12 @@ def seed_of(run_seed: int, photo_id: str, variant: int) -> int:
 def _photo_columns(photo: Row, recipe: Recipe, further: list[str]) -> Row:
     texts = {name: "" if photo[name] is None else str(photo[name]) for name in recipe.prompt_fields}
     carried = {name: photo[name] for name in further}
+    brought = {settings.name: photo[f"{settings.name}_uri"] for settings in recipe.detectors}
     return {
         "photo_id": photo["photo_id"],
         "uri": photo["uri"],
-        "depth_uri": photo["depth_uri"] or None,
-        "pose_keypoints": photo["pose_keypoints"],
+        "map_uris": [{"detector": name, "uri": uri} for name, uri in brought.items() if uri] or None,
+        **{name: photo[name] for name in ("mask_uri", "pose_keypoints", "boxes", "keypoints")},
         "prompt": recipe.prompt.format_map(texts),
         "negative_prompt": recipe.negative_prompt.format_map(texts),
         "manifest": _carried_json(carried),
@@ -159,9 +175,8 @@ def _photo_columns(photo: Row, recipe: Recipe, further: list[str]) -> Row:
 
 def _variant_columns(shared: Row, photo: Row, run_seed: int, variant: int) -> Row:
     content = (photo["etag"], photo["modified"], photo["bytes"]) if photo["etag"] is None else (photo["etag"],)
-    deciding = [shared[name] for name in ("photo_id", "pose_keypoints", "prompt", "negative_prompt", "recipe_digest")]
-    where = [_redacted(shared["uri"]), _redacted(shared["depth_uri"])]
-    key = _hash(*deciding, *where, *content, variant)
+    deciding = [shared[name] for name in _DECIDING]
+    key = _hash(*deciding, *_without_secrets(shared).values(), *content, variant)
     return shared | {"variant": variant, "key": key, "seed": seed_of(run_seed, photo["photo_id"], variant)}
 
 
@@ -180,8 +195,11 @@ def _carried_json(carried: Row) -> str:
     return json.dumps(plain(storage.redact_all(carried)), default=str, sort_keys=True, ensure_ascii=False)
 
 
-def _redacted(uri: str | None) -> str | None:
-    return storage.redact(uri) if uri else uri
+def _without_secrets(row: Row) -> Row:
+    """Return the `URI_COLUMNS` of a row without logins and queries."""
+    maps = [each | {"uri": storage.redact(each["uri"])} for each in row["map_uris"] or []]
+    uris = {name: storage.redact(row[name]) if row[name] else None for name in ("uri", "mask_uri")}
+    return uris | {"map_uris": maps or None}
 
 
 def _hash(*parts: Any) -> str:  # noqa: ANN401 - anything with a JSON text

@@ -1,17 +1,18 @@
 """Everything before work: the checks of a run, and what it has to do. Nothing here writes."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import manifest as manifests
 from pipeline import models, outputs, plan, records, storage
+from pipeline.decode import Geometry
 from pipeline.faults import OutputFault
 from pipeline.fetch import CLOUD_SCHEMES, PUBLIC_SCHEMES
 from pipeline.options import Options
+from pipeline.people import PeopleFinder
 from schemas.manifest import check_manifest
 from schemas.recipe import Recipe
 
@@ -30,6 +31,11 @@ class Prepared:
     work: plan.Work
     allowed: frozenset[str]
     blank: frozenset[str]
+    map_cache: str | None = None
+
+    def without_rows(self) -> "Prepared":
+        """Return how the steps work, light enough to travel, without what they have to do."""
+        return replace(self, listed=None, fresh=self.fresh.slice(0, 0), work=plan.Work({}, 0))
 
 
 def prepare(manifest: str, output: str, recipe: Recipe, options: Options, listing: manifests.Progress) -> Prepared:
@@ -51,10 +57,19 @@ def prepare(manifest: str, output: str, recipe: Recipe, options: Options, listin
     work = plan.remaining(pa.concat_tables([known, fresh]), _done(output, options), recipe.digest, rows)
     # 4. Photos can be reached, the weights are there, and the space.
     _check_credentials(work)
-    blank = models.check_models(recipe, _brought(work)) if work.units else frozenset()
+    blank = models.check_models(recipe, _brought(work, recipe)) if work.units else frozenset()
     if work.units:
         _check_space(output, recipe, work.rows, keep_maps=options.keep_maps)
-    return Prepared(recipe, account, listed, fresh, work, _allowed(manifest, options), blank)
+    if options.map_cache is not None:
+        storage.exists(options.map_cache)  # raises where it cannot be asked
+    return Prepared(recipe, account, listed, fresh, work, _allowed(manifest, options), blank, options.map_cache)
+
+
+def decoding(recipe: Recipe, blank: frozenset[str]) -> dict[str, Any]:
+    """Return what `pipeline.decode.decode` is told: where pixels go, and for a crop around people, who finds them."""
+    finders = [settings for settings in recipe.pose_detectors if settings.name not in blank]
+    people = PeopleFinder(finders[0]) if recipe.fit == "people" and finders else None
+    return {"geometry": Geometry.of(recipe), "find_people": people}
 
 
 def _listed(folder: str, output: str, progress: manifests.Progress) -> pa.Table:
@@ -69,11 +84,18 @@ def _done(output: str, options: Options) -> set[str]:
     return done - records.units_to_retry(output, done) if options.retry_failed else done
 
 
-def _brought(work: plan.Work) -> frozenset[str]:
+def _brought(work: plan.Work, recipe: Recipe) -> frozenset[str]:
     """Return the detectors that are not needed: every row of the work brings their map."""
-    whole = pa.concat_tables(work.units.values())
-    columns = {"openpose": whole["pose_keypoints"], "depth": whole["depth_uri"]}
-    return frozenset(name for name, column in columns.items() if pc.all(pc.is_valid(column)).as_py())
+    whole = pa.concat_tables([unit.select(["pose_keypoints", "map_uris"]) for unit in work.units.values()])
+    named = [{each["detector"] for each in uris or []} for uris in whole["map_uris"].to_pylist()]
+    posed = whole["pose_keypoints"].is_valid().to_pylist()
+    return frozenset(
+        settings.name
+        for settings in recipe.detectors
+        if all(
+            settings.name in names or (settings.draws_people and pose) for names, pose in zip(named, posed, strict=True)
+        )
+    )
 
 
 def _allowed(manifest: str, options: Options) -> frozenset[str]:
@@ -99,7 +121,7 @@ def _check_space(output: str, recipe: Recipe, rows: int, *, keep_maps: bool) -> 
     if folder is None:
         return
     standing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    files = 1 + len(recipe.controls) * keep_maps
+    files = (recipe.mode != "maps") + len(recipe.controls) * (keep_maps or recipe.mode == "maps")
     needed, free = rows * recipe.area * BYTES_PER_PIXEL * files, shutil.disk_usage(standing).free
     if needed > free:
         message = f"{output}: {rows} pictures may need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"

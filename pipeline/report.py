@@ -1,6 +1,7 @@
 """The page that a person opens after a run: counts, a gallery, and every kind of failure."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -16,8 +17,11 @@ FAILURES = 200  # rows of failures on the page; all are in provenance
 LIGHT = ["status", "photo_id", "variant", "unit", "key", "seconds", "failure"]  # of every row: a million fit in memory
 
 
-def write_report(output: str, facts: RunFacts) -> int:
-    """Write `report/index.html` from the records, and return how many current rows are failures."""
+def write_report(output: str, facts: RunFacts, counts: Mapping[str, int]) -> int:
+    """Write `report/index.html` from the records, and return how many current rows are failures.
+
+    `counts` tells of this run how many control maps were `detected`, and how many `cached`.
+    """
     table = current(output)
     failed, done = (table.filter(pc.equal(table["status"], status)) for status in ("failed", "done"))
     failures = failed["failure"].to_pylist()
@@ -31,6 +35,8 @@ def write_report(output: str, facts: RunFacts) -> int:
         pictures=rows_in_full(output, done.slice(0, GALLERY)),
         failures=failed.slice(0, FAILURES).to_pylist(),
         seconds=_mean_seconds(done),
+        detected=counts.get("detected", 0),
+        cached=counts.get("cached", 0),
     )
     storage.put(storage.join(output, "report", "index.html"), html.encode())
     return int(failed.num_rows)

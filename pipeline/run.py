@@ -6,13 +6,15 @@ records end.
 
 import time
 import uuid
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from pipeline import models, outputs, plan, storage
 from pipeline.commit import Commit, RunFacts
-from pipeline.engine import flowing, started
+from pipeline.engine import crew_of, flowing, started
 from pipeline.faults import RunFault, StoppedFault
 from pipeline.options import Options
 from pipeline.prepare import MANIFEST_FILE, Prepared, prepare
@@ -20,6 +22,9 @@ from pipeline.recipes import load_recipe
 from pipeline.report import write_report
 from pipeline.version import git_commit, project_version
 from schemas.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pipeline.crew import Crew
 
 RUNNING, FINISHED = "running", "finished"
 
@@ -34,6 +39,8 @@ class Summary:
     failed: int
     earlier: int
     failed_in_all: int
+    maps_detected: int  # control maps that detectors drew in this run
+    maps_cached: int  # and those that were there, for another variant, recipe or run
     seconds: float
 
 
@@ -67,18 +74,23 @@ def convert(
     prepared = prepare(manifest, output, chosen, options, follower.listing)
     account, work = prepared.account, prepared.work
     if not work.units and not prepared.fresh.num_rows and account is not None and account["status"] == FINISHED:
-        return Summary(account["run_id"], output, 0, 0, work.done_rows, account["failed_in_all"], _since(began))
+        return Summary(account["run_id"], output, 0, 0, work.done_rows, account["failed_in_all"], 0, 0, _since(began))
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
     facts = RunFacts(run_id, chosen, project_version(), git_commit())
     for text in _notices(prepared) if work.units else ():
         follower.notice(text)
     with started(options) if work.units else nullcontext():
+        crew, measured = crew_of(prepared, options, follower) if work.units else (None, {})
         _write_beginning(output, prepared, facts)
         try:
-            converted, failed = _work_through(output, prepared, facts, options, follower)
-            failed_in_all = write_report(output, facts)
-            summary = Summary(run_id, output, converted, failed, work.done_rows, failed_in_all, _since(began))
-            outputs.write_run(output, facts, {"status": FINISHED, **asdict(summary)})
+            commit = Commit(output, facts, keep_maps=options.keep_maps, keep_done=options.retry_failed)
+            counts = _work_through(prepared, commit, crew, options, follower) if crew else Counter[str]()
+            failed_in_all = write_report(output, facts, counts)
+            summary = Summary(
+                run_id, output, counts["converted"], counts["failed"], work.done_rows, failed_in_all,
+                counts["detected"], counts["cached"], _since(began),
+            )  # fmt: skip
+            outputs.write_run(output, facts, {"status": FINISHED, **asdict(summary), **measured})
         except RunFault as fault:  # the work has begun: whatever stops it now is no refusal any more
             raise StoppedFault(str(fault)) from fault
     return summary
@@ -111,22 +123,22 @@ def _write_beginning(output: str, prepared: Prepared, facts: RunFacts) -> None:
 
 
 def _work_through(
-    output: str, prepared: Prepared, facts: RunFacts, options: Options, follower: Follower
-) -> tuple[int, int]:
-    """Run the flow over the units that are left; return how many rows were converted, and how many failed."""
-    work = prepared.work
-    if not work.units:
-        return 0, 0
-    follower.begin(work.rows)
-    converted = failed = 0
-    commit = Commit(output, facts, keep_maps=options.keep_maps, keep_done=options.retry_failed)
-    for committed in flowing(prepared, commit, options):
-        bad = sum(committed["failed"].to_pylist())
-        converted, failed = converted + committed.num_rows - bad, failed + bad
-        follower.advance(converted, failed)
-        if failed > options.max_failure_rate * work.rows:
+    prepared: Prepared, commit: Commit, crew: "Crew", options: Options, follower: Follower
+) -> Counter[str]:
+    """Run the flow over the units that are left; count rows that were converted and that failed, and their maps."""
+    planned, counts = prepared.work.rows, Counter[str]()
+    follower.begin(planned)
+    for committed in flowing(prepared, commit, crew):
+        failed = sum(committed["failed"].to_pylist())
+        counts.update(failed=failed, converted=committed.num_rows - failed)
+        counts.update({name: sum(committed[name].to_pylist()) for name in ("detected", "cached")})
+        follower.advance(counts["converted"], counts["failed"])
+        if counts["failed"] > options.max_failure_rate * planned:
             message = (
-                f"{failed} of {work.rows} pictures failed, more than --max-failure-rate {options.max_failure_rate}"
+                f"{counts['failed']} of {planned} pictures failed,"
+                f" more than --max-failure-rate {options.max_failure_rate}"
             )
-            raise StoppedFault(message, f"See the failures in {storage.redact(output)}/provenance; a rerun goes on.")
-    return converted, failed
+            raise StoppedFault(
+                message, f"See the failures in {storage.redact(commit.output)}/provenance; a rerun goes on."
+            )
+    return counts

@@ -10,7 +10,19 @@ from pipeline import outputs, plan, records, storage
 from pipeline.faults import OutputFault
 
 READERS = 16
-COLUMNS = ["status", "photo_id", "variant", "unit", "key", "uri", "sha256", "controls"]
+FILES = ("images", "maps", "masks")
+COLUMNS = [
+    "status",
+    "photo_id",
+    "variant",
+    "unit",
+    "key",
+    "uri",
+    "sha256",
+    "controls",
+    "label_mask_uri",
+    "label_mask_sha256",
+]
 
 
 @dataclass
@@ -95,6 +107,7 @@ def _check_rows(planned: list[dict[str, Any]], rows: list[dict[str, Any]], old: 
 def _recorded_files(rows: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
     """Return the files that the records name: their digest and unit."""
     found = {row["uri"]: (row["sha256"], row["unit"]) for row in rows if row["uri"]}
+    found |= {row["label_mask_uri"]: (row["label_mask_sha256"], row["unit"]) for row in rows if row["label_mask_uri"]}
     for row in rows:
         kept = (control for control in row["controls"] or () if control["uri"])
         found |= {control["uri"]: (control["file_sha256"], row["unit"]) for control in kept}
@@ -102,8 +115,8 @@ def _recorded_files(rows: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
 
 
 def _check_files(output: str, recorded: dict[str, tuple[str, str]], findings: Findings) -> None:
-    """Compare the files below `images` and `maps` with the records, their content included."""
-    there = {f"{top}/{name}" for top in ("images", "maps") for name in storage.files(storage.join(output, top))}
+    """Compare the files below `FILES` with the records, their content included."""
+    there = {f"{top}/{name}" for top in FILES for name in storage.files(storage.join(output, top))}
     findings.pictures = len(recorded)
     for name in sorted(there - recorded.keys()):
         findings.orphaned.append(f"{name}: no record names it")

@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from pipeline.manifest import list_photos, read_manifest
 from pipeline.options import Options
 from pipeline.run import Follower, Summary, convert
 from pipeline.verify import repair, verify
+from schemas.detectors import DepthSettings
 from schemas.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -142,7 +144,7 @@ def test_the_control_map_is_that_of_its_own_photo(finished: Finished, photos: Pa
         row = finished.rows[name]
         source, target = (row["source_width"], row["source_height"]), (row["width"], row["height"])
         transform = transform_from_row(row["transform"], source, target)
-        pixels = transform.picture(read_upright((photos / name).read_bytes())[0])
+        pixels = np.asarray(transform.fitted(read_upright((photos / name).read_bytes()), Image.Resampling.LANCZOS))
         kept = np.asarray(Image.open(Path(finished.output) / row["controls"][0]["uri"]))
         assert (kept[..., 0] == cv2.Canny(pixels, 100, 200)).all()
 
@@ -160,6 +162,99 @@ def test_a_finished_output_is_left_alone(finished: Finished, recipe: Recipe) -> 
     assert (again.converted, again.failed, again.earlier, again.failed_in_all) == (0, 0, 16, 4)
     assert again.seconds < 5
     assert files_of(finished.output) == before
+
+
+@pytest.fixture(scope="module")
+def labelled(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a manifest of two photos that brings all that a manifest can, one photo on its side."""
+    folder = tmp_path_factory.mktemp("labelled")
+    photo = Image.open(data / "coffee.png").convert("RGB").resize((160, 120))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo.save(folder / "upright.jpg")
+    photo.transpose(Image.Transpose.ROTATE_90).save(folder / "turned.jpg", exif=exif)
+    mask = Image.new("L", (160, 120))
+    mask.paste(5, (40, 30, 120, 90))
+    mask.save(folder / "mask.png")
+    Image.linear_gradient("L").resize((160, 120)).save(folder / "depth.png")
+    nose = [0.0] * 51
+    nose[:3] = [80.0, 60.0, 2.0]
+    row = {
+        "depth_uri": "depth.png", "mask_uri": "mask.png", "pose_keypoints": [nose], "keypoints": [[80.0, 60.0, 2.0]],
+        "boxes": [{"x": 40.0, "y": 30.0, "w": 80.0, "h": 60.0, "category": "cup"}],
+    }  # fmt: skip
+    rows = [{"photo_id": name, "uri": f"{name}.jpg", **row} for name in ("upright", "turned")]
+    storage.put_table(str(folder / "manifest.parquet"), pa.Table.from_pylist(rows))
+    return folder
+
+
+def test_truth_of_the_manifest_and_labels_come_along_for_every_variant(labelled: Path, recipe: Recipe) -> None:
+    output = str(labelled / "out")
+    chosen = recipe.model_copy(update={"fit": "pad"})
+    cache = str(labelled / "cache")
+    summary = convert(str(labelled / "manifest.parquet"), output, chosen, Options(variants=3, map_cache=cache))
+    assert (summary.converted, summary.failed) == (6, 0)
+    assert (summary.maps_detected, summary.maps_cached) == (2, 4)  # canny; people and depth are given
+    assert verify(output).sound
+    for row in rows_of(output):
+        assert [control["origin"] for control in row["controls"]] == ["detected", "manifest", "manifest"]
+        assert row["controls"][2]["source_uri"].endswith("/depth.png")
+        (box,), (width, height) = row["labels"]["boxes"], (row["width"], row["height"])
+        assert [box["x"], box["y"], box["w"], box["h"]] == pytest.approx([width / 4, height / 4, width / 2, height / 2])
+        assert row["labels"]["keypoints"][0]["points"] == pytest.approx([width / 2, height / 2, 2])
+        with Image.open(Path(output) / row["uri"]) as picture:
+            assert picture.size == (width, height)
+            assert picture.size in {(64, 48), (128, 96)}  # without the padding
+        with Image.open(Path(output) / row["label_mask_uri"]) as mask:
+            assert mask.size == (width, height)
+            assert mask.getbbox() == pytest.approx((width // 4, height // 4, 3 * width // 4, 3 * height // 4), abs=1)
+    page = (Path(output) / "report" / "index.html").read_text()
+    assert "67 % hits" in page
+
+
+def test_maps_alone_become_a_dataset_that_shares_its_cache(labelled: Path, recipe: Recipe) -> None:
+    output, cache = str(labelled / "maps"), str(labelled / "cache")
+    alone = recipe.model_copy(update={"fit": "pad", "mode": "maps"})
+    summary = convert(str(labelled / "manifest.parquet"), output, alone, Options(map_cache=cache))
+    assert (summary.converted, summary.maps_detected, summary.maps_cached) == (2, 0, 2)
+    assert verify(output).sound
+    assert len(list(Path(output).glob("maps/*/*.png"))) == 6
+    assert not (Path(output) / "images").exists()
+    assert [row["status"] for row in rows_of(output)] == ["done", "done"]
+    again = convert(str(labelled / "manifest.parquet"), output, alone)
+    assert (again.converted, again.earlier) == (0, 2)
+    with pytest.raises(OutputFault, match="they differ in mode"):
+        convert(str(labelled / "manifest.parquet"), output, recipe.model_copy(update={"fit": "pad"}))
+
+
+def test_a_run_measures_itself_and_says_what_follows(photos: Path, recipe: Recipe, tmp_path: Path) -> None:
+    follower = Noted()
+    output = str(tmp_path / "out")
+    convert(str(photos), output, recipe, Options(gpus=0, limit=4, calibrate=True), follower)
+    account = json.loads((Path(output) / "_run.json").read_text())
+    assert set(account["milliseconds_per_photo"]) == {"fetch", "decode", "controls", "convert", "encode"}
+    assert all(spent > 0 for spent in account["milliseconds_per_photo"].values())
+    assert account["pools"] == {"drawers": 1, "converters": 1}
+    assert any(text.startswith("milliseconds for a photo: fetch ") for text in follower.notices)
+    assert verify(output).sound
+
+
+def test_with_a_gpu_networks_draw_their_maps_there(
+    photos: Path, recipe: Recipe, tmp_path: Path, weights_of: Callable[[str], Path]
+) -> None:
+    depth = recipe.controls[2].model_copy(update={"detector": DepthSettings(weights=str(weights_of("depth")))})
+    chosen = recipe.model_copy(update={"controls": (recipe.controls[0], depth)})
+    there, here = str(tmp_path / "there"), str(tmp_path / "here")
+    summary = convert(str(photos), there, chosen, Options(limit=3, calibrate=True))
+    convert(str(photos), here, chosen, Options(limit=3, gpus=0))
+    accounts = [json.loads((Path(output) / "_run.json").read_text()) for output in (there, here)]
+    assert [account["detectors_on_gpu"] for account in accounts] == [["depth"], []]
+    assert (summary.converted, summary.maps_detected) == (3, 6)
+    before, after = ({row["photo_id"]: row for row in rows_of(output)} for output in (there, here))
+    for name, row in before.items():
+        assert [each["sha256"] for each in row["controls"]] == [each["sha256"] for each in after[name]["controls"]]
+        assert row["sha256"] == after[name]["sha256"]
+        assert row["controls"][1]["model"]["role"] == "depth"
 
 
 def test_another_recipe_is_refused_by_name(finished: Finished, recipe: Recipe) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from jobs.bench.figures import Figure, at_most
 from pipeline.controls import ControlMaps
 from pipeline.convert import Converter
-from pipeline.decode import decode
+from pipeline.decode import Geometry, decode
 from pipeline.each import Each
 from pipeline.encode import encode
 from pipeline.fetch import fetch
@@ -64,8 +64,8 @@ def _way(name: str) -> tuple[Recipe, list[Callable[[pa.Table], pa.Table]]]:
     recipe = load_recipe(name, SETTINGS)
     return recipe, [
         Each("fetch", partial(fetch, allowed=frozenset({"file"})), FETCHED),
-        Each("decode", partial(decode, buckets=recipe.buckets, fit=recipe.fit), DECODED),
-        ControlMaps(recipe.detectors, BLANK),
+        Each("decode", partial(decode, geometry=Geometry.of(recipe)), DECODED),
+        ControlMaps(recipe, BLANK),
         Converter(recipe),
         Each("encode", partial(encode, output=recipe.output), ENCODED),
     ]

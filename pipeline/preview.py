@@ -1,0 +1,46 @@
+"""The steps of the flow in this very process, for a few photos to look at: no Ray, no plan, nothing recorded."""
+
+import functools
+from collections.abc import Callable
+from functools import partial
+
+import pyarrow as pa
+
+from pipeline import models, storage
+from pipeline.controls import ControlMaps
+from pipeline.decode import decode
+from pipeline.draw import Draw, device
+from pipeline.each import Each
+from pipeline.fetch import PUBLIC_SCHEMES, fetch
+from pipeline.plan import plan_rows
+from pipeline.prepare import decoding
+from schemas.manifest import check_manifest
+from schemas.recipe import Recipe
+from schemas.work import DECODED, FETCHED, PLAN, Row
+
+ALLOWED = PUBLIC_SCHEMES | {"file", "private"}  # whoever names photos on a command line may reach them
+
+
+def preview_rows(
+    photos: list[str], recipe: Recipe, *, cache: str | None, pictures: bool, note: Callable[[str], None]
+) -> list[Row]:
+    """Return the rows of `photos` behind the control maps, or with `pictures` behind the converter, in their order.
+
+    `photo` holds the pixels that the detectors saw, [height, width, 3], null where the row failed before.
+    `cache` is a folder of control maps; `note` is told of maps that are blank. Raises `RunFault` for missing weights.
+    """
+    chosen = recipe if pictures else recipe.model_copy(update={"mode": "maps"})
+    blank = models.check_models(chosen)
+    for name in sorted(blank):
+        note(f"no weights for {name}: its maps are blank")
+    table = check_manifest(pa.table({"photo_id": photos, "uri": [storage.absolute(uri) for uri in photos]}), "photos")
+    steps: list[Callable[[pa.Table], pa.Table]] = [
+        Each("fetch", partial(fetch, allowed=ALLOWED), FETCHED),
+        Each("decode", partial(decode, **decoding(chosen, blank)), DECODED),
+        ControlMaps(chosen, blank, device=device(), cache=cache),
+    ]
+    rows = pa.Table.from_pylist(plan_rows(table, chosen, 1), PLAN)
+    mapped = functools.reduce(lambda table, step: step(table), steps, rows)
+    drawn = Draw(chosen)(mapped) if pictures else mapped
+    photos_seen = mapped["pixels"].to_pylist()
+    return [row | {"photo": seen} for row, seen in zip(drawn.to_pylist(), photos_seen, strict=True)]
