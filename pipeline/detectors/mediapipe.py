@@ -1,5 +1,6 @@
 """People by mediapipe's PoseLandmarker, drawn as OpenPose."""
 
+import atexit
 import weakref
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class Mediapipe:
         options = PoseLandmarkerOptions(base_options=bundle, num_poses=settings.people)
         with hush():  # it tells of each start and of its networks' looks
             self._landmarker = PoseLandmarker.create_from_options(options)
-        weakref.finalize(self, self._landmarker.close)  # and at the process's end, while mediapipe still stands
+        atexit.register(_leave_to_the_system, weakref.ref(self._landmarker))
         self._threshold = settings.threshold
 
     def __call__(self, pixels: Pixels) -> Pixels:
@@ -47,3 +48,10 @@ class Mediapipe:
         inside = ((points[:, :2] >= 0) & (points[:, :2] < (width, height))).all(axis=1)
         points[:, 2] *= inside & (points[:, 2] >= self._threshold)
         return points
+
+
+def _leave_to_the_system(landmarker: "weakref.ref[Any]") -> None:
+    """Close nothing at the process's end: mediapipe's threads are gone by then, and it would complain."""
+    living = landmarker()
+    if living is not None:
+        living.close = lambda: None

@@ -45,7 +45,9 @@ def _soft_edges(folder: Path) -> None:
     network = controlnet_aux.hed.ControlNetHED_Apache2()
     torch.nn.init.constant_(network.norm, 120.0)
     torch.save(network.state_dict(), folder / "ControlNetHED.pth")
-    state = {f"module.{name}": tensor for name, tensor in controlnet_aux.pidi.model.pidinet().state_dict().items()}
+    pidi = controlnet_aux.pidi.model.pidinet()
+    torch.nn.init.normal_(pidi.classifier.weight, std=200.0)  # or its output would be the same everywhere
+    state = {f"module.{name}": tensor for name, tensor in pidi.state_dict().items()}
     torch.save({"epoch": 1, "args": argparse.Namespace(lr=0.1), "state_dict": state}, folder / "table5_pidinet.pth")
 
 
@@ -104,7 +106,8 @@ def _depth(folder: Path) -> None:
     processor.save_pretrained(folder)
 
 
-def _seg(folder: Path, classes: int = 150) -> None:
+def write_seg(folder: Path, classes: int = 150) -> None:
+    """Write a tiny SegFormer of so many classes."""
     from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
     config = SegformerConfig(
@@ -124,5 +127,5 @@ _WRITERS: dict[str, Callable[[Path], None]] = {
     "lineart": _lineart,
     "lineart_anime": _lineart_anime,
     "normal": _normal,
-    "seg": _seg,
+    "seg": write_seg,
 }

@@ -13,13 +13,10 @@ from schemas.detectors import CannySettings
 
 def test_edges_are_those_of_the_rgb_picture(data: Path) -> None:
     pixels = np.asarray(Image.open(data / "chelsea.png").convert("RGB"))
-    before = pixels.copy()
     edges = Canny(CannySettings())(pixels)
-    assert edges.shape == pixels.shape
-    assert (edges[..., 0] == cv2.Canny(pixels, 100, 200)).all()
+    assert (edges == cv2.Canny(pixels, 100, 200)[:, :, None]).all()
     assert set(np.unique(edges)) == {0, 255}
     assert (edges[..., 0] != cv2.Canny(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), 100, 200)).any()
-    assert (pixels == before).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (65, 97, 3), (384, 640, 3)])

@@ -1,45 +1,41 @@
 """Depth: a tiny Depth Anything of random weights, the real classes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+from transformers import pipeline
 
 from pipeline.detectors.depth import Depth
 from schemas.detectors import DepthSettings
+from tests.pipeline.detectors.bare import photo
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import torch
-    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessor
-
-    folder = tmp_path_factory.mktemp("depth")
-    backbone = Dinov2Config(
-        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14,
-        out_features=["stage1", "stage2", "stage3", "stage4"], reshape_hidden_states=False, apply_layernorm=True,
-    )  # fmt: skip
-    config = DepthAnythingConfig(
-        backbone_config=backbone, patch_size=14, reassemble_hidden_size=16, neck_hidden_sizes=[8, 8, 16, 16],
-        fusion_hidden_size=8, head_hidden_size=8, head_in_index=-1,
-    )  # fmt: skip
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        DepthAnythingForDepthEstimation(config).save_pretrained(folder)
-    processor = DPTImageProcessor(size={"height": 56, "width": 56}, keep_aspect_ratio=True, ensure_multiple_of=14)
-    processor.save_pretrained(folder)
-    return folder
-
-
-def test_the_map_has_the_pictures_size_and_full_range(weights: Path, data: Path) -> None:
-    depth = Depth(DepthSettings(weights=str(weights)))
-    pixels = np.asarray(Image.open(data / "coffee.png").convert("RGB").resize((97, 65)))
-    drawn = depth(pixels)
+def test_the_map_is_transformers_own_depth_in_full_range(weights_of: Callable[[str], Path]) -> None:
+    folder, pixels = weights_of("depth"), photo(97)[:65]
+    drawn = Depth(DepthSettings(), folder, "cpu")(pixels)
     assert (drawn.shape, drawn.dtype) == ((65, 97, 3), np.uint8)
     assert (drawn.min(), drawn.max()) == (0, 255)
     assert (drawn[..., 0] == drawn[..., 2]).all()
-    assert (depth(pixels) == drawn).all()
-    assert depth.model["role"] == "depth"
+    from PIL import Image
+
+    estimate = pipeline("depth-estimation", model=str(folder), device=torch.device("cpu"))
+    depth = np.asarray(estimate(Image.fromarray(pixels))["predicted_depth"], np.float64)  # [H, W], cubic, as ours
+    expected = 255 * (depth - depth.min()) / (depth.max() - depth.min())
+    assert np.abs(drawn[..., 0] - expected).mean() < 3
+
+
+def test_what_grows_away_from_the_viewer_is_inverted(weights_of: Callable[[str], Path]) -> None:
+    near = Depth(DepthSettings(), weights_of("depth"), "cpu")(photo(56))
+    far = Depth(DepthSettings(invert=True), weights_of("depth"), "cpu")(photo(56))
+    assert np.abs(near.astype(int) + far - 255).max() <= 1
+
+
+def test_a_batch_is_as_one_by_one(weights_of: Callable[[str], Path]) -> None:
+    depth = Depth(DepthSettings(), weights_of("depth"), "cpu")
+    photos = np.stack([photo(64), photo(64)[::-1]])
+    assert (depth.batch(photos) == np.stack([depth(each) for each in photos])).all()

@@ -1,14 +1,47 @@
-"""The detector that settings name, and the settings that provenance shows."""
+"""The detector that settings name, and what provenance shows of it."""
 
-from pipeline.detectors import load_detector, settings_json
-from pipeline.detectors.canny import Canny
-from schemas.detectors import CannySettings, OpenposeSettings
+from pathlib import Path
+
+import pytest
+
+from pipeline.detectors import detector_version, load_detector, settings_json
+from pipeline.faults import ModelFault
+from schemas.detectors import (
+    ALL_SETTINGS,
+    DETECTORS,
+    CannySettings,
+    NetworkSettings,
+    OpenposeSettings,
+    ScribbleSettings,
+    Settings,
+)
+
+HERE = Path(__file__).parent
 
 
-def test_settings_choose_the_detector() -> None:
-    assert isinstance(load_detector(CannySettings()), Canny)
+def test_every_detector_has_its_file_and_its_test() -> None:
+    for name in DETECTORS:
+        assert (HERE.parent.parent.parent / "pipeline" / "detectors" / f"{name}.py").is_file()
+        assert (HERE / f"test_{name}.py").is_file()
+
+
+@pytest.mark.parametrize("kind", [each for each in ALL_SETTINGS if not issubclass(each, NetworkSettings)])
+def test_settings_choose_the_detector(kind: type[Settings]) -> None:
+    loaded = load_detector(kind())  # type: ignore[arg-type]  # one of the union
+    assert type(loaded).__name__ == kind.__name__.removesuffix("Settings")
+
+
+def test_a_way_without_a_network_needs_no_weights() -> None:
+    assert load_detector(ScribbleSettings(method="xdog", weights="/none"))
+    with pytest.raises(ModelFault, match=r"/none: ControlNetHED.pth not found"):
+        load_detector(ScribbleSettings(weights="/none"))
 
 
 def test_settings_are_shown_in_full() -> None:
     shown = settings_json(OpenposeSettings(hands=True))
     assert shown == '{"face": false, "hands": true, "revision": "main", "weights": "lllyasviel/Annotators"}'
+
+
+def test_the_library_and_its_version_are_named() -> None:
+    assert detector_version(CannySettings()).startswith("opencv-python-headless 5.")
+    assert detector_version(OpenposeSettings()) == "controlnet-aux 0.0.10"

@@ -1,48 +1,44 @@
-"""OpenPose: controlnet_aux's own network, of random weights, at the picture's own size."""
+"""OpenPose: controlnet_aux's own networks, of random weights, drawn by us as the library draws."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from pipeline.faults import ModelFault
+from pipeline.detectors.openpose import Openpose, _person
 from schemas.detectors import OpenposeSettings
+from tests.pipeline.detectors.bare import photo
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of controlnet_aux at its import
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import torch
-    from controlnet_aux.open_pose.model import bodypose_model
+def test_people_are_drawn_as_the_library_draws_what_it_finds(
+    weights_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.detectors.annotators import controlnet_aux
 
-    folder = tmp_path_factory.mktemp("openpose")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        # The published file names its tensors without the name of the block that the class puts them in.
-        state = {name.partition(".")[2]: tensor for name, tensor in bodypose_model().state_dict().items()}
-    torch.save(state, folder / "body_pose_model.pth")
-    return folder
-
-
-def test_the_map_has_the_pictures_size_and_the_model_is_named(weights: Path, data: Path) -> None:
-    from pipeline.detectors.openpose import Openpose
-
-    pixels = np.asarray(Image.open(data / "astronaut.png").convert("RGB").resize((97, 65)))
-    before = pixels.copy()
-    openpose = Openpose(OpenposeSettings(weights=str(weights)))
-    drawn = openpose(pixels)
-    assert (drawn.shape, drawn.dtype) == ((65, 97, 3), np.uint8)
-    assert (openpose(pixels) == drawn).all()
-    assert (pixels == before).all()
-    assert openpose.version == "controlnet_aux 0.0.10"
-    assert openpose.model["role"] == "openpose"
-    assert len(openpose.model["sha256"]) == 64
+    library = controlnet_aux.open_pose
+    openpose = Openpose(OpenposeSettings(hands=True, face=True), weights_of("openpose"), "cpu")
+    keypoint = library.body.Keypoint
+    body = [None if place in (4, 9) else keypoint(x=0.1 + place / 32, y=place % 7 / 8) for place in range(18)]
+    hand = [keypoint(x=place / 32, y=0.5) for place in range(21)]
+    face = [keypoint(x=0.25 + place / 256, y=0.25) for place in range(70)]
+    pose = library.PoseResult(library.body.BodyResult(body, 1.0, 16), hand, None, face)
+    monkeypatch.setattr(openpose._detector, "detect_poses", lambda *_, **__: [pose])
+    assert (openpose(photo(128)) == library.draw_poses([pose], 128, 128)).all()
+    assert np.isnan(_person(pose, 128, 128).body[4]).all()
 
 
-def test_hands_need_their_file(weights: Path) -> None:
-    from pipeline.detectors.openpose import Openpose
+def test_hands_and_face_have_networks_where_they_are_asked_for(weights_of: Callable[[str], Path]) -> None:
+    bare = Openpose(OpenposeSettings(), weights_of("openpose"), "cpu")._detector
+    whole = Openpose(OpenposeSettings(hands=True, face=True), weights_of("openpose"), "cpu")._detector
+    assert (bare.hand_estimation, bare.face_estimation) == (None, None)
+    assert type(whole.hand_estimation).__name__ == "Hand"
+    assert type(whole.face_estimation).__name__ == "Face"
 
-    with pytest.raises(ModelFault, match="hand_pose_model.pth not found"):
-        Openpose(OpenposeSettings(weights=str(weights), hands=True))
+
+def test_a_batch_is_as_one_by_one(weights_of: Callable[[str], Path]) -> None:
+    openpose = Openpose(OpenposeSettings(), weights_of("openpose"), "cpu")
+    photos = np.stack([photo(64), photo(64)[::-1]])
+    assert (openpose.batch(photos) == np.stack([openpose(each) for each in photos])).all()

@@ -1,0 +1,38 @@
+"""Segmentation: each pixel in its class's colour of ADE20K's palette, classes found at the picture's own size."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.detectors.seg import PALETTE, Seg
+from pipeline.faults import ModelFault
+from schemas.detectors import SegSettings
+from tests.pipeline.detectors.bare import photo
+from tests.pipeline.detectors.networks import write_seg
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def test_colours_are_those_of_transformers_own_classes(weights_of: Callable[[str], Path]) -> None:
+    ours = Seg(SegSettings(), weights_of("seg"), "cpu")
+    pixels = photo(96)[:64]
+    drawn = ours(pixels)
+    with torch.inference_mode():
+        outputs = ours.network(**ours._processor(images=pixels, return_tensors="pt"))
+    (classes,) = ours._processor.post_process_semantic_segmentation(outputs, target_sizes=[(64, 96)])
+    assert (drawn == PALETTE[classes.numpy()]).all()
+    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 1
+
+
+def test_the_palette_is_that_of_ade20k() -> None:
+    assert PALETTE.shape == (150, 3)
+    assert PALETTE[[0, 2, 12]].tolist() == [[120, 120, 120], [6, 230, 230], [150, 5, 61]]  # wall, sky, person
+
+
+def test_a_model_of_other_classes_is_refused(tmp_path: Path) -> None:
+    write_seg(tmp_path, classes=171)
+    with pytest.raises(ModelFault, match="knows 171 classes, ADE20K's palette 150"):
+        Seg(SegSettings(weights="org/coco-stuff"), tmp_path, "cpu")
