@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from jobs.bench.demo_model import demo_model
+from jobs.bench.maps import maps as bench_maps
 from jobs.convert import convert
 from jobs.demo import demo
 from jobs.manifest import manifest
@@ -29,6 +30,7 @@ for command in (demo, manifest, preview, convert, maps, verify, recipes):
     app.command()(command)
 bench = typer.Typer(help="Measure, and print one table.", no_args_is_help=True)
 bench.command("demo-model")(demo_model)
+bench.command("maps")(bench_maps)
 app.add_typer(bench, name="bench")
 
 

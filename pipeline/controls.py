@@ -19,6 +19,7 @@ import pyarrow as pa
 from pipeline import models
 from pipeline.canvas import covered, pixels_of
 from pipeline.detectors import BatchDetector, Detector, Pixels, detector_version, load_detector, settings_json
+from pipeline.detectors.inpaint import taken_out
 from pipeline.each import Each, add_seconds
 from pipeline.faults import ControlFault
 from pipeline.given_maps import given_map, is_given
@@ -121,7 +122,7 @@ class ControlMaps:
         if row["mask"] is None:
             message = "inpaint: the manifest gives no mask_uri for this photo"
             raise ControlFault(message)
-        return np.where(covered(row)[:, :, None], np.uint8(0), drawn)
+        return taken_out(drawn, covered(row))
 
     def _detect(self, settings: DetectorSettings, pixels: Pixels) -> Pixels:
         try:

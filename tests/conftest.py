@@ -4,6 +4,7 @@ import functools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,8 @@ def weights_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
     Those of mediapipe are real, and lie in ../shared: a test that asks for them is skipped where they are not.
     """
-    from tests.pipeline.detectors.networks import write_weights
+    from jobs.bench.random_weights import write_weights
+    from tests.pipeline.detectors.onnx_networks import write_rtmpose
 
     home = tmp_path_factory.mktemp("weights")
 
@@ -110,7 +112,7 @@ def weights_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
             if not LANDMARKER.is_file():
                 pytest.skip(f"needs ../shared/models/{LANDMARKER.name}")
             return LANDMARKER.parent
-        write_weights(detector, home / detector)
+        (write_rtmpose if detector == "rtmpose" else partial(write_weights, detector))(home / detector)
         return home / detector
 
     return written

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from jobs.bench.random_weights import write_seg
 from pipeline.detectors.seg import PALETTE, Seg
 from pipeline.faults import ModelFault
 from schemas.detectors import SegSettings
 from tests.pipeline.detectors.bare import photo
-from tests.pipeline.detectors.networks import write_seg
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

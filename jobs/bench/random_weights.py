@@ -1,16 +1,17 @@
-"""Detectors' networks of random weights, in the very classes and files of the published ones."""
+"""Detectors' networks of random weights, in the very classes and files of the published ones: as fast, and blind."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.pipeline.detectors.onnx_networks import write_rtmpose
-
 SEED = 3
 
 
 def write_weights(detector: str, folder: Path) -> None:
-    """Write the files that a detector's settings name by default, and those of its other methods, into `folder`."""
+    """Write the files that a detector's settings name by default, and those of its other methods, into `folder`.
+
+    Depth Anything and SegFormer are tiny, the others of their published size.
+    """
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,10 +91,19 @@ def _normal(folder: Path) -> None:
     )
 
 
+def write_depth_small(folder: Path) -> None:
+    """Write a network of the size of Depth Anything V2 Small, whose configuration is the class's own default."""
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, DPTImageProcessor
+
+    DepthAnythingForDepthEstimation(DepthAnythingConfig()).save_pretrained(folder)
+    processor = DPTImageProcessor(size={"height": 518, "width": 518}, keep_aspect_ratio=True, ensure_multiple_of=14)
+    processor.save_pretrained(folder)
+
+
 def _depth(folder: Path) -> None:
     from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessor
 
-    backbone = Dinov2Config(
+    backbone = Dinov2Config(  # type: ignore[call-arg]  # it takes what all backbones take
         hidden_size=16, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14,
         out_features=["stage1", "stage2", "stage3", "stage4"], reshape_hidden_states=False, apply_layernorm=True,
     )  # fmt: skip
@@ -110,8 +120,9 @@ def write_seg(folder: Path, classes: int = 150) -> None:
     """Write a tiny SegFormer of so many classes."""
     from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
+    names = {number: str(number) for number in range(classes)}
     config = SegformerConfig(
-        num_labels=classes, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], num_attention_heads=[1, 1, 2, 2],
+        id2label=names, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], num_attention_heads=[1, 1, 2, 2],
         decoder_hidden_size=16,
     )  # fmt: skip
     SegformerForSemanticSegmentation(config).save_pretrained(folder)
@@ -120,7 +131,6 @@ def write_seg(folder: Path, classes: int = 150) -> None:
 
 _WRITERS: dict[str, Callable[[Path], None]] = {
     "openpose": _openpose,
-    "rtmpose": write_rtmpose,
     "depth": _depth,
     "softedge": _soft_edges,
     "scribble": _soft_edges,
