@@ -60,9 +60,7 @@ def prepare(manifest: str, output: str, recipe: Recipe, options: Options, listin
     blank = models.check_models(recipe, _brought(work, recipe)) if work.units else frozenset()
     if work.units:
         _check_space(output, recipe, work.rows, keep_maps=options.keep_maps)
-    if options.map_cache is not None:
-        storage.exists(options.map_cache)  # raises where it cannot be asked
-    return Prepared(recipe, account, listed, fresh, work, _allowed(manifest, options), blank, options.map_cache)
+    return Prepared(recipe, account, listed, fresh, work, _allowed(manifest, options), blank, _cache(options))
 
 
 def decoding(recipe: Recipe, blank: frozenset[str]) -> dict[str, Any]:
@@ -96,6 +94,14 @@ def _brought(work: plan.Work, recipe: Recipe) -> frozenset[str]:
             settings.name in names or (settings.draws_people and pose) for names, pose in zip(named, posed, strict=True)
         )
     )
+
+
+def _cache(options: Options) -> str | None:
+    """Return the address of the cache in full, since workers may have another working folder; ask it first."""
+    if options.map_cache is None:
+        return None
+    storage.exists(options.map_cache)  # raises where it cannot be asked
+    return storage.absolute(options.map_cache)
 
 
 def _allowed(manifest: str, options: Options) -> frozenset[str]:

@@ -23,8 +23,8 @@ def place(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with `photos/` and a recipe file that stands in for sd15-anime, which needs weights."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "photos").mkdir()
-    for name in ("p000.jpg", "p001.jpg"):
-        shutil.copy2(photos / name, folder / "photos" / name)
+    for name, called in (("p000.jpg", "me.jpg"), ("p001.jpg", "you.jpg")):
+        shutil.copy2(photos / name, folder / "photos" / called)
     text = recipe_text("demo")
     for setting in TINY:
         key, _, value = setting.partition("=")
@@ -42,14 +42,16 @@ def test_the_commands_in_their_order(place: Path, monkeypatch: pytest.MonkeyPatc
         program, *arguments = shlex.split(line)
         if program == "make":
             continue
-        if arguments[0] == "convert":
+        if arguments[0] in {"convert", "preview", "maps"}:
             arguments = ["tiny.yaml" if word == "sd15-anime" else word for word in arguments]
         done = CliRunner().invoke(app, arguments)
         assert done.exit_code == 0, (line, done.output)
         ran.append(arguments[0])
-    assert ran == ["manifest", "convert", "verify", "recipes", "recipes"]
+    assert ran == ["manifest", "preview", "convert", "verify", "maps", "recipes", "recipes"]
+    assert (place / "sheet.png").is_file()
     assert len(list((place / "anime").glob("images/*/*.png"))) == 4
-    assert len(list((place / "anime").glob("maps/*/*.png"))) == 12
+    assert len(list((place / "maps").glob("maps/*/*.png"))) == 6
+    assert len(list((place / "kept-maps").rglob("*.png"))) == 2
     # The same from Python: the output is finished, so it says so.
     (code,) = [block for kind, block in BLOCKS if kind == "python"]
     exec(code.replace('"sd15-anime"', '"tiny.yaml"'), names := {})  # noqa: S102 - the README's own lines

@@ -9,7 +9,7 @@ from pipeline import prepare as module
 from pipeline import storage
 from pipeline.faults import ManifestFault, ModelFault, OutputFault, RunFault
 from pipeline.options import Options
-from pipeline.prepare import Prepared, prepare
+from pipeline.prepare import Prepared, decoding, prepare
 from pipeline.recipes import load_recipe
 from schemas.recipe import Recipe
 
@@ -85,3 +85,20 @@ def test_missing_credentials_are_said_before_work(
         prepared("s3://no-such-bucket-here/m.parquet", tmp_path / "out", recipe)
     assert caught.value.exit_code == 2
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_the_cache_of_maps_is_named_in_full_and_asked_first(
+    photos: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert prepared(photos, "out", recipe).map_cache is None
+    assert prepared(photos, "out", recipe, map_cache="kept/").map_cache == str(tmp_path / "kept")
+    with pytest.raises(RunFault, match="Protocol not known"):
+        prepared(photos, "out", recipe, map_cache="nothing://kept")
+
+
+def test_a_crop_around_people_asks_the_pose_detector_unless_it_is_blank() -> None:
+    around = load_recipe("demo", ["fit=people"])
+    assert decoding(around, frozenset())["find_people"] is not None
+    assert decoding(around, frozenset({"openpose"}))["find_people"] is None
+    assert decoding(load_recipe("demo"), frozenset())["find_people"] is None
