@@ -29,10 +29,11 @@ from schemas.work import DECODED, ENCODED, FETCHED
 def photos_to_anime(run: Prepared, commit: Commit, crew: Crew) -> Iterator[pa.Table]:
     """Convert the units that a run has to do; yield a table of `schemas.work.COMMITTED` whenever some are written."""
     recipe, cache = run.recipe, run.map_cache
+    decoders = crew.light | ({"num_cpus": 1} if recipe.fit == "people" else {})  # finding people takes a core
     rows = (
         ray.data.from_arrow(list(run.work.units.values()))
         .map_batches(Each("fetch", partial(fetch, allowed=run.allowed), FETCHED), **crew.light)
-        .map_batches(Each("decode", partial(decode, **decoding(run.recipe, run.blank)), DECODED), **crew.light)
+        .map_batches(Each("decode", partial(decode, **decoding(run.recipe, run.blank)), DECODED), **decoders)
         .map_batches(ControlMaps, fn_constructor_args=(recipe, run.blank, crew.on_gpu, cache), **crew.control_maps)
     )
     if crew.on_gpu or recipe.mode != "maps":

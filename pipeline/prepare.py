@@ -111,10 +111,11 @@ def _allowed(manifest: str, options: Options) -> frozenset[str]:
 
 
 def _check_credentials(work: plan.Work) -> None:
-    """Ask each cloud bucket for one photo: without credentials every photo of it would be a failure."""
+    """Ask each cloud bucket for one file: without credentials every photo that needs it would be a failure."""
     buckets: dict[str, str] = {}
     for unit in work.units.values():
-        for uri in unit["uri"].to_pylist():
+        maps = [each["uri"] for uris in unit["map_uris"].to_pylist() for each in uris or []]
+        for uri in [*unit["uri"].to_pylist(), *unit["mask_uri"].to_pylist(), *maps]:
             if uri and uri.partition("://")[0] in CLOUD_SCHEMES and "::" not in uri:
                 buckets.setdefault("/".join(uri.split("/")[:3]), uri)
     for uri in buckets.values():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.detectors import Pixels
 from pipeline.detectors.keypoints import Person, person_from
 from pipeline.detectors.pose_drawing import draw_people
+from pipeline.faults import ModelFault
 from pipeline.hush import hush
 from schemas.detectors import MediapipeSettings
 
@@ -25,8 +26,15 @@ class Mediapipe:
         del device  # its networks run on the CPU
         bundle = BaseOptions(model_asset_path=str(folder / settings.files[0]))
         options = PoseLandmarkerOptions(base_options=bundle, num_poses=settings.people)
-        with hush():  # it tells of each start and of its networks' looks
-            self._landmarker = PoseLandmarker.create_from_options(options)
+        try:
+            with hush():  # it tells of each start and of its networks' looks
+                self._landmarker = PoseLandmarker.create_from_options(options)
+        except OSError as error:  # a system library that is not there
+            message = f"mediapipe cannot start: {error}"
+            raise ModelFault(message, "Install what it names; on Debian the packages libegl1 and libgles2.") from error
+        except (RuntimeError, ValueError) as error:
+            message = f"{folder / settings.file}: no bundle of mediapipe's ({str(error).splitlines()[0]})"
+            raise ModelFault(message, "Fetch pose_landmarker_full.task anew.") from error
         atexit.register(_leave_to_the_system, weakref.ref(self._landmarker))
         self._threshold = settings.threshold
 

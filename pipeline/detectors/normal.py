@@ -1,6 +1,7 @@
 """Surface normals by controlnet_aux's BAE network: red points left, green up, blue to the viewer."""
 
 import io
+import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +26,8 @@ class Normal(Network):
 
     def __init__(self, settings: NormalSettings, folder: Path, device: str) -> None:
         path = folder / settings.files[0]
-        with redirect_stdout(io.StringIO()):  # it tells of its building
+        with redirect_stdout(io.StringIO()), warnings.catch_warnings():  # it tells of its building
+            warnings.simplefilter("ignore")
             network = controlnet_aux.normalbae.NNET(_TRAINED)
         super().__init__(fill(network, load_state(path)["model"], path), device)
         self._mean, self._deviation = (torch.tensor(of, device=self.device)[:, None, None] for of in (MEAN, DEVIATION))

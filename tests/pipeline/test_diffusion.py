@@ -14,8 +14,8 @@ from jobs.bench import measures
 from pipeline.detectors.canny import Canny
 from pipeline.diffusion import Diffusion
 from pipeline.recipes import load_recipe
-from schemas.detectors import CannySettings
-from tests.conftest import TINY
+from schemas.detectors import CannySettings, InpaintSettings
+from tests.conftest import TINY, recipe_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 Pixels = NDArray[np.uint8]
@@ -211,3 +211,20 @@ def test_a_net_of_scale_0_leaves_its_map_undrawn(two: dict[str, Any]) -> None:
         agreement[scale] = (measures.over_chance(first, of_second) + measures.over_chance(second, of_first)) / 2
     assert agreement["0"] < 0.25
     assert agreement["1"] > 0.5
+
+
+def test_the_inpaint_net_sees_minus_one_where_a_mask_covers(batch: dict[str, Any]) -> None:
+    painter = Diffusion(recipe_of(CannySettings(), InpaintSettings()))
+    masks = np.zeros((N, 64, 64), np.bool_)
+    masks[1, 8:16, 40:] = True
+    canny, inpaint = painter._conditions(batch["maps"][:2], masks)
+    assert inpaint.dtype == canny.dtype == painter._dtype
+    assert (inpaint[1, :, 8:16, 40:] == -1.0).all()
+    assert inpaint[0].min() >= 0
+    assert canny.min() >= 0
+    assert (inpaint < 0).sum() == 3 * masks.sum()
+    two = only(batch, 0, 1)
+    given = {**two, "maps": two["maps"][:2]}
+    with_mask, without = (painter.draw(**given, masks=chosen)[0] for chosen in (masks[:2], None))
+    assert (with_mask[0] == without[0]).all()
+    assert (with_mask[1] != without[1]).any()

@@ -9,8 +9,9 @@ import pytest
 from pipeline import models, storage
 from pipeline.faults import ModelFault, RecipeFault
 from pipeline.recipes import load_recipe
+from schemas.detectors import MediapipeSettings
 from schemas.recipe import Model, Recipe
-from tests.conftest import ROOT
+from tests.conftest import ROOT, recipe_of
 
 
 def test_the_shipped_model_is_found_whole_and_installed_with_the_program(recipe: Recipe) -> None:
@@ -164,3 +165,28 @@ def test_a_cache_that_lacks_a_file_names_it(hub: Path) -> None:
     next(hub.glob("models--lllyasviel--control_v11f1p_sd15_depth/snapshots/*/*.safetensors")).unlink()
     with pytest.raises(ModelFault, match=r"sd15_depth: diffusion_pytorch_model\*\.fp16\.safetensors not found"):
         models.check_models(load_recipe("sd15-anime"))
+
+
+def test_maps_alone_need_neither_base_nor_nets(recipe: Recipe) -> None:
+    far = recipe.model_copy(update={"base": recipe.base.model_copy(update={"name": "/none"}), "mode": "maps"})
+    assert models.check_models(far) == {"openpose", "depth"}
+    assert models.unpinned(far, frozenset({"openpose", "depth"})) == []
+
+
+def test_a_detector_whose_library_is_not_installed_is_refused_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise models.PackageNotFoundError(name)
+
+    monkeypatch.setattr(models, "version", absent)
+    posed = recipe_of(MediapipeSettings(), mode="maps")
+    control = posed.controls[0].model_copy(update={"when_missing": "blank"})  # that is for weights
+    with pytest.raises(ModelFault, match=r"mediapipe is not installed.*pip install 'photo2anime\[pose\]'"):
+        models.check_models(posed.model_copy(update={"controls": (control,)}))
+
+
+def test_weights_in_a_bucket_that_is_not_there_may_be_blank(bucket: str) -> None:
+    gone = recipe_of(MediapipeSettings(weights=f"{bucket}-gone/landmarker"), mode="maps")
+    with pytest.raises(ModelFault, match="landmarker"):
+        models.check_models(gone)
+    control = gone.controls[0].model_copy(update={"when_missing": "blank"})
+    assert models.check_models(gone.model_copy(update={"controls": (control,)})) == {"mediapipe"}

@@ -33,6 +33,17 @@ def test_it_is_loaded_once(settings: RtmposeSettings, monkeypatch: pytest.Monkey
     PeopleFinder(settings.model_copy())(np.zeros((8, 8, 3), np.uint8))
 
 
+def test_the_variants_of_a_photo_ask_once(settings: RtmposeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.detectors.rtmpose import Rtmpose
+
+    calls, people = [], Rtmpose.people
+    monkeypatch.setattr(Rtmpose, "people", lambda *given: (calls.append(1), people(*given))[1])
+    finder = PeopleFinder(settings)
+    for value in (0, 0, 0, 9, 9, 0):
+        finder(np.full((8, 8, 3), value, np.uint8))
+    assert len(calls) == 3
+
+
 def test_trouble_is_a_fault_of_the_photo(settings: RtmposeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         message = "no session"

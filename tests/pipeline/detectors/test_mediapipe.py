@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.detectors.keypoints import Points
 from pipeline.detectors.mediapipe import Mediapipe
+from pipeline.faults import ModelFault
 from schemas.detectors import MediapipeSettings
 
 pytestmark = pytest.mark.shared
@@ -94,3 +95,21 @@ def test_its_end_is_quiet(weights_of: Callable[[str], Path]) -> None:
 def test_it_says_nothing(detector: Mediapipe, astronaut: NDArray[np.uint8], capfd: pytest.CaptureFixture[str]) -> None:
     detector(astronaut)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_bundle_that_is_none_is_a_fault_of_one_line(tmp_path: Path) -> None:
+    (tmp_path / "pose_landmarker_full.task").write_bytes(b"no bundle")
+    with pytest.raises(ModelFault, match="pose_landmarker_full.task: no bundle of mediapipe's"):
+        Mediapipe(MediapipeSettings(), tmp_path, "cpu")
+
+
+def test_a_missing_system_library_says_how_to_mend_it(
+    weights_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_: object) -> None:
+        message = "libEGL.so.1: cannot open shared object file"
+        raise OSError(message)
+
+    monkeypatch.setattr("pipeline.detectors.mediapipe.PoseLandmarker.create_from_options", missing)
+    with pytest.raises(ModelFault, match="libEGL.so.1.* the packages libegl1 and libgles2"):
+        Mediapipe(MediapipeSettings(), weights_of("mediapipe"), "cpu")
