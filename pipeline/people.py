@@ -23,7 +23,7 @@ class PeopleFinder:
 
     def __call__(self, pixels: Pixels) -> NDArray[np.float64]:
         """Return the keypoints [N, 2] (x, y) of everyone found. Raises `ControlFault` where the detector fails."""
-        picture = hashlib.sha256(np.ascontiguousarray(pixels)).digest() + bytes(str(pixels.shape), "ascii")
+        picture = hashlib.sha256(pixels.tobytes()).digest() + repr(pixels.shape).encode()
         if self._last is None or self._last[0] != picture:
             self._last = picture, self._found(pixels)
         return self._last[1]
