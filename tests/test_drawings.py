@@ -14,7 +14,7 @@ from jobs.bench import measures
 from pipeline import records, storage
 from pipeline.detectors.canny import Canny
 from pipeline.faults import StoppedFault
-from pipeline.geometry import fit_photo
+from pipeline.geometry import filled
 from pipeline.manifest import list_photos
 from pipeline.options import Options
 from pipeline.recipes import load_recipe
@@ -58,7 +58,8 @@ def drawn(output: str) -> list[bytes]:
 def edges_of_photo(path: Path) -> np.ndarray:
     """Return the edges of a photo as the nets should see them, [SIDE, SIDE]."""
     with Image.open(path) as photo:
-        pixels = fit_photo(photo.size, (SIDE, SIDE), "crop").picture(photo.convert("RGB"))
+        square = filled(photo.size, (SIDE, SIDE), "crop", np.empty((0, 2)))
+        pixels = np.asarray(square.fitted(photo.convert("RGB"), Image.Resampling.LANCZOS))
     return Canny(CannySettings())(pixels)[..., 0] > 0
 
 

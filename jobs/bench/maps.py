@@ -13,7 +13,7 @@ def maps(
         list[str] | None,
         typer.Option(metavar="DETECTOR=FOLDER", help="Real weights; mediapipe and rtmpose are not measured without."),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each is timed; the fastest counts.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is timed; the fastest counts.")] = 15,
 ) -> None:
     """Time every detector on one CPU thread, and a 12-megapixel JPEG from its file to its canny map.
 

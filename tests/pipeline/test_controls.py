@@ -152,7 +152,7 @@ def test_a_detector_that_fails_over_one_photo_is_a_fault_of_that_photo(
 class TestInBatches:
     """A GPU's way, on the CPU: a network of random weights takes the photos of a unit together."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def recipe(self, weights_of: Callable[[str], Path]) -> Recipe:
         return recipe_of(CannySettings(), DepthSettings(weights=str(weights_of("depth"))), batch_size=2)
 
