@@ -125,8 +125,9 @@ class ControlMaps:
         return taken_out(drawn, covered(row))
 
     def _detect(self, settings: DetectorSettings, pixels: Pixels) -> Pixels:
+        detector = self._detector(settings)  # what fails over its weights is no photo's fault
         try:
-            return self._detector(settings)(pixels)
+            return detector(pixels)
         except TROUBLE as error:
             message = f"{settings.name}: {type(error).__name__}: {error}"
             raise ControlFault(message) from error

@@ -15,7 +15,7 @@ from pipeline.options import Options
 from pipeline.prepare import Prepared
 
 if TYPE_CHECKING:
-    from pipeline.crew import Crew, Machines, Pools
+    from pipeline.crew import Crew, Machines
     from pipeline.run import Follower
 
 
@@ -37,14 +37,18 @@ def crew_of(prepared: Prepared, options: Options, follower: "Follower") -> tuple
     Raises `StorageFault` for a cluster that is too small, `StoppedFault` for what fails while measuring.
     """
     from pipeline import crew, placement
+    from pipeline.calibrate import LEAST_WORK
 
     there = crew.machines(options.gpus)
     on_gpu = placement.on_gpu(prepared.recipe) - prepared.blank if there.gpus else frozenset()
-    spent = _measured(prepared, there, on_gpu) if _worth_measuring(prepared, options) else None
+    worth = options.calibrate if options.calibrate is not None else prepared.work.rows >= LEAST_WORK
+    spent = _measured(prepared, there, on_gpu) if worth else None
     shared = spent and spent | {"controls": spent["controls"] / options.variants}  # variants share their photo's maps
     pools = crew.size_pools(there, shared, growing=bool(options.gpus), maps_alone=prepared.recipe.mode == "maps")
     longest = max(unit.num_rows for unit in prepared.work.units.values())
-    follower.notice(_sentence(spent, pools))
+    unmeasured = "no photo came through to be measured" if worth else "too little work to measure the steps first"
+    processes = f"{pools.drawers} for control maps, {pools.converters} for pictures"
+    follower.notice(f"{_times(spent) or unmeasured}; processes: {processes}")
     account = {"milliseconds_per_photo": spent, "pools": asdict(pools), "detectors_on_gpu": sorted(on_gpu)}
     return crew.assemble(longest, there, pools, on_gpu, verbose=options.verbose), account
 
@@ -59,12 +63,6 @@ def flowing(prepared: Prepared, commit: Commit, crew: "Crew") -> Iterator[pa.Tab
         yield from photos_to_anime(prepared, commit, crew)
     except ray.exceptions.RayError as error:
         raise _stopped(error) from error
-
-
-def _worth_measuring(prepared: Prepared, options: Options) -> bool:
-    from pipeline.calibrate import LEAST_WORK
-
-    return options.calibrate if options.calibrate is not None else prepared.work.rows >= LEAST_WORK
 
 
 def _measured(prepared: Prepared, there: "Machines", on_gpu: frozenset[str]) -> dict[str, float] | None:
@@ -88,11 +86,10 @@ def _measured(prepared: Prepared, there: "Machines", on_gpu: frozenset[str]) -> 
     return spent if known <= spent.keys() else None
 
 
-def _sentence(spent: dict[str, float] | None, pools: "Pools") -> str:
-    """Say what was measured, and what follows from it."""
+def _times(spent: dict[str, float] | None) -> str:
+    """Say what was measured; nothing where nothing was."""
     times = ", ".join(f"{stage} {took:.1f}" for stage, took in (spent or {}).items())
-    measured = f"milliseconds for a photo: {times}" if spent else "too little work to measure the steps first"
-    return f"{measured}; processes: {pools.drawers} for control maps, {pools.converters} for pictures"
+    return f"milliseconds for a photo: {times}" if times else ""
 
 
 _ERROR = re.compile(r"(?!ray\.)[\w.]+(Error|Exception): ")

@@ -29,8 +29,9 @@ class PeopleFinder:
         return self._last[1]
 
     def _found(self, pixels: Pixels) -> NDArray[np.float64]:
+        detector = _loaded(self._settings)
         try:
-            people = _loaded(self._settings).people(pixels)
+            people = detector.people(pixels)
         except (RuntimeError, ValueError) as error:
             message = f"{self._settings.name}: {type(error).__name__}: {error}"
             raise ControlFault(message) from error

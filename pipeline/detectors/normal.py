@@ -29,7 +29,7 @@ class Normal(Network):
         with redirect_stdout(io.StringIO()), warnings.catch_warnings():  # it tells of its building
             warnings.simplefilter("ignore")
             network = controlnet_aux.normalbae.NNET(_TRAINED)
-        super().__init__(fill(network, load_state(path)["model"], path), device)
+        super().__init__(fill(network, load_state(path).get("model", {}), path), device)
         self._mean, self._deviation = (torch.tensor(of, device=self.device)[:, None, None] for of in (MEAN, DEVIATION))
 
     def _maps(self, photos: Batch) -> Batch:

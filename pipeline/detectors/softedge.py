@@ -24,7 +24,7 @@ class Softedge(Network):
         if settings.method == "hed":
             network = fill(controlnet_aux.hed.ControlNetHED_Apache2(), state, path)
         else:
-            network = fill(controlnet_aux.pidi.model.pidinet(), state["state_dict"], path)
+            network = fill(controlnet_aux.pidi.model.pidinet(), state.get("state_dict", {}), path)
         super().__init__(network, device)
         self._settings = settings
 

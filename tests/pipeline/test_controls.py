@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.controls import ControlMaps
-from pipeline.faults import ControlFault
+from pipeline.faults import ControlFault, ModelFault
 from schemas.detectors import (
     CannySettings,
     DepthSettings,
@@ -20,6 +20,7 @@ from schemas.detectors import (
     LineartSettings,
     OpenposeSettings,
     ScribbleSettings,
+    SoftedgeSettings,
     TileSettings,
 )
 from schemas.recipe import Recipe
@@ -147,6 +148,13 @@ def test_a_detector_that_fails_over_one_photo_is_a_fault_of_that_photo(
     assert dark["failure"]["message"] == f"canny: {type(error).__name__}: {error}"
     assert light["failure"] is None
     assert light["maps"][0]["origin"] == "detected"
+
+
+def test_weights_that_do_not_load_are_no_photos_fault(decoded: Row, tmp_path: Path) -> None:
+    (tmp_path / "ControlNetHED.pth").write_bytes(b"no weights")
+    broken = recipe_of(SoftedgeSettings(weights=str(tmp_path)))
+    with pytest.raises(ModelFault, match="no file of weights"):
+        ControlMaps(broken)(unit_of(decoded, photos=1, variants=1))
 
 
 class TestInBatches:

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline.detectors.softedge import Softedge
+from pipeline.faults import ModelFault
 from schemas.detectors import SoftedgeSettings
 from tests.pipeline.detectors.bare import bare_map, photo
 
@@ -42,3 +44,11 @@ def test_a_batch_is_as_one_by_one(weights_of: Callable[[str], Path]) -> None:
     ours = Softedge(SoftedgeSettings(method="pidi"), weights_of("softedge"), "cpu")
     photos = np.stack([photo(64), photo(64)[::-1], photo(64)[:, ::-1]])
     assert (ours.batch(photos) == np.stack([ours(each) for each in photos])).all()
+
+
+@pytest.mark.parametrize("method", ["hed", "pidi"])
+def test_weights_of_another_network_are_a_fault_of_one_line(tmp_path: Path, method: Any) -> None:
+    settings = SoftedgeSettings(method=method)
+    torch.save({"other": torch.zeros(1)}, tmp_path / settings.files[0])
+    with pytest.raises(ModelFault, match="weights of another network"):
+        Softedge(settings, tmp_path, "cpu")
