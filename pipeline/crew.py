@@ -77,7 +77,7 @@ def size_pools(
         most = max(1, there.cores) if not growing else max(1, there.cores, DRAWERS_PER_GPU * there.gpus)
         return Pools(min(most, _to_keep_busy(there.gpus, spent)) if spent else most, there.gpus)
     if maps_alone:
-        return Pools(there.cores, 1)
+        return Pools(there.cores, 0)
     if not spent:
         drawers = max(1, there.cores // CORES_PER_DRAWER)
         return Pools(drawers, there.cores - drawers)
@@ -96,7 +96,7 @@ def assemble(unit_rows: int, there: Machines, pools: Pools, on_gpu: frozenset[st
     return Crew(
         light={"num_cpus": LIGHT_CPUS, **WHOLE_UNIT},
         control_maps={"compute": _pool(pools.drawers), "num_cpus": 1, **WHOLE_UNIT},
-        converters={"compute": _pool(pools.converters), **WHOLE_UNIT, **device},
+        converters={"compute": _pool(max(1, pools.converters)), **WHOLE_UNIT, **device},
         on_gpu=on_gpu,
         pools=pools,
     )

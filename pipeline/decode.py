@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from pipeline.colors import resizable, to_srgb
 from pipeline.detectors import Pixels
 from pipeline.faults import DecodeFault
-from pipeline.formats import BROKEN, FORMATS
+from pipeline.formats import BROKEN, FORMATS, said_of
 from pipeline.geometry import TURNED, UPRIGHT, Padding, Transform, filled, nearest_bucket, padded
 from pipeline.labels import labels_of, person_points
 from pipeline.masks import fit_mask
@@ -141,9 +141,5 @@ def _reading(content: bytes) -> Iterator[Photo]:
     except Image.DecompressionBombError as error:
         message = f"too many pixels: {error}"
         raise DecodeFault(message) from error
-    except UnidentifiedImageError as error:  # its own text names a place in memory
-        message = f"no readable picture: not one of {', '.join(FORMATS)}"
-        raise DecodeFault(message) from error
     except BROKEN as error:
-        message = f"no readable picture: {type(error).__name__}: {error}"
-        raise DecodeFault(message) from error
+        raise DecodeFault(said_of(error)) from error

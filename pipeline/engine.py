@@ -47,7 +47,7 @@ def crew_of(prepared: Prepared, options: Options, follower: "Follower") -> tuple
     pools = crew.size_pools(there, shared, growing=bool(options.gpus), maps_alone=prepared.recipe.mode == "maps")
     longest = max(unit.num_rows for unit in prepared.work.units.values())
     unmeasured = "no photo came through to be measured" if worth else "too little work to measure the steps first"
-    processes = f"{pools.drawers} for control maps, {pools.converters} for pictures"
+    processes = f"{pools.drawers} for control maps" + f", {pools.converters} for pictures" * bool(pools.converters)
     follower.notice(f"{_times(spent) or unmeasured}; processes: {processes}")
     account = {"milliseconds_per_photo": spent, "pools": asdict(pools), "detectors_on_gpu": sorted(on_gpu)}
     return crew.assemble(longest, there, pools, on_gpu, verbose=options.verbose), account

@@ -4,7 +4,7 @@ import struct
 import zlib
 
 import pi_heif
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 pi_heif.register_heif_opener()
 # The formats of photos: none that starts another program (EPS) or is rarely fuzzed. JPEG's reader takes MPO too.
@@ -16,6 +16,13 @@ BROKEN: tuple[type[Exception], ...] = (
     SyntaxError, TypeError, ValueError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
 ASPECT_TOLERANCE = 0.01  # a map or mask may be smaller than its photo, but of the same shape
+
+
+def said_of(error: Exception) -> str:
+    """Say what is wrong with a picture, of what Pillow raised: its own text may name a place in memory."""
+    if isinstance(error, UnidentifiedImageError):
+        return f"no readable picture: not one of {', '.join(FORMATS)}"
+    return f"no readable picture: {type(error).__name__}: {error}"
 
 
 def of_one_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -18,7 +18,7 @@ from pipeline.detectors.depth_scale import depth_to_map
 from pipeline.detectors.keypoints import LAYOUTS, person_from
 from pipeline.detectors.pose_drawing import draw_people
 from pipeline.faults import ControlFault
-from pipeline.formats import BROKEN, FORMATS, of_one_shape
+from pipeline.formats import BROKEN, FORMATS, of_one_shape, said_of
 from schemas.detectors import DetectorSettings
 from schemas.work import Row
 
@@ -108,7 +108,7 @@ def _opened(detector: str, content: bytes) -> Image.Image:
             image.load()
             return image
     except BROKEN as error:
-        message = f"{detector}_uri: no readable picture: {type(error).__name__}: {error}"
+        message = f"{detector}_uri: {said_of(error)}"
         raise ControlFault(message) from error
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.faults import LabelFault
-from pipeline.formats import BROKEN, FORMATS, of_one_shape
+from pipeline.formats import BROKEN, FORMATS, of_one_shape, said_of
 from pipeline.geometry import Transform
 
 KEPT = frozenset({"1", "L", "P", "I", "I;16", "RGB", "RGBA", "LA"})  # modes that PNG keeps
@@ -23,7 +23,7 @@ def fit_mask(content: bytes, transform: Transform) -> tuple[bytes, float]:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             image.load()
     except BROKEN as error:
-        message = f"mask_uri: no readable picture: {type(error).__name__}: {error}"
+        message = f"mask_uri: {said_of(error)}"
         raise LabelFault(message) from error
     if not of_one_shape(image.size, transform.source):
         wide, high = transform.source

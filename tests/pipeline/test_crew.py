@@ -43,7 +43,7 @@ def test_unmeasured_pools_follow_from_experience(there: Machines, *, growing: bo
 
 
 def test_maps_alone_take_every_core() -> None:
-    assert size_pools(Machines(5, 0), None, maps_alone=True).drawers == 5
+    assert size_pools(Machines(5, 0), None, maps_alone=True) == Pools(5, 0)
 
 
 @pytest.mark.usefixtures("ray_session")
