@@ -2,10 +2,9 @@
 
 Each step takes a table of rows and returns one with more columns (`schemas.work`). One table is one unit: the photos
 that are computed, written and retried together. `map_batches` hands it to a process of the step's own, and Ray Data
-keeps all of them busy: light steps where a core waits, control maps in processes that keep their detectors loaded,
-the converter in one process for each GPU (`pipeline.crew` says how many), together with the detectors that gain from
-one. Nothing runs before `iter_batches` asks for it. A row that fails carries its failure through the later steps,
-untouched, into its record.
+keeps all of them busy (`pipeline.crew` says how many there are): light steps where a core waits, control maps where
+detectors stay loaded, and `Draw`, the converter, one for each GPU, with the detectors that gain from it. Nothing runs
+before `iter_batches` asks. A row that fails carries its failure through the later steps, untouched, into its record.
 """
 
 from collections.abc import Iterator
@@ -28,18 +27,17 @@ from schemas.work import DECODED, ENCODED, FETCHED
 
 def photos_to_anime(run: Prepared, commit: Commit, crew: Crew) -> Iterator[pa.Table]:
     """Convert the units that a run has to do; yield a table of `schemas.work.COMMITTED` whenever some are written."""
-    recipe, cache = run.recipe, run.map_cache
+    recipe, blank, cache = run.recipe, run.blank, run.map_cache
     decoders = crew.light | ({"num_cpus": 1} if recipe.fit == "people" else {})  # finding people takes a core
     rows = (
         ray.data.from_arrow(list(run.work.units.values()))
         .map_batches(Each("fetch", partial(fetch, allowed=run.allowed), FETCHED), **crew.light)
-        .map_batches(Each("decode", partial(decode, **decoding(run.recipe, run.blank)), DECODED), **decoders)
-        .map_batches(ControlMaps, fn_constructor_args=(recipe, run.blank, crew.on_gpu, cache), **crew.control_maps)
+        .map_batches(Each("decode", partial(decode, **decoding(recipe, blank)), DECODED), **decoders)
+        .map_batches(ControlMaps, fn_constructor_args=(recipe, blank, crew.on_gpu, cache), **crew.control_maps)
     )
     if crew.on_gpu or recipe.mode != "maps":
         rows = rows.map_batches(Draw, fn_constructor_args=(recipe, crew.on_gpu, cache), **crew.converters)
     if recipe.mode != "maps":
         rows = rows.map_batches(Each("encode", partial(encode, output=recipe.output), ENCODED), **crew.light)
-    yield from rows.map_batches(commit, **crew.light).iter_batches(
-        batch_size=None, batch_format="pyarrow", prefetch_batches=0
-    )
+    rows = rows.map_batches(commit, **crew.light)
+    yield from rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import models
+from pipeline import models, storage
 from schemas.detectors import DetectorSettings, NetworkSettings, Settings
 
 if TYPE_CHECKING:
@@ -61,9 +61,8 @@ def load_detector(settings: DetectorSettings, device: str = "cpu") -> Detector:
 
 
 def settings_json(settings: Settings) -> str:
-    """Return the settings that provenance shows: all but the name."""
-    shown: dict[str, Any] = settings.model_dump(exclude={"name"})
-    return json.dumps(shown, sort_keys=True)
+    """Return the settings that provenance shows: all but the name, and no secret of an address."""
+    return json.dumps(storage.redact_all(settings.model_dump(exclude={"name"})), sort_keys=True)
 
 
 def detector_version(settings: Settings) -> str:

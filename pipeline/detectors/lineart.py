@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.detectors import Batch, Pixels
+from pipeline.detectors.darkness import darker_than_around
 from pipeline.detectors.network import Network, fill, in_three_channels, load_state, padded
 from schemas.detectors import LineartSettings
 
@@ -50,8 +50,7 @@ class _Drawn(Network):
 
 def _darker(photo: Pixels) -> NDArray[np.uint8]:
     """Return how much darker each pixel is than around it, [H, W], the median of what is to be seen in middle grey."""
-    exact = photo.astype(np.float32)
-    darker = (cv2.GaussianBlur(exact, (0, 0), BLUR) - exact).min(axis=2).clip(0, 255)
+    darker = darker_than_around(photo, BLUR).clip(0, 255)
     seen = darker[darker > FAINTEST]
     median = max(LEAST_MEDIAN, float(np.median(seen))) if seen.size else LEAST_MEDIAN  # a flat picture shows nothing
     drawn: NDArray[np.uint8] = (darker / median * MEDIAN_BECOMES).clip(0, 255).astype(np.uint8)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from pipeline.detectors import Batch, Pixels
+from pipeline.detectors.darkness import darker_than_around
 from schemas.detectors import ScribbleSettings, SoftedgeSettings
 
 RIDGE = 127  # the least strength of a soft edge that becomes a line; it, the width and ANY_INK are controlnet_aux's
@@ -37,12 +38,9 @@ class Scribble:
         return np.stack([_strokes(edges) for edges in self._edges.batch(photos)])
 
     def _gaussians(self, photo: Pixels) -> Pixels:
-        """Return where a picture is darker than around, by its most different channel."""
-        exact = photo.astype(np.float32)
-        fine, coarse = (cv2.GaussianBlur(exact, (0, 0), width) for width in (FINE, COARSE))
-        darker = np.clip(255 - (coarse - fine).min(axis=2), 0, 255).astype(np.uint8)  # [H, W], 255: nothing
-        ink = 2 * (255 - darker.astype(np.int32)) > self._threshold
-        return np.where(ink[:, :, None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)
+        """Return where a picture is darker than around, as sd-webui's scribble_xdog has it."""
+        ink = 2 * np.ceil(darker_than_around(photo, COARSE, FINE)) > self._threshold
+        return cv2.cvtColor(np.where(ink, np.uint8(255), np.uint8(0)), cv2.COLOR_GRAY2RGB).astype(np.uint8, copy=False)
 
 
 def _strokes(edges: Pixels) -> Pixels:

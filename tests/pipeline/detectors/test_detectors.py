@@ -42,6 +42,13 @@ def test_settings_are_shown_in_full() -> None:
     assert shown == '{"face": false, "hands": true, "revision": "main", "weights": "lllyasviel/Annotators"}'
 
 
+def test_settings_show_no_secret() -> None:
+    secret = ScribbleSettings(weights="s3://key:secret@bucket/weights?X-Amz-Signature=abc")
+    assert "secret" not in settings_json(secret)
+    assert "abc" not in settings_json(secret)
+    assert "bucket/weights" in settings_json(secret)
+
+
 def test_the_library_and_its_version_are_named() -> None:
     assert detector_version(CannySettings()).startswith("opencv-python-headless 5.")
     assert detector_version(OpenposeSettings()) == "controlnet-aux 0.0.10"

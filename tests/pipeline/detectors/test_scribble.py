@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -33,6 +34,16 @@ def test_xdog_draws_dark_lines_and_needs_no_network() -> None:
     assert not drawn[30:, :20].any()
     assert not drawn[10:12, :20].any()
     assert set(np.unique(drawn)) == {0, 255}
+
+
+@pytest.mark.parametrize("threshold", [1, 16, 31.5, 32])
+def test_xdog_is_the_published_formula(threshold: float) -> None:
+    pixels = photo(128)
+    fine, coarse = (cv2.GaussianBlur(pixels.astype(np.float32), (0, 0), width) for width in (0.5, 5.0))
+    dog = (255 - np.min(coarse - fine, axis=2)).clip(0, 255).astype(np.uint8)
+    expected = 2 * (255 - dog.astype(int)) > threshold
+    drawn = Scribble(ScribbleSettings(method="xdog", threshold=threshold), None, "cpu")(pixels)
+    assert (drawn == np.where(expected, 255, 0)[:, :, None]).all()
 
 
 def test_a_higher_threshold_leaves_less() -> None:
