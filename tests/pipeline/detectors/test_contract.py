@@ -29,11 +29,11 @@ from schemas.detectors import (
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(180)]  # of the libraries at their imports
 SIZES = ((512, 512), (384, 640), (97, 65), (1, 1))  # height and width
 # Each detector in two settings, where it has two that draw otherwise.
-BOTH: list[tuple[Any, Any]] = [
+BOTH: list[Any] = [
     (CannySettings(), CannySettings(low=20, high=40)),
     (OpenposeSettings(), OpenposeSettings(hands=True, face=True)),
     (RtmposeSettings(), RtmposeSettings(threshold=1.0)),
-    (MediapipeSettings(), MediapipeSettings(threshold=1.0)),
+    pytest.param((MediapipeSettings(), MediapipeSettings(threshold=1.0)), marks=pytest.mark.shared),
     (DepthSettings(), DepthSettings(invert=True)),
     (SoftedgeSettings(), SoftedgeSettings(safe=True)),
     (SoftedgeSettings(method="pidi"), SoftedgeSettings(method="pidi", safe=True)),
@@ -50,7 +50,11 @@ BOTH: list[tuple[Any, Any]] = [
 SLOW = frozenset({"openpose", "normal", "lineart_anime", "softedge", "scribble", "lineart"})  # seconds at full size
 
 
-@pytest.fixture(scope="module", params=BOTH, ids=lambda both: "-".join(map(str, both[0].model_dump().values()))[:40])
+@pytest.fixture(
+    scope="module",
+    params=BOTH,
+    ids=lambda both: "-".join(map(str, both[0].model_dump(exclude={"weights", "revision"}).values())),
+)
 def both(request: pytest.FixtureRequest, weights_of: Callable[[str], Path]) -> tuple[Any, list[Detector]]:
     """Return a detector's settings, and two of it side by side."""
     settings = [_located(each, weights_of) for each in request.param]
