@@ -145,11 +145,9 @@ _FROM_MADE_BY = ("device", "dtype", "scheduler", "scheduler_config", "models", "
 
 
 def _size(row: Row) -> Row:
-    """Return the picture's width and height: the canvas's without its padding."""
-    if row["padding"] is None:
-        return {}
-    target = transform_of(row).target
-    return {"width": target[0], "height": target[1]}
+    """Return the picture's width and height, the canvas's without its padding; null where there is none."""
+    width, height = (None, None) if row["failure"] else transform_of(row).target
+    return {"width": width, "height": height}
 
 
 def _counts(recorded: Row) -> Row:

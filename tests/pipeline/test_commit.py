@@ -55,7 +55,7 @@ def test_the_record_names_the_picture_and_the_failure(unit: pa.Table, facts: Run
     assert json.loads(done["settings"])["steps"] == facts.recipe.steps
     assert done["controls"][0]["net"] == "builtin:demo/controlnet-canny"
     assert done["seconds"]["commit"] > 0
-    assert (failed["status"], failed["uri"], failed["sha256"]) == ("failed", None, None)
+    assert (failed["status"], failed["uri"], failed["sha256"], failed["width"]) == ("failed", None, None, None)
     assert failed["failure"] == {
         "stage": "fetch",
         "error": "FetchFault",
