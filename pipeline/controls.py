@@ -24,6 +24,7 @@ from pipeline.each import Each, add_seconds
 from pipeline.faults import ControlFault
 from pipeline.given_maps import given_map, is_given
 from pipeline.map_cache import MapCache, map_key
+from pipeline.placement import on_gpu
 from schemas.detectors import DetectorSettings, InpaintSettings
 from schemas.recipe import Recipe
 from schemas.work import MAPPED, Row
@@ -66,6 +67,7 @@ class ControlMaps:
     ) -> None:
         cv2.setNumThreads(1)
         self._recipe, self._blank, self._left, self._device = recipe, blank, left, device
+        self._joined = on_gpu(recipe)
         self._cache = MapCache(cache)
         self._unit = _Unit()
         self._loaded: dict[str, Detector] = {}
@@ -111,7 +113,7 @@ class ControlMaps:
             self._unit.drawn.add(key)
         found = _as_row(settings, self._unit.known[key], "detected") | facts
         return found | {
-            "cached": self._unit.hand_out(key), "device": self._device, "model": self._model(settings),
+            "cached": self._unit.hand_out(key), "device": self._place(settings), "model": self._model(settings),
         }  # fmt: skip
 
     def _of_photo(self, settings: DetectorSettings, row: Row, pixels: Pixels) -> Pixels:
@@ -135,8 +137,8 @@ class ControlMaps:
     def _draw_ahead(self, wanted: list[tuple[Row, DetectorSettings]]) -> None:
         """Draw what the rows will ask for in batches of one shape; what fails is left to its row, to fail alone."""
         for settings, rows in _by_detector(wanted):
-            detector = self._detector(settings)
             missing = {key: row for row in rows if (key := self._key(row, settings)) not in self._unit.known}
+            detector = self._detector(settings) if missing else None
             if not isinstance(detector, BatchDetector):
                 continue
             for keys in _batches(missing, self._recipe.batch_size):
@@ -159,13 +161,17 @@ class ControlMaps:
 
     def _detector(self, settings: DetectorSettings) -> Detector:
         if settings.name not in self._loaded:
-            self._loaded[settings.name] = load_detector(settings, self._device)
+            self._loaded[settings.name] = load_detector(settings, self._place(settings))
         return self._loaded[settings.name]
 
     def _key(self, row: Row, settings: DetectorSettings) -> str:
         model = self._model(settings)
         weights = model["sha256"] if model else None
-        return map_key(row, settings, weights, f"{self._device} {self._recipe.background}")
+        return map_key(row, settings, weights, f"{self._place(settings)} {self._recipe.background}")
+
+    def _place(self, settings: DetectorSettings) -> str:
+        """Return where a detector runs: on this process's device if it gains from a GPU, else on the CPU."""
+        return self._device if settings.name in self._joined else ON_CPU
 
 
 def _as_row(settings: DetectorSettings, drawn: Pixels, origin: str) -> Row:

@@ -150,6 +150,24 @@ def test_a_detector_that_fails_over_one_photo_is_a_fault_of_that_photo(
     assert light["maps"][0]["origin"] == "detected"
 
 
+def test_on_a_gpu_the_others_stay_on_the_cpu_and_share_its_cache(decoded: Row, tmp_path: Path) -> None:
+    unit = unit_of(decoded, photos=1, variants=1)
+    ControlMaps(CANNY, cache=str(tmp_path))(unit)
+    (row,) = ControlMaps(CANNY, cache=str(tmp_path), device="cuda")(unit).to_pylist()
+    assert (row["maps"][0]["device"], row["maps"][0]["cached"]) == ("cpu", True)
+
+
+def test_a_warm_cache_needs_no_network(
+    decoded: Row, tmp_path: Path, weights_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_of(DepthSettings(weights=str(weights_of("depth"))))
+    unit = unit_of(decoded, photos=1, variants=1)
+    ControlMaps(recipe, cache=str(tmp_path))(unit)
+    monkeypatch.setattr("pipeline.controls.load_detector", None)
+    monkeypatch.setattr("pipeline.controls.ON_CPU", "nothing")  # a GPU's way
+    assert cached(ControlMaps(recipe, cache=str(tmp_path))(unit)) == [[True]]
+
+
 def test_weights_that_do_not_load_are_no_photos_fault(decoded: Row, tmp_path: Path) -> None:
     (tmp_path / "ControlNetHED.pth").write_bytes(b"no weights")
     broken = recipe_of(SoftedgeSettings(weights=str(tmp_path)))
