@@ -34,7 +34,7 @@ def train(
     from jobs.training.autoencoder import autoencoder_stage, set_scale
     from jobs.training.denoiser import Trainer, denoiser_stage
     from jobs.training.examples import load_examples
-    from pipeline.diffusion import quiet_libraries
+    from pipeline.diffusion.diffusion import quiet_libraries
 
     quiet_libraries()
     device = "cuda" if torch.cuda.is_available() else "cpu"

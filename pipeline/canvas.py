@@ -24,9 +24,9 @@ def padding_of(row: Row) -> Padding:
     return Padding(**row["padding"])
 
 
-def pixels_of(row: Row, raw: bytes) -> Pixels:
-    """Return raw bytes of the canvas's size as pixels [H, W, 3], uint8, 0..255, which must not be written to."""
-    return np.frombuffer(raw, np.uint8).reshape(row["height"], row["width"], 3)
+def pixels_of(row: Row, raw: bytes, times: int = 1) -> Pixels:
+    """Return raw bytes of `times` the canvas's size as pixels [H, W, 3], uint8, 0..255, not to be written to."""
+    return np.frombuffer(raw, np.uint8).reshape(row["height"] * times, row["width"] * times, 3)
 
 
 def covered(row: Row) -> NDArray[np.bool_]:

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.canvas import padding_of, pixels_of, transform_of
+from pipeline.canvas import padding_of, pixels_of
 from pipeline.each import add_seconds
 from pipeline.encode import EXTENSIONS, encoded
+from pipeline.enlarge import enlarged
 from pipeline.faults import StoppedFault
 from pipeline.plan import unit_name
 from pipeline.records import read_record, record_uri
 from schemas.provenance import PROVENANCE
 from schemas.recipe import Control, Output, Recipe
-from schemas.work import COMMITTED, Row
+from schemas.work import COMMITTED, MADE_BY, Row
 
 SLUG_LENGTH = 60
 
@@ -81,20 +82,22 @@ class Commit:
     def _written(self, row: Row) -> Row:
         """Put the picture, the mask and the kept maps of a row; return its row of provenance."""
         began = time.perf_counter()
-        picture = {} if row["failure"] else self._put_picture(row) | self._put_mask(row)
-        controls = [self._control(row, place, control) for place, control in enumerate(self._facts.recipe.controls)]
+        large = row | enlarged(row, self._facts.recipe.enlargement)  # maps are of the canvas, all else of the picture
+        picture = {} if row["failure"] else self._put_picture(row) | self._put_mask(large)
+        controls = [self._control(row, place) for place in range(len(self._facts.recipe.detectors))]
         add_seconds(row, "commit", time.perf_counter() - began)
         facts = self._facts
-        same = {name: row[name] for name in PROVENANCE.names if name in row}
+        same = {name: large[name] for name in PROVENANCE.names if name in large} | {"seconds": row["seconds"]}
         return {
             **same,
-            **{name: (row.get("made_by") or {}).get(name) for name in _FROM_MADE_BY},
-            **_size(row),
+            **{field.name: (row.get("made_by") or {}).get(field.name) for field in MADE_BY},
+            **_size(row, facts.recipe.enlargement),
             **picture,
             "status": "done" if row["failure"] is None else "failed",
             "run_id": facts.run_id,
             "uri": picture.get("uri"),
             "source_uri": storage.redact(row["uri"]) if row["uri"] else None,
+            "reference_uri": storage.redact(row["reference_uri"]) if row["reference_uri"] else None,
             "recipe": facts.recipe.name,
             "settings": self._settings,
             "controls": controls,
@@ -120,34 +123,37 @@ class Commit:
         storage.put(storage.join(self.output, name), row["mask"])
         return {"label_mask_uri": name, "label_mask_sha256": hashlib.sha256(row["mask"]).hexdigest()}
 
-    def _control(self, row: Row, place: int, control: Control) -> Row:
+    def _control(self, row: Row, place: int) -> Row:
         """Return the columns of `schemas.provenance.CONTROL`, the map's own null where the row failed before it."""
-        chosen = {
-            "net": storage.redact(control.net.name),
-            "scale": control.scale,
-            "start": control.start,
-            "end": control.end,
-        }
+        recipe = self._facts.recipe
+        name = recipe.detectors[place].name
+        chosen = _net(recipe.controls[place]) if place < len(recipe.controls) else {}  # a region's map has no net
         if not row["maps"] or row["maps"][place] is None:
-            return {"detector": control.detector.name, **chosen}
+            return {"detector": name, **chosen}
         drawn = dict(row["maps"][place])
         raw = drawn.pop("pixels")
         if self._keep_maps:
             pixels = padding_of(row).cut(pixels_of(row, raw))  # [H, W, 3], RGB: as the picture
             content = encoded(pixels, Output(format="png"))
-            name = f"maps/{row['unit']}/{picture_name(row)}.{control.detector.name}.png"
-            storage.put(storage.join(self.output, name), content)
-            drawn |= {"uri": name, "file_sha256": hashlib.sha256(content).hexdigest()}
+            uri = f"maps/{row['unit']}/{picture_name(row)}.{name}.png"
+            storage.put(storage.join(self.output, uri), content)
+            drawn |= {"uri": uri, "file_sha256": hashlib.sha256(content).hexdigest()}
         return {**drawn, **chosen}
 
 
-_FROM_MADE_BY = ("device", "dtype", "scheduler", "scheduler_config", "models", "prompt_tokens_cut", "versions")
+def _net(control: Control) -> Row:
+    return {
+        "net": storage.redact(control.net.name), "scale": control.scale, "start": control.start, "end": control.end,
+    }  # fmt: skip
 
 
-def _size(row: Row) -> Row:
-    """Return the picture's width and height, the canvas's without its padding; null where there is none."""
-    width, height = (None, None) if row["failure"] else transform_of(row).target
-    return {"width": width, "height": height}
+def _size(row: Row, times: int) -> Row:
+    """Return the picture's width and height, `times` the canvas's without its padding; null where there is none."""
+    if row["failure"]:
+        return {"width": None, "height": None}
+    padding = padding_of(row)
+    width, height = row["width"] * times, row["height"] * times
+    return {"width": width - padding.left - padding.right, "height": height - padding.top - padding.bottom}
 
 
 def _counts(recorded: Row) -> Row:

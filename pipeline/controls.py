@@ -121,6 +121,8 @@ class ControlMaps:
         drawn = self._detect(settings, pixels)
         if not isinstance(settings, InpaintSettings):
             return drawn
+        if row["mask"] is None and self._recipe.mode == "inpaint" and self._recipe.region.of != "mask":
+            return drawn  # the converter takes out what it finds to be the region
         if row["mask"] is None:
             message = "inpaint: the manifest gives no mask_uri for this photo"
             raise ControlFault(message)
@@ -182,7 +184,7 @@ def _as_row(settings: DetectorSettings, drawn: Pixels, origin: str) -> Row:
 def _located(settings: DetectorSettings) -> dict[str, str] | None:
     """Return the columns of `schemas.work.MODEL` of a detector's network; None where it has none."""
     found = models.locate_detector(settings)
-    return found.as_row(settings.name) if found else None
+    return found.as_row() if found else None
 
 
 def _by_detector(wanted: list[tuple[Row, DetectorSettings]]) -> Iterator[tuple[DetectorSettings, list[Row]]]:

@@ -1,19 +1,20 @@
-"""Photos and their control maps in, pictures out, in batches of one shape filled up to one size.
+"""Rows with their control maps in, rows with pictures out. Tensors are `pipeline.diffusion`'s business.
 
-The same picture comes out of any batch: each has its own seed, and every batch has the same size, so that the same
-kernels run. Tensors are `pipeline.diffusion`'s business.
+A picture that cannot be had, or that the recipe's safety checker drops, is a failure of its row, and never a black one.
 """
 
-import itertools
 import time
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from pipeline import storage
 from pipeline.canvas import covered, pixels_of
-from pipeline.each import add_seconds
-from schemas.detectors import InpaintSettings
+from pipeline.decode import read_upright
+from pipeline.diffusion.request import Drawing, Mask, Pixels, Request
+from pipeline.each import Each, add_seconds, failure
+from pipeline.faults import ControlFault, DecodeFault, ModelFault, PictureFault, StorageFault, UnsafeFault
+from pipeline.region import region_of
 from schemas.recipe import Recipe
 from schemas.work import CONVERTED, Row
 
@@ -21,55 +22,82 @@ from schemas.work import CONVERTED, Row
 class Converter:
     """Holds the diffusion pipeline of a recipe and maps batches. Raises `ModelFault` for weights that do not fit."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, compile_cache: str | None = None) -> None:
         # Here, not above: torch and diffusers take seconds, and this actor alone has them.
-        from pipeline.diffusion import Diffusion
+        from pipeline.diffusion.diffusion import Diffusion
 
-        self._diffusion = Diffusion(recipe)
-        self._inpaints = any(isinstance(settings, InpaintSettings) for settings in recipe.detectors)
+        self._recipe = recipe
+        self._diffusion = Diffusion(recipe, compile_cache=compile_cache)
+        self._reference = _recipes_reference(recipe)
+        self._requests: dict[int, Request] = {}  # of the batch in work, by the row's identity
+        self._each = Each("convert", self._ask, CONVERTED)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Return a batch of `schemas.work.MAPPED` as one of `CONVERTED`; `picture` is null where it was not finite."""
-        rows = batch.to_pylist()
-        for group in batches([row for row in rows if not row["failure"]], self._diffusion.batch_size):
-            self._convert(group)
+        """Return a batch of `schemas.work.MAPPED` as one of `CONVERTED`."""
+        rows = [self._each.one(row) for row in batch.to_pylist()]
+        asked = [row for row in rows if not row["failure"]]
+        began, warming = time.perf_counter(), self._diffusion.warming_seconds
+        drawings = self._diffusion.draw([self._requests[id(row)] for row in asked])
+        spent = time.perf_counter() - began - (self._diffusion.warming_seconds - warming)
+        for row, drawing in zip(asked, drawings, strict=True):
+            self._note(row, drawing)
+            add_seconds(row, "convert", spent / len(asked))
+        self._requests.clear()
         return pa.Table.from_pylist(rows, CONVERTED)
 
-    def _convert(self, rows: list[Row]) -> None:
-        """Add `picture` and `made_by` to rows of one shape."""
-        began = time.perf_counter()
-        filled = [*rows, *itertools.repeat(rows[-1], self._diffusion.batch_size - len(rows))]
-        pictures, finite = self._diffusion.draw(
-            photos=_stacked(filled, [row["pixels"] for row in filled]),
-            maps=[_stacked(filled, list(raw)) for raw in zip(*(_map_pixels(row) for row in filled), strict=True)],
-            masks=_masks(filled) if self._inpaints else None,
-            prompts=[(row["prompt"], row["negative_prompt"]) for row in filled],
-            seeds=[row["seed"] for row in filled],
+    def _ask(self, row: Row) -> Row:
+        """Note what a row asks for. Raises `PhotoFault` where that cannot be drawn."""
+        maps = [pixels_of(row, drawn["pixels"]) for drawn in row["maps"]]
+        region = region_of(row, self._recipe) if self._recipe.mode == "inpaint" else None
+        request = Request(
+            photo=pixels_of(row, row["pixels"]),
+            maps=tuple(maps[: len(self._recipe.controls)]),
+            prompt=row["prompt"],
+            negative_prompt=row["negative_prompt"],
+            seed=row["seed"],
+            covered=region if region is not None else _covered(row),
+            region=region,
+            reference=self._reference_of(row),
         )
-        seconds = (time.perf_counter() - began) / len(rows)
-        for row, picture, whole in zip(rows, pictures, finite, strict=False):  # the filling has no row
-            row["picture"] = picture.tobytes() if whole else None
-            row["made_by"] = self._diffusion.made_by(row["prompt"], row["negative_prompt"])
-            add_seconds(row, "convert", seconds)
+        self._diffusion.check(request)
+        self._requests[id(row)] = request
+        return row
+
+    def _note(self, row: Row, drawing: Drawing) -> None:
+        """Add a drawing to its row, or why there is none."""
+        row["made_by"] = self._diffusion.made_by(self._requests[id(row)], drawing)
+        if drawing.pixels is None:
+            tried = ", ".join(drawing.retried) or "float32 has nothing beyond it to try"
+            row["failure"] = failure("convert", PictureFault(f"not finite, or of one colour ({tried})"))
+        elif drawing.nsfw and self._recipe.safety.policy == "drop":
+            row["failure"] = failure("convert", UnsafeFault("dropped by the safety checker"))
+        else:
+            row["picture"] = drawing.pixels.tobytes()
+
+    def _reference_of(self, row: Row) -> Pixels | None:
+        """Return the picture that an IP-Adapter is to see for a row: its own, or the recipe's."""
+        if not self._recipe.ip_adapter:
+            return None
+        if row["reference_bytes"]:
+            return np.asarray(read_upright(row["reference_bytes"]))
+        if self._reference is None:
+            message = "the IP-Adapter has no reference: neither reference_uri in the manifest nor one in the recipe"
+            raise ControlFault(message)
+        return self._reference
 
 
-def batches(rows: list[Row], size: int) -> list[list[Row]]:
-    """Cut rows into batches of at most `size` rows of one width and height, in the plan's order within a shape."""
-    shapes: dict[tuple[int, int], list[Row]] = {}
-    for row in rows:
-        shapes.setdefault((row["width"], row["height"]), []).append(row)
-    return [same[start : start + size] for same in shapes.values() for start in range(0, len(same), size)]
+def _recipes_reference(recipe: Recipe) -> Pixels | None:
+    """Return the recipe's own reference picture. Raises `ModelFault` where it cannot be read."""
+    if not recipe.ip_adapter or not recipe.ip_adapter.reference:
+        return None
+    uri = recipe.ip_adapter.reference
+    try:
+        return np.asarray(read_upright(storage.read(uri)))
+    except (DecodeFault, StorageFault, OSError) as error:
+        message = f"ip_adapter.reference {storage.redact(uri)}: cannot be read ({error})"
+        raise ModelFault(message, "Name a picture.") from error
 
 
-def _map_pixels(row: Row) -> list[bytes]:
-    return [drawn["pixels"] for drawn in row["maps"]]
-
-
-def _stacked(rows: list[Row], raw: list[bytes]) -> NDArray[np.uint8]:
-    return np.stack([pixels_of(row, pixels) for row, pixels in zip(rows, raw, strict=True)])  # [N, H, W, 3], 0..255
-
-
-def _masks(rows: list[Row]) -> NDArray[np.bool_]:
-    """Return what is to be painted anew, [N, H, W]; nothing where the manifest brought the map, not a mask."""
-    none = np.zeros((rows[0]["height"], rows[0]["width"]), np.bool_)
-    return np.stack([none if row["mask"] is None else covered(row) for row in rows])
+def _covered(row: Row) -> Mask | None:
+    """Return what the manifest's mask covers, which an inpaint net is told."""
+    return None if row["mask"] is None else covered(row)

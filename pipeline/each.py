@@ -26,9 +26,10 @@ class Each:
 
     def rows(self, rows: list[Row]) -> pa.Table:
         """Return the table of `rows` with the step done to each."""
-        return pa.Table.from_pylist([self._one(row) for row in rows], self._schema)
+        return pa.Table.from_pylist([self.one(row) for row in rows], self._schema)
 
-    def _one(self, row: Row) -> Row:
+    def one(self, row: Row) -> Row:
+        """Return a row with the step done to it, or with the fault that came of it."""
         if row.get("failure"):
             return row
         began = time.perf_counter()

@@ -1,33 +1,31 @@
 """From a picture's pixels to the bytes of its file."""
 
 import io
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from pipeline.canvas import padding_of, pixels_of
-from pipeline.faults import PictureFault
-from schemas.recipe import Output
+from schemas.recipe import Output, Recipe
 from schemas.work import Row
 
 EXTENSIONS = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 
 
-def encode(row: Row, output: Output) -> Row:
+def encode(row: Row, output: Output, enlargement: int = 1) -> Row:
     """Replace the canvas's pixels by the bytes of the picture's file, which is the canvas without its padding.
 
-    Raises `PictureFault` for a picture that shows nothing.
+    `enlargement` is how many times as large as the canvas the picture is.
     """
-    raw = row.pop("picture")
-    if raw is None:
-        message = "the converter's picture is not finite"
-        raise PictureFault(message)
-    pixels = padding_of(row).cut(pixels_of(row, raw))  # [H, W, 3], RGB, 0..255
-    if pixels.min() == pixels.max():
-        message = f"the converter's picture is of one colour ({pixels[0, 0].tolist()})"
-        raise PictureFault(message)
+    pixels = padding_of(row).enlarged(enlargement).cut(pixels_of(row, row.pop("picture"), enlargement))  # [H, W, 3]
     row["picture_bytes"] = encoded(pixels, output)
     return row
+
+
+def encoding(recipe: Recipe) -> dict[str, Any]:
+    """Return what `encode` is told."""
+    return {"output": recipe.output, "enlargement": recipe.enlargement}
 
 
 def encoded(pixels: np.ndarray, output: Output) -> bytes:

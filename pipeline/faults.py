@@ -6,7 +6,9 @@
     │   ├── DecodeFault         its bytes are no picture that can be read
     │   ├── LabelFault          a label that the manifest brings is none
     │   ├── ControlFault        a control map cannot be made of it
-    │   └── PictureFault        the converter gave no usable picture
+    │   ├── PromptFault         a prompt that the text encoder's syntax does not allow
+    │   ├── PictureFault        the converter gave no usable picture
+    │   └── UnsafeFault         the safety checker found what the recipe drops
     └── RunFault                exit code 2: the run does not start, nothing was written or lost
         ├── RecipeFault         the recipe, or a setting of it
         ├── ManifestFault       the manifest, or what it must hold
@@ -56,6 +58,14 @@ class ControlFault(PhotoFault):
 
 class PictureFault(PhotoFault):
     """The converter gave no usable picture: not finite, or of one colour."""
+
+
+class PromptFault(PhotoFault):
+    """The photo's prompt is none that can be read."""
+
+
+class UnsafeFault(PhotoFault):
+    """The safety checker found in the picture what the recipe drops."""
 
 
 class RunFault(Fault):

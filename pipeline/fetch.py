@@ -30,7 +30,9 @@ def fetch(row: Row, allowed: frozenset[str]) -> Row:
     row["source_sha256"] = hashlib.sha256(photo).hexdigest()
     brought = row["map_uris"] or []
     row["brought"] = [each | {"content": _bytes_of(each["uri"], allowed)[0]} for each in brought]
-    row["mask_bytes"] = _bytes_of(row["mask_uri"], allowed)[0] if row["mask_uri"] else None
+    for name in ("mask", "reference"):
+        uri = row[f"{name}_uri"]
+        row[f"{name}_bytes"] = _bytes_of(uri, allowed)[0] if uri else None
     return row
 
 

@@ -19,7 +19,7 @@ from pipeline.crew import Crew
 from pipeline.decode import decode
 from pipeline.draw import Draw
 from pipeline.each import Each
-from pipeline.encode import encode
+from pipeline.encode import encode, encoding
 from pipeline.fetch import fetch
 from pipeline.prepare import Prepared, decoding
 from schemas.work import DECODED, ENCODED, FETCHED
@@ -38,6 +38,6 @@ def photos_to_anime(run: Prepared, commit: Commit, crew: Crew) -> Iterator[pa.Ta
     if crew.on_gpu or recipe.mode != "maps":
         rows = rows.map_batches(Draw, fn_constructor_args=(recipe, crew.on_gpu, cache), **crew.converters)
     if recipe.mode != "maps":
-        rows = rows.map_batches(Each("encode", partial(encode, output=recipe.output), ENCODED), **crew.light)
+        rows = rows.map_batches(Each("encode", partial(encode, **encoding(recipe)), ENCODED), **crew.light)
     rows = rows.map_batches(commit, **crew.light)
     yield from rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)

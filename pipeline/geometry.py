@@ -5,7 +5,7 @@ Coordinates count from the upper left corner of the upper left pixel, x to the r
 picture, the *canvas*, for the nets alone: the transform knows nothing of it, since it is cut off again.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,12 @@ class Transform:
         """Return the part that the picture shows of an upright image of the photo's shape and this size."""
         return _scaled(self._seen, size[0] / self.source[0], size[1] / self.source[1])
 
+    def enlarged(self, times: int) -> "Transform":
+        """Return the transform to a picture so many times as large."""
+        width, height = (side * times for side in self.target)
+        scales = {name: getattr(self, name) * times for name in ("scale_x", "scale_y", "offset_x", "offset_y")}
+        return replace(self, target=(width, height), **scales)
+
     def as_row(self) -> dict[str, float | int | str]:
         """Return the columns of `schemas.work.TRANSFORM`."""
         return {name: value for name, value in asdict(self).items() if name not in {"source", "target"}}
@@ -98,6 +104,10 @@ class Padding:
         """Return the picture within a canvas [H, W(, C)]."""
         height, width = canvas.shape[:2]
         return canvas[self.top : height - self.bottom, self.left : width - self.right]
+
+    def enlarged(self, times: int) -> "Padding":
+        """Return the padding of a canvas so many times as large."""
+        return Padding(*(side * times for side in asdict(self).values()))
 
     def as_row(self) -> dict[str, int]:
         """Return the columns of `schemas.work.PADDING`."""

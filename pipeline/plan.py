@@ -16,15 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import storage
-from pipeline.faults import ManifestFault, OutputFault
+from pipeline.faults import OutputFault
 from pipeline.geometry import nearest_bucket
+from pipeline.prompt import Prompts
 from schemas.manifest import further_columns
 from schemas.recipe import Recipe
 from schemas.work import PLAN, Row
 
 SEED_BITS = 63  # what torch.Generator takes as a positive number
 UNIT_SIZE = 32
-URI_COLUMNS = ("uri", "mask_uri", "map_uris")
+URI_COLUMNS = ("uri", "mask_uri", "reference_uri", "map_uris")
 _DECIDING = ("photo_id", "pose_keypoints", "boxes", "keypoints", "prompt", "negative_prompt", "recipe_digest")
 FEWEST_UNITS = 12  # of a small plan: so that its work spreads, and little is done again after a stop
 
@@ -45,12 +46,9 @@ class Work:
 def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Row]:
     """Return one row of `schemas.work.PLAN` for each photo and variant, still without a unit, with their true uris.
 
-    Raises `ManifestFault` where a prompt names no column.
+    Raises `ManifestFault` where a prompt names no column, or is no template.
     """
-    missing = sorted(recipe.prompt_fields - set(manifest.column_names))
-    if missing:
-        message = f"recipe {recipe.name}: the prompt names {missing[0]!r}, which the manifest has no column for"
-        raise ManifestFault(message, f"It has {', '.join(manifest.column_names)}.")
+    prompts = Prompts(recipe, manifest.column_names)
     further, digest, buckets = further_columns(manifest, recipe.detectors), recipe.digest, recipe.buckets
     rows = []
     for batch in manifest.to_batches(max_chunksize=10_000):
@@ -58,7 +56,7 @@ def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Row]:
             shared = _photo_columns(photo, recipe, further) | {"recipe_digest": digest}
             if photo["width"] and photo["height"]:
                 shared["bucket"] = "{}x{}".format(*nearest_bucket((photo["width"], photo["height"]), buckets))
-            rows += [_variant_columns(shared, photo, recipe.seed, variant) for variant in range(variants)]
+            rows += [_variant_columns(shared, photo, prompts, recipe.seed, variant) for variant in range(variants)]
     return rows
 
 
@@ -159,7 +157,6 @@ def seed_of(run_seed: int, photo_id: str, variant: int) -> int:
 
 
 def _photo_columns(photo: Row, recipe: Recipe, further: list[str]) -> Row:
-    texts = {name: "" if photo[name] is None else str(photo[name]) for name in recipe.prompt_fields}
     carried = {name: photo[name] for name in further}
     brought = {settings.name: photo[f"{settings.name}_uri"] for settings in recipe.detectors}
     return {
@@ -167,17 +164,17 @@ def _photo_columns(photo: Row, recipe: Recipe, further: list[str]) -> Row:
         "uri": photo["uri"],
         "map_uris": [{"detector": name, "uri": uri} for name, uri in brought.items() if uri] or None,
         **{name: photo[name] for name in ("mask_uri", "pose_keypoints", "boxes", "keypoints")},
-        "prompt": recipe.prompt.format_map(texts),
-        "negative_prompt": recipe.negative_prompt.format_map(texts),
+        "reference_uri": photo["reference_uri"] if recipe.ip_adapter else None,
         "manifest": _carried_json(carried),
     }
 
 
-def _variant_columns(shared: Row, photo: Row, run_seed: int, variant: int) -> Row:
+def _variant_columns(shared: Row, photo: Row, prompts: Prompts, run_seed: int, variant: int) -> Row:
     content = (photo["etag"], photo["modified"], photo["bytes"]) if photo["etag"] is None else (photo["etag"],)
-    deciding = [shared[name] for name in _DECIDING]
-    key = _hash(*deciding, *_without_secrets(shared).values(), *content, variant)
-    return shared | {"variant": variant, "key": key, "seed": seed_of(run_seed, photo["photo_id"], variant)}
+    seed = seed_of(run_seed, photo["photo_id"], variant)
+    row = shared | prompts.of(photo, seed)
+    key = _hash(*(row[name] for name in _DECIDING), *_without_secrets(shared).values(), *content, variant)
+    return row | {"variant": variant, "key": key, "seed": seed}
 
 
 def _carried_json(carried: Row) -> str:
@@ -198,7 +195,7 @@ def _carried_json(carried: Row) -> str:
 def _without_secrets(row: Row) -> Row:
     """Return the `URI_COLUMNS` of a row without logins and queries."""
     maps = [each | {"uri": storage.redact(each["uri"])} for each in row["map_uris"] or []]
-    uris = {name: storage.redact(row[name]) if row[name] else None for name in ("uri", "mask_uri")}
+    uris = {name: storage.redact(row[name]) if row[name] else None for name in URI_COLUMNS if name != "map_uris"}
     return uris | {"map_uris": maps or None}
 
 

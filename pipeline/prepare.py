@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import manifest as manifests
-from pipeline import models, outputs, plan, records, storage
+from pipeline import model_checks, outputs, plan, records, storage
 from pipeline.decode import Geometry
 from pipeline.faults import OutputFault
 from pipeline.fetch import CLOUD_SCHEMES, PUBLIC_SCHEMES
@@ -57,7 +57,7 @@ def prepare(manifest: str, output: str, recipe: Recipe, options: Options, listin
     work = plan.remaining(pa.concat_tables([known, fresh]), _done(output, options), recipe.digest, rows)
     # 4. Photos can be reached, the weights are there, and the space.
     _check_credentials(work)
-    blank = models.check_models(recipe, _brought(work, recipe)) if work.units else frozenset()
+    blank = model_checks.check_models(recipe, _brought(work, recipe)) if work.units else frozenset()
     if work.units:
         _check_space(output, recipe, work.rows, keep_maps=options.keep_maps)
     return Prepared(recipe, account, listed, fresh, work, _allowed(manifest, options), blank, _cache(options))
@@ -115,7 +115,8 @@ def _check_credentials(work: plan.Work) -> None:
     buckets: dict[str, str] = {}
     for unit in work.units.values():
         maps = [each["uri"] for uris in unit["map_uris"].to_pylist() for each in uris or []]
-        for uri in [*unit["uri"].to_pylist(), *unit["mask_uri"].to_pylist(), *maps]:
+        named = [uri for name in ("uri", "mask_uri", "reference_uri") for uri in unit[name].to_pylist()]
+        for uri in [*named, *maps]:
             if uri and uri.partition("://")[0] in CLOUD_SCHEMES and "::" not in uri:
                 buckets.setdefault("/".join(uri.split("/")[:3]), uri)
     for uri in buckets.values():
@@ -129,7 +130,8 @@ def _check_space(output: str, recipe: Recipe, rows: int, *, keep_maps: bool) -> 
         return
     standing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     files = (recipe.mode != "maps") + len(recipe.controls) * (keep_maps or recipe.mode == "maps")
-    needed, free = rows * recipe.area * BYTES_PER_PIXEL * files, shutil.disk_usage(standing).free
+    pixels = recipe.area * recipe.enlargement**2
+    needed, free = rows * pixels * BYTES_PER_PIXEL * files, shutil.disk_usage(standing).free
     if needed > free:
         message = f"{output}: {rows} pictures may need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
         raise OutputFault(message, "Free some space, choose another output, or convert fewer with --limit.")

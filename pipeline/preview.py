@@ -6,7 +6,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from pipeline import models, storage
+from pipeline import model_checks, storage
 from pipeline.controls import ControlMaps
 from pipeline.decode import decode
 from pipeline.draw import Draw, device
@@ -30,7 +30,7 @@ def preview_rows(
     `cache` is a folder of control maps; `note` is told of maps that are blank. Raises `RunFault` for missing weights.
     """
     chosen = recipe if pictures else recipe.model_copy(update={"mode": "maps"})
-    blank = models.check_models(chosen)
+    blank = model_checks.check_models(chosen)
     for name in sorted(blank):
         note(f"no weights for {name}: its maps are blank")
     table = check_manifest(pa.table({"photo_id": photos, "uri": [storage.absolute(uri) for uri in photos]}), "photos")

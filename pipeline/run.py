@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pipeline import models, outputs, plan, storage
+from pipeline import model_checks, outputs, plan, storage
 from pipeline.commit import Commit, RunFacts
 from pipeline.engine import crew_of, flowing, started
 from pipeline.faults import RunFault, StoppedFault
@@ -106,7 +106,7 @@ def _notices(prepared: Prepared) -> list[str]:
     blank = [f"no weights for {name}: its maps are blank unless the manifest brings them" for name in prepared.blank]
     branches = [
         f"{name} is a branch: its weights may change, pin a revision"
-        for name in models.unpinned(recipe, prepared.blank)
+        for name in model_checks.unpinned(recipe, prepared.blank)
     ]
     resumed = [f"{work.done_rows} rows were done before, {work.rows} are left"] if work.done_rows else []
     return [*sorted(blank), *branches, *resumed]

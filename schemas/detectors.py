@@ -27,6 +27,7 @@ class NetworkSettings(Settings):
     gains_from_gpu: ClassVar[bool] = True  # where a run has a GPU, it joins the converter there
     weights: str = "lllyasviel/Annotators"  # controlnet_aux's
     revision: str = "main"
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")  # other weights are refused, if it is known
 
     @property
     def files(self) -> tuple[str, ...]:

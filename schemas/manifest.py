@@ -28,6 +28,10 @@ OPTIONAL = pa.schema(
         # a person's keypoints tells their order: COCO's 17, OpenPose's 18, BlazePose's 33, COCO-WholeBody's 133.
         *(pa.field(name, pa.string()) for name in sorted(MAP_URIS)),
         pa.field("pose_keypoints", POINTS),
+        # How this photo is to look: instead of the recipe's own, or where its prompt names {prompt}, within it.
+        pa.field("prompt", pa.string()),
+        pa.field("negative_prompt", pa.string()),
+        pa.field("reference_uri", pa.string()),  # a picture whose style or person an IP-Adapter takes
         # Labels, which come along into the picture.
         pa.field("boxes", pa.list_(MANIFEST_BOX)),  # x and y of the upper left corner, width, height, category
         pa.field("keypoints", POINTS),
@@ -35,7 +39,7 @@ OPTIONAL = pa.schema(
     ]
 )
 KNOWN = pa.schema([*REQUIRED, *OPTIONAL])
-URIS = ("uri", "mask_uri", *sorted(MAP_URIS))
+URIS = ("uri", "mask_uri", "reference_uri", *sorted(MAP_URIS))
 
 
 def check_manifest(table: pa.Table, source: str) -> pa.Table:

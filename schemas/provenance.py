@@ -43,6 +43,7 @@ PROVENANCE = pa.schema(
         ("labels", LABELS),
         ("label_mask_uri", pa.string()),  # of the transformed mask, relative to the output
         ("label_mask_sha256", pa.string()),
+        ("reference_uri", pa.string()),  # of the row's reference picture, without user and query
         ("manifest", pa.string()),  # JSON: the manifest's further columns
         # How it was made.
         ("recipe", pa.string()),
@@ -50,7 +51,7 @@ PROVENANCE = pa.schema(
         ("settings", pa.string()),  # JSON: every resolved setting of the recipe
         ("prompt", pa.string()),
         ("negative_prompt", pa.string()),
-        ("prompt_tokens_cut", pa.int32()),
+        ("prompt_chunks", pa.int32()),
         ("seed", pa.int64()),
         ("models", pa.list_(MODEL)),
         ("controls", pa.list_(CONTROL)),
@@ -58,6 +59,10 @@ PROVENANCE = pa.schema(
         ("scheduler_config", pa.string()),  # JSON
         ("dtype", pa.string()),
         ("device", pa.string()),
+        ("batch_size", pa.int32()),
+        ("compiled", pa.string()),
+        ("retried", pa.string()),
+        ("nsfw", pa.bool_()),
         ("versions", pa.string()),  # JSON
         ("project_version", pa.string()),
         ("git_commit", pa.string()),

@@ -3,36 +3,32 @@
 import hashlib
 import json
 import math
-import string
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from schemas.detectors import DetectorSettings
+from schemas.detectors import DetectorSettings, SegSettings
+from schemas.models import PLACE, Base, Embedding, IpAdapter, Lora, Model, SafetyChecker, Strict, Vae
+from schemas.prompt import template_columns
 
 # diffusers' class names; each works from a Stable Diffusion checkpoint's own scheduler configuration.
 Scheduler = Literal[
     "DDIMScheduler",
+    "DDPMScheduler",
+    "DEISMultistepScheduler",
     "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LCMScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "TCDScheduler",
     "UniPCMultistepScheduler",
 ]
 SIDE = 64  # sides are multiples of it: the UNet halves the latents (1/8 of the picture) three times
-
-
-class Strict(BaseModel):
-    """A part of a recipe: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Model(Strict):
-    """Where weights are: `org/name` on the hub, a local folder, a bucket folder, or `builtin:…`."""
-
-    name: str = Field(min_length=1)
-    revision: str = "main"
-    variant: str | None = None  # the hub's file variant, such as fp16
 
 
 class Control(Strict):
@@ -61,6 +57,31 @@ class SchedulerChoice(Strict):
     settings: dict[str, bool | int | float | str] = {}
 
 
+class Region(Strict):
+    """What mode inpaint paints anew, and leaves alone around it: the pixels there stay the photo's own.
+
+    `mask`: what the manifest's `mask_uri` covers. `subject` and `background`: what a segmentation detector finds of
+    `classes`, which are ADE20K's numbers from 0, and all but that.
+    """
+
+    of: Literal["mask", "subject", "background"] = "mask"
+    detector: SegSettings = SegSettings()
+    classes: tuple[Annotated[int, Field(ge=0, lt=150)], ...] = (12, 126)  # person and animal
+    grow: int = Field(default=0, ge=0, le=256)  # pixels that the region grows by
+    soften: int = Field(default=4, ge=0, le=64)  # pixels over which the new picture passes into the photo, inside it
+
+
+class Upscale(Strict):
+    """A second pass: the picture enlarged, then drawn anew tile by tile under a tile ControlNet."""
+
+    net: Model
+    factor: Literal[2, 3, 4] = 2
+    strength: float = Field(default=0.35, gt=0, le=1)
+    scale: float = Field(default=1.0, ge=0, le=2)
+    tile: int = Field(default=512, ge=SIDE, multiple_of=SIDE)  # pixels of a tile's side
+    overlap: int = Field(default=64, ge=0, multiple_of=8)  # pixels that neighbours share, and pass into each other
+
+
 class Output(Strict):
     """The file that a picture becomes."""
 
@@ -73,11 +94,21 @@ class Recipe(Strict):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     description: str = ""
-    base: Model
-    mode: Literal["img2img", "text2img", "maps"] = "img2img"  # maps: control maps alone, and no picture
-    strength: float = Field(default=0.6, gt=0, le=1)  # img2img: the share of the steps that are run
+    base: Base
+    vae: Vae | None = None  # instead of the base's; a tiny one (TAESD) is faster, and another picture
+    loras: tuple[Lora, ...] = ()
+    embeddings: tuple[Embedding, ...] = ()
+    ip_adapter: IpAdapter | None = None
+    safety: SafetyChecker = SafetyChecker()
+    mode: Literal["img2img", "text2img", "inpaint", "maps"] = "img2img"  # maps: control maps alone, and no picture
+    region: Region = Region()
+    upscale: Upscale | None = None
+    strength: float = Field(default=0.6, gt=0, le=1)  # img2img and inpaint: the share of the steps that are run
     steps: int = Field(ge=1, le=1000)
     guidance: float = Field(default=7.5, ge=1)
+    guidance_end: float = Field(default=1.0, gt=0, le=1)  # share of the steps that are run after which it is left out
+    guess_mode: bool = False  # nets see the prompt's half alone, the deeper their layer the louder
+    clip_skip: int = Field(default=0, ge=0, le=8)  # last layers of the text encoder that are left out
     scheduler: SchedulerChoice
     prompt: str
     negative_prompt: str = ""
@@ -91,14 +122,13 @@ class Recipe(Strict):
     output: Output = Output()
     dtype: Literal["float16", "bfloat16", "float32"] = "float16"  # on a GPU; a CPU always computes in float32
     batch_size: int = Field(default=8, ge=1)  # pictures the converter draws at once
+    memory: Literal["normal", "low"] = "normal"  # low: models take turns on the GPU, one or two pictures at once
+    compile: Literal["auto", "on", "off"] = "auto"  # auto: on a GPU, if the run has work enough to pay for it
 
     @field_validator("prompt", "negative_prompt")
     @classmethod
     def _plain_fields(cls, template: str) -> str:
-        for field in template_fields(template):
-            if not field.isidentifier():
-                message = f"{{{field}}} is no column's name; write {{{{ and }}}} for braces"
-                raise ValueError(message)
+        template_columns(template)  # its ValueError says what is wrong
         return template
 
     @field_validator("background")
@@ -124,15 +154,37 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _something_to_do(self) -> "Recipe":
-        if self.mode == "img2img" and int(self.steps * self.strength) == 0:
-            message = f"{self.steps} steps at strength {self.strength} are no step at all: raise one of them"
-            raise ValueError(message)
+        shares = [self.strength] * (self.mode in ("img2img", "inpaint"))
+        for strength in [*shares, *([self.upscale.strength] if self.upscale else [])]:
+            if int(self.steps * strength) == 0:
+                message = f"{self.steps} steps at strength {strength} are no step at all: raise one of them"
+                raise ValueError(message)
         if self.fit == "people" and not self.pose_detectors:
             message = "fit: people needs a control whose detector finds people (openpose, rtmpose, mediapipe)"
             raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Recipe":
         names = [control.detector.name for control in self.controls]
         if len(set(names)) < len(names):
             message = f"a detector stands twice in controls ({', '.join(names)})"
+            raise ValueError(message)
+        if self._regions_detector and any(
+            control.detector.name == "seg" and control.detector != self.region.detector for control in self.controls
+        ):
+            message = "region.detector and the control seg differ: one detector draws one map"
+            raise ValueError(message)
+        tokens = [embedding.token for embedding in self.embeddings]
+        if len(set(tokens)) < len(tokens):
+            message = f"an embedding's token stands twice ({', '.join(tokens)})"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _tiles_overlap(self) -> "Recipe":
+        if self.upscale and self.upscale.overlap * 2 > self.upscale.tile:
+            message = "upscale.overlap may be half of upscale.tile at most"
             raise ValueError(message)
         return self
 
@@ -142,7 +194,7 @@ class Recipe(Strict):
         deciding = self.model_dump(
             mode="json", exclude=_NOT_DECIDING, include=_OF_MAPS if self.mode == "maps" else None
         )
-        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(_identified(deciding), sort_keys=True).encode()).hexdigest()
 
     @property
     def buckets(self) -> list[tuple[int, int]]:
@@ -151,22 +203,29 @@ class Recipe(Strict):
 
     @property
     def detectors(self) -> tuple[DetectorSettings, ...]:
-        """The detectors of the controls, in their order."""
-        return tuple(control.detector for control in self.controls)
+        """The detectors of the controls, in their order, and behind them what finds the region of mode inpaint."""
+        of_controls = tuple(control.detector for control in self.controls)
+        found = self._regions_detector
+        return of_controls if found is None or found in of_controls else (*of_controls, found)
+
+    @property
+    def _regions_detector(self) -> SegSettings | None:
+        return self.region.detector if self.mode == "inpaint" and self.region.of != "mask" else None
+
+    @property
+    def enlargement(self) -> int:
+        """How many times as wide and as high as its canvas a picture becomes."""
+        return self.upscale.factor if self.upscale and self.mode != "maps" else 1
 
     @property
     def pose_detectors(self) -> tuple[DetectorSettings, ...]:
         """The detectors among them that find people."""
         return tuple(settings for settings in self.detectors if settings.draws_people)
 
-    @property
-    def prompt_fields(self) -> set[str]:
-        """The manifest's columns that the prompts name."""
-        return {*template_fields(self.prompt), *template_fields(self.negative_prompt)}
-
 
 _NOT_DECIDING: dict[str, Any] = {
-    "name": True, "description": True, "batch_size": True, "controls": {"__all__": {"device"}},
+    "name": True, "description": True, "batch_size": True, "memory": True, "compile": True,
+    "controls": {"__all__": {"device"}},
 }  # fmt: skip
 _OF_MAPS: dict[str, Any] = {
     "mode": True, "area": True, "aspect_ratios": True, "fit": True, "background": True, "min_visible": True,
@@ -174,16 +233,14 @@ _OF_MAPS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def template_fields(template: str) -> list[str]:
-    """Return the `{field}` names of a prompt template; raise ValueError for braces that do not close."""
-    fields = []
-    for _, field, form, conversion in string.Formatter().parse(template):
-        if form or conversion:
-            message = f"{{{field}}} in a prompt takes no format"
-            raise ValueError(message)
-        if field is not None:
-            fields.append(field)
-    return fields
+def _identified(tree: Any) -> Any:  # noqa: ANN401 - a tree of JSON
+    """Return a recipe's tree with every model of a known digest as that digest, wherever it lies."""
+    if isinstance(tree, list):
+        return [_identified(entry) for entry in tree]
+    if not isinstance(tree, dict):
+        return tree
+    told = tree.get("sha256") is not None
+    return {key: _identified(value) for key, value in tree.items() if not (told and key in PLACE)}
 
 
 def _bucket(area: int, ratio: str) -> tuple[int, int]:

@@ -78,7 +78,11 @@ MADE_BY = pa.struct(
         ("scheduler", pa.string()),
         ("scheduler_config", pa.string()),  # JSON
         ("models", pa.list_(MODEL)),
-        ("prompt_tokens_cut", pa.int32()),  # beyond the text encoder's window: did not reach the picture
+        ("prompt_chunks", pa.int32()),  # text encoder's windows, of 77 tokens, that the longer prompt takes
+        ("batch_size", pa.int32()),  # pictures drawn at once
+        ("compiled", pa.string()),  # yes, or why not
+        ("retried", pa.string()),  # what had to be done again in float32 for a picture that was not finite
+        ("nsfw", pa.bool_()),  # by the safety checker; null without one
         ("versions", pa.string()),  # JSON: library -> version
     ]
 )
@@ -95,6 +99,7 @@ PLAN = pa.schema(
         ("uri", pa.string()),  # in the plan without user and query; the run puts the manifest's own in
         ("map_uris", pa.list_(pa.struct([("detector", pa.string()), ("uri", pa.string())]))),  # maps of the manifest
         ("mask_uri", pa.string()),
+        ("reference_uri", pa.string()),  # of an IP-Adapter's reference picture
         ("pose_keypoints", POINTS),
         ("boxes", pa.list_(MANIFEST_BOX)),
         ("keypoints", POINTS),
@@ -119,6 +124,7 @@ FETCHED = pa.schema(
         ("photo_bytes", pa.large_binary()),
         ("brought", _BROUGHT),  # the files of the manifest's maps
         ("mask_bytes", pa.large_binary()),
+        ("reference_bytes", pa.large_binary()),  # the file of the row's reference picture
     ]
 )
 _SHAPED = [
@@ -133,10 +139,17 @@ _SHAPED = [
     pa.field("labels", LABELS),
     pa.field("mask", pa.large_binary()),  # PNG of the picture's size: the manifest's mask in its own mode
 ]
-DECODED = pa.schema([*_SHAPED, ("brought", _BROUGHT), ("pixels", pa.large_binary())])
-_MAPPED = [*_SHAPED, pa.field("maps", pa.list_(CONTROL_MAP))]
-MAPPED = pa.schema([*_MAPPED, ("pixels", pa.large_binary())])
-CONVERTED = pa.schema([*_MAPPED, ("made_by", MADE_BY), ("picture", pa.large_binary())])
+_PIXELS = [pa.field("reference_bytes", pa.large_binary()), pa.field("pixels", pa.large_binary())]
+DECODED = pa.schema([*_SHAPED, ("brought", _BROUGHT), *_PIXELS])
+_MAPPED = [*_SHAPED, pa.field("maps", pa.list_(CONTROL_MAP))]  # one per detector of the recipe
+MAPPED = pa.schema([*_MAPPED, *_PIXELS])
+CONVERTED = pa.schema(
+    [
+        *_MAPPED,
+        ("made_by", MADE_BY),
+        ("picture", pa.large_binary()),  # the canvas's pixels, at `Recipe.enlargement` times its size
+    ]
+)
 ENCODED = pa.schema([*_MAPPED, ("made_by", MADE_BY), ("picture_bytes", pa.large_binary())])
 COMMITTED = pa.schema(
     [

@@ -4,7 +4,8 @@ import functools
 
 from pipeline.detectors import Pixels
 from pipeline.detectors.canny import Canny
-from pipeline.diffusion import Diffusion
+from pipeline.diffusion.diffusion import Diffusion
+from pipeline.diffusion.request import Request
 from pipeline.recipes import load_recipe
 from schemas.detectors import CannySettings
 from schemas.recipe import Recipe
@@ -27,13 +28,11 @@ def canny_of(recipe: Recipe) -> Canny:
 def draw(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixels:
     """Return the picture of one photo by the recipe's own prompt."""
     loaded = _loaded(recipe.model_copy(update={"prompt": ""}).model_dump_json())  # whatever the words: one model
-    prompts = [(recipe.prompt, recipe.negative_prompt)]
-    pictures, finite = loaded.draw(photo[None], [each[None] for each in maps], prompts, [seed])
-    if not all(finite):
-        message = f"recipe {recipe.name} drew a picture that is not finite"
+    (drawn,) = loaded.draw([Request(photo, tuple(maps), recipe.prompt, recipe.negative_prompt, seed)])
+    if drawn.pixels is None:
+        message = f"recipe {recipe.name} drew a picture that is not finite, or of one colour"
         raise ArithmeticError(message)
-    picture: Pixels = pictures[0]
-    return picture
+    return drawn.pixels
 
 
 @functools.lru_cache(maxsize=4)

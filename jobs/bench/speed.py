@@ -15,7 +15,7 @@ from pipeline.controls import ControlMaps
 from pipeline.convert import Converter
 from pipeline.decode import Geometry, decode
 from pipeline.each import Each
-from pipeline.encode import encode
+from pipeline.encode import encode, encoding
 from pipeline.fetch import fetch
 from pipeline.recipes import load_recipe
 from schemas.recipe import Recipe
@@ -67,5 +67,5 @@ def _way(name: str) -> tuple[Recipe, list[Callable[[pa.Table], pa.Table]]]:
         Each("decode", partial(decode, geometry=Geometry.of(recipe)), DECODED),
         ControlMaps(recipe, BLANK),
         Converter(recipe),
-        Each("encode", partial(encode, output=recipe.output), ENCODED),
+        Each("encode", partial(encode, **encoding(recipe)), ENCODED),
     ]

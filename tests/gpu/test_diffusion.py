@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.diffusion import Diffusion
+from pipeline.diffusion.diffusion import Diffusion
+from pipeline.diffusion.request import Request
 from pipeline.recipes import load_recipe
 
 pytestmark = [
@@ -20,8 +21,12 @@ def test_the_place_in_the_batch_does_not_show() -> None:
     random = np.random.default_rng(4)
     photos, *maps = (random.integers(0, 256, (4, 256, 256, 3), np.uint8) for _ in range(4))
     order = [2, 0, 3, 1]
-    whole, finite = subject.draw(photos, maps, [("anime", "photo")] * 4, [1, 2, 3, 4])
-    turned, _ = subject.draw(photos[order], [each[order] for each in maps], [("anime", "photo")] * 4, [3, 1, 4, 2])
-    assert all(finite)
-    assert subject.made_by("anime", "photo")["dtype"] == "float16"
-    assert np.abs(turned.astype(int) - whole[order]).max() <= TOLERANCE
+    asked = [
+        Request(photo, tuple(drawn), "anime", "photo", seed)
+        for seed, (photo, *drawn) in enumerate(zip(photos, *maps, strict=True))
+    ]
+    whole = subject.draw(asked)
+    turned = subject.draw([asked[place] for place in order])
+    assert subject.made_by(asked[0], whole[0])["dtype"] == "float16"
+    for place, drawing in zip(order, turned, strict=True):
+        assert np.abs(drawing.pixels.astype(int) - whole[place].pixels).max() <= TOLERANCE

@@ -33,7 +33,7 @@ def unit(decoded: Row) -> pa.Table:
         {"detector": name, "origin": "blank", "sha256": "x", "pixels": bytes(64 * 64 * 3)}
         for name in ("canny", "openpose", "depth")
     ]
-    made_by = {"device": "cpu", "dtype": "float32", "models": [], "prompt_tokens_cut": 0}
+    made_by = {"device": "cpu", "dtype": "float32", "models": [], "prompt_chunks": 1}
     name = plan.unit_name(KEYS)
     done = decoded | {"unit": name, "key": KEYS[0], "maps": maps, "made_by": made_by, "picture_bytes": b"a picture"}
     done |= {"uri": "https://u:p@host/a.jpg?sig=1", "attempts": 2, "source_sha256": "d" * 64}

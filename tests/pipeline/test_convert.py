@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.controls import ControlMaps
-from pipeline.convert import Converter, batches
+from pipeline.convert import Converter
 from schemas.recipe import Recipe
 from schemas.work import DECODED, MAPPED, Row
 
@@ -63,21 +63,16 @@ def test_a_restarted_converter_draws_the_same(recipe: Recipe, converter: Convert
     assert again["p0"]["picture"] == convert(converter, mapped)["p0"]["picture"]
 
 
-@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("size", [2, 3])
 def test_another_batch_size_is_the_same_within_a_step_of_255(
     converter: Converter, mapped: list[Row], size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = convert(converter, mapped)
-    monkeypatch.setattr("pipeline.diffusion.Diffusion.batch_size", size)
+    monkeypatch.setattr(converter._diffusion._size, "now", size)
     for name, row in convert(converter, mapped).items():
         if row["picture"]:
             pairs = zip(row["picture"], before[name]["picture"], strict=True)
             assert max(abs(one - two) for one, two in pairs) <= 1
-
-
-def test_batches_are_of_one_shape_and_at_most_the_size() -> None:
-    rows = [{"width": width, "height": 64, "n": n} for n, width in enumerate((64, 128, 64, 64, 128))]
-    assert [[row["n"] for row in batch] for batch in batches(rows, 2)] == [[0, 2], [3], [1, 4]]
 
 
 def test_a_unit_of_failures_alone_passes(converter: Converter, mapped: list[Row]) -> None:

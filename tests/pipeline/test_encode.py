@@ -1,4 +1,4 @@
-"""Encoding: the file shows the pixels, and a picture of nothing is a fault."""
+"""Encoding: the file shows the pixels of the picture, without what was padded."""
 
 import io
 
@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from pipeline.encode import encode
-from pipeline.faults import PictureFault
 from pipeline.geometry import Padding
 from schemas.recipe import Output
 from schemas.work import Row
@@ -42,16 +41,16 @@ def test_lossy_formats_are_near_it_and_listen_to_quality(row: Row, picture: np.n
     assert len(both[0]["picture_bytes"]) < len(both[1]["picture_bytes"])
 
 
-def test_no_picture_and_a_flat_one_are_faults(row: Row) -> None:
-    with pytest.raises(PictureFault, match="not finite"):
-        encode(row | {"picture": None}, Output())
-    with pytest.raises(PictureFault, match="of one colour"):
-        encode(row | {"picture": bytes(64 * 48 * 3), **SIZE}, Output())
-
-
 def test_what_was_padded_is_cut_off(row: Row, picture: np.ndarray) -> None:
     padding = {"left": 3, "top": 5, "right": 0, "bottom": 1}
     image = Image.open(
         io.BytesIO(encode(row | {"picture": picture.tobytes(), **SIZE, "padding": padding}, Output())["picture_bytes"])
     )
     assert (np.asarray(image) == picture[5:47, 3:]).all()
+
+
+def test_an_enlarged_pictures_padding_is_enlarged_too(row: Row, picture: np.ndarray) -> None:
+    large = picture.repeat(2, axis=0).repeat(2, axis=1)
+    padding = {"left": 3, "top": 5, "right": 0, "bottom": 1}
+    drawn = encode(row | {"picture": large.tobytes(), **SIZE, "padding": padding}, Output(), enlargement=2)
+    assert (np.asarray(Image.open(io.BytesIO(drawn["picture_bytes"]))) == large[10:94, 6:]).all()

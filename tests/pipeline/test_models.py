@@ -2,21 +2,37 @@
 
 import hashlib
 import tomllib
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
 from pipeline import models, storage
 from pipeline.faults import ModelFault, RecipeFault
+from pipeline.model_checks import check_models, unpinned
+from pipeline.models import Located, locate
+from pipeline.needs import needs_of
 from pipeline.recipes import load_recipe
 from schemas.detectors import MediapipeSettings
-from schemas.recipe import Model, Recipe
+from schemas.recipe import Recipe
 from tests.conftest import ROOT, recipe_of
 
 
+def base_of(recipe: Recipe) -> Located:
+    return locate(next(need for need in needs_of(recipe) if need.role == "base"))
+
+
+def net_of(recipe: Recipe, number: int = 0) -> Located:
+    return locate([need for need in needs_of(recipe) if need.role.startswith("controlnet-")][number])
+
+
+def with_net(name: str) -> Recipe:
+    return load_recipe("demo", [f"controls.canny.net={{name: '{name}'}}"])
+
+
 def test_the_shipped_model_is_found_whole_and_installed_with_the_program(recipe: Recipe) -> None:
-    base = models.locate_base(recipe.base)
-    nets = [models.locate_net(control.net) for control in recipe.controls]
+    base = base_of(recipe)
+    nets = [net_of(recipe, number) for number in range(3)]
     assert [path.name for path in (base.folder, *(net.folder for net in nets))] == [
         "base", "controlnet-canny", "controlnet-openpose", "controlnet-depth",
     ]  # fmt: skip
@@ -30,40 +46,40 @@ def test_the_shipped_model_is_found_whole_and_installed_with_the_program(recipe:
 
 def test_a_shipped_model_that_is_none_is_refused() -> None:
     with pytest.raises(ModelFault, match="builtin:demo/controlnet-canny"):
-        models.locate_net(Model(name="builtin:demo/controlnet-seg"))
+        net_of(with_net("builtin:demo/controlnet-seg"))
 
 
 def test_blank_where_allowed_and_a_fault_elsewhere(recipe: Recipe) -> None:
-    assert models.check_models(recipe) == {"openpose", "depth"}
+    assert check_models(recipe) == {"openpose", "depth"}
     strict = load_recipe("demo", ["controls.openpose.when_missing=fail"])
     with pytest.raises(ModelFault, match=r"lllyasviel/Annotators@main.*It needs body_pose_model\.pth"):
-        models.check_models(strict)
+        check_models(strict)
 
 
 def test_what_the_manifest_brings_is_not_needed() -> None:
     strict = load_recipe("demo", ["controls.openpose.when_missing=fail"])
-    assert models.check_models(strict, frozenset({"openpose"})) == {"depth"}
+    assert check_models(strict, frozenset({"openpose"})) == {"depth"}
 
 
 def test_a_real_recipe_without_a_hub_names_what_it_needs() -> None:
     with pytest.raises(
         ModelFault, match=r"Lykon/AnyLoRA@main: neither in the hub's cache.*unet/\*\.fp16\.safetensors"
     ) as caught:
-        models.check_models(load_recipe("sd15-anime"))
+        check_models(load_recipe("sd15-anime"))
     assert "\n" not in str(caught.value)
 
 
 def test_a_local_folder_that_lacks_files_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ModelFault, match=r"diffusion_pytorch_model\*\.safetensors not found in"):
-        models.locate_net(Model(name=str(tmp_path)))
+        net_of(with_net(str(tmp_path)))
 
 
 def test_a_bucket_folder_is_copied_to_the_cache(recipe: Recipe) -> None:
-    shipped = models.locate_net(recipe.controls[0].net).folder
+    shipped = net_of(recipe).folder
     for name in ("config.json", "diffusion_pytorch_model.safetensors"):
         storage.put(f"memory://models/canny/{name}", (shipped / name).read_bytes())
-    found = models.locate_net(Model(name="memory://models/canny"))
+    found = net_of(with_net("memory://models/canny"))
     assert (found.folder / "diffusion_pytorch_model.safetensors").read_bytes() == (
         shipped / "diffusion_pytorch_model.safetensors"
     ).read_bytes()
@@ -72,38 +88,41 @@ def test_a_bucket_folder_is_copied_to_the_cache(recipe: Recipe) -> None:
 def test_an_unknown_scheduler_setting_is_refused_before_work() -> None:
     recipe = load_recipe("demo", ["scheduler.settings={use_karas_sigmas: true}"])
     with pytest.raises(RecipeFault, match="no setting 'use_karas_sigmas'.*use_karras_sigmas"):
-        models.check_models(recipe)
+        check_models(recipe)
 
 
 def test_branches_are_named() -> None:
-    assert models.unpinned(load_recipe("sd15-anime")) == [
+    assert unpinned(load_recipe("sd15-anime")) == [
         "Lykon/AnyLoRA@main", "lllyasviel/Annotators@main", "depth-anything/Depth-Anything-V2-Small-hf@main",
     ]  # fmt: skip
     pinned = load_recipe("demo", [f"controls.depth.detector.revision={'d' * 40}"])
-    assert models.unpinned(pinned) == ["lllyasviel/Annotators@main"]
-    assert models.unpinned(pinned, frozenset({"openpose"})) == []
+    assert unpinned(pinned) == ["lllyasviel/Annotators@main"]
+    assert unpinned(pinned, frozenset({"openpose"})) == []
 
 
 def test_the_digest_is_of_the_weights_files(tmp_path: Path, recipe: Recipe) -> None:
     (tmp_path / "config.json").write_text("{}")
     weights = tmp_path / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(b"weights")
-    net = models.locate_net(Model(name=str(tmp_path)))
-    assert net.as_row("x")["sha256"] == hashlib.sha256(b"weights").hexdigest()
-    base = models.locate_base(recipe.base)
+    net = net_of(with_net(str(tmp_path)))
+    assert net.as_row()["sha256"] == hashlib.sha256(b"weights").hexdigest()
+    base = base_of(recipe)
     assert [path.parent.name for path in base.weights] == ["text_encoder", "unet", "vae"]
-    assert base.digest() == models.locate_base(recipe.base).digest() != net.digest()
+    assert base.digest() == base_of(recipe).digest() != net.digest()
 
 
 @pytest.mark.parametrize(
     ("config", "said"),
-    [('{"cross_attention_dim": 48}', "text width of 48, builtin:demo has 32"), ("{", "is no configuration")],
+    [
+        ('{"cross_attention_dim": 48}', "text width of 48, the base .Stable Diffusion 1 or 2. has 32"),
+        ("{", "is no configuration"),
+    ],
 )
 def test_a_net_of_another_family_is_refused_before_work(tmp_path: Path, config: str, said: str) -> None:
     (tmp_path / "config.json").write_text(config)
     (tmp_path / "diffusion_pytorch_model.safetensors").touch()
     with pytest.raises(ModelFault, match=said):
-        models.check_models(load_recipe("demo", [f"controls.canny.net={{name: {tmp_path}}}"]))
+        check_models(load_recipe("demo", [f"controls.canny.net={{name: {tmp_path}}}"]))
 
 
 @pytest.fixture
@@ -114,8 +133,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> Path
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     half = {"dtype": torch.float16}
-    base = StableDiffusionPipeline.from_pretrained(models.locate_base(recipe.base).folder, **half)
-    net = ControlNetModel.from_pretrained(models.locate_net(recipe.controls[0].net).folder, **half)
+    base = StableDiffusionPipeline.from_pretrained(base_of(recipe).folder, **half)
+    net = ControlNetModel.from_pretrained(net_of(recipe).folder, **half)
     anime = load_recipe("sd15-anime")
     base.save_pretrained(snapshot(tmp_path, anime.base.name, "main", "a" * 40), variant="fp16")
     for control in anime.controls:
@@ -144,16 +163,19 @@ def snapshot(cache: Path, repository: str, revision: str, commit: str) -> Path:
 def test_sd15_anime_loads_from_the_hubs_cache_and_draws() -> None:
     import numpy as np
 
-    from pipeline.diffusion import Diffusion
+    from pipeline.diffusion.diffusion import Diffusion
+    from pipeline.diffusion.request import Request
 
     anime = load_recipe("sd15-anime", ["area=4096", "steps=4"])
-    assert models.check_models(anime) == frozenset()
-    assert models.locate_base(anime.base).revision == "a" * 40  # the branch's commit goes into provenance
-    photos = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
+    assert check_models(anime) == frozenset()
+    assert base_of(anime).revision == "a" * 40  # the branch's commit goes into provenance
+    photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     subject = Diffusion(anime)
-    pictures, finite = subject.draw(photos, [photos] * 3, [(anime.prompt, anime.negative_prompt)], [1])
-    assert (finite, pictures.shape) == ([True], (1, 64, 64, 3))
-    made = subject.made_by(anime.prompt, anime.negative_prompt)
+    request = Request(photo, (photo,) * 3, anime.prompt, anime.negative_prompt, 1)
+    (drawing,) = subject.draw([request])
+    assert drawing.pixels is not None
+    assert drawing.pixels.shape == (64, 64, 3)
+    made = subject.made_by(request, drawing)
     assert [model["revision"] for model in made["models"]] == [
         "a" * 40,
         *(each.net.revision for each in anime.controls),
@@ -164,29 +186,29 @@ def test_sd15_anime_loads_from_the_hubs_cache_and_draws() -> None:
 def test_a_cache_that_lacks_a_file_names_it(hub: Path) -> None:
     next(hub.glob("models--lllyasviel--control_v11f1p_sd15_depth/snapshots/*/*.safetensors")).unlink()
     with pytest.raises(ModelFault, match=r"sd15_depth: diffusion_pytorch_model\*\.fp16\.safetensors not found"):
-        models.check_models(load_recipe("sd15-anime"))
+        check_models(load_recipe("sd15-anime"))
 
 
 def test_maps_alone_need_neither_base_nor_nets(recipe: Recipe) -> None:
     far = recipe.model_copy(update={"base": recipe.base.model_copy(update={"name": "/none"}), "mode": "maps"})
-    assert models.check_models(far) == {"openpose", "depth"}
-    assert models.unpinned(far, frozenset({"openpose", "depth"})) == []
+    assert check_models(far) == {"openpose", "depth"}
+    assert unpinned(far, frozenset({"openpose", "depth"})) == []
 
 
 def test_a_detector_whose_library_is_not_installed_is_refused_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> str:
-        raise models.PackageNotFoundError(name)
+        raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(models, "version", absent)
+    monkeypatch.setattr("pipeline.model_checks.version", absent)
     posed = recipe_of(MediapipeSettings(), mode="maps")
     control = posed.controls[0].model_copy(update={"when_missing": "blank"})  # that is for weights
     with pytest.raises(ModelFault, match=r"mediapipe is not installed.*pip install 'photo2anime\[pose\]'"):
-        models.check_models(posed.model_copy(update={"controls": (control,)}))
+        check_models(posed.model_copy(update={"controls": (control,)}))
 
 
 def test_weights_in_a_bucket_that_is_not_there_may_be_blank(bucket: str) -> None:
     gone = recipe_of(MediapipeSettings(weights=f"{bucket}-gone/landmarker"), mode="maps")
     with pytest.raises(ModelFault, match="landmarker"):
-        models.check_models(gone)
+        check_models(gone)
     control = gone.controls[0].model_copy(update={"when_missing": "blank"})
-    assert models.check_models(gone.model_copy(update={"controls": (control,)})) == {"mediapipe"}
+    assert check_models(gone.model_copy(update={"controls": (control,)})) == {"mediapipe"}

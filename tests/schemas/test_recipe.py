@@ -32,7 +32,9 @@ def test_where_a_detector_runs_does_not_decide() -> None:
     assert load_recipe("demo", ["controls.depth.device=cpu"]).digest == load_recipe("demo").digest
 
 
-@pytest.mark.parametrize("change", [{"name": "x"}, {"description": "x"}, {"batch_size": 3}])
+@pytest.mark.parametrize(
+    "change", [{"name": "x"}, {"description": "x"}, {"batch_size": 3}, {"memory": "low"}, {"compile": "on"}]
+)
 def test_what_does_not_decide_a_picture_leaves_the_digest(change: dict[str, Any]) -> None:
     assert changed(**change).digest == load_recipe("demo").digest
 
@@ -51,9 +53,9 @@ def test_buckets_have_sides_of_64_and_nearly_the_area() -> None:
     [
         ({"steps": 1, "strength": 0.6}, "no step at all"),
         ({"stepps": 3}, "Extra inputs"),
-        ({"prompt": "{caption!r}"}, "takes no format"),
+        ({"prompt": "{caption!r}"}, "no column's name"),
         ({"prompt": "{caption.__class__}"}, "no column's name"),
-        ({"prompt": "{"}, "Single '{'"),
+        ({"prompt": "{"}, "do not close"),
         ({"aspect_ratios": ["4x3"]}, "no aspect ratio"),
         ({"aspect_ratios": []}, "at least one"),
         ({"controls": []}, "at least 1"),
@@ -75,12 +77,32 @@ def test_a_control_must_not_end_before_it_starts_nor_stand_twice() -> None:
         changed(controls=[controls[0], controls[0]])
 
 
-def test_the_prompts_columns_are_known() -> None:
-    assert changed(prompt="{caption}, {style} {{x}}", negative_prompt="{bad}").prompt_fields == {
-        "caption",
-        "style",
-        "bad",
-    }
+def test_a_recipe_locked_to_weights_is_the_same_wherever_they_lie() -> None:
+    digest = "e" * 64
+    here, there = (changed(base={"name": name, "sha256": digest}) for name in ("builtin:demo", "s3://models/demo"))
+    assert here.digest == there.digest != changed(base={"name": "builtin:demo", "sha256": "f" * 64}).digest
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"base": {"name": "x", "file": "a.ckpt", "config": {"name": "y"}}}, "must be safetensors"),
+        ({"base": {"name": "x", "file": "a.safetensors"}}, "file and config go together"),
+        ({"embeddings": [{"name": "a", "token": "t"}, {"name": "b", "token": "t"}]}, "token stands twice"),
+        ({"upscale": {"net": {"name": "x"}, "tile": 64, "overlap": 64}}, "half of upscale.tile"),
+        ({"upscale": {"net": {"name": "x"}, "strength": 0.01}}, "no step at all"),
+        ({"prompt": "{a|b"}, "do not close"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        changed(**change)
+
+
+def test_the_detector_of_a_region_stands_behind_those_of_the_nets() -> None:
+    of_subject = changed(mode="inpaint", region={"of": "subject"})
+    assert [settings.name for settings in of_subject.detectors] == ["canny", "openpose", "depth", "seg"]
+    assert len(changed(mode="inpaint").detectors) == 3
 
 
 def test_a_crop_around_people_needs_someone_who_finds_them() -> None:

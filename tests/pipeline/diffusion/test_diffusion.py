@@ -1,6 +1,7 @@
 """The diffusion pipeline on the demo model: arguments are heard, the batch is not, and a drawing shows its photo."""
 
 import itertools
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from PIL import Image
 
 from jobs.bench import measures
 from pipeline.detectors.canny import Canny
-from pipeline.diffusion import Diffusion
+from pipeline.diffusion.diffusion import Diffusion
+from pipeline.diffusion.request import Request
 from pipeline.recipes import load_recipe
 from schemas.detectors import CannySettings, InpaintSettings
 from tests.conftest import TINY, recipe_of
@@ -45,9 +47,19 @@ def only(batch: dict[str, Any], *which: int) -> dict[str, Any]:
     }
 
 
+def requests(batch: dict[str, Any]) -> list[Request]:
+    """Return what a batch of arrays asks for."""
+    return [
+        Request(photo, tuple(maps), prompt, negative, seed)
+        for photo, maps, (prompt, negative), seed in zip(
+            batch["photos"], zip(*batch["maps"], strict=True), batch["prompts"], batch["seeds"], strict=True
+        )
+    ]
+
+
 def drawn(batch: dict[str, Any], *settings: str) -> Pixels:
-    pictures, finite = diffusion(*settings).draw(**batch)
-    assert all(finite)
+    drawings = diffusion(*settings).draw(requests(batch))
+    pictures = np.stack([each.pixels for each in drawings if each.pixels is not None])
     assert pictures.shape == batch["photos"].shape
     return pictures
 
@@ -121,45 +133,31 @@ def test_without_guidance_the_negative_prompt_is_not_heard(batch: dict[str, Any]
 @pytest.mark.parametrize(
     "broken",
     [
-        {"maps": []},
-        {"seeds": [1]},
-        {"prompts": [("a", "b")]},
-        {"photos": np.zeros((N, 64, 64, 3), np.float32)},
-        {"photos": np.zeros((N, 32, 64, 3), np.uint8)},
+        {"maps": ()},
+        {"photo": np.zeros((64, 64, 3), np.float32)},
+        {"photo": np.zeros((32, 64, 3), np.uint8)},
+        {"region": np.zeros((64, 64), np.bool_)},
     ],
 )
 def test_what_diffusers_would_accept_in_silence_is_refused(batch: dict[str, Any], broken: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="must be uint8 of one shape|do not fit"):
-        diffusion().draw(**batch | broken)
+    with pytest.raises(ValueError, match="must be uint8 of one shape|do not fit|goes with mode inpaint"):
+        diffusion().draw([replace(requests(batch)[0], **broken)])
 
 
-def test_what_made_a_picture_is_said() -> None:
-    made = diffusion().made_by("anime", "photo")
-    assert (made["dtype"], made["scheduler"], made["prompt_tokens_cut"]) == (
-        "float32",
-        "DPMSolverMultistepScheduler",
-        0,
-    )
+def test_what_made_a_picture_is_said(batch: dict[str, Any]) -> None:
+    (request, *_) = requests(batch)
+    (drawing,) = diffusion().draw([request])
+    made = diffusion().made_by(request, drawing)
+    assert (made["dtype"], made["scheduler"], made["prompt_chunks"], made["batch_size"], made["compiled"]) == (
+        "float32", "DPMSolverMultistepScheduler", 1, 1, "no",
+    )  # fmt: skip
+    assert (made["retried"], made["nsfw"]) == (None, None)
     assert [model["role"] for model in made["models"]] == [
         "base", "controlnet-canny", "controlnet-openpose", "controlnet-depth",
     ]  # fmt: skip
     assert len({model["sha256"] for model in made["models"]}) == 4
-    assert diffusion().made_by("anime " * 100, "photo")["prompt_tokens_cut"] == 25  # 100 words and 2 marks, 77 fit
-
-
-def test_a_picture_that_is_not_finite_is_found(batch: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    subject = diffusion()
-    run = subject._run
-
-    def spoiled(arguments: dict[str, Any]) -> torch.Tensor:
-        drawn = run(arguments)
-        drawn[1, 0, 5, 5] = float("nan")
-        return drawn
-
-    monkeypatch.setattr(subject, "_run", spoiled)
-    assert subject.draw(**batch)[1] == [True, False, True]
+    long = replace(request, prompt="anime " * 100)
+    assert diffusion().made_by(long, drawing)["prompt_chunks"] == 2  # 75 words fit into one
 
 
 SIDE = 128  # at which a drawing has edges to compare
@@ -217,14 +215,18 @@ def test_the_inpaint_net_sees_minus_one_where_a_mask_covers(batch: dict[str, Any
     painter = Diffusion(recipe_of(CannySettings(), InpaintSettings()))
     masks = np.zeros((N, 64, 64), np.bool_)
     masks[1, 8:16, 40:] = True
-    canny, inpaint = painter._conditions(batch["maps"][:2], masks)
+    asked = [replace(each, maps=each.maps[:2], covered=mask) for each, mask in zip(requests(batch), masks, strict=True)]
+    one_pass, device = painter._passes[0], painter._device
+    canny, inpaint = (
+        one_pass._map(control, list(maps), asked, device, painter._dtype)
+        for control, maps in zip(one_pass.settings.controls, batch["maps"][:2], strict=True)
+    )
     assert inpaint.dtype == canny.dtype == painter._dtype
     assert (inpaint[1, :, 8:16, 40:] == -1.0).all()
     assert inpaint[0].min() >= 0
     assert canny.min() >= 0
     assert (inpaint < 0).sum() == 3 * masks.sum()
-    two = only(batch, 0, 1)
-    given = {**two, "maps": two["maps"][:2]}
-    with_mask, without = (painter.draw(**given, masks=chosen)[0] for chosen in (masks[:2], None))
-    assert (with_mask[0] == without[0]).all()
-    assert (with_mask[1] != without[1]).any()
+    with_mask = painter.draw(asked[:2])
+    without = painter.draw([replace(each, covered=None) for each in asked[:2]])
+    assert (with_mask[0].pixels == without[0].pixels).all()
+    assert (with_mask[1].pixels != without[1].pixels).any()

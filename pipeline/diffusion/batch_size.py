@@ -1,0 +1,30 @@
+"""How many pictures are drawn at once: as many as the recipe says, fewer where memory does not suffice."""
+
+PATIENCE = 16  # batches that must go well before a larger one is tried again; twice as many after each that fails
+
+
+class BatchSize:
+    """Halved when memory runs out, kept, and cautiously raised again: another program may have been the reason."""
+
+    def __init__(self, wanted: int) -> None:
+        self.now = wanted
+        self._wanted = wanted
+        self._patience = PATIENCE
+        self._well = 0
+
+    def ran_out(self) -> bool:
+        """Halve; return False where there is nothing left to halve."""
+        if self.now == 1:
+            return False
+        if self._well == 0:
+            self._patience *= 2
+        self.now //= 2
+        self._well = 0
+        return True
+
+    def went_well(self) -> None:
+        """Note a batch; after enough of them the next ones are twice as large, up to what was wanted."""
+        self._well += 1
+        if self.now < self._wanted and self._well >= self._patience:
+            self.now = min(self._wanted, self.now * 2)
+            self._well = 0

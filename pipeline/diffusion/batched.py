@@ -1,0 +1,165 @@
+"""Requests in batches of one shape and one size, one on its way while the one before is read back.
+
+Every batch is filled up to one size, so that the same kernels run for every picture: the same picture comes out of any
+batch. What is not finite or of one colour is done again in float32. Where memory runs out, batches become smaller.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.diffusion.batch_size import BatchSize
+from pipeline.diffusion.compiled import Compiled
+from pipeline.diffusion.one_pass import OnePass
+from pipeline.diffusion.request import Drawing, Request
+from pipeline.diffusion.safety import SafetyChecker
+from pipeline.faults import StoppedFault
+
+DECODED_AGAIN, DRAWN_AGAIN = "decoded again in float32", "drawn again in float32"
+NO_ROOM = "no memory to draw it again in float32"
+
+
+@dataclass(frozen=True)
+class _Launched:
+    """A batch on its way back from the device: pixels [N, H, W, 3] in `host` once `arrived` is, and what they are."""
+
+    requests: Sequence[Request]
+    latents: torch.Tensor
+    host: torch.Tensor
+    sound: torch.Tensor
+    nsfw: torch.Tensor | None
+    arrived: torch.cuda.Event | None
+
+
+class Batched:
+    """Draws with one pass. `checker` is asked about every picture, `compiled` is warmed up with every new shape."""
+
+    def __init__(self, one_pass: OnePass, size: BatchSize, device: torch.device, dtype: torch.dtype) -> None:
+        self._pass, self._size, self._device, self._dtype = one_pass, size, device, dtype
+        self.checker: SafetyChecker | None = None
+        self.compiled: Compiled | None = None
+
+    def draw(self, requests: Sequence[Request]) -> list[Drawing]:
+        """Return one drawing for each request, in their order. Raises `StoppedFault` where one picture is too much."""
+        drawn: dict[int, Drawing] = {}
+        before: list[int] = []
+        launched: _Launched | None = None
+        for batch, following in self._batches(requests):
+            if launched:
+                drawn |= zip(before, self._finish(launched), strict=True)  # while the next one is drawn
+            before, launched = batch, following
+        if launched:
+            drawn |= zip(before, self._finish(launched), strict=True)
+        return [drawn[place] for place in range(len(requests))]
+
+    def _batches(self, requests: Sequence[Request]) -> Iterator[tuple[list[int], _Launched]]:
+        """Yield the places of some requests of one shape, and their batch, which may still be on its way."""
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for place, request in enumerate(requests):
+            groups.setdefault((request.photo.shape, self._pass.embedded(request).chunks), []).append(place)
+        for waiting in groups.values():
+            while waiting:
+                batch = waiting[: self._size.now]
+                launched = self._try([requests[place] for place in batch])
+                if launched:
+                    self._size.went_well()
+                    yield batch, launched
+                    del waiting[: len(batch)]
+
+    def _try(self, requests: list[Request]) -> _Launched | None:
+        """Draw a batch; halve the batches where memory runs out, and return nothing."""
+        try:
+            return self._launch(requests)
+        except torch.OutOfMemoryError as error:
+            if self._size.ran_out():
+                reason = None
+            else:
+                reason = StoppedFault("the memory does not hold one picture", "Try --set memory=low.")
+                reason.__cause__ = error.with_traceback(None)
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()  # here: the error's traceback held the tensors
+        if reason:
+            raise reason
+        return None
+
+    def _launch(self, requests: list[Request]) -> _Launched:
+        """Start a batch, filled up with its last request, and its way back."""
+        filled = [*requests, *itertools.repeat(requests[-1], self._size.now - len(requests))]
+        if self.compiled:
+            self.compiled.warm_up((len(filled), *filled[0].photo.shape), lambda: self._draw(filled, self._dtype))
+        latents, pictures = self._draw(filled, self._dtype)
+        count = len(requests)  # what filled the batch goes no further
+        sound, pixels = _judged(latents[:count], pictures[:count])
+        nsfw = self.checker(pictures[:count].nan_to_num().clamp(0, 1)) if self.checker else None
+        host, arrived = _sent_back(pixels)
+        return _Launched(requests, latents[:count], host, sound, nsfw, arrived)
+
+    def _draw(self, requests: Sequence[Request], dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        latents = self._pass.latents(requests, self._device, dtype)
+        return latents, self._pass.pictures(latents, requests)
+
+    def _finish(self, launched: _Launched) -> list[Drawing]:
+        """Wait for a batch, and mend what is not sound in it."""
+        if launched.arrived:
+            launched.arrived.synchronize()
+        flags = launched.nsfw.tolist() if launched.nsfw is not None else itertools.repeat(None)
+        rows = zip(
+            launched.requests, launched.latents, launched.host.numpy(), launched.sound.tolist(), flags, strict=False
+        )
+        size = self._size.now
+        return [
+            Drawing(pixels, size, (), nsfw) if sound else self._again(request, latents[None])
+            for request, latents, pixels, sound, nsfw in rows
+        ]
+
+    def _again(self, request: Request, latents: torch.Tensor) -> Drawing:
+        """Decode a picture again in float32, then draw it again in float32; without pixels where neither helps."""
+        if self._dtype == torch.float32:
+            return Drawing(None, 1)
+        tried: list[str] = []
+        self._pass.pipe.vae.to(torch.float32)
+        try:
+            drawing = None
+            if latents.isfinite().all():
+                tried.append(DECODED_AGAIN)
+                drawing = self._alone(request, latents.float(), tried)
+            if drawing is None:
+                tried.append(DRAWN_AGAIN)
+                self._pass.pipe.to(torch.float32)
+                drawing = self._alone(request, self._pass.latents([request], self._device, torch.float32), tried)
+        except torch.OutOfMemoryError:
+            tried.append(NO_ROOM)
+        finally:
+            self._pass.pipe.to(self._dtype)
+        return drawing or Drawing(None, 1, tuple(tried))
+
+    def _alone(self, request: Request, latents: torch.Tensor, tried: list[str]) -> Drawing | None:
+        """Return the drawing of these latents if it is sound."""
+        pictures = self._pass.pictures(latents, [request])
+        sound, pixels = _judged(latents, pictures)
+        if not sound.item():
+            return None
+        nsfw = bool(self.checker(pictures.clamp(0, 1)).item()) if self.checker else None
+        return Drawing(pixels[0].cpu().numpy(), 1, tuple(tried), nsfw)
+
+
+def _judged(latents: torch.Tensor, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return which pictures [N, 3, H, W] are finite and of more than one colour, [N], and their bytes [N, H, W, 3]."""
+    finite = latents.isfinite().flatten(1).all(1) & pictures.isfinite().flatten(1).all(1)
+    scaled = (pictures.nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8).flatten(2)  # [N, 3, H * W]
+    flat = (scaled.amax(2) == scaled.amin(2)).all(1)
+    height, width = pictures.shape[2:]
+    return finite & ~flat, scaled.permute(0, 2, 1).reshape(len(pictures), height, width, 3)
+
+
+def _sent_back(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
+    """Start the way of bytes to pinned memory of the host; the event tells when they are there."""
+    if pixels.device.type != "cuda":
+        return pixels, None
+    host = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True)
+    host.copy_(pixels, non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record()
+    return host, arrived

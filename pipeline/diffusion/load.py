@@ -1,0 +1,128 @@
+"""A recipe's models as one of diffusers' pipelines, or two with a second pass: found, loaded and put together."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from diffusers import AutoencoderKL, ControlNetModel
+from safetensors import SafetensorError
+
+from pipeline.diffusion.adapters import fuse_loras, load_embeddings, load_ip_adapter
+from pipeline.diffusion.gains import Gains
+from pipeline.diffusion.nets import Nets
+from pipeline.faults import ModelFault
+from pipeline.models import Located, is_xl, locate
+from pipeline.needs import needs_of
+from schemas.models import Vae
+from schemas.recipe import Recipe
+from schemas.work import Row
+
+PIPELINES = {
+    "text2img": (diffusers.StableDiffusionControlNetPipeline, diffusers.StableDiffusionXLControlNetPipeline),
+    "img2img": (
+        diffusers.StableDiffusionControlNetImg2ImgPipeline,
+        diffusers.StableDiffusionXLControlNetImg2ImgPipeline,
+    ),
+    "inpaint": (
+        diffusers.StableDiffusionControlNetInpaintPipeline,
+        diffusers.StableDiffusionXLControlNetInpaintPipeline,
+    ),
+}
+"""By mode, those of Stable Diffusion 1 and 2, and those of XL."""
+# What diffusers and its libraries raise over weights that are broken, or of another shape than their configuration.
+_BROKEN = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
+
+
+@dataclass
+class Loaded:
+    """The pipeline of the recipe's mode, that of its second pass, and what both are made of, as `schemas.work.MODEL`."""
+
+    pipe: Any
+    upscaler: Any
+    xl: bool
+    models: list[Row]
+    safety_checker: Path | None
+
+
+def load(recipe: Recipe, dtype: torch.dtype, gains: Gains) -> Loaded:
+    """Load what a recipe names into this machine's memory, in `dtype`. Raises `ModelFault` for what does not fit."""
+    found = {need.role: locate(need) for need in needs_of(recipe)}
+    nets = [found[f"controlnet-{control.detector.name}"] for control in recipe.controls]
+    try:
+        pipe = _pipeline(recipe, found, _nets(recipe, nets, dtype, gains), dtype)
+        load_embeddings(pipe, recipe, found)
+        fuse_loras(pipe, recipe, found)
+        if recipe.ip_adapter:
+            load_ip_adapter(pipe, recipe.ip_adapter, found["ip-adapter"], dtype)
+        upscaler = _upscaler(pipe, recipe, found, dtype, gains) if recipe.upscale else None
+    except _BROKEN as error:
+        message = f"recipe {recipe.name}: its models cannot be loaded ({type(error).__name__}: {_first_line(error)})"
+        raise ModelFault(message, "Fetch them anew, or name models that belong together.") from error
+    checker = found.get("safety-checker")
+    xl = getattr(pipe, "text_encoder_2", None) is not None
+    return Loaded(pipe, upscaler, xl, [each.as_row() for each in found.values()], checker and checker.folder)
+
+
+def scheduler_of(recipe: Recipe, config: dict[str, Any]) -> Any:  # noqa: ANN401 - schedulers share no type
+    """Return the recipe's scheduler over a checkpoint's configuration; each pipeline needs its own: it holds state."""
+    return getattr(diffusers, recipe.scheduler.name).from_config(config, **recipe.scheduler.settings)
+
+
+def _pipeline(recipe: Recipe, found: dict[str, Located], nets: Nets, dtype: torch.dtype) -> Any:  # noqa: ANN401 - diffusers' pipelines share no type
+    base = found["base"]
+    configuration = found["config"].folder if recipe.base.config else base.folder
+    xl = is_xl(configuration)
+    kind = PIPELINES[recipe.mode][xl]
+    parts: dict[str, Any] = {"controlnet": nets, "feature_extractor": None, "dtype": dtype}
+    if not xl:
+        parts |= {"safety_checker": None, "requires_safety_checker": False}
+    if recipe.vae:
+        parts["vae"] = _vae(recipe.vae, found["vae"].folder, configuration / "vae", dtype)
+    if recipe.base.file:
+        pipe = kind.from_single_file(str(base.folder / recipe.base.file), config=str(configuration), **parts)
+    else:
+        pipe = kind.from_pretrained(base.folder, variant=recipe.base.variant, use_safetensors=True, **parts)
+    pipe.scheduler = scheduler_of(recipe, pipe.scheduler.config)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def _nets(recipe: Recipe, found: list[Located], dtype: torch.dtype, gains: Gains) -> Nets:
+    chosen = [_net(net, control.net.variant, dtype) for net, control in zip(found, recipe.controls, strict=True)]
+    return Nets(chosen, leave_out=gains.leave_out_nets, embed_once=gains.embed_maps_once)
+
+
+def _net(found: Located, variant: str | None, dtype: torch.dtype) -> ControlNetModel:
+    return ControlNetModel.from_pretrained(found.folder, variant=variant, use_safetensors=True, dtype=dtype)
+
+
+def _vae(vae: Vae, folder: Path, base: Path, dtype: torch.dtype) -> Any:  # noqa: ANN401 - autoencoders share no type
+    """Return an autoencoder: of one file with the base's configuration, or of a folder, whose class it names itself."""
+    if vae.file:
+        return AutoencoderKL.from_single_file(str(folder / vae.file), config=str(base), dtype=dtype)
+    kind = json.loads((folder / "config.json").read_text()).get("_class_name", "AutoencoderKL")
+    if not kind.startswith("Autoencoder"):
+        message = f"{vae.name} is a {kind}, no autoencoder"
+        raise ModelFault(message, "Name a VAE.")
+    return getattr(diffusers, kind).from_pretrained(folder, variant=vae.variant, use_safetensors=True, dtype=dtype)
+
+
+def _upscaler(pipe: Any, recipe: Recipe, found: dict[str, Located], dtype: torch.dtype, gains: Gains) -> Any:  # noqa: ANN401 - as above
+    """Return the second pass: img2img with the tile net, of the same UNet, autoencoder and text encoders."""
+    if recipe.upscale is None:
+        return None
+    net = _net(found["controlnet-upscale"], recipe.upscale.net.variant, dtype)
+    nets = Nets([net], leave_out=gains.leave_out_nets, embed_once=gains.embed_maps_once)
+    kind = PIPELINES["img2img"][getattr(pipe, "text_encoder_2", None) is not None]
+    shared = {name: part for name, part in pipe.components.items() if name not in ("controlnet", "scheduler")}
+    options = {} if "text_encoder_2" in shared else {"requires_safety_checker": False}
+    upscaler = kind(**shared, controlnet=nets, scheduler=scheduler_of(recipe, pipe.scheduler.config), **options)
+    upscaler.set_progress_bar_config(disable=True)
+    return upscaler
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), "")

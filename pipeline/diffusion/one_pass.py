@@ -1,0 +1,196 @@
+"""One pass of one of diffusers' pipelines over a batch: requests in, latents out, and latents to pictures."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from pipeline.diffusion import guidance, latents
+from pipeline.diffusion.embeddings import Embedded, Embeddings
+from pipeline.diffusion.gains import Gains
+from pipeline.diffusion.request import Mask, Pixels, Request
+from schemas.detectors import InpaintSettings
+from schemas.recipe import Control, Recipe
+
+MASKED = -1.0  # what control_v11p_sd15_inpaint was trained to see where it is to paint (lllyasviel/ControlNet-v1-1)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a pass takes of a recipe: its mode, its nets, and for img2img and inpaint the share of the steps."""
+
+    mode: Literal["text2img", "img2img", "inpaint"]
+    controls: tuple[Control, ...]
+    strength: float
+    soften: int = 0
+
+
+class OnePass:
+    """A loaded pipeline with a recipe's arguments."""
+
+    def __init__(self, pipe: Any, recipe: Recipe, settings: Settings, gains: Gains) -> None:  # noqa: ANN401 - diffusers' pipelines share no type
+        self.pipe, self.settings = pipe, settings
+        self._recipe, self._gains = recipe, gains
+        self._embeddings = Embeddings(pipe, recipe.clip_skip, keep=gains.keep_prompts)
+        self._reference = functools.lru_cache(maxsize=64)(self._encode_reference)
+        self._ending = guidance.ending_guidance(pipe, recipe.guidance_end)
+        if self._ending:
+            pipe.unet.register_forward_pre_hook(guidance.before_unet, with_kwargs=True)
+        if gains.encode_together and settings.mode == "inpaint":
+            pipe._encode_vae_image = functools.partial(_encode_for_inpainting, pipe.vae)  # noqa: SLF001 - else one by one
+
+    def embedded(self, request: Request) -> Embedded:
+        """Return a request's prompts as the UNet takes them. Raises `PromptFault`."""
+        return self._embeddings.of(request.prompt, request.negative_prompt)
+
+    @torch.inference_mode()
+    def latents(self, requests: Sequence[Request], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+        """Return the scaled latents [N, C, h, w] of the pictures of N requests of one shape."""
+        # 1. What is the same for every picture.
+        recipe, controls = self._recipe, self.settings.controls
+        arguments: dict[str, Any] = {
+            "num_inference_steps": recipe.steps,
+            "guidance_scale": recipe.guidance,
+            "guess_mode": recipe.guess_mode,
+            "controlnet_conditioning_scale": [control.scale for control in controls],
+            "control_guidance_start": [control.start for control in controls],
+            "control_guidance_end": [control.end for control in controls],
+            "output_type": "latent",
+            **self._ending,
+        }
+        # 2. What is each picture's own: nothing is random but its generator.
+        generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
+        arguments["generator"] = generators
+        arguments |= self._prompts(requests, dtype) | self._references(requests, dtype)
+        # 3. The pictures, under the names of the mode.
+        maps = [
+            self._map(control, [request.maps[place] for request in requests], requests, device, dtype)
+            for place, control in enumerate(controls)
+        ]
+        photos = self._upload([request.photo for request in requests], device, dtype)
+        arguments |= self._pictures(photos, maps, requests, generators)
+        drawn: torch.Tensor = self.pipe(**arguments).images
+        self.pipe.controlnet.forget()
+        return drawn
+
+    @torch.inference_mode()
+    def pictures(self, scaled: torch.Tensor, requests: Sequence[Request]) -> torch.Tensor:
+        """Return the pictures [N, 3, H, W], 0..1 but for overshoots, float32, of scaled latents."""
+        drawn = latents.decode(self.pipe.vae, scaled)
+        if self.settings.mode != "inpaint":
+            return drawn
+        photos = self._upload([request.photo for request in requests], drawn.device, drawn.dtype)
+        regions = _stacked([request.region for request in requests], drawn.device)  # [N, 1, H, W]
+        return torch.lerp(photos, drawn, _softened(regions, self.settings.soften))
+
+    def _prompts(self, requests: Sequence[Request], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        embedded = [self.embedded(request) for request in requests]
+        sides: dict[str, list[torch.Tensor | None]] = {
+            "prompt_embeds": [each.prompt for each in embedded],  # [N, 77 * chunks, width]
+            "pooled_prompt_embeds": [each.pooled for each in embedded],
+        }
+        if self._recipe.guidance > 1:
+            sides["negative_prompt_embeds"] = [each.negative for each in embedded]
+            sides["negative_pooled_prompt_embeds"] = [each.negative_pooled for each in embedded]
+        whole = {name: [each for each in side if each is not None] for name, side in sides.items()}
+        return {name: torch.cat(side).to(dtype) for name, side in whole.items() if side}
+
+    def _references(self, requests: Sequence[Request], dtype: torch.dtype) -> dict[str, list[torch.Tensor]]:
+        """Return what an IP-Adapter sees: [N, 1, width], with guidance nothing for N more before them."""
+        if not self._recipe.ip_adapter:
+            return {}
+        seen = [self._reference(*_hashable(request.reference)) for request in requests]  # [1 or 2, 1, width] each
+        sides = zip(*(each.chunk(len(each)) for each in seen), strict=True)
+        return {"ip_adapter_image_embeds": [torch.cat([torch.cat(side) for side in sides]).to(dtype)]}
+
+    def _encode_reference(self, raw: bytes, shape: tuple[int, ...]) -> torch.Tensor:
+        from PIL import Image
+
+        picture = Image.fromarray(np.frombuffer(raw, np.uint8).reshape(shape))
+        guided = self._recipe.guidance > 1
+        device = self.pipe._execution_device  # noqa: SLF001 - where models take turns, not the UNet's own
+        return self.pipe.prepare_ip_adapter_image_embeds([picture], None, device, 1, guided)[0]  # type: ignore[no-any-return]  # half typed
+
+    def _map(
+        self,
+        control: Control,
+        maps: list[Pixels],
+        requests: Sequence[Request],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> torch.Tensor:
+        """Return the maps of one net, [N, 3, H, W], 0..1; the inpaint net knows what is covered by -1."""
+        uploaded = self._upload(maps, device, dtype)
+        if isinstance(control.detector, InpaintSettings) and any(request.covered is not None for request in requests):
+            uploaded.masked_fill_(_stacked([request.covered for request in requests], device).bool(), MASKED)
+        return uploaded
+
+    def _pictures(
+        self,
+        photos: torch.Tensor,
+        maps: list[torch.Tensor],
+        requests: Sequence[Request],
+        generators: list[torch.Generator],
+    ) -> dict[str, Any]:
+        """Name photos and maps as the mode's pipeline calls them."""
+        height, width = photos.shape[2:]
+        if self.settings.mode == "text2img":
+            return {"image": maps, "height": height, "width": width}
+        named: dict[str, Any] = {"image": photos, "control_image": maps, "strength": self.settings.strength}
+        if self.settings.mode == "inpaint":
+            masks = _stacked([request.region for request in requests], photos.device)
+            return named | {"mask_image": masks, "height": height, "width": width}
+        return named | ({"latents": self._noised(photos, generators)} if self._gains.encode_together else {})
+
+    def _noised(self, photos: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
+        """Return the photos' latents with the noise of the first step, as the pipeline would make them one by one."""
+        from diffusers.utils.torch_utils import randn_tensor
+
+        pipe, recipe = self.pipe, self._recipe
+        clean = latents.encode(pipe.vae, photos * 2 - 1, generators)
+        noise = randn_tensor(clean.shape, generator=generators, device=clean.device, dtype=clean.dtype)
+        pipe.scheduler.set_timesteps(recipe.steps, device=clean.device)
+        timesteps, _ = pipe.get_timesteps(recipe.steps, self.settings.strength, clean.device)
+        noised: torch.Tensor = pipe.scheduler.add_noise(clean, noise, timesteps[:1].repeat(len(clean)))
+        return noised
+
+    def _upload(self, pictures: list[Pixels], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+        """Return pictures as the pipeline takes them, [N, 3, H, W], 0..1; bytes travel, the device divides."""
+        stacked = torch.from_numpy(np.stack(pictures))  # [N, H, W, 3], uint8
+        if not self._gains.travel_as_bytes:
+            return (stacked.permute(0, 3, 1, 2).float() / 255).to(device, dtype)
+        if device.type == "cuda":
+            stacked = stacked.pin_memory()
+        return stacked.to(device, non_blocking=True).permute(0, 3, 1, 2).to(dtype) / 255
+
+
+def _encode_for_inpainting(vae: Any, image: torch.Tensor, generator: list[torch.Generator]) -> torch.Tensor:  # noqa: ANN401 - one of diffusers' autoencoders
+    return latents.encode(vae, image, generator)
+
+
+def _stacked(masks: list[Mask | None], device: torch.device) -> torch.Tensor:
+    """Return masks as [N, 1, H, W], float32, 0 or 1; nothing is covered where there is none."""
+    shape = next(mask.shape for mask in masks if mask is not None)
+    whole = np.stack([np.zeros(shape, np.bool_) if mask is None else mask for mask in masks])
+    return torch.from_numpy(whole).to(device)[:, None].float()
+
+
+def _softened(regions: torch.Tensor, pixels: int) -> torch.Tensor:
+    """Return how much of the new picture is seen, 0..1: none outside of its region, all but near its rim inside."""
+    if not pixels:
+        return regions
+    kernel = 2 * pixels + 1
+    outside = torch.nn.functional.max_pool2d(1 - regions, kernel, stride=1, padding=pixels)  # the rim is left out …
+    return (
+        torch.nn.functional.avg_pool2d(1 - outside, kernel, 1, pixels, count_include_pad=False) * regions
+    )  # … and blurred
+
+
+def _hashable(picture: Pixels | None) -> tuple[bytes, tuple[int, ...]]:
+    if picture is None:
+        message = "a recipe with an IP-Adapter needs a reference picture"
+        raise ValueError(message)
+    return picture.tobytes(), picture.shape

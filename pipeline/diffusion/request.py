@@ -1,0 +1,42 @@
+"""What the converter asks for, and what it gets: one picture each, as arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""[H, W, 3], RGB, 0..255."""
+Mask = NDArray[np.bool_]
+"""[H, W]."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that decides one picture beside the recipe.
+
+    `maps` holds one control map per net, in the recipe's order, all of the photo's shape. `covered` is what an inpaint
+    net is told to paint, `region` what mode inpaint paints; `reference` is an IP-Adapter's picture, of any shape.
+    """
+
+    photo: Pixels
+    maps: tuple[Pixels, ...]
+    prompt: str
+    negative_prompt: str
+    seed: int
+    covered: Mask | None = None
+    region: Mask | None = None
+    reference: Pixels | None = None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One picture, [H * times, W * times, 3], or None where none was to be had; and how it came about.
+
+    `retried` says what had to be done again, in order, because a picture was not finite or of one colour.
+    """
+
+    pixels: Pixels | None
+    batch_size: int
+    retried: tuple[str, ...] = ()
+    nsfw: bool | None = None

@@ -1,0 +1,100 @@
+"""What is checked of a recipe's models before any work: that all are there, fit each other, and are what was locked."""
+
+import inspect
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pipeline.faults import ModelFault, RecipeFault
+from pipeline.models import is_xl, locate
+from pipeline.needs import Need, detector_needs, needs_of
+from schemas.detectors import DetectorSettings
+from schemas.recipe import Recipe
+
+EXTRAS = {"mediapipe": "pose", "rtmpose": "rtmpose"}  # of pyproject.toml, by detector
+
+
+def check_models(recipe: Recipe, brought: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Return the detectors whose weights are missing and whose maps may be blank then (`when_missing: blank`).
+
+    `brought` names the detectors that are not needed, because the manifest brings every map of theirs.
+    Raises `ModelFault` for anything else that is missing, and for weights that are not those a recipe is locked to;
+    `RecipeFault` for a setting that a scheduler does not have.
+    """
+    if recipe.mode != "maps":
+        _check_scheduler(recipe)
+    located = {need.role: locate(need) for need in needs_of(recipe)}
+    for found in located.values():
+        if found.need.sha256:
+            found.checked_digest()
+    if located:
+        whole = located.get("config", located["base"]).folder
+        _check_family(whole, {role: found.folder for role, found in located.items() if role.startswith("controlnet-")})
+    blank = frozenset(control.detector.name for control in recipe.controls if control.when_missing == "blank")
+    for settings in recipe.detectors:
+        if settings.name not in brought:
+            _check_library(settings)
+    needs = [(settings, need) for settings, need in detector_needs(recipe) if settings.name not in brought]
+    return frozenset(settings.name for settings, need in needs if _must_be_blank(need, allowed=settings.name in blank))
+
+
+def unpinned(recipe: Recipe, blank: frozenset[str] = frozenset()) -> list[str]:
+    """Name the hub repositories that the recipe takes from a branch, but for the detectors `blank`."""
+    of_detectors = [need for settings, need in detector_needs(recipe) if settings.name not in blank]
+    return [f"{need.name}@{need.revision}" for need in [*needs_of(recipe), *of_detectors] if not need.pinned]
+
+
+def _check_family(base: Path, nets: dict[str, Path]) -> None:
+    """Refuse nets of another family than the base's: they would fail in the middle of their first picture."""
+    width = _text_width(base / "unet")
+    for role, folder in nets.items():
+        found = _text_width(folder)
+        if found != width:
+            family = "Stable Diffusion XL" if is_xl(base) else "Stable Diffusion 1 or 2"
+            message = f"{role} was made for a text width of {found}, the base ({family}) has {width}"
+            raise ModelFault(message, "Choose nets of the base model's family.")
+
+
+def _check_scheduler(recipe: Recipe) -> None:
+    """Refuse a setting that the scheduler does not have: diffusers would ignore it in silence."""
+    if not recipe.scheduler.settings:
+        return  # and no need for diffusers, whose import takes seconds
+    import diffusers
+
+    known = inspect.signature(getattr(diffusers, recipe.scheduler.name)).parameters
+    for name in recipe.scheduler.settings:
+        if name not in known:
+            message = f"recipe {recipe.name}: {recipe.scheduler.name} has no setting {name!r}"
+            raise RecipeFault(message, f"It has {', '.join(known)}.")
+
+
+def _text_width(folder: Path) -> int:
+    """Return the width of the text embeddings that a UNet or a ControlNet takes: it tells the model families apart."""
+    try:
+        return int(json.loads((folder / "config.json").read_text())["cross_attention_dim"])
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{folder / 'config.json'} is no configuration of a UNet or ControlNet"
+        raise ModelFault(message, "Name a folder in diffusers' layout.") from error
+
+
+def _must_be_blank(need: Need, *, allowed: bool) -> bool:
+    """Tell whether a detector's weights are missing, and may be; raise `ModelFault` where they may not."""
+    try:
+        found = locate(need)
+    except ModelFault:
+        if allowed:
+            return True
+        raise
+    if need.sha256:
+        found.checked_digest()
+    return False
+
+
+def _check_library(settings: DetectorSettings) -> None:
+    """Raise `ModelFault` where the library that does a detector's work is an extra, and not installed."""
+    try:
+        version(settings.library)
+    except PackageNotFoundError as error:
+        extra = EXTRAS[settings.name]
+        message = f"detector {settings.name}: {settings.library} is not installed"
+        raise ModelFault(message, f"Install it: pip install 'photo2anime[{extra}]'.") from error

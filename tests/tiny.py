@@ -1,0 +1,126 @@
+"""Tiny models of random weights in the very classes and folders of real ones: Stable Diffusion 1.5's and XL's kind."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from pipeline import models
+from pipeline.diffusion.request import Drawing, Request
+from pipeline.recipes import load_recipe
+from schemas.recipe import Recipe
+
+SEED = 7
+WIDTH = 32  # of a text encoder
+CHANNELS = (32, 64)
+
+
+def write_sd(folder: Path, in_channels: int = 4) -> None:
+    """Write a tiny Stable Diffusion 1.5; with 9 channels one that was made for inpainting."""
+    torch.manual_seed(SEED)
+    unet = UNet2DConditionModel(
+        sample_size=8, in_channels=in_channels, block_out_channels=CHANNELS, layers_per_block=1, norm_num_groups=8,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=WIDTH, attention_head_dim=4,
+    )  # fmt: skip
+    StableDiffusionPipeline(
+        vae=_vae(), text_encoder=_text_encoder(), tokenizer=tokenizer(), unet=unet, scheduler=_scheduler(),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    ).save_pretrained(folder)  # fmt: skip
+
+
+def write_sdxl(folder: Path) -> None:
+    """Write a tiny Stable Diffusion XL."""
+    torch.manual_seed(SEED)
+    unet = UNet2DConditionModel(
+        sample_size=8, block_out_channels=CHANNELS, layers_per_block=1, norm_num_groups=8,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=2 * WIDTH, attention_head_dim=(2, 4), use_linear_projection=True,
+        transformer_layers_per_block=(1, 1), addition_embed_type="text_time", addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + WIDTH,
+    )  # fmt: skip
+    second = CLIPTextModelWithProjection(_text_config(projection_dim=WIDTH, hidden_act="gelu"))
+    StableDiffusionXLPipeline(
+        vae=_vae(force_upcast=True), text_encoder=_text_encoder(), text_encoder_2=second, tokenizer=tokenizer(),
+        tokenizer_2=tokenizer(), unet=unet, scheduler=_scheduler(),
+    ).save_pretrained(folder)  # fmt: skip
+
+
+def write_net(base: Path, folder: Path, seed: int = SEED) -> None:
+    """Write a ControlNet of a base's family that says something, as a trained one does."""
+    torch.manual_seed(seed)
+    unet = UNet2DConditionModel.from_pretrained(base / "unet")
+    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16), load_weights_from_unet=True)
+    for layer in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
+        torch.nn.init.normal_(layer.weight, std=0.2)
+    net.save_pretrained(folder)
+
+
+def tokenizer() -> CLIPTokenizer:
+    """Return the demo model's."""
+    return CLIPTokenizer.from_pretrained(models.SHIPPED / "base" / "tokenizer")
+
+
+def _vae(**changes: bool) -> AutoencoderKL:
+    return AutoencoderKL(
+        block_out_channels=(8, 16), latent_channels=4, norm_num_groups=4, layers_per_block=1, sample_size=64,
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2, **changes,
+    )  # fmt: skip
+
+
+def _scheduler() -> EulerDiscreteScheduler:
+    return EulerDiscreteScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, timestep_spacing="leading"
+    )
+
+
+def _text_encoder() -> CLIPTextModel:
+    return CLIPTextModel(_text_config())
+
+
+def _text_config(**changes: object) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer()), hidden_size=WIDTH, intermediate_size=64, num_hidden_layers=3,
+        num_attention_heads=4, bos_token_id=0, eos_token_id=1, pad_token_id=1, **changes,
+    )  # fmt: skip
+
+
+def tiny_recipe(folder: Path, mode: str = "img2img", nets: int = 1, **changes: Any) -> Recipe:
+    """Return the demo recipe over the tiny models in a folder (`base`, `net-0`, …), some of its nets alone."""
+    demo = load_recipe("demo", ["area=4096", "steps=4"]).model_dump()
+    controls = [demo["controls"][number] | {"net": {"name": str(folder / f"net-{number}")}} for number in range(nets)]
+    changes = {"base": {"name": str(folder / "base")}, "mode": mode, "controls": controls} | changes
+    return Recipe.model_validate(demo | changes)
+
+
+def asked(count: int, nets: int = 1, mode: str = "img2img", **changes: Any) -> list[Request]:
+    """Return requests of different photos, maps and seeds, at 64x64; in mode inpaint for a part of each."""
+    random = np.random.default_rng(5)
+    region = np.zeros((64, 64), np.bool_)
+    region[8:40, 16:56] = True
+    return [
+        Request(
+            photo=random.integers(0, 256, (64, 64, 3), np.uint8),
+            maps=tuple(random.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(nets)),
+            prompt="anime style", negative_prompt="photo", seed=number,
+            **{"region": region if mode == "inpaint" else None} | changes,
+        )
+        for number in range(count)
+    ]  # fmt: skip
+
+
+def apart(one: Drawing, other: Drawing) -> int:
+    """Return by how much of 255 two drawings differ at their worst value."""
+    assert one.pixels is not None
+    assert other.pixels is not None
+    return int(np.abs(one.pixels.astype(int) - other.pixels).max())
