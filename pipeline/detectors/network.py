@@ -2,6 +2,7 @@
 
 import argparse
 import pickle
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,11 @@ from pipeline.faults import ModelFault
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, which many networks expect
 _ARGUMENTS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [argparse.Namespace]  # a plain record
+# What torch raises over a file that is refused, cut off or changed on its way, wherever its reading then ends.
+_BROKEN = (
+    pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
+    struct.error,
+)  # fmt: skip
 
 
 class Network(ABC):
@@ -45,8 +51,11 @@ class Network(ABC):
         """Return the maps of pictures that go through the network together."""
 
     def _tensor(self, photos: Batch) -> torch.Tensor:
-        """Return pictures as networks take them: [N, 3, H, W], float32, 0..255."""
-        return torch.tensor(photos, device=self.device).permute(0, 3, 1, 2).float()
+        """Return pictures as networks take them: [N, 3, H, W], float32, 0..255.
+
+        In that order in memory too: sums over another order differ in their last bits from the library's.
+        """
+        return torch.tensor(photos, device=self.device).permute(0, 3, 1, 2).float().contiguous()
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -56,10 +65,13 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     try:
         with torch.serialization.safe_globals(_ARGUMENTS):
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except _BROKEN as error:
         message = f"{path}: no file of weights ({type(error).__name__})"
         raise ModelFault(message, "Fetch it anew: nothing but weights is loaded from it.") from error
+    if not isinstance(state, dict):
+        message = f"{path}: no file of weights (it holds a {type(state).__name__}, no names)"
+        raise ModelFault(message, "Name the folder that holds controlnet_aux's own files.")
     return state
 
 

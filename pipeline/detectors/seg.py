@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
+from transformers import AutoModelForSemanticSegmentation
 
 from pipeline.detectors import Batch
 from pipeline.detectors.annotators import controlnet_aux
 from pipeline.detectors.network import Network
+from pipeline.detectors.pretrained import load_pretrained
 from pipeline.faults import ModelFault
 from schemas.detectors import SegSettings
 
@@ -19,10 +20,10 @@ class Seg(Network):
     """Each pixel in its class's colour. Raises `ModelFault` for a model of more classes than there are colours."""
 
     def __init__(self, settings: SegSettings, folder: Path, device: str) -> None:
-        self._processor = AutoImageProcessor.from_pretrained(folder)
-        network = AutoModelForSemanticSegmentation.from_pretrained(folder, use_safetensors=True)
-        if network.config.num_labels > len(PALETTE):
-            message = f"{settings.weights} knows {network.config.num_labels} classes, ADE20K's palette {len(PALETTE)}"
+        self._processor, network = load_pretrained(AutoModelForSemanticSegmentation, folder, torch.float32)
+        classes = network.config.num_labels or 0
+        if classes > len(PALETTE):
+            message = f"{settings.weights} knows {classes} classes, ADE20K's palette {len(PALETTE)}"
             raise ModelFault(message, "Name a model that was trained on ADE20K.")
         super().__init__(network, device)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+from transformers import SegformerForSemanticSegmentation
 
 from jobs.bench.random_weights import write_seg
 from pipeline.detectors.seg import PALETTE, Seg
@@ -36,3 +38,19 @@ def test_a_model_of_other_classes_is_refused(tmp_path: Path) -> None:
     write_seg(tmp_path, classes=171)
     with pytest.raises(ModelFault, match="knows 171 classes, ADE20K's palette 150"):
         Seg(SegSettings(weights="org/coco-stuff"), tmp_path, "cpu")
+
+
+def test_weights_of_half_precision_draw_on_a_cpu(tmp_path: Path) -> None:
+    write_seg(tmp_path)
+    SegformerForSemanticSegmentation.from_pretrained(tmp_path, dtype=torch.float16).save_pretrained(tmp_path)
+    ours = Seg(SegSettings(), tmp_path, "cpu")
+    assert len(np.unique(ours(photo(64)).reshape(-1, 3), axis=0)) > 1
+
+
+def test_weights_without_a_classifier_are_refused(tmp_path: Path) -> None:
+    write_seg(tmp_path)
+    encoder = SegformerForSemanticSegmentation.from_pretrained(tmp_path).segformer
+    state = {f"segformer.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelFault, match="weights are missing, decode_head"):
+        Seg(SegSettings(), tmp_path, "cpu")

@@ -28,6 +28,13 @@ def test_the_map_is_the_librarys(weights_of: Callable[[str], Path], method: Any,
     assert (len(np.unique(drawn)) <= 4) == safe
 
 
+@pytest.mark.parametrize(("method", "side"), [("hed", 64), ("pidi", 192)])
+def test_so_it_is_where_sums_round_by_their_order(weights_of: Callable[[str], Path], method: Any, side: int) -> None:
+    ours = Softedge(SoftedgeSettings(method=method), weights_of("softedge"), "cpu")
+    pixels = photo(side)
+    assert (ours(pixels) == bare_map(KINDS[method], (ours.network,), pixels)).all()
+
+
 @pytest.mark.parametrize("method", ["hed", "pidi"])
 def test_a_picture_of_an_odd_size_is_padded_and_not_moved(weights_of: Callable[[str], Path], method: Any) -> None:
     ours = Softedge(SoftedgeSettings(method=method), weights_of("softedge"), "cpu")
