@@ -1,18 +1,38 @@
-"""Depth: a tiny Depth Anything of random weights, the real classes."""
+"""Depth: tiny networks of random weights, the real classes."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from transformers import pipeline
+from transformers.modeling_outputs import DepthEstimatorOutput
 
 from pipeline.detectors.depth import Depth
+from pipeline.detectors.depth_scale import depth_to_map
 from schemas.detectors import DepthSettings
 from tests.pipeline.detectors.bare import photo
+from tests.pipeline.detectors.depth_networks import write_dpt, write_zoe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class Brightness(torch.nn.Module):
+    """Predicts how bright each pixel is that it is given: its map shows where the processor put the picture."""
+
+    def forward(self, pixel_values: torch.Tensor) -> DepthEstimatorOutput:
+        return DepthEstimatorOutput(predicted_depth=pixel_values[:, 1])
+
+
+def librarys_map(folder: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the depth of transformers' own pipeline as a map; it resamples in cubic steps, as ours."""
+    estimate = pipeline("depth-estimation", model=str(folder), device=torch.device("cpu"))
+    return depth_to_map(np.asarray(estimate(Image.fromarray(pixels))["predicted_depth"], np.float32))
 
 
 def test_the_map_is_transformers_own_depth_in_full_range(weights_of: Callable[[str], Path]) -> None:
@@ -21,12 +41,34 @@ def test_the_map_is_transformers_own_depth_in_full_range(weights_of: Callable[[s
     assert (drawn.shape, drawn.dtype) == ((65, 97, 3), np.uint8)
     assert (drawn.min(), drawn.max()) == (0, 255)
     assert (drawn[..., 0] == drawn[..., 2]).all()
-    from PIL import Image
+    assert np.abs(drawn.astype(int) - librarys_map(folder, pixels)).mean() < 3
 
-    estimate = pipeline("depth-estimation", model=str(folder), device=torch.device("cpu"))
-    depth = np.asarray(estimate(Image.fromarray(pixels))["predicted_depth"], np.float64)  # [H, W], cubic, as ours
-    expected = 255 * (depth - depth.min()) / (depth.max() - depth.min())
-    assert np.abs(drawn[..., 0] - expected).mean() < 3
+
+@pytest.mark.parametrize(("write", "side"), [(write_dpt, 70), (write_zoe, 64)])
+def test_so_it_is_by_processors_that_pad(tmp_path: Path, write: Callable[[Path], None], side: int) -> None:
+    write(tmp_path)
+    drawn = Depth(DepthSettings(), tmp_path, "cpu")(photo(side))
+    assert drawn.std() > 10
+    assert np.abs(drawn.astype(int) - librarys_map(tmp_path, photo(side))).mean() < 3
+
+
+@pytest.mark.parametrize("write", [write_dpt, partial(write_dpt, side=116), write_zoe])
+@pytest.mark.parametrize("size", [(128, 128), (65, 97)])
+def test_nothing_is_moved_by_processors_that_pad(
+    tmp_path: Path, write: Callable[[Path], None], size: tuple[int, int]
+) -> None:
+    write(tmp_path)
+    depth = Depth(DepthSettings(), tmp_path, "cpu")
+    depth.network = Brightness()
+    pixels = cv2.GaussianBlur(photo(128), (0, 0), 3)[: size[0], : size[1]]  # or resizing would take detail away
+    expected = depth_to_map(pixels[..., 1].astype(np.float32))
+    assert np.abs(depth(pixels).astype(int) - expected).mean() < 1
+
+
+@pytest.mark.parametrize("write", [write_dpt, write_zoe])
+def test_a_picture_of_one_pixel_has_a_map(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    write(tmp_path)
+    assert Depth(DepthSettings(), tmp_path, "cpu")(photo(1)).shape == (1, 1, 3)
 
 
 def test_what_grows_away_from_the_viewer_is_inverted(weights_of: Callable[[str], Path]) -> None:
