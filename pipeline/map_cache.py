@@ -20,7 +20,7 @@ from pipeline.formats import BROKEN
 from schemas.detectors import Settings
 from schemas.work import Row
 
-DRAWING = 1  # to be raised whenever a detector here draws anything otherwise: older maps are then left alone
+DRAWING = 2  # to be raised whenever a detector here draws anything otherwise: older maps are then left alone
 THREADS = 16  # a map is a wait for the network, not work
 GEOMETRY = ("transform", "padding", "width", "height")
 
