@@ -74,7 +74,9 @@ def load_ip_adapter(pipe: Any, adapter: IpAdapter, found: Located, dtype: torch.
         }
     folder = found.folder / adapter.encoder
     encoder = CLIPVisionModelWithProjection.from_pretrained(folder, use_safetensors=True, dtype=dtype)
-    pipe.register_modules(image_encoder=encoder, feature_extractor=CLIPImageProcessor(size=encoder.config.image_size))
+    side = encoder.config.image_size
+    seen = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+    pipe.register_modules(image_encoder=encoder, feature_extractor=seen)
     pipe.load_ip_adapter(state, subfolder="", weight_name="", image_encoder_folder=None)
     pipe.set_ip_adapter_scale(adapter.scale)
 

@@ -11,12 +11,13 @@ class BatchSize:
         self._wanted = wanted
         self._patience = PATIENCE
         self._well = 0
+        self._raised = False
 
     def ran_out(self) -> bool:
         """Halve; return False where there is nothing left to halve."""
         if self.now == 1:
             return False
-        if self._well == 0:
+        if self._raised and not self._well:  # that was too early
             self._patience *= 2
         self.now //= 2
         self._well = 0
@@ -28,3 +29,4 @@ class BatchSize:
         if self.now < self._wanted and self._well >= self._patience:
             self.now = min(self._wanted, self.now * 2)
             self._well = 0
+            self._raised = True

@@ -30,6 +30,7 @@ class _Launched:
     host: torch.Tensor
     sound: torch.Tensor
     nsfw: torch.Tensor | None
+    batch_size: int
     arrived: torch.cuda.Event | None
 
 
@@ -94,7 +95,7 @@ class Batched:
         sound, pixels = _judged(latents[:count], pictures[:count])
         nsfw = self.checker(pictures[:count].nan_to_num().clamp(0, 1)) if self.checker else None
         host, arrived = _sent_back(pixels)
-        return _Launched(requests, latents[:count], host, sound, nsfw, arrived)
+        return _Launched(requests, latents[:count], host, sound, nsfw, len(filled), arrived)
 
     def _draw(self, requests: Sequence[Request], dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         latents = self._pass.latents(requests, self._device, dtype)
@@ -108,9 +109,8 @@ class Batched:
         rows = zip(
             launched.requests, launched.latents, launched.host.numpy(), launched.sound.tolist(), flags, strict=False
         )
-        size = self._size.now
         return [
-            Drawing(pixels, size, (), nsfw) if sound else self._again(request, latents[None])
+            Drawing(pixels, launched.batch_size, (), nsfw) if sound else self._again(request, latents[None])
             for request, latents, pixels, sound, nsfw in rows
         ]
 

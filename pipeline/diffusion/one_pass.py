@@ -39,6 +39,9 @@ class OnePass:
         self._ending = guidance.ending_guidance(pipe, recipe.guidance_end)
         if self._ending:
             pipe.unet.register_forward_pre_hook(guidance.before_unet, with_kwargs=True)
+        if recipe.ip_adapter:  # diffusers would repeat the whole batch's references for each picture of it
+            self._embed_references = type(pipe).prepare_ip_adapter_image_embeds
+            pipe.prepare_ip_adapter_image_embeds = lambda _pictures, embedded, *_: embedded
         if gains.encode_together and settings.mode == "inpaint":
             pipe._encode_vae_image = functools.partial(_encode_for_inpainting, pipe.vae)  # noqa: SLF001 - else one by one
 
@@ -112,7 +115,8 @@ class OnePass:
         picture = Image.fromarray(np.frombuffer(raw, np.uint8).reshape(shape))
         guided = self._recipe.guidance > 1
         device = self.pipe._execution_device  # noqa: SLF001 - where models take turns, not the UNet's own
-        return self.pipe.prepare_ip_adapter_image_embeds([picture], None, device, 1, guided)[0]  # type: ignore[no-any-return]  # half typed
+        embedded: torch.Tensor = self._embed_references(self.pipe, [picture], None, device, 1, guided)[0]
+        return embedded
 
     def _map(
         self,

@@ -1,12 +1,19 @@
 """The converter on rows: groups of one shape, filled batches, failures left alone."""
 
+import io
+from pathlib import Path
+
+import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from pipeline.controls import ControlMaps
 from pipeline.convert import Converter
+from pipeline.diffusion.request import Drawing
 from schemas.recipe import Recipe
 from schemas.work import DECODED, MAPPED, Row
+from tests.tiny import tiny_recipe, write_net, write_sd
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -77,3 +84,60 @@ def test_another_batch_size_is_the_same_within_a_step_of_255(
 
 def test_a_unit_of_failures_alone_passes(converter: Converter, mapped: list[Row]) -> None:
     assert convert(converter, [mapped[1]])["p1"]["failure"]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sd")
+    write_sd(folder / "base")
+    write_net(folder / "base", folder / "net-0")
+    return folder
+
+
+def mapped_by(recipe: Recipe, row: Row) -> Row:
+    made: Row = ControlMaps(recipe)(pa.Table.from_pylist([row], DECODED)).to_pylist()[0]
+    return made
+
+
+def test_a_prompt_that_cannot_be_read_and_a_missing_mask_fail_alone(tiny: Path, decoded: Row) -> None:
+    recipe = tiny_recipe(tiny, "inpaint")
+    mask = io.BytesIO()
+    Image.fromarray(np.pad(np.full((32, 32), 255, np.uint8), 16)).save(mask, "png")
+    good = mapped_by(recipe, decoded | {"mask": mask.getvalue(), "photo_id": "good"})
+    bad = {
+        "prompt": good | {"photo_id": "prompt", "prompt": '("a").blend(x)'},
+        "mask": good | {"photo_id": "mask", "mask": None},
+    }
+    rows = convert(Converter(recipe), [bad["prompt"], good, bad["mask"]])
+    assert rows["good"]["picture"]
+    assert {name: rows[name]["failure"]["error"] for name in bad} == {"prompt": "PromptFault", "mask": "ControlFault"}
+    assert {rows[name]["failure"]["stage"] for name in bad} == {"convert"}
+    assert all(rows[name]["picture"] is None for name in bad)
+
+
+def test_a_picture_that_nothing_mends_is_a_failure_with_what_was_tried(
+    tiny: Path, decoded: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(tiny)
+    subject = Converter(recipe)
+    monkeypatch.setattr(subject._diffusion, "draw", lambda _asked: [Drawing(None, 1, ("this", "that"))])
+    row = convert(subject, [mapped_by(recipe, decoded)])["a/b c.jpg"]
+    assert row["picture"] is None
+    assert row["failure"]["error"] == "PictureFault"
+    assert "this, that" in row["failure"]["message"]
+    assert row["made_by"]["retried"] == "this, that"
+
+
+@pytest.mark.parametrize(("policy", "error"), [("flag", None), ("drop", "UnsafeFault")])
+def test_what_the_checker_finds_is_flagged_or_dropped(
+    tiny: Path, decoded: Row, policy: str, error: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(tiny)
+    subject = Converter(recipe)
+    subject._recipe = recipe.model_copy(update={"safety": recipe.safety.model_copy(update={"policy": policy})})
+    found = Drawing(np.zeros((64, 64, 3), np.uint8), 1, (), nsfw=True)
+    monkeypatch.setattr(subject._diffusion, "draw", lambda _asked: [found])
+    row = convert(subject, [mapped_by(recipe, decoded)])["a/b c.jpg"]
+    assert row["made_by"]["nsfw"] is True
+    assert (row["failure"] and row["failure"]["error"]) == error
+    assert (row["picture"] is None) == (policy == "drop")

@@ -25,7 +25,6 @@ def test_it_grows_after_many_batches_and_never_beyond_what_was_wanted() -> None:
 
 def test_a_growth_that_fails_at_once_makes_it_wait_longer() -> None:
     size = BatchSize(8)
-    well(size, 1)
     size.ran_out()
     well(size, PATIENCE)
     size.ran_out()

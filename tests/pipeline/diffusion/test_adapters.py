@@ -1,0 +1,141 @@
+"""LoRAs, textual inversions, IP-Adapters: heard, at their weight, and nothing but weights is read."""
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from peft import LoraConfig, get_peft_model_state_dict
+from safetensors.torch import save_file
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from pipeline.diffusion.adapters import read_weights
+from pipeline.diffusion.diffusion import Diffusion
+from pipeline.diffusion.request import Drawing
+from pipeline.faults import ModelFault
+from tests.tiny import WIDTH, apart, asked, tiny_recipe
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def draw(folder: Path, prompt: str = "anime style", **changes: Any) -> Drawing:
+    (request,) = asked(1)
+    (drawing,) = Diffusion(tiny_recipe(folder, **changes)).draw([replace(request, prompt=prompt)])
+    return drawing
+
+
+def write_lora(base: Path, folder: Path, seed: int) -> dict[str, str]:
+    """Write a LoRA of the UNet that is not nothing; return how a recipe names it."""
+    unet = UNet2DConditionModel.from_pretrained(base / "unet")
+    torch.manual_seed(seed)
+    unet.add_adapter(LoraConfig(r=2, lora_alpha=2, init_lora_weights=False, target_modules=["to_q", "to_v"]))
+    StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=get_peft_model_state_dict(unet))
+    return {"name": str(folder)}
+
+
+def test_loras_are_heard_by_their_weight_and_add_up(sd: Path, tmp_path: Path) -> None:
+    one, two = (write_lora(sd / "base", tmp_path / str(seed), seed) for seed in (1, 2))
+    plain = draw(sd)
+    heavy = draw(sd, loras=[one])
+    assert apart(plain, heavy) > 2
+    assert apart(draw(sd, loras=[one | {"weight": 0.0}]), plain) <= 1
+    assert apart(draw(sd, loras=[one, two]), heavy) > 2
+    assert apart(draw(sd, loras=[one, two | {"weight": 0.0}]), heavy) <= 1
+
+
+def test_a_lora_is_fused_and_named_in_provenance(sd: Path, tmp_path: Path) -> None:
+    subject = Diffusion(tiny_recipe(sd, loras=[write_lora(sd / "base", tmp_path, 1)]))
+    assert not any("lora" in name for name, _ in subject._passes[0].pipe.unet.named_modules())
+    (request,) = asked(1)
+    roles = [model["role"] for model in subject.made_by(request, Drawing(None, 1))["models"]]
+    assert roles == ["base", "controlnet-canny", "lora-0"]
+
+
+def test_a_lora_of_another_family_is_refused(sd: Path, tmp_path: Path) -> None:
+    save_file({"transformer.blocks.0.to_q.lora_A.weight": torch.ones(2, 4)}, tmp_path / "other.safetensors")
+    with pytest.raises(ModelFault, match="other.safetensors|cannot be loaded"):
+        draw(sd, loras=[{"name": str(tmp_path), "file": "other.safetensors"}])
+
+
+@pytest.mark.parametrize("vectors", [1, 3])
+def test_a_textual_inversion_is_heard_where_its_token_stands(sd: Path, tmp_path: Path, vectors: int) -> None:
+    torch.manual_seed(3)
+    save_file({"emb_params": torch.randn(vectors, WIDTH)}, tmp_path / "learned_embeds.safetensors")
+    embeddings = [{"name": str(tmp_path), "token": "<moody>"}]
+    assert apart(draw(sd, "anime <moody>", embeddings=embeddings), draw(sd, "anime <moody>")) > 1
+    assert apart(draw(sd, "anime", embeddings=embeddings), draw(sd, "anime")) == 0
+
+
+def test_one_for_sdxl_has_vectors_for_both_text_encoders(families: dict[str, Path], tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    both = {"clip_l": torch.randn(2, WIDTH), "clip_g": torch.randn(2, WIDTH)}
+    save_file(both, tmp_path / "learned_embeds.safetensors")
+    embeddings = [{"name": str(tmp_path), "token": "<moody>"}]
+    folder = families["sdxl"]
+    assert apart(draw(folder, "anime <moody>", embeddings=embeddings), draw(folder, "anime <moody>")) > 0
+    save_file({"emb_params": torch.randn(2, WIDTH)}, tmp_path / "learned_embeds.safetensors")
+    with pytest.raises(ModelFault, match="clip_l and clip_g"):
+        draw(folder, embeddings=embeddings)
+
+
+def write_ip_adapter(base: Path, folder: Path) -> dict[str, Any]:
+    """Write a tiny IP-Adapter of the first kind and its image encoder; return how a recipe names it."""
+    torch.manual_seed(4)
+    unet = UNet2DConditionModel.from_pretrained(base / "unet")
+    state = {
+        "image_proj.proj.weight": torch.randn(4 * WIDTH, 16), "image_proj.proj.bias": torch.randn(4 * WIDTH),
+        "image_proj.norm.weight": torch.ones(WIDTH), "image_proj.norm.bias": torch.zeros(WIDTH),
+    }  # fmt: skip
+    number = 1
+    for name, processor in unet.attn_processors.items():
+        if "attn2" in name:
+            hidden = unet.get_submodule(name.removesuffix(".processor")).to_q.out_features
+            state[f"ip_adapter.{number}.to_k_ip.weight"] = torch.randn(hidden, WIDTH)
+            state[f"ip_adapter.{number}.to_v_ip.weight"] = torch.randn(hidden, WIDTH)
+        del processor
+        number += 2 if "attn2" in name else 0
+    (folder / "models").mkdir()
+    save_file(state, folder / "models" / "ip-adapter_sd15.safetensors")
+    config = CLIPVisionConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8,
+        projection_dim=16,
+    )  # fmt: skip
+    CLIPVisionModelWithProjection(config).save_pretrained(folder / "models" / "image_encoder")
+    return {"name": str(folder), "scale": 1.0}
+
+
+@pytest.mark.parametrize("changes", [{}, {"guidance": 1.0}, {"guidance_end": 0.5, "strength": 1.0}])
+def test_an_ip_adapter_sees_each_pictures_own_reference(sd: Path, tmp_path: Path, changes: dict[str, float]) -> None:
+    subject = Diffusion(tiny_recipe(sd, ip_adapter=write_ip_adapter(sd / "base", tmp_path), **changes))
+    subject._size.now = 2
+    random = np.random.default_rng(1)
+    red, noisy = np.full((40, 60, 3), (255, 0, 0), np.uint8), random.integers(0, 256, (50, 50, 3), np.uint8)
+    requests = asked(2)
+    both = subject.draw([replace(requests[0], reference=red), replace(requests[1], reference=noisy)])
+    swapped = subject.draw([replace(requests[0], reference=noisy), replace(requests[1], reference=noisy)])
+    assert apart(both[0], swapped[0]) > 1
+    assert apart(both[1], swapped[1]) <= 1
+    with pytest.raises(ValueError, match="needs a reference picture"):
+        subject.draw(requests)
+
+
+class Bomb:
+    """What a pickle must not be able to do."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return print, ("boom",)
+
+
+def test_pickled_weights_load_as_weights_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"a": torch.ones(2)}, tmp_path / "good.pt")
+    assert read_weights(tmp_path / "good.pt")["a"].tolist() == [1, 1]
+    (tmp_path / "bad.pt").write_bytes(pickle.dumps(Bomb()))
+    torch.save([1], tmp_path / "list.pt")
+    for name, said in (("bad.pt", "holds more than weights"), ("list.pt", "holds a list")):
+        with pytest.raises(ModelFault, match=said):
+            read_weights(tmp_path / name)
+    assert capsys.readouterr().out == ""

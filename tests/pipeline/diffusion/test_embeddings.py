@@ -1,0 +1,86 @@
+"""Prompts: the text encoder's own embeddings, any length, weights, and each text encoded once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+
+from pipeline.diffusion.embeddings import Embeddings
+from pipeline.faults import PromptFault
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def pipe(families: dict[str, Path]) -> Any:
+    return StableDiffusionPipeline.from_pretrained(families["sd"] / "base", safety_checker=None)
+
+
+@pytest.fixture(scope="module")
+def xl(families: dict[str, Path]) -> Any:
+    return StableDiffusionXLPipeline.from_pretrained(families["sdxl"] / "base")
+
+
+@torch.inference_mode()
+def test_a_plain_prompt_is_as_diffusers_embeds_it(pipe: Any, xl: Any) -> None:
+    ours = Embeddings(pipe).of("anime style", "photo")
+    theirs = pipe.encode_prompt("anime style", "cpu", 1, True, negative_prompt="photo")
+    assert torch.equal(ours.prompt, theirs[0])
+    assert torch.equal(ours.negative, theirs[1])
+    both = Embeddings(xl).of("anime style", "photo")
+    parts = xl.encode_prompt("anime style", negative_prompt="photo")
+    assert all(map(torch.equal, (both.prompt, both.negative, both.pooled, both.negative_pooled), parts))
+
+
+@torch.inference_mode()
+def test_skipped_layers_are_left_out(pipe: Any, xl: Any) -> None:
+    tokens = pipe.tokenizer("anime", padding="max_length", return_tensors="pt").input_ids
+    states = pipe.text_encoder(tokens, output_hidden_states=True).hidden_states
+    wanted = pipe.text_encoder.final_layer_norm(states[-2])
+    assert torch.equal(Embeddings(pipe, 1).of("anime", "").prompt, wanted)
+    assert torch.equal(
+        Embeddings(xl, 1).of("anime", "").prompt, xl.encode_prompt("anime", clip_skip=1, negative_prompt="")[0]
+    )
+
+
+def test_nothing_of_a_long_prompt_is_cut_off(pipe: Any, xl: Any) -> None:
+    for each in (pipe, xl):
+        long, other = (Embeddings(each).of("anime " * 100 + last, "photo") for last in ("night", "snow"))
+        assert long.chunks == 2
+        assert long.prompt.shape == long.negative.shape
+        assert long.prompt.shape[1] == 154
+        assert not torch.equal(long.prompt, other.prompt)
+
+
+@pytest.mark.parametrize("weighted", ["(night)1.4 sky", "night++ sky", "(night:1.4) sky", "night-- sky"])
+def test_weights_are_heard_in_every_notation(pipe: Any, xl: Any, weighted: str) -> None:
+    for each in (pipe, xl):
+        plain, heavy = (Embeddings(each).of(text, "") for text in ("night sky", weighted))
+        assert heavy.chunks == 1
+        assert not torch.equal(plain.prompt, heavy.prompt)
+        if heavy.pooled is not None:
+            assert torch.equal(heavy.pooled, plain.pooled)
+
+
+def test_the_notations_with_a_number_mean_the_same(pipe: Any) -> None:
+    one, other = (Embeddings(pipe).of(text, "").prompt for text in ("(night)1.4 sky", "(night:1.4) sky"))
+    assert torch.equal(one, other)
+
+
+def test_each_text_is_encoded_once(pipe: Any) -> None:
+    subject, calls = Embeddings(pipe), []
+    handle = pipe.text_encoder.register_forward_pre_hook(lambda *_: calls.append(1))
+    for prompt in ("anime", "night", "anime"):
+        subject.of(prompt, "photo")
+    handle.remove()
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"), [('("a").blend(x)', "could not convert"), ("cat.swap(dog)", r"\.swap\(\) is not to be had")]
+)
+def test_what_cannot_be_read_is_the_photos_fault(pipe: Any, prompt: str, said: str) -> None:
+    with pytest.raises(PromptFault, match=said):
+        Embeddings(pipe).of(prompt, "")

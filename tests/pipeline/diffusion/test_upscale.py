@@ -1,0 +1,60 @@
+"""The second pass: larger, under the first pass's picture, tile by tile, and the same again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.diffusion import tiles
+from pipeline.diffusion.diffusion import Diffusion
+from pipeline.diffusion.request import Request
+from pipeline.recipes import load_recipe
+from schemas.recipe import Recipe
+from tests.tiny import apart, asked, tiny_recipe
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+@pytest.mark.parametrize("mode", ["text2img", "img2img", "inpaint"])
+def test_a_picture_is_drawn_again_larger(families: dict[str, Path], family: str, mode: str) -> None:
+    folder = families[family]
+    upscale = {"net": {"name": str(folder / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 16}
+    requests = asked(2, 1, mode)
+    subject = Diffusion(tiny_recipe(folder, mode, upscale=upscale))
+    larger = subject.draw(requests)
+    first = Diffusion(tiny_recipe(folder, mode)).draw(requests)
+    for large, small in zip(larger, first, strict=True):
+        assert large.pixels is not None
+        assert small.pixels is not None
+        assert large.pixels.shape == (128, 128, 3)
+        assert (large.pixels != tiles.enlarge(small.pixels, 2)).any()
+    assert apart(subject.draw(requests[1:])[0], larger[1]) == 0
+    roles = [model["role"] for model in subject.made_by(requests[0], larger[0])["models"]]
+    assert roles == ["base", "controlnet-canny", "controlnet-upscale"]
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_low_memory_draws_the_same_picture(families: dict[str, Path], family: str) -> None:
+    recipe = tiny_recipe(families[family])
+    requests = asked(3)
+    low = Diffusion(recipe.model_copy(update={"memory": "low"})).draw(requests)
+    assert max(apart(*both) for both in zip(low, Diffusion(recipe).draw(requests), strict=True)) <= 1
+
+
+def test_the_larger_picture_shows_what_the_first_pass_drew(data: Path) -> None:
+    photos = [Image.open(data / name).convert("RGB").resize((128, 128)) for name in ("astronaut.png", "coffee.png")]
+    nothing = np.zeros((128, 128, 3), np.uint8)
+    requests = [
+        Request(np.asarray(photo), (nothing,) * 3, "anime style", "photo", seed) for seed, photo in enumerate(photos)
+    ]
+    net = {"name": "builtin:demo/controlnet-depth"}  # at scale 0: the demo model has none for tiles
+    upscale = {"net": net, "scale": 0.0, "strength": 0.4, "tile": 128, "overlap": 32}
+    demo = load_recipe("demo", ["steps=8"])
+    larger = Diffusion(Recipe.model_validate(demo.model_dump() | {"upscale": upscale})).draw(requests)
+    first = [drawing.pixels for drawing in Diffusion(demo).draw(requests)]
+    for number, drawing in enumerate(larger):
+        assert drawing.pixels is not None
+        shrunk = drawing.pixels.reshape(128, 2, 128, 2, 3).mean(axis=(1, 3))
+        assert np.abs(shrunk - first[number]).mean() < 0.5 * np.abs(shrunk - first[1 - number]).mean()
