@@ -23,6 +23,9 @@ MaxFailureRate = Annotated[float, typer.Option(min=0, max=1, help="Stop when mor
 MapCache = Annotated[
     str | None, typer.Option(help="Keep control maps for other runs and recipes: a folder or a bucket's address.")
 ]
+CompileCache = Annotated[
+    str | None, typer.Option(help="Keep compiled models for other runs: a folder or a bucket's address.")
+]
 Calibrate = Annotated[
     bool | None,
     typer.Option(

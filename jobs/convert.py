@@ -22,6 +22,7 @@ def convert(
     max_failure_rate: take.MaxFailureRate = 1.0,
     keep_maps: Annotated[bool, typer.Option("--keep-maps", help="Keep the control maps beside the pictures.")] = False,
     map_cache: take.MapCache = None,
+    compile_cache: take.CompileCache = None,
     calibrate: take.Calibrate = None,
     allow: take.Allow = None,
     gpus: take.Gpus = None,

@@ -53,7 +53,7 @@ def measure_pictures(run: Prepared, mapped: pa.Table, batch: int, on_gpu: frozen
     """
     before = _milliseconds(mapped, ("controls",))
     mapped = pa.concat_tables([mapped] * -(-batch // max(1, mapped.num_rows)))
-    steps: list[Step] = [Draw(run.recipe, on_gpu)]
+    steps: list[Step] = [Draw(run.recipe, on_gpu, compile_cache=run.compile_cache)]
     if run.recipe.mode != "maps":
         steps.append(Each("encode", partial(encode, **encoding(run.recipe)), ENCODED))
     spent = _milliseconds(_measured(steps, mapped), ("controls", "convert", "encode"))

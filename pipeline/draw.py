@@ -14,13 +14,19 @@ class Draw:
     """Holds the networks of a recipe and maps batches of `schemas.work.MAPPED` to `CONVERTED`.
 
     `on_gpu` names the detectors whose maps are still null: they are drawn here, with a cache if there is a folder of
-    one. A recipe of mode maps ends with them, as `MAPPED`.
+    one. `compile_cache` is the folder of compiled models. A recipe of mode maps ends with them, as `MAPPED`.
     Raises `ModelFault` for weights that do not fit.
     """
 
-    def __init__(self, recipe: Recipe, on_gpu: frozenset[str] = frozenset(), cache: str | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        on_gpu: frozenset[str] = frozenset(),
+        cache: str | None = None,
+        compile_cache: str | None = None,
+    ) -> None:
         self._maps = ControlMaps(recipe, device=device(), cache=cache) if on_gpu else None
-        self._converter = Converter(recipe) if recipe.mode != "maps" else None
+        self._converter = Converter(recipe, compile_cache) if recipe.mode != "maps" else None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Return a batch with its maps, where they were missing, and its pictures."""

@@ -1,4 +1,4 @@
-"""What a row says of its picture, for a picture that a second pass made larger: the transform, and labels in its pixels."""
+"""What a row says of a picture that a second pass made larger: the transform, and labels in its pixels."""
 
 import io
 

@@ -28,6 +28,7 @@ from schemas.work import DECODED, ENCODED, FETCHED
 def photos_to_anime(run: Prepared, commit: Commit, crew: Crew) -> Iterator[pa.Table]:
     """Convert the units that a run has to do; yield a table of `schemas.work.COMMITTED` whenever some are written."""
     recipe, blank, cache = run.recipe, run.blank, run.map_cache
+    drawing = (recipe, crew.on_gpu, cache, run.compile_cache)
     decoders = crew.light | ({"num_cpus": 1} if recipe.fit == "people" else {})  # finding people takes a core
     rows = (
         ray.data.from_arrow(list(run.work.units.values()))
@@ -36,7 +37,7 @@ def photos_to_anime(run: Prepared, commit: Commit, crew: Crew) -> Iterator[pa.Ta
         .map_batches(ControlMaps, fn_constructor_args=(recipe, blank, crew.on_gpu, cache), **crew.control_maps)
     )
     if crew.on_gpu or recipe.mode != "maps":
-        rows = rows.map_batches(Draw, fn_constructor_args=(recipe, crew.on_gpu, cache), **crew.converters)
+        rows = rows.map_batches(Draw, fn_constructor_args=drawing, **crew.converters)
     if recipe.mode != "maps":
         rows = rows.map_batches(Each("encode", partial(encode, **encoding(recipe)), ENCODED), **crew.light)
     rows = rows.map_batches(commit, **crew.light)

@@ -82,7 +82,8 @@ def locate(need: Need) -> Located:
     if missing:
         message = f"{storage.redact(need.name)}: {', '.join(missing)} not found in {folder}"
         mend = "Name a folder that holds it, or where the hub can be reached, its repository."
-        raise ModelFault(f"{message}{_meant(missing[0], folder)}", mend)
+        message += _meant(missing[0], folder)
+        raise ModelFault(message, mend)
     found = {path for pattern in wanted for path in folder.glob(pattern) if path.suffix in WEIGHTS}
     return Located(folder, need, revision, tuple(sorted(found)))
 

@@ -16,6 +16,7 @@ class Options(BaseModel):
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 1.0  # of this run's pictures; beyond it the run stops
     keep_maps: bool = False
     map_cache: str | None = None  # a folder of control maps that runs share: any fsspec address
+    compile_cache: str | None = None  # a folder of compiled models that runs share: any fsspec address
     calibrate: bool | None = None  # measure a few photos first, to size the pools; None: if the work is worth it
     allow: frozenset[str] = frozenset()  # photos from: file, private (addresses), or another scheme
     gpus: Annotated[int, Field(ge=0)] | None = None  # converters; None: as many as the cluster has

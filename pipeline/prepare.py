@@ -17,6 +17,7 @@ from schemas.manifest import check_manifest
 from schemas.recipe import Recipe
 
 BYTES_PER_PIXEL = 3  # of a PNG picture or map at the worst
+WORTH_COMPILING = 2000  # pictures: compilation takes minutes, and saves about a quarter of each
 MANIFEST_FILE = "_manifest.parquet"
 
 
@@ -32,6 +33,7 @@ class Prepared:
     allowed: frozenset[str]
     blank: frozenset[str]
     map_cache: str | None = None
+    compile_cache: str | None = None
 
     def without_rows(self) -> "Prepared":
         """Return how the steps work, light enough to travel, without what they have to do."""
@@ -60,7 +62,9 @@ def prepare(manifest: str, output: str, recipe: Recipe, options: Options, listin
     blank = model_checks.check_models(recipe, _brought(work, recipe)) if work.units else frozenset()
     if work.units:
         _check_space(output, recipe, work.rows, keep_maps=options.keep_maps)
-    return Prepared(recipe, account, listed, fresh, work, _allowed(manifest, options), blank, _cache(options))
+    caches = [_cache(uri) for uri in (options.map_cache, options.compile_cache)]
+    recipe = _compiled_if_worth(recipe, work.rows)
+    return Prepared(recipe, account, listed, fresh, work, _allowed(manifest, options), blank, *caches)
 
 
 def decoding(recipe: Recipe, blank: frozenset[str]) -> dict[str, Any]:
@@ -96,12 +100,19 @@ def _brought(work: plan.Work, recipe: Recipe) -> frozenset[str]:
     )
 
 
-def _cache(options: Options) -> str | None:
-    """Return the address of the cache in full, since workers may have another working folder; ask it first."""
-    if options.map_cache is None:
+def _cache(uri: str | None) -> str | None:
+    """Return the address of a cache in full, since workers may have another working folder; ask it first."""
+    if uri is None:
         return None
-    storage.exists(options.map_cache)  # raises where it cannot be asked
-    return storage.absolute(options.map_cache)
+    storage.exists(uri)  # raises where it cannot be asked
+    return storage.absolute(uri)
+
+
+def _compiled_if_worth(recipe: Recipe, pictures: int) -> Recipe:
+    """Return a recipe that does not leave compilation open where there is too little work to pay for it."""
+    if recipe.compile != "auto" or pictures >= WORTH_COMPILING:
+        return recipe
+    return recipe.model_copy(update={"compile": "off"})
 
 
 def _allowed(manifest: str, options: Options) -> frozenset[str]:

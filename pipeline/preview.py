@@ -29,7 +29,8 @@ def preview_rows(
     `photo` holds the pixels that the detectors saw, [height, width, 3], null where the row failed before.
     `cache` is a folder of control maps; `note` is told of maps that are blank. Raises `RunFault` for missing weights.
     """
-    chosen = recipe if pictures else recipe.model_copy(update={"mode": "maps"})
+    changed = {"compile": "off"} if pictures else {"mode": "maps"}  # to compile takes longer than a few photos
+    chosen = recipe.model_copy(update=changed)
     blank = model_checks.check_models(chosen)
     for name in sorted(blank):
         note(f"no weights for {name}: its maps are blank")

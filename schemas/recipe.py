@@ -54,7 +54,7 @@ class SchedulerChoice(Strict):
     """A diffusers scheduler and the settings that differ from the checkpoint's own."""
 
     name: Scheduler
-    settings: dict[str, bool | int | float | str] = {}
+    settings: dict[str, bool | int | float | str] = Field(default_factory=dict)
 
 
 class Region(Strict):

@@ -74,7 +74,7 @@ def load_ip_adapter(pipe: Any, adapter: IpAdapter, found: Located, dtype: torch.
         }
     folder = found.folder / adapter.encoder
     encoder = CLIPVisionModelWithProjection.from_pretrained(folder, use_safetensors=True, dtype=dtype)
-    side = encoder.config.image_size
+    side = int(encoder.config.image_size)  # type: ignore[arg-type]  # some models have two sides, CLIP's one
     seen = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
     pipe.register_modules(image_encoder=encoder, feature_extractor=seen)
     pipe.load_ip_adapter(state, subfolder="", weight_name="", image_encoder_folder=None)

@@ -7,15 +7,18 @@ batch. What is not finite or of one colour is done again in float32. Where memor
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from pipeline.diffusion.batch_size import BatchSize
-from pipeline.diffusion.compiled import Compiled
 from pipeline.diffusion.one_pass import OnePass
 from pipeline.diffusion.request import Drawing, Request
-from pipeline.diffusion.safety import SafetyChecker
 from pipeline.faults import StoppedFault
+
+if TYPE_CHECKING:
+    from pipeline.diffusion.compiled import Compiled
+    from pipeline.diffusion.safety import SafetyChecker
 
 DECODED_AGAIN, DRAWN_AGAIN = "decoded again in float32", "drawn again in float32"
 NO_ROOM = "no memory to draw it again in float32"
@@ -160,6 +163,6 @@ def _sent_back(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | N
         return pixels, None
     host = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True)
     host.copy_(pixels, non_blocking=True)
-    arrived = torch.cuda.Event()
+    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch is half typed here
     arrived.record()
     return host, arrived

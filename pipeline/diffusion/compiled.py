@@ -54,7 +54,7 @@ class Compiled:
             module._compiled_call_impl = None  # noqa: SLF001 - what Module.compile sets
         torch.compiler.reset()
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        self.said = f"no: {type(error).__name__}: {lines[0] if lines else ''}"[:300]
+        self.said = f"no: {type(error).__name__}: {' '.join(lines[:3])}"[:300]
 
     def _modules(self) -> Iterator[torch.nn.Module]:
         """Yield what is compiled: two pipelines share all but their nets."""

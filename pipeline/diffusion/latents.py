@@ -19,7 +19,8 @@ def encode(vae: Any, pictures: torch.Tensor, generators: Sequence[torch.Generato
     if exact:
         vae.to(torch.float16)
     mean, deviation = _statistics(vae, found)
-    return ((found - mean) * (vae.config.scaling_factor / deviation)).to(pictures.dtype)
+    scaled: torch.Tensor = (found - mean) * (vae.config.scaling_factor / deviation)
+    return scaled.to(pictures.dtype)
 
 
 def decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - as above

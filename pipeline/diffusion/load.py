@@ -38,7 +38,7 @@ _BROKEN = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
 
 @dataclass
 class Loaded:
-    """The pipeline of the recipe's mode, that of its second pass, and what both are made of, as `schemas.work.MODEL`."""
+    """The pipeline of the recipe's mode, that of a second pass, and what both are made of, as `schemas.work.MODEL`."""
 
     pipe: Any
     upscaler: Any
@@ -63,7 +63,8 @@ def load(recipe: Recipe, dtype: torch.dtype, gains: Gains) -> Loaded:
         raise ModelFault(message, "Fetch them anew, or name models that belong together.") from error
     checker = found.get("safety-checker")
     xl = getattr(pipe, "text_encoder_2", None) is not None
-    return Loaded(pipe, upscaler, xl, [each.as_row() for each in found.values()], checker and checker.folder)
+    rows = [each.as_row() for each in found.values()]
+    return Loaded(pipe, upscaler, xl, rows, checker.folder if checker else None)
 
 
 def scheduler_of(recipe: Recipe, config: dict[str, Any]) -> Any:  # noqa: ANN401 - schedulers share no type

@@ -35,7 +35,7 @@ class Nets(MultiControlNetModel):  # type: ignore[misc]  # diffusers is half typ
         """Drop the embedded maps of the last batch."""
         self._embedded.clear()
 
-    def forward(self, sample: torch.Tensor, timestep: torch.Tensor, **arguments: Any) -> Residuals:
+    def forward(self, sample: torch.Tensor, timestep: torch.Tensor, **arguments: Any) -> Residuals:  # noqa: ANN401 - diffusers' own
         """Return the sum of what the nets say; nothing where every net is silent.
 
         `sample` is [N, C, h, w]. Maps and prompts may be for 2 N, as with guidance: the last N of them count then.

@@ -8,7 +8,7 @@ from pipeline.diffusion.gains import Gains
 
 
 def put_on(pipe: Any, device: torch.device, *, low: bool) -> None:  # noqa: ANN401 - diffusers' pipelines share no type
-    """Move a pipeline's models to a device; with `low`, each only while it is used, and pictures through the VAE singly.
+    """Move a pipeline's models to a device; with `low`, each only while it is used, pictures one by one.
 
     `low` runs SD 1.5 with three nets on 6 GB, SDXL on 12 GB. Two pipelines that share models are put in turns.
     """

@@ -105,7 +105,7 @@ def limit_memory(
     def limited(requests: Sequence[Request], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
         tried.append(len(requests))
         if not fits(len(requests), dtype):
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise torch.OutOfMemoryError
         return latents(requests, device, dtype)
 
     monkeypatch.setattr(one_pass, "latents", limited)

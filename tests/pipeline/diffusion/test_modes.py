@@ -1,5 +1,6 @@
-"""Every mode, with one net and three, of both families: the same picture alone, in a batch, again, and without gains."""
+"""Every mode, one net and three, both families: the same picture alone, in a batch, again, and without gains."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_a_picture_is_the_same_alone_in_any_batch_again_and_without_gains(
     assert max(apart(*both) for both in zip(alone, turned, strict=True)) <= 1  # of 255: latents are within 1e-5
     assert max(apart(*both) for both in zip(alone, plain, strict=False)) <= 1
     pictures = [drawing.pixels for drawing in alone]
-    assert all((one != other).any() for one, other in zip(pictures, pictures[1:], strict=False))
+    assert all((one != other).any() for one, other in itertools.pairwise(pictures))
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)

@@ -1,0 +1,67 @@
+"""Compiled parts draw the same, are warmed up once for a shape, are kept, and give way where the compiler fails."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.diffusion.compiled import Compiled
+from pipeline.diffusion.diffusion import Diffusion, compiles
+from tests.tiny import apart, asked, tiny_recipe
+
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(300)]
+
+
+def with_compiler(folder: Path, backend: str, cache: str | None = None) -> Diffusion:
+    subject = Diffusion(tiny_recipe(folder))
+    subject.compiled = Compiled([subject._passes[0].pipe], cache, backend)
+    for batched in subject._batched:
+        batched.compiled = subject.compiled
+    return subject
+
+
+def test_compiled_models_draw_the_same_and_warm_up_once(sd: Path) -> None:
+    subject = with_compiler(sd, "eager")  # the tracing of the compiler, without its code
+    drawings = subject.draw(asked(2))
+    assert subject.compiled is not None
+    warmed = subject.warming_seconds
+    assert warmed > 0
+    assert subject.compiled.said == "yes"
+    plain = Diffusion(tiny_recipe(sd)).draw(asked(2))
+    assert max(apart(*both) for both in zip(drawings, plain, strict=True)) <= 1
+    subject.draw(asked(1))
+    assert subject.warming_seconds == warmed
+    assert subject.made_by(asked(1)[0], drawings[0])["compiled"] == "yes"
+
+
+def test_where_the_compiler_fails_pictures_are_drawn_plainly_and_the_reason_is_said(sd: Path) -> None:
+    def failing(_graph: Any, _examples: Any) -> Any:
+        message = "no C++ compiler found"
+        raise RuntimeError(message)
+
+    subject = with_compiler(sd, failing)  # type: ignore[arg-type]  # torch takes a function for a backend
+    (drawing,) = subject.draw(asked(1))
+    (plain,) = Diffusion(tiny_recipe(sd)).draw(asked(1))
+    assert apart(drawing, plain) == 0
+    said = subject.made_by(asked(1)[0], drawing)["compiled"]
+    assert said.startswith("no: ")
+    assert "no C++ compiler found" in said
+
+
+def test_what_was_compiled_is_kept_for_the_next_process(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, loaded = b"compiled code", list[bytes]()
+    monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: (kept, None))
+    monkeypatch.setattr(torch.compiler, "load_cache_artifacts", loaded.append)
+    with_compiler(sd, "eager", "memory://compiled").draw(asked(1))
+    assert loaded == []
+    with_compiler(sd, "eager", "memory://compiled")
+    assert loaded == [kept]
+
+
+@pytest.mark.parametrize(
+    ("choice", "on_gpu", "wanted"),
+    [("on", False, True), ("off", True, False), ("auto", True, True), ("auto", False, False)],
+)
+def test_who_is_compiled(sd: Path, choice: str, on_gpu: bool, wanted: bool) -> None:  # noqa: FBT001 - cases
+    assert compiles(tiny_recipe(sd, compile=choice), on_gpu=on_gpu) is wanted

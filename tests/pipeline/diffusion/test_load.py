@@ -1,0 +1,56 @@
+"""Loading: another autoencoder, one file of weights, and what is broken or does not fit is one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderTiny
+
+from pipeline.diffusion.diffusion import Diffusion
+from pipeline.diffusion.gains import Gains
+from pipeline.diffusion.load import load
+from pipeline.faults import ModelFault
+from tests.tiny import apart, asked, tiny_recipe
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def test_a_tiny_autoencoder_takes_the_bases_place_and_is_named(sd: Path, tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    blocks = {"encoder_block_out_channels": (8, 8), "decoder_block_out_channels": (8, 8)}
+    AutoencoderTiny(**blocks, num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1), latent_channels=4).save_pretrained(
+        tmp_path
+    )
+    subject = Diffusion(tiny_recipe(sd, vae={"name": str(tmp_path)}))
+    (drawing,), (plain,) = subject.draw(asked(1)), Diffusion(tiny_recipe(sd)).draw(asked(1))
+    assert apart(drawing, plain) > 5
+    assert [model["role"] for model in subject.made_by(asked(1)[0], drawing)["models"]][:2] == ["base", "vae"]
+
+
+def test_what_is_no_autoencoder_is_refused(sd: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"_class_name": "UNet2DConditionModel"}))
+    (tmp_path / "diffusion_pytorch_model.safetensors").touch()
+    with pytest.raises(ModelFault, match="is a UNet2DConditionModel, no autoencoder"):
+        load(tiny_recipe(sd, vae={"name": str(tmp_path)}), torch.float32, Gains())
+
+
+def test_broken_weights_are_one_line(sd: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes((sd / "net-0" / "config.json").read_bytes())
+    whole = (sd / "net-0" / "diffusion_pytorch_model.safetensors").read_bytes()
+    (tmp_path / "diffusion_pytorch_model.safetensors").write_bytes(whole[: len(whole) // 2])
+    recipe = tiny_recipe(sd)
+    broken = recipe.controls[0].model_copy(
+        update={"net": recipe.controls[0].net.model_copy(update={"name": str(tmp_path)})}
+    )
+    with pytest.raises(ModelFault, match="its models cannot be loaded") as caught:
+        load(recipe.model_copy(update={"controls": (broken,)}), torch.float32, Gains())
+    assert "\n" not in str(caught.value)
+
+
+def test_the_scheduler_is_the_recipes_with_its_settings(sd: Path) -> None:
+    scheduler = {"name": "DPMSolverMultistepScheduler", "settings": {"use_karras_sigmas": True}}
+    loaded = load(tiny_recipe(sd, scheduler=scheduler), torch.float32, Gains())
+    assert type(loaded.pipe.scheduler).__name__ == "DPMSolverMultistepScheduler"
+    assert loaded.pipe.scheduler.config.use_karras_sigmas is True
+    assert loaded.pipe.scheduler.config.beta_end == 0.012
