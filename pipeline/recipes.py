@@ -1,15 +1,19 @@
 """Recipes: the shipped ones by name, any other by file, with settings changed one by one."""
 
+import difflib
+import re
 from collections.abc import Iterable
 from importlib.resources import files
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pipeline import storage
 from pipeline.faults import RecipeFault
 from schemas.recipe import Recipe
+
+_QUOTED = re.compile(r"'([^']+)'")
 
 
 def shipped() -> list[str]:
@@ -90,10 +94,33 @@ def _detector(entry: Any) -> str:  # noqa: ANN401 - a tree of YAML
 
 
 def _fault(name: str, error: ValidationError) -> RecipeFault:
-    """Say the first thing that is wrong, and how many more there are."""
+    """Say the first thing that is wrong, what was meant, and how many more there are."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "the whole"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    mend = "See the keys with photo2anime recipes demo." if first["type"] == "extra_forbidden" else ""
-    said = "is no key of a recipe" if first["type"] == "extra_forbidden" else first["msg"]
-    return RecipeFault(f"recipe {storage.redact(name)}: {where}: {said}{more}", mend)
+    if first["type"] == "extra_forbidden":
+        said, mend = "is no key of a recipe", "See the keys with photo2anime recipes show demo."
+        meant = difflib.get_close_matches(str(first["loc"][-1]), _keys(Recipe), 1)
+    else:
+        said, mend = first["msg"], ""
+        given = _given(first)
+        meant = difflib.get_close_matches(given, [name for name in _QUOTED.findall(first["msg"]) if name != given], 1)
+    return RecipeFault(
+        f"recipe {storage.redact(name)}: {where}: {said}{more}", f"Is {meant[0]} meant?" if meant else mend
+    )
+
+
+def _given(first: Any) -> str:  # noqa: ANN401 - pydantic's details of one error
+    """Return the name that somebody wrote where one of several was expected."""
+    given = first["ctx"].get("tag", first["input"]) if "ctx" in first else first["input"]
+    return str(given)
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    """Return the keys of a recipe's tree, without where they stand."""
+    keys = list(model.model_fields)
+    for field in model.model_fields.values():
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                keys += _keys(part)
+    return keys

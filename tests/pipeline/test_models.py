@@ -183,6 +183,32 @@ def test_sd15_anime_loads_from_the_hubs_cache_and_draws() -> None:
     assert '"use_karras_sigmas": true' in made["scheduler_config"]
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_sd15_anime_fast_adds_a_lora_and_few_steps_without_guidance(hub: Path, recipe: Recipe) -> None:
+    import numpy as np
+    import torch
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+    from peft import LoraConfig, get_peft_model_state_dict
+
+    from pipeline.diffusion.diffusion import Diffusion
+    from pipeline.diffusion.request import Request
+
+    unet = UNet2DConditionModel.from_pretrained(base_of(recipe).folder / "unet", dtype=torch.float32)
+    unet.add_adapter(LoraConfig(r=2, init_lora_weights=False, target_modules=["to_q", "to_v"]))
+    StableDiffusionPipeline.save_lora_weights(
+        snapshot(hub, "latent-consistency/lcm-lora-sdv1-5", "main", "f" * 40),
+        unet_lora_layers=get_peft_model_state_dict(unet),
+    )
+    fast = load_recipe("sd15-anime-fast", ["area=4096"])
+    assert check_models(fast) == frozenset()
+    photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    subject, calls = Diffusion(fast), list[int]()
+    subject._passes[0].pipe.unet.register_forward_pre_hook(lambda _unet, given: calls.append(len(given[0])))
+    (drawing,) = subject.draw([Request(photo, (photo,) * 3, fast.prompt, fast.negative_prompt, 1)])
+    assert drawing.pixels is not None
+    assert calls == [1] * 4  # eight steps at strength 0.6, for the prompt alone
+
+
 def test_a_cache_that_lacks_a_file_names_it(hub: Path) -> None:
     next(hub.glob("models--lllyasviel--control_v11f1p_sd15_depth/snapshots/*/*.safetensors")).unlink()
     with pytest.raises(ModelFault, match=r"sd15_depth: diffusion_pytorch_model\*\.fp16\.safetensors not found"):

@@ -194,3 +194,24 @@ def test_small_plans_have_small_units_and_large_ones_32() -> None:
         planned = plan.cut_units(rows([f"p{number}" for number in range(count)]))
         sizes = [entry["counts"] for entry in planned["unit"].value_counts().to_pylist()]
         assert max(sizes) == largest
+
+
+def test_choices_are_each_variants_own_and_the_same_again() -> None:
+    recipe = load_recipe("demo", ["prompt='{red|green|blue|white} hair, {caption}'"])
+    table = check_manifest(pa.table({"photo_id": ["a"], "uri": ["a.jpg"], "caption": ["{x|y}"]}), "m")
+    made = plan.plan_rows(table, recipe, 20)
+    prompts = [row["prompt"] for row in made]
+    assert set(prompts) == {f"{color} hair, {{x|y}}" for color in ("red", "green", "blue", "white")}
+    assert prompts == [row["prompt"] for row in plan.plan_rows(table, recipe, 20)]
+    assert len({row["key"] for row in made}) == 20
+
+
+def test_a_reference_goes_with_an_ip_adapter_alone_and_without_its_secrets() -> None:
+    columns = {"photo_id": ["a"], "uri": ["a.jpg"], "reference_uri": ["https://u:p@host/style.png?sig=1"]}
+    table = check_manifest(pa.table(columns), "m")
+    adapted = Recipe.model_validate(load_recipe("demo").model_dump() | {"ip_adapter": {}})
+    (row,) = plan.plan_rows(table, adapted, 1)
+    assert row["reference_uri"] == columns["reference_uri"][0]
+    assert plan.cut_units([row])["reference_uri"].to_pylist() == ["https://host/style.png"]
+    (without,) = plan.plan_rows(table, load_recipe("demo"), 1)
+    assert without["reference_uri"] is None

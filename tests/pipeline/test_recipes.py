@@ -9,7 +9,7 @@ from pipeline.recipes import load_recipe, recipe_text, shipped
 
 
 def test_the_shipped_recipes_load() -> None:
-    assert shipped() == ["demo", "demo-text2img", "sd15-anime"]
+    assert shipped() == ["demo", "demo-text2img", "sd15-anime", "sd15-anime-fast"]
     anime = load_recipe("sd15-anime")
     assert (anime.steps, anime.dtype, anime.scheduler.name) == (24, "float16", "DPMSolverMultistepScheduler")
     assert [control.detector.name for control in anime.controls] == ["canny", "openpose", "depth"]
@@ -63,3 +63,17 @@ def test_broken_files_are_one_line(tmp_path: Path, text: str, said: str) -> None
     with pytest.raises(RecipeFault, match=said) as caught:
         load_recipe(str(tmp_path / "r.yaml"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "meant"),
+    [
+        ("scheduler.name=EulerAncestralScheduler", "EulerAncestralDiscreteScheduler"),
+        ("controls.canny.detector.name=cany", "canny"),
+        ("controls.canny.scael=1", "scale"),
+        ("mode=img2image", "img2img"),
+    ],
+)
+def test_what_was_meant_is_said(setting: str, meant: str) -> None:
+    with pytest.raises(RecipeFault, match=rf"Is {meant} meant\?"):
+        load_recipe("demo", [setting])
