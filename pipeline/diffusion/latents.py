@@ -24,7 +24,10 @@ def encode(vae: Any, pictures: torch.Tensor, generators: Sequence[torch.Generato
 
 
 def decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - as above
-    """Return the pictures [N, 3, H, W], 0..1 where they are finite, of scaled latents [N, C, h, w], in float32."""
+    """Return the pictures [N, 3, H, W], 0..1 but for overshoots, float32, of scaled latents [N, C, h, w].
+
+    They are not clamped: what is infinite must be seen to be.
+    """
     exact = bool(vae.dtype == torch.float16 and vae.config.get("force_upcast"))
     if exact:
         vae.to(torch.float32)
@@ -33,7 +36,7 @@ def decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - a
     pictures: torch.Tensor = vae.decode(plain.to(vae.dtype), return_dict=False)[0]
     if exact:
         vae.to(torch.float16)
-    return (pictures.float() / 2 + 0.5).clamp(0, 1)
+    return pictures.float() / 2 + 0.5
 
 
 def _statistics(vae: Any, like: torch.Tensor) -> tuple[torch.Tensor | float, torch.Tensor | float]:  # noqa: ANN401 - as above

@@ -23,11 +23,11 @@ def subject(sd: Path) -> Diffusion:
     return Diffusion(tiny_recipe(sd), dtype=HALF)
 
 
-def spoil_decoder(subject: Diffusion, *, whenever: torch.dtype) -> None:
-    """Let the decoder's last layer say NaN while it computes in a dtype."""
+def spoil_decoder(subject: Diffusion, *, whenever: torch.dtype, by: float = float("nan")) -> None:
+    """Let the decoder's last layer overflow while it computes in a dtype."""
 
     def spoiled(layer: Any, _given: Any, said: torch.Tensor) -> torch.Tensor | None:
-        return said * float("nan") if layer.weight.dtype == whenever else None
+        return said * by if layer.weight.dtype == whenever else None
 
     subject._passes[0].pipe.vae.decoder.conv_out.register_forward_hook(spoiled)
 
@@ -45,8 +45,9 @@ def test_a_sound_picture_is_drawn_once(subject: Diffusion) -> None:
     assert drawing.retried == ()
 
 
-def test_a_decoder_that_overflows_decodes_again_in_float32(subject: Diffusion) -> None:
-    spoil_decoder(subject, whenever=HALF)
+@pytest.mark.parametrize("by", [float("nan"), float("inf")])
+def test_a_decoder_that_overflows_decodes_again_in_float32(subject: Diffusion, by: float) -> None:
+    spoil_decoder(subject, whenever=HALF, by=by)
     drawings = subject.draw(asked(2))
     assert [drawing.retried for drawing in drawings] == [(DECODED_AGAIN,)] * 2
     assert all(drawing.pixels is not None and drawing.pixels.std() > 5 for drawing in drawings)
