@@ -71,11 +71,6 @@ def test_recipes_are_listed_and_shown() -> None:
     listed = runner.invoke(module.app, ["recipes"]).stdout
     names = [line.split()[0] for line in listed.splitlines()]
     assert names == ["demo", "demo-text2img", "sd15-anime", "sd15-anime-fast"]
-        "demo",
-        "demo-text2img",
-        "sd15-anime",
-        "sd15-anime-fast",
-    ]
     shown = runner.invoke(module.app, ["recipes", "demo", "--set", "steps=12"]).stdout
     assert "steps: 12" in shown
     assert shown.startswith("# digest ")
