@@ -107,6 +107,7 @@ class Recipe(Strict):
     steps: int = Field(ge=1, le=1000)
     guidance: float = Field(default=7.5, ge=1)
     guidance_end: float = Field(default=1.0, gt=0, le=1)  # share of the steps that are run after which it is left out
+    deep_cache: int = Field(default=1, ge=1, le=8)  # steps from one whole UNet to the next; 1: it is whole at each
     guess_mode: bool = False  # nets see the prompt's half alone, the deeper their layer the louder
     clip_skip: int = Field(default=0, ge=0, le=8)  # last layers of the text encoder that are left out
     scheduler: SchedulerChoice
@@ -159,6 +160,9 @@ class Recipe(Strict):
             if int(self.steps * strength) == 0:
                 message = f"{self.steps} steps at strength {strength} are no step at all: raise one of them"
                 raise ValueError(message)
+        if self.deep_cache > 1 and (self.guidance_end < 1 or self.compile == "on"):
+            message = "deep_cache goes neither with guidance_end nor with compile: on"
+            raise ValueError(message)
         if self.fit == "people" and not self.pose_detectors:
             message = "fit: people needs a control whose detector finds people (openpose, rtmpose, mediapipe)"
             raise ValueError(message)

@@ -92,7 +92,8 @@ class Batched:
         """Start a batch, filled up with its last request, and its way back."""
         filled = [*requests, *itertools.repeat(requests[-1], self._size.now - len(requests))]
         if self.compiled:
-            self.compiled.warm_up((len(filled), *filled[0].photo.shape), lambda: self._draw(filled, self._dtype))
+            shape = len(filled), *filled[0].photo.shape, self._pass.embedded(filled[0]).chunks
+            self.compiled.warm_up(shape, lambda: self._draw(filled, self._dtype))
         latents, pictures = self._draw(filled, self._dtype)
         count = len(requests)  # what filled the batch goes no further
         sound, pixels = _judged(latents[:count], pictures[:count])
@@ -122,9 +123,14 @@ class Batched:
         if self._dtype == torch.float32:
             return Drawing(None, 1)
         tried: list[str] = []
-        self._pass.pipe.vae.to(torch.float32)
+        with torch.compiler.set_stance("force_eager"):  # nothing is compiled for a picture
+            drawing = self._in_float32(request, latents, tried)
+        return drawing or Drawing(None, 1, tuple(tried))
+
+    def _in_float32(self, request: Request, latents: torch.Tensor, tried: list[str]) -> Drawing | None:
+        drawing = None
         try:
-            drawing = None
+            self._pass.pipe.vae.to(torch.float32)
             if latents.isfinite().all():
                 tried.append(DECODED_AGAIN)
                 drawing = self._alone(request, latents.float(), tried)
@@ -136,7 +142,7 @@ class Batched:
             tried.append(NO_ROOM)
         finally:
             self._pass.pipe.to(self._dtype)
-        return drawing or Drawing(None, 1, tuple(tried))
+        return drawing
 
     def _alone(self, request: Request, latents: torch.Tensor, tried: list[str]) -> Drawing | None:
         """Return the drawing of these latents if it is sound."""

@@ -13,6 +13,7 @@ import torch
 from pipeline import storage
 
 # What the compiler raises: of its own, of the C++ or CUDA compiler that it calls, and of what is not there.
+SHAPES = 64  # that are compiled for; torch would take 8, and draw what is beyond it plainly without a word
 _FAILS = (torch._dynamo.exc.TorchDynamoException, RuntimeError, OSError, ImportError)  # noqa: SLF001 - the only name of them
 
 
@@ -27,21 +28,25 @@ class Compiled:
         self.said = "yes"
         if self._cache and storage.exists(self._cache):
             torch.compiler.load_cache_artifacts(storage.read(self._cache))
+        torch._dynamo.config.recompile_limit = SHAPES  # noqa: SLF001 - the only name of it
         for module in self._modules():
-            module.compile(backend=backend)
+            module.compile(backend=backend, dynamic=False)  # a batch's shape is one of few, and kernels know it
 
     def warm_up(self, shape: tuple[int, ...], draw: Callable[[], object]) -> None:
-        """Let the first batch of a shape be compiled by drawing it once; turn the compiler off where it fails."""
+        """Let the first batch of a shape be compiled by drawing it once; turn the compiler off where it fails.
+
+        `shape` is all that tells a batch's tensors from another's.
+        """
         if shape in self._known or self.said != "yes":
             return
         began = time.perf_counter()
-        self._known.add(shape)
         try:
             draw()
         except torch.OutOfMemoryError:
             raise
         except _FAILS as error:
             self._turn_off(error)
+        self._known.add(shape)
         self.seconds += time.perf_counter() - began
         if self._cache and self.said == "yes":
             kept = torch.compiler.save_cache_artifacts()

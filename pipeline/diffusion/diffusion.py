@@ -20,6 +20,7 @@ from pipeline.diffusion import tiles
 from pipeline.diffusion.batch_size import BatchSize
 from pipeline.diffusion.batched import Batched
 from pipeline.diffusion.compiled import Compiled
+from pipeline.diffusion.deep_cache import DeepCache
 from pipeline.diffusion.gains import Gains
 from pipeline.diffusion.load import load
 from pipeline.diffusion.one_pass import OnePass, Settings
@@ -31,7 +32,7 @@ from schemas.recipe import Control, Recipe
 from schemas.work import Row
 
 LIBRARIES = (
-    "accelerate", "compel", "controlnet-aux", "diffusers", "numpy", "opencv-python-headless", "peft", "pillow",
+    "accelerate", "compel", "controlnet-aux", "deepcache", "diffusers", "numpy", "opencv-python-headless", "peft", "pillow",
     "pyarrow", "ray", "torch", "transformers",
 )  # fmt: skip
 LOW_MEMORY_BATCH = 2  # pictures at once where memory is low
@@ -64,13 +65,14 @@ class Diffusion:
         # 2. The models.
         self._loaded = load(recipe, self._dtype, gains)
         pipes = [pipe for pipe in (self._loaded.pipe, self._loaded.upscaler) if pipe is not None]
+        deep_cache = DeepCache(pipes[0], recipe.deep_cache) if recipe.deep_cache > 1 else None
         for pipe in pipes:
             arrange(pipe, gains)
             put_on(pipe, self._device, low=recipe.memory == "low")
         # 3. The passes over them.
         self._size = BatchSize(self.batch_size)
         settings = [_first(recipe), *([_second(recipe)] if recipe.upscale else [])]
-        self._passes = [OnePass(pipe, recipe, each, gains) for pipe, each in zip(pipes, settings, strict=True)]
+        self._passes = [OnePass(pipe, recipe, each, gains, deep_cache) for pipe, each in zip(pipes, settings, strict=True)]
         self._batched = [Batched(each, self._size, self._device, self._dtype) for each in self._passes]
         if self._loaded.safety_checker:
             self._batched[0].checker = SafetyChecker(self._loaded.safety_checker, self._device)
@@ -177,7 +179,8 @@ class Diffusion:
 
 def compiles(recipe: Recipe, *, on_gpu: bool) -> bool:
     """Tell whether a recipe's models are compiled: whether a run is worth it is decided before, in the recipe."""
-    return recipe.compile == "on" or (recipe.compile == "auto" and on_gpu and recipe.memory == "normal")
+    may_be = recipe.memory == "normal" and recipe.deep_cache == 1
+    return recipe.compile == "on" or (recipe.compile == "auto" and on_gpu and may_be)
 
 
 def quiet_libraries() -> None:

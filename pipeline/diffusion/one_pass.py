@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from pipeline.diffusion.gains import Gains
 from pipeline.diffusion.request import Mask, Pixels, Request
 from schemas.detectors import InpaintSettings
 from schemas.recipe import Control, Recipe
+
+if TYPE_CHECKING:
+    from pipeline.diffusion.deep_cache import DeepCache
 
 MASKED = -1.0  # what control_v11p_sd15_inpaint was trained to see where it is to paint (lllyasviel/ControlNet-v1-1)
 
@@ -31,9 +34,16 @@ class Settings:
 class OnePass:
     """A loaded pipeline with a recipe's arguments."""
 
-    def __init__(self, pipe: Any, recipe: Recipe, settings: Settings, gains: Gains) -> None:  # noqa: ANN401 - diffusers' pipelines share no type
+    def __init__(
+        self,
+        pipe: Any,  # noqa: ANN401 - diffusers' pipelines share no type
+        recipe: Recipe,
+        settings: Settings,
+        gains: Gains,
+        deep_cache: "DeepCache | None" = None,
+    ) -> None:
         self.pipe, self.settings = pipe, settings
-        self._recipe, self._gains = recipe, gains
+        self._recipe, self._gains, self._deep_cache = recipe, gains, deep_cache
         self._embeddings = Embeddings(pipe, recipe.clip_skip, keep=gains.keep_prompts)
         self._reference = functools.lru_cache(maxsize=64)(self._encode_reference)
         self._ending = guidance.ending_guidance(pipe, recipe.guidance_end)
@@ -75,6 +85,8 @@ class OnePass:
         ]
         photos = self._upload([request.photo for request in requests], device, dtype)
         arguments |= self._pictures(photos, maps, requests, generators)
+        if self._deep_cache:
+            self._deep_cache.begin(self.pipe)
         drawn: torch.Tensor = self.pipe(**arguments).images
         self.pipe.controlnet.forget()
         return drawn

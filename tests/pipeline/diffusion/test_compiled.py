@@ -1,11 +1,13 @@
 """Compiled parts draw the same, are warmed up once for a shape, are kept, and give way where the compiler fails."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from pipeline.diffusion.batched import DECODED_AGAIN
 from pipeline.diffusion.compiled import Compiled
 from pipeline.diffusion.diffusion import Diffusion, compiles
 from tests.tiny import apart, asked, tiny_recipe
@@ -33,6 +35,51 @@ def test_compiled_models_draw_the_same_and_warm_up_once(sd: Path) -> None:
     subject.draw(asked(1))
     assert subject.warming_seconds == warmed
     assert subject.made_by(asked(1)[0], drawings[0])["compiled"] == "yes"
+
+
+def test_each_shape_is_compiled_for_itself_and_told_from_others(sd: Path) -> None:
+    graphs: list[Any] = []
+
+    def counted(graph: Any, examples: Any) -> Any:
+        graphs.append([tuple(example.shape) for example in examples if isinstance(example, torch.Tensor)])
+        return graph
+
+    subject = with_compiler(sd, counted)  # type: ignore[arg-type]  # torch takes a function for a backend
+    requests = asked(2)
+    lower = replace(requests[1], photo=requests[1].photo[:32], maps=(requests[1].maps[0][:32],))
+    longer = replace(requests[0], prompt="anime " * 90)
+    for request in (requests[0], lower, longer):
+        before, warmed = len(graphs), subject.warming_seconds
+        subject.draw([request])
+        assert len(graphs) > before
+        assert subject.warming_seconds > warmed
+        compiled = len(graphs)
+        subject.draw([replace(request, seed=9)])
+        assert len(graphs) == compiled
+    sizes = [size for shapes in graphs for shape in shapes for size in shape]
+    assert all(type(size) is int for size in sizes)  # no kernel for sizes that are not known
+
+
+def test_nothing_is_compiled_to_mend_a_picture(sd: Path) -> None:
+    graphs: list[Any] = []
+
+    def counted(graph: Any, _examples: Any) -> Any:
+        graphs.append(graph)
+        return graph
+
+    subject = Diffusion(tiny_recipe(sd), dtype=torch.bfloat16)
+    subject.compiled = Compiled([subject._passes[0].pipe], None, counted)  # type: ignore[arg-type]  # as above
+    for batched in subject._batched:
+        batched.compiled = subject.compiled
+    subject.draw(asked(1))
+    compiled = len(graphs)
+    subject._passes[0].pipe.vae.post_quant_conv.register_forward_hook(
+        lambda layer, _given, said: said * float("nan") if layer.weight.dtype == torch.bfloat16 else None
+    )
+    (drawing,) = subject.draw(asked(1))
+    assert drawing.retried == (DECODED_AGAIN,)
+    assert drawing.pixels is not None
+    assert len(graphs) == compiled
 
 
 def test_where_the_compiler_fails_pictures_are_drawn_plainly_and_the_reason_is_said(sd: Path) -> None:
