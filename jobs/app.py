@@ -12,10 +12,12 @@ from jobs.bench.demo_model import demo_model
 from jobs.bench.maps import maps as bench_maps
 from jobs.convert import convert
 from jobs.demo import demo
+from jobs.lock_recipe import lock
 from jobs.manifest import manifest
 from jobs.maps import maps
 from jobs.preview import preview
-from jobs.show_recipes import recipes
+from jobs.pull_models import pull
+from jobs.show_recipes import list_recipes, show
 from jobs.verify import verify
 from pipeline.faults import RunFault, StoppedFault
 
@@ -26,8 +28,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, manifest, preview, convert, maps, verify, recipes):
+for command in (demo, manifest, preview, convert, maps, verify):
     app.command()(command)
+recipes = typer.Typer(invoke_without_command=True, callback=list_recipes)
+recipes.command()(show)
+recipes.command()(lock)
+app.add_typer(recipes, name="recipes")
+models = typer.Typer(help="The weights that recipes name.", no_args_is_help=True)
+models.command()(pull)
+models.callback()(lambda: None)  # or typer would take the only command for the whole
+app.add_typer(models, name="models")
 bench = typer.Typer(help="Measure, and print one table.", no_args_is_help=True)
 bench.command("demo-model")(demo_model)
 bench.command("maps")(bench_maps)

@@ -1,25 +1,28 @@
-"""photo2anime recipes: list the shipped recipes, or show one."""
+"""photo2anime recipes: list the shipped recipes; photo2anime recipes show: one of them or a file, in full."""
 
 from typing import Annotated
 
 import typer
 
+from jobs.arguments import Set
 
-def recipes(
-    name: Annotated[str | None, typer.Argument(help="A recipe to show: a name or a YAML file.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting first.")
-    ] = None,
-) -> None:
-    """List the recipes, or show one with every setting resolved, ready to be saved as a file of your own."""
-    import yaml
 
+def list_recipes(context: typer.Context) -> None:
+    """List the recipes; show or lock one."""
+    if context.invoked_subcommand:
+        return
     from pipeline.recipes import load_recipe, shipped
 
-    if name is None:
-        for known in shipped():
-            typer.echo(f"{known:14} {load_recipe(known).description}")
-        return
+    for known in shipped():
+        typer.echo(f"{known:16} {load_recipe(known).description}")
+
+
+def show(name: Annotated[str, typer.Argument(help="A recipe: a name or a YAML file.")], set_: Set = None) -> None:
+    """Show a recipe with every setting resolved, ready to be saved as a file of your own."""
+    import yaml
+
+    from pipeline.recipes import load_recipe
+
     recipe = load_recipe(name, set_ or ())
     typer.echo(f"# digest {recipe.digest}")
     typer.echo(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True).rstrip())

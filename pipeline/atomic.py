@@ -1,17 +1,27 @@
 """One local file, written whole or not at all, and there for good once it is."""
 
+import io
 import os
+import shutil
 import uuid
 from pathlib import Path
+from typing import BinaryIO
+
+AT_ONCE = 2**24  # bytes of a stream that are held in memory
 
 
 def put_file(path: Path, content: bytes) -> None:
     """Write a file by a temporary one beside it and a rename, its folder made where it is missing."""
+    put_stream(path, io.BytesIO(content))
+
+
+def put_stream(path: Path, content: BinaryIO) -> None:
+    """Write a file as `put_file` does, from a stream that need not fit into memory."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
     try:
         with part.open("wb") as file:
-            file.write(content)
+            shutil.copyfileobj(content, file, AT_ONCE)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

@@ -1,5 +1,6 @@
 """What is checked of a recipe's models before any work: that all are there, fit each other, and are what was locked."""
 
+import difflib
 import inspect
 import json
 from importlib.metadata import PackageNotFoundError, version
@@ -64,8 +65,9 @@ def _check_scheduler(recipe: Recipe) -> None:
     known = inspect.signature(getattr(diffusers, recipe.scheduler.name)).parameters
     for name in recipe.scheduler.settings:
         if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
             message = f"recipe {recipe.name}: {recipe.scheduler.name} has no setting {name!r}"
-            raise RecipeFault(message, f"It has {', '.join(known)}.")
+            raise RecipeFault(message + (f" (is {near[0]} meant?)" if near else ""), f"It has {', '.join(known)}.")
 
 
 def _text_width(folder: Path) -> int:

@@ -18,6 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from pipeline import storage
 from pipeline.faults import ModelFault, StorageFault
 from pipeline.needs import COMMIT, Need, detector_need
+from pipeline.transfer import download
 from schemas.detectors import DetectorSettings
 
 SHIPPED = Path(__file__).with_name("demo_model")
@@ -26,12 +27,17 @@ WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".onnx", ".task")
 
 @dataclass(frozen=True)
 class Located:
-    """A folder of weights, what it was asked for, the revision that was found, and the weights' files."""
+    """A folder of weights, what it was asked for, the revision that was found, and the files that were asked for."""
 
     folder: Path
     need: Need
     revision: str
-    weights: tuple[Path, ...]
+    files: tuple[Path, ...]
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """The files that hold weights."""
+        return tuple(path for path in self.files if path.suffix in WEIGHTS)
 
     def as_row(self) -> dict[str, str]:
         """Return the columns of `schemas.work.MODEL`; reads all the weights. Raises `ModelFault` for other weights."""
@@ -49,7 +55,17 @@ class Located:
 
     def digest(self) -> str:
         """Return the sha256 of the weights' file, as hubs publish it, or of the lines `sha256  path` of several."""
-        lines = [f"{_sha256(path)}  {path.relative_to(self.folder)}" for path in self.weights]
+        return self._digest_of(self.weights)
+
+    def label(self) -> str:
+        """Return a name for a folder of these very files: the model's, and the commit or what the files hold."""
+        last = storage.redact(self.need.name).rstrip("/")
+        last = last.replace("/", "--") if self.need.on_hub else last.rpartition("/")[2]
+        pinned = COMMIT.fullmatch(self.revision) is not None
+        return f"{last}@{self.revision if pinned else self._digest_of(self.files)[:16]}"
+
+    def _digest_of(self, files: tuple[Path, ...]) -> str:
+        lines = [f"{_sha256(path)}  {path.relative_to(self.folder)}" for path in files]
         if len(lines) == 1:
             return lines[0].partition(" ")[0]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -69,7 +85,7 @@ def locate_detector(settings: DetectorSettings) -> Located | None:
 
 def locate(need: Need) -> Located:
     """Find what a recipe needs. Raises `ModelFault` for what is not to be had whole."""
-    revision = "folder"
+    revision = need.revision if need.sha256 and COMMIT.fullmatch(need.revision) else "folder"
     if need.name.startswith("builtin:"):
         folder, revision = _shipped(need.name), "shipped"
     elif need.on_hub:
@@ -84,7 +100,7 @@ def locate(need: Need) -> Located:
         mend = "Name a folder that holds it, or where the hub can be reached, its repository."
         message += _meant(missing[0], folder)
         raise ModelFault(message, mend)
-    found = {path for pattern in wanted for path in folder.glob(pattern) if path.suffix in WEIGHTS}
+    found = {path for pattern in [*wanted, *need.optional] for path in folder.glob(pattern)}
     return Located(folder, need, revision, tuple(sorted(found)))
 
 
@@ -155,5 +171,5 @@ def _copied(need: Need) -> Path:
         target = folder / name
         wanted = any(fnmatch.fnmatch(name, pattern) for pattern in (*need.files, *need.optional))
         if wanted and not (target.is_file() and target.stat().st_size == info["size"]):
-            storage.put(str(target), storage.read(storage.join(need.name, name)))
+            download(storage.join(need.name, name), target)
     return folder

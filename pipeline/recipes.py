@@ -31,7 +31,8 @@ def recipe_text(name: str) -> str:
             message = f"recipe {storage.redact(name)}: no such file"
             raise RecipeFault(message, "Check the address.")
         return storage.read(name).decode()
-    message = f"there is no recipe {name!r}"
+    near = difflib.get_close_matches(name, shipped(), 1)
+    message = f"there is no recipe {name!r}" + (f" (is {near[0]} meant?)" if near else "")
     raise RecipeFault(message, f"There are {', '.join(shipped())}, or name a file that ends in .yaml.")
 
 
@@ -47,16 +48,17 @@ def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
         raise RecipeFault(message, "Mend the file.") from error
     if not isinstance(tree, dict):
         message = f"recipe {storage.redact(name)} holds no settings"
-        raise RecipeFault(message, "Look at one with photo2anime recipes demo.")
+        raise RecipeFault(message, "Look at one with photo2anime recipes show demo.")
     for setting in settings:
-        _set(tree, setting)
+        change(tree, setting)
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
         raise _fault(name, error) from error
 
 
-def _set(tree: dict[str, Any], setting: str) -> None:
+def change(tree: dict[str, Any], setting: str) -> None:
+    """Change a recipe's tree by one `key=value`. Raises `RecipeFault`."""
     key, equals, value = setting.partition("=")
     if not equals:
         message = f"--set {setting}: no = in it"
@@ -67,7 +69,7 @@ def _set(tree: dict[str, Any], setting: str) -> None:
         place = _step_into(place, part, setting)
     if not isinstance(place, dict):
         message = f"--set {setting}: {'.'.join(path)} holds no settings"
-        raise RecipeFault(message, "See the keys with photo2anime recipes NAME.")
+        raise RecipeFault(message, "See the keys with photo2anime recipes show NAME.")
     try:
         place[last] = yaml.safe_load(value)
     except yaml.YAMLError as error:
@@ -85,7 +87,7 @@ def _step_into(place: Any, part: str, setting: str) -> Any:  # noqa: ANN401 - a 
         message = f"--set {setting}: there is no control {part!r}"
         raise RecipeFault(message, f"There are {', '.join(_detector(entry) for entry in place)}.")
     message = f"--set {setting}: {part!r} is not in the recipe"
-    raise RecipeFault(message, "See the keys with photo2anime recipes NAME.")
+    raise RecipeFault(message, "See the keys with photo2anime recipes show NAME.")
 
 
 def _detector(entry: Any) -> str:  # noqa: ANN401 - a tree of YAML

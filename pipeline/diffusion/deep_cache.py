@@ -1,4 +1,4 @@
-"""The UNet's inner blocks run at every nth step alone, and their last answers stand in between: another picture, sooner.
+"""The UNet's inner blocks run at every nth step alone, their last answers stand in between: another picture, sooner.
 
 DeepCache (Ma et al. 2023, arXiv 2312.00858) by its own library, whose state of one batch is kept from the next here.
 """

@@ -9,7 +9,7 @@ import math
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -32,8 +32,8 @@ from schemas.recipe import Control, Recipe
 from schemas.work import Row
 
 LIBRARIES = (
-    "accelerate", "compel", "controlnet-aux", "deepcache", "diffusers", "numpy", "opencv-python-headless", "peft", "pillow",
-    "pyarrow", "ray", "torch", "transformers",
+    "accelerate", "compel", "controlnet-aux", "deepcache", "diffusers", "numpy", "opencv-python-headless", "peft",
+    "pillow", "pyarrow", "ray", "torch", "transformers",
 )  # fmt: skip
 LOW_MEMORY_BATCH = 2  # pictures at once where memory is low
 SEED_BITS = 63
@@ -72,7 +72,9 @@ class Diffusion:
         # 3. The passes over them.
         self._size = BatchSize(self.batch_size)
         settings = [_first(recipe), *([_second(recipe)] if recipe.upscale else [])]
-        self._passes = [OnePass(pipe, recipe, each, gains, deep_cache) for pipe, each in zip(pipes, settings, strict=True)]
+        self._passes = [
+            OnePass(pipe, recipe, each, gains, deep_cache) for pipe, each in zip(pipes, settings, strict=True)
+        ]
         self._batched = [Batched(each, self._size, self._device, self._dtype) for each in self._passes]
         if self._loaded.safety_checker:
             self._batched[0].checker = SafetyChecker(self._loaded.safety_checker, self._device)
@@ -136,7 +138,7 @@ class Diffusion:
             "scheduler_config": _json(dict(scheduler.config)),
             "models": self._loaded.models,
             "versions": json.dumps(
-                {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+                {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES if _installed(name)}
             ),
         }
 
@@ -188,6 +190,15 @@ def quiet_libraries() -> None:
     for library in (diffusers_logging, transformers_logging):
         library.set_verbosity_error()
         library.disable_progress_bar()
+
+
+def _installed(library: str) -> bool:
+    """Tell whether a library is there: the converter draws without Ray, or what the detectors stand on."""
+    try:
+        version(library)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _first(recipe: Recipe) -> Settings:

@@ -66,16 +66,6 @@ def test_a_wrong_manifest_is_one_line(tmp_path: Path) -> None:
     assert "photo_id 'a' stands in 2 rows" in done.stderr
 
 
-def test_recipes_are_listed_and_shown() -> None:
-    runner = CliRunner()
-    listed = runner.invoke(module.app, ["recipes"]).stdout
-    names = [line.split()[0] for line in listed.splitlines()]
-    assert names == ["demo", "demo-text2img", "sd15-anime", "sd15-anime-fast"]
-    shown = runner.invoke(module.app, ["recipes", "demo", "--set", "steps=12"]).stdout
-    assert "steps: 12" in shown
-    assert shown.startswith("# digest ")
-
-
 def test_a_manifest_is_written(photos: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(module.app, ["manifest", str(photos), "-o", str(tmp_path / "m.parquet")])
     assert done.exit_code == 0

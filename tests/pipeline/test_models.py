@@ -16,6 +16,7 @@ from pipeline.recipes import load_recipe
 from schemas.detectors import MediapipeSettings
 from schemas.recipe import Recipe
 from tests.conftest import ROOT, recipe_of
+from tests.hub import snapshot
 
 
 def base_of(recipe: Recipe) -> Located:
@@ -123,39 +124,6 @@ def test_a_net_of_another_family_is_refused_before_work(tmp_path: Path, config: 
     (tmp_path / "diffusion_pytorch_model.safetensors").touch()
     with pytest.raises(ModelFault, match=said):
         check_models(load_recipe("demo", [f"controls.canny.net={{name: {tmp_path}}}"]))
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> Path:
-    """Return a hub's cache that holds tiny models of the real classes, as sd15-anime names them, in half precision."""
-    import torch
-    from diffusers import ControlNetModel, StableDiffusionPipeline
-
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    half = {"dtype": torch.float16}
-    base = StableDiffusionPipeline.from_pretrained(base_of(recipe).folder, **half)
-    net = ControlNetModel.from_pretrained(net_of(recipe).folder, **half)
-    anime = load_recipe("sd15-anime")
-    base.save_pretrained(snapshot(tmp_path, anime.base.name, "main", "a" * 40), variant="fp16")
-    for control in anime.controls:
-        net.save_pretrained(
-            snapshot(tmp_path, control.net.name, control.net.revision, control.net.revision), variant="fp16"
-        )
-    (snapshot(tmp_path, "lllyasviel/Annotators", "main", "b" * 40) / "body_pose_model.pth").touch()
-    depth = snapshot(tmp_path, "depth-anything/Depth-Anything-V2-Small-hf", "main", "c" * 40)
-    for name in ("config.json", "preprocessor_config.json", "model.safetensors"):
-        (depth / name).touch()
-    return tmp_path
-
-
-def snapshot(cache: Path, repository: str, revision: str, commit: str) -> Path:
-    """Return the folder of a commit in the hub's cache, the revision pointing to it."""
-    root = cache / f"models--{repository.replace('/', '--')}"
-    folder = root / "snapshots" / commit
-    folder.mkdir(parents=True)
-    (root / "refs").mkdir()
-    (root / "refs" / revision).write_text(commit)
-    return folder
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -1,0 +1,41 @@
+"""photo2anime recipes lock: write commits and digests of all weights into a recipe's file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.arguments import Set
+
+
+def lock(
+    name: Annotated[str, typer.Argument(help="A recipe: a name or a YAML file.")],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="The file to write; else NAME itself, or ./NAME.yaml.")
+    ] = None,
+    set_: Set = None,
+) -> None:
+    """Fetch all that a recipe names, and write its commits and digests into the recipe's file.
+
+    Runs with that file refuse any other weights. A shipped recipe becomes a file of this folder.
+    """
+    from pipeline import storage
+    from pipeline.faults import RecipeFault
+    from pipeline.pin import pin, text_with
+    from pipeline.recipes import shipped
+
+    settings = set_ or ()
+    target = output or (f"{name}.yaml" if name in shipped() else name)
+    if target != name and not output and Path(target).exists():
+        message = f"{target} is there already"
+        raise RecipeFault(message, f"Lock that file, or write over it with --output {target}.")
+    pinned = pin(name, settings)
+    text = text_with(name, settings, {place: each.keys for each in pinned.pins for place in each.places})
+    storage.put(target, text.encode())
+    for each in pinned.pins:
+        at = f"@{each.located.revision[:12]}" if each.located.need.on_hub else ""
+        told = f"sha256 {each.sha256[:12]}" if each.sha256 else "no weights"
+        typer.echo(f"{each.located.need.role:22} {storage.redact(each.located.need.name)}{at}  {told}")
+    for need in pinned.missing:
+        typer.echo(f"{need.role:22} {storage.redact(need.name)}  not to be had, left open: its maps may be blank")
+    typer.echo(f"Locked: {storage.redact(target)}")

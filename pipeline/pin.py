@@ -1,0 +1,92 @@
+"""A recipe whose weights can be no others: the commits and digests of all that it names, written into its own file."""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+
+from pipeline.faults import ModelFault
+from pipeline.models import Located, locate
+from pipeline.needs import Need, Place, detector_needs, needs_of
+from pipeline.recipes import change, load_recipe, recipe_text
+from schemas.recipe import Recipe
+
+REGION: Place = ("region", "detector")
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A model that was found, the places of the recipe that name it, and the digest of its weights, if it has any."""
+
+    located: Located
+    places: tuple[Place, ...]
+    sha256: str | None
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The keys of a recipe that pin it. One that ships with the program, or lies in a folder, has no revision."""
+        revision = {"revision": self.located.revision} if self.located.need.on_hub else {}
+        return revision | ({"sha256": self.sha256} if self.sha256 else {})
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """What a recipe names: what was found, and the detectors' weights that may be missing and are."""
+
+    recipe: Recipe
+    pins: tuple[Pin, ...]
+    missing: tuple[Need, ...]
+
+
+def pin(name: str, settings: Iterable[str] = ()) -> Pinned:
+    """Find all that a recipe names, from the hub where need be. Raises `RecipeFault`, and `ModelFault` for the rest."""
+    recipe = load_recipe(name, settings)
+    pins = [_pin(need, (need.place,)) for need in needs_of(recipe)]
+    missing = []
+    may_be_blank = {control.detector.name for control in recipe.controls if control.when_missing == "blank"}
+    for detector, need in detector_needs(recipe):
+        # A recipe may name the region's detector twice, and must name the same then.
+        again = (REGION,) if detector == recipe.region.detector and need.place != REGION else ()
+        try:
+            pins.append(_pin(need, (need.place, *again)))
+        except ModelFault:
+            if detector.name not in may_be_blank:
+                raise
+            missing.append(need)
+    return Pinned(recipe, tuple(pins), tuple(missing))
+
+
+def text_with(name: str, settings: Iterable[str], keys: dict[Place, dict[str, str]]) -> str:
+    """Return the YAML of a recipe with these settings and keys changed; its comments and its order stay."""
+    editor = YAML()
+    editor.width = 4096  # a long prompt stays on its line
+    editor.preserve_quotes = True
+    editor.indent(mapping=2, sequence=4, offset=2)
+    tree = editor.load(recipe_text(name))
+    for setting in settings:
+        change(tree, setting)
+    for place, changed in keys.items():
+        _at(tree, place).update(changed)
+    buffer = io.StringIO()
+    editor.dump(tree, buffer)
+    Recipe.model_validate(yaml.safe_load(buffer.getvalue()))
+    return buffer.getvalue()
+
+
+def _pin(need: Need, places: tuple[Place, ...]) -> Pin:
+    """Find a model, whatever it was locked to before."""
+    located = locate(need)
+    return Pin(located, places, located.digest() if located.weights else None)
+
+
+def _at(tree: Any, place: Place) -> Any:  # noqa: ANN401 - a tree of YAML
+    """Return the mapping at a place, made where the recipe leaves it to its defaults."""
+    for key in place:
+        if isinstance(tree, dict) and not isinstance(tree.get(key), (dict, list)):
+            tree[key] = CommentedMap()
+        tree = tree[key]
+    return tree

@@ -1,0 +1,46 @@
+"""All that a recipe loads, copied to one folder or bucket, with a recipe that names it there: runs need no internet."""
+
+from collections.abc import Callable, Iterable
+
+from pipeline import storage
+from pipeline.models import Located
+from pipeline.needs import Place
+from pipeline.pin import Pinned, text_with
+from pipeline.transfer import upload
+
+SHIPPED = "builtin:"  # is wherever the program is
+
+
+def pull(name: str, settings: Iterable[str], pinned: Pinned, to: str, told: Callable[[str], None]) -> str:
+    """Copy what was found to `to`, what is there already aside; return the address of the recipe that names it there.
+
+    `told` hears of every model that is copied. The recipe is put last: where it is, all is. Raises `StorageFault`.
+    """
+    root = storage.absolute(to)
+    keys: dict[Place, dict[str, str]] = {}
+    for pin in pinned.pins:
+        keys |= dict.fromkeys(pin.places, pin.keys)
+        if pin.located.need.name.startswith(SHIPPED):
+            continue
+        label = pin.located.label()
+        told(label)
+        folder = storage.join(root, label)
+        _copy(pin.located, folder)
+        keys |= {place: pin.keys | {_called(place): folder} for place in pin.places}
+    recipe = storage.join(root, f"{pinned.recipe.name}.yaml")
+    storage.put(recipe, text_with(name, settings, keys).encode())
+    return recipe
+
+
+def _called(place: Place) -> str:
+    """Return the key that says at a place where a model is."""
+    return "weights" if place[-1] == "detector" else "name"
+
+
+def _copy(located: Located, folder: str) -> None:
+    """Copy a model's files, those aside that are there at their size: the folder's name tells what they hold."""
+    there = {name: info["size"] for name, info in storage.files(folder).items()}
+    for path in located.files:
+        name = path.relative_to(located.folder).as_posix()
+        if there.get(name) != path.stat().st_size:
+            upload(path, storage.join(folder, name))

@@ -1,0 +1,36 @@
+"""photo2anime recipes lock: a file of one's own, locked, that runs and is locked again in place."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from jobs.app import app
+from pipeline.faults import RecipeFault
+from pipeline.recipes import load_recipe
+
+
+def test_a_shipped_recipe_becomes_a_locked_file_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["recipes", "lock", "demo", "--set", "steps=7"])
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "Locked: demo.yaml"
+    assert lines[0].startswith("base                   builtin:demo  sha256 ")
+    assert sum("left open: its maps may be blank" in line for line in lines) == 2
+    recipe = load_recipe("demo.yaml")
+    assert recipe.steps == 7
+    assert recipe.base.sha256 is not None
+    # Not over a file that may be somebody's, but in place where it is named.
+    again = CliRunner().invoke(app, ["recipes", "lock", "demo"])
+    assert isinstance(again.exception, RecipeFault)
+    assert "demo.yaml is there already. Lock that file, or write over it with --output" in str(again.exception)
+    before = Path("demo.yaml").read_text()
+    assert CliRunner().invoke(app, ["recipes", "lock", "demo.yaml"]).exit_code == 0
+    assert Path("demo.yaml").read_text() == before
+
+
+def test_it_may_go_to_a_bucket(bucket: str) -> None:
+    done = CliRunner().invoke(app, ["recipes", "lock", "demo", "-o", f"{bucket}/recipes/mine.yaml"])
+    assert done.exit_code == 0, done.output
+    assert load_recipe(f"{bucket}/recipes/mine.yaml").base.sha256 is not None

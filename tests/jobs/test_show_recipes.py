@@ -1,0 +1,19 @@
+"""photo2anime recipes: the list, and one in full."""
+
+import yaml
+from typer.testing import CliRunner
+
+from jobs.app import app
+from schemas.recipe import Recipe
+
+
+def test_recipes_are_listed() -> None:
+    listed = CliRunner().invoke(app, ["recipes"]).stdout.splitlines()
+    assert [line.split()[0] for line in listed] == ["demo", "demo-text2img", "sd15-anime", "sd15-anime-fast"]
+
+
+def test_one_is_shown_in_full_and_may_be_saved_as_it_is() -> None:
+    shown = CliRunner().invoke(app, ["recipes", "show", "demo", "--set", "steps=12"]).stdout
+    recipe = Recipe.model_validate(yaml.safe_load(shown))
+    assert recipe.steps == 12
+    assert shown.startswith(f"# digest {recipe.digest}\n")

@@ -1,0 +1,100 @@
+"""Locking: commits and digests of all that a recipe names, in its own file, with its comments."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.faults import ModelFault
+from pipeline.model_checks import check_models, unpinned
+from pipeline.models import SHIPPED
+from pipeline.pin import Pinned, pin, text_with
+from pipeline.recipes import load_recipe, recipe_text
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def locked(name: str, *settings: str) -> tuple[Pinned, str]:
+    pinned = pin(name, settings)
+    return pinned, text_with(name, settings, {place: each.keys for each in pinned.pins for place in each.places})
+
+
+@pytest.mark.usefixtures("hub")
+def test_all_that_the_hub_gives_is_pinned_by_commit_and_digest(tmp_path: Path) -> None:
+    _, text = locked("sd15-anime")
+    path = tmp_path / "anime.yaml"
+    path.write_text(text)
+    recipe, open_one = load_recipe(str(path)), load_recipe("sd15-anime")
+    assert unpinned(recipe) == []
+    assert recipe.base.revision == "a" * 40
+    assert [control.detector.model_dump().get("revision") for control in recipe.controls] == [None, "b" * 40, "c" * 40]
+    models = [recipe.base, *(control.net for control in recipe.controls)]
+    assert all(len(model.sha256 or "") == 64 for model in models)
+    assert check_models(recipe) == frozenset()
+    assert text.startswith(recipe_text("sd15-anime").splitlines()[0])  # its comment
+    kept = [line for line in recipe_text("sd15-anime").splitlines() if line and line not in text.splitlines()]
+    assert kept == ["  revision: main", *(line for line in kept[1:] if "detector" in line)]  # nothing else has changed
+    same = {"base", "controls"}
+    assert recipe.model_dump(exclude=same) == open_one.model_dump(exclude=same)
+
+
+@pytest.mark.usefixtures("hub")
+def test_other_weights_are_refused_until_it_is_locked_anew(hub: Path, tmp_path: Path) -> None:
+    path = tmp_path / "anime.yaml"
+    path.write_text(locked("sd15-anime")[1])
+    weights = next(hub.glob("models--lllyasviel--control_v11f1p_sd15_depth/snapshots/*/*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(ModelFault, match=r"the recipe is locked to.*photo2anime recipes lock"):
+        check_models(load_recipe(str(path)))
+    path.write_text(locked(str(path))[1])
+    assert check_models(load_recipe(str(path))) == frozenset()
+
+
+def test_where_weights_lie_is_no_matter_once_they_are_known(tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(SHIPPED / "controlnet-canny", tmp_path / "canny")
+    digests = set()
+    for number, name in enumerate((str(tmp_path / "canny"), "builtin:demo/controlnet-canny")):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(locked("demo", f"controls.canny.net.name={name}")[1])
+        digests.add(load_recipe(str(path)).digest)
+    assert len(digests) == 1
+
+
+def test_what_may_be_blank_and_is_missing_is_left_open() -> None:
+    pinned, text = locked("demo")
+    assert [need.role for need in pinned.missing] == ["openpose", "depth"]
+    assert "sha256" not in yaml.safe_load(text)["controls"][1]["detector"]
+    with pytest.raises(ModelFault, match="lllyasviel/Annotators"):
+        pin("demo", ["controls.openpose.when_missing=fail"])
+
+
+def test_a_detector_that_finds_the_region_is_pinned_too(tmp_path: Path) -> None:
+    from jobs.bench.random_weights import write_seg
+
+    write_seg(tmp_path / "seg")
+    recipe = yaml.safe_load(recipe_text("demo")) | {"mode": "inpaint", "region": {"of": "subject"}}
+    seg = {"weights": str(tmp_path / "seg")}
+    alone = tmp_path / "alone.yaml"
+    alone.write_text(yaml.safe_dump(recipe | {"region": {"of": "subject", "detector": seg}}))
+    assert "sha256" in yaml.safe_load(locked(str(alone))[1])["region"]["detector"]
+    both = tmp_path / "both.yaml"
+    control = {"detector": seg | {"name": "seg"}, "net": {"name": "builtin:demo/controlnet-depth"}}
+    recipe |= {"controls": [control], "region": {"of": "subject", "detector": seg}}
+    both.write_text(yaml.safe_dump(recipe))
+    tree = yaml.safe_load(locked(str(both))[1])
+    assert tree["region"]["detector"]["sha256"] == tree["controls"][0]["detector"]["sha256"]
+
+
+def test_a_configuration_alone_has_a_commit_and_no_digest(tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(SHIPPED / "base", tmp_path / "base")
+    shutil.copy2(
+        SHIPPED / "base" / "unet" / "diffusion_pytorch_model.safetensors", tmp_path / "base" / "whole.safetensors"
+    )
+    base = f"{{name: {tmp_path / 'base'}, file: whole.safetensors, config: {{name: {tmp_path / 'base'}}}}}"
+    tree = yaml.safe_load(locked("demo", f"base={base}")[1])
+    assert "sha256" in tree["base"]
+    assert tree["base"]["config"] == {"name": str(tmp_path / "base")}

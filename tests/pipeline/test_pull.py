@@ -1,0 +1,84 @@
+"""Pulling: all that a recipe loads in one place, and a run from there that asks no hub."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import storage
+from pipeline.faults import ModelFault
+from pipeline.model_checks import check_models
+from pipeline.pin import pin
+from pipeline.pull import pull
+from pipeline.recipes import load_recipe
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+SMALL = ("area=4096", "steps=4")
+
+
+def pulled(to: str) -> tuple[str, list[str]]:
+    """Pull sd15-anime; return the recipe's address, and what was said."""
+    said: list[str] = []
+    return pull("sd15-anime", SMALL, pin("sd15-anime", SMALL), to, said.append), said
+
+
+def test_a_run_from_there_asks_no_hub_and_draws_the_same(
+    hub: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.diffusion.diffusion import Diffusion
+    from pipeline.diffusion.request import Request
+
+    photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    request = Request(photo, (photo,) * 3, "anime", "photo", 1)
+    (before,) = Diffusion(load_recipe("sd15-anime", SMALL)).draw([request])
+    address, said = pulled(f"{bucket}/models")
+    assert said[0] == f"Lykon--AnyLoRA@{'a' * 40}"
+    assert len(said) == 6
+    # Neither a hub nor its cache.
+    shutil.rmtree(hub)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("PHOTO2ANIME_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(ModelFault, match="neither in the hub's cache"):
+        check_models(load_recipe("sd15-anime", SMALL))
+    recipe = load_recipe(address)
+    assert check_models(recipe) == frozenset()
+    assert all(control.net.name.startswith(f"{bucket}/models/") for control in recipe.controls)
+    subject = Diffusion(recipe)
+    (after,) = subject.draw([request])
+    assert (before.pixels == after.pixels).all()
+    made = subject.made_by(request, after)["models"]
+    assert made[0]["revision"] == "a" * 40  # of the hub, though it came from a bucket
+
+
+@pytest.mark.usefixtures("hub")
+def test_what_is_there_is_not_copied_again_and_what_is_half_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline import pull as module
+
+    copied: list[str] = []
+    upload = module.upload
+
+    def noted(path: Path, uri: str) -> None:
+        copied.append(uri)
+        upload(path, uri)
+
+    monkeypatch.setattr(module, "upload", noted)
+    address, _ = pulled(str(tmp_path / "models"))
+    whole, text = len(copied), storage.read(address)
+    files = storage.files(str(tmp_path / "models"))
+    assert whole == len(files) - 1
+    lost = next(name for name in files if name.endswith("unet/diffusion_pytorch_model.fp16.safetensors"))
+    (tmp_path / "models" / lost).write_bytes(b"half")
+    pulled(str(tmp_path / "models"))
+    assert copied[whole:] == [storage.join(str(tmp_path / "models"), lost)]
+    assert storage.read(address) == text
+
+
+def test_what_ships_stays_where_it_is_and_is_locked(tmp_path: Path) -> None:
+    address = pull("demo", (), pin("demo"), str(tmp_path), lambda _label: None)
+    recipe = load_recipe(address)
+    assert recipe.base.name == "builtin:demo"
+    assert recipe.base.sha256 is not None
+    assert storage.names(str(tmp_path)) == ["demo.yaml"]
