@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from jobs.bench.converter import converter
 from jobs.bench.demo_model import demo_model
 from jobs.bench.maps import maps as bench_maps
 from jobs.convert import convert
@@ -40,6 +41,7 @@ models.callback()(lambda: None)  # or typer would take the only command for the 
 app.add_typer(models, name="models")
 bench = typer.Typer(help="Measure, and print one table.", no_args_is_help=True)
 bench.command("demo-model")(demo_model)
+bench.command("converter")(converter)
 bench.command("maps")(bench_maps)
 app.add_typer(bench, name="bench")
 

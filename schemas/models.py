@@ -1,12 +1,20 @@
 """The models that a recipe may name: where their weights are, and what they are to be there for."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 PLACE = frozenset(
     {"name", "revision", "variant", "file", "weights"}
 )  # of weights: no matter, once their digest is known
+
+
+def _switch(value: Any) -> Any:  # noqa: ANN401 - whatever somebody wrote
+    """Return `on` and `off` for what YAML makes of these words."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+Switch = BeforeValidator(_switch)
 
 
 class Strict(BaseModel):
@@ -89,4 +97,4 @@ class SafetyChecker(Model):
     """Stable Diffusion's own checker, and what is done of what it finds."""
 
     name: str = "CompVis/stable-diffusion-safety-checker"
-    policy: Literal["off", "flag", "drop"] = "off"  # drop: the picture becomes a failure
+    policy: Annotated[Literal["off", "flag", "drop"], Switch] = "off"  # drop: the picture becomes a failure

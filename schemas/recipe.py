@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from schemas.detectors import DetectorSettings, SegSettings
-from schemas.models import PLACE, Base, Embedding, IpAdapter, Lora, Model, SafetyChecker, Strict, Vae
+from schemas.models import PLACE, Base, Embedding, IpAdapter, Lora, Model, SafetyChecker, Strict, Switch, Vae
 from schemas.prompt import template_columns
 
 # diffusers' class names; each works from a Stable Diffusion checkpoint's own scheduler configuration.
@@ -124,7 +124,9 @@ class Recipe(Strict):
     dtype: Literal["float16", "bfloat16", "float32"] = "float16"  # on a GPU; a CPU always computes in float32
     batch_size: int = Field(default=8, ge=1)  # pictures the converter draws at once
     memory: Literal["normal", "low"] = "normal"  # low: models take turns on the GPU, one or two pictures at once
-    compile: Literal["auto", "on", "off"] = "auto"  # auto: on a GPU, if the run has work enough to pay for it
+    compile: Annotated[Literal["auto", "on", "off"], Switch] = (
+        "auto"  # auto: on a GPU, if the run has work enough to pay for it
+    )
 
     @field_validator("prompt", "negative_prompt")
     @classmethod

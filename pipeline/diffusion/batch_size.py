@@ -7,6 +7,10 @@ class BatchSize:
     """Halved when memory runs out, kept, and cautiously raised again: another program may have been the reason."""
 
     def __init__(self, wanted: int) -> None:
+        self.restart(wanted)
+
+    def restart(self, wanted: int) -> None:
+        """Begin anew with another size."""
         self.now = wanted
         self._wanted = wanted
         self._patience = PATIENCE

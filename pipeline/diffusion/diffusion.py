@@ -7,7 +7,7 @@ import functools
 import json
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -22,7 +22,7 @@ from pipeline.diffusion.batched import Batched
 from pipeline.diffusion.compiled import Compiled
 from pipeline.diffusion.deep_cache import DeepCache
 from pipeline.diffusion.gains import Gains
-from pipeline.diffusion.load import load
+from pipeline.diffusion.load import Loaded, load
 from pipeline.diffusion.one_pass import OnePass, Settings
 from pipeline.diffusion.place import arrange, put_on
 from pipeline.diffusion.request import Drawing, Pixels, Request
@@ -42,7 +42,8 @@ SEED_BITS = 63
 class Diffusion:
     """On a GPU in the recipe's dtype where there is one, else on the CPU in float32.
 
-    `gains` are switched off to measure them, `dtype` is changed for tests. `compile_cache` is a folder's address.
+    `gains` are switched off to measure them, `dtype` is changed for tests, and `load_models` for models of random
+    weights. `compile_cache` is a folder's address.
     Raises `ModelFault` for weights that are missing or broken.
     """
 
@@ -52,6 +53,7 @@ class Diffusion:
         gains: Gains | None = None,
         compile_cache: str | None = None,
         dtype: torch.dtype | None = None,
+        load_models: Callable[[Recipe, torch.dtype, Gains], Loaded] = load,
     ) -> None:
         # 1. Where, and in which numbers.
         quiet_libraries()
@@ -63,7 +65,7 @@ class Diffusion:
             torch.set_num_threads(1)  # sums split over threads round differently: 51 of 196,608 values at 256x256
         gains = gains or Gains(compiled=compiles(recipe, on_gpu=on_gpu))
         # 2. The models.
-        self._loaded = load(recipe, self._dtype, gains)
+        self._loaded = load_models(recipe, self._dtype, gains)
         pipes = [pipe for pipe in (self._loaded.pipe, self._loaded.upscaler) if pipe is not None]
         deep_cache = DeepCache(pipes[0], recipe.deep_cache) if recipe.deep_cache > 1 else None
         for pipe in pipes:
@@ -83,6 +85,16 @@ class Diffusion:
             batched.compiled = self.compiled
 
     @property
+    def pipe(self) -> Any:  # noqa: ANN401 - diffusers' pipelines share no type
+        """The pipeline of the recipe's mode."""
+        return self._passes[0].pipe
+
+    @property
+    def device(self) -> torch.device:
+        """Where pictures are drawn."""
+        return self._device
+
+    @property
     def batch_size(self) -> int:
         """How many pictures to draw at once: the recipe's number on a GPU, fewer where memory is low; one on the CPU.
 
@@ -91,6 +103,10 @@ class Diffusion:
         """
         most = LOW_MEMORY_BATCH if self._recipe.memory == "low" else self._recipe.batch_size
         return min(most, self._recipe.batch_size) if self._device.type == "cuda" else 1
+
+    def resize(self, batch_size: int) -> None:
+        """Draw so many at once from now on, to measure what suits a machine."""
+        self._size.restart(batch_size)
 
     @property
     def warming_seconds(self) -> float:

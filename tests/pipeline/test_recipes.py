@@ -32,6 +32,13 @@ def test_settings_change_what_they_name() -> None:
     assert load_recipe("demo", ["output.format=webp"]).output.format == "webp"
 
 
+def test_on_and_off_are_words_though_yaml_takes_them_for_truth() -> None:
+    recipe = load_recipe("demo", ["compile=on", "safety.policy=off"])
+    assert (recipe.compile, recipe.safety.policy) == ("on", "off")
+    with pytest.raises(RecipeFault, match=r"safety\.policy: Input should be 'off', 'flag' or 'drop'"):
+        load_recipe("demo", ["safety.policy=on"])
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [
