@@ -27,7 +27,7 @@ from pipeline.verify import repair, verify
 from schemas.detectors import DepthSettings
 from schemas.recipe import Recipe
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(180)]  # some of them are several runs
 BROKEN = {"gone": "/none/gone.jpg", "null": None, "text": "text.jpg", "half": "half.jpg"}
 
 
