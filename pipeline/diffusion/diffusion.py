@@ -63,14 +63,15 @@ class Diffusion:
         self._dtype = dtype or (getattr(torch, recipe.dtype) if on_gpu else torch.float32)
         if not on_gpu:
             torch.set_num_threads(1)  # sums split over threads round differently: 51 of 196,608 values at 256x256
-        gains = gains or Gains(compiled=compiles(recipe, on_gpu=on_gpu))
+        # Fused projections stand beside those that they are made of.
+        gains = gains or Gains(compiled=compiles(recipe, on_gpu=on_gpu), fuse_projections=recipe.memory == "normal")
         # 2. The models.
         self._loaded = load_models(recipe, self._dtype, gains)
         pipes = [pipe for pipe in (self._loaded.pipe, self._loaded.upscaler) if pipe is not None]
         deep_cache = DeepCache(pipes[0], recipe.deep_cache) if recipe.deep_cache > 1 else None
         for pipe in pipes:
             arrange(pipe, gains)
-            put_on(pipe, self._device, low=recipe.memory == "low")
+            put_on(pipe, self._device, recipe)
         # 3. The passes over them.
         self._size = BatchSize(self.batch_size)
         settings = [_first(recipe), *([_second(recipe)] if recipe.upscale else [])]
@@ -79,7 +80,9 @@ class Diffusion:
         ]
         self._batched = [Batched(each, self._size, self._device, self._dtype) for each in self._passes]
         if self._loaded.safety_checker:
-            self._batched[0].checker = SafetyChecker(self._loaded.safety_checker, self._device)
+            self._batched[0].checker = SafetyChecker(
+                self._loaded.safety_checker, self._device if recipe.memory == "normal" else torch.device("cpu")
+            )
         self.compiled = Compiled(pipes, compile_cache) if gains.compiled else None
         for batched in self._batched:
             batched.compiled = self.compiled
@@ -179,7 +182,7 @@ class Diffusion:
     def _take_turns(self, number: int) -> None:
         """Where memory is low, let the models that both passes share follow one of them."""
         if self._recipe.memory == "low" and self._device.type != "cpu":
-            put_on(self._passes[number].pipe, self._device, low=True)
+            put_on(self._passes[number].pipe, self._device, self._recipe)
 
     def _refuse(self, request: Request) -> None:
         shapes = {request.photo.shape, *(drawn.shape for drawn in request.maps)}

@@ -3,21 +3,28 @@
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
+from diffusers.models.attention_processor import Attention, FusedAttnProcessor2_0
 
 from pipeline.diffusion.gains import Gains
+from schemas.recipe import Recipe
+
+WHOLE = 2**20 * 1.1  # pixels that an autoencoder takes as a whole where memory is low: XL's sizes, some 4 GB
 
 
-def put_on(pipe: Any, device: torch.device, *, low: bool) -> None:  # noqa: ANN401 - diffusers' pipelines share no type
-    """Move a pipeline's models to a device; with `low`, each only while it is used, pictures one by one.
+def put_on(pipe: Any, device: torch.device, recipe: Recipe) -> None:  # noqa: ANN401 - diffusers' pipelines share no type
+    """Move a pipeline's models to a device; with `memory: low` each only while it is used, and decode one by one.
 
-    `low` runs SD 1.5 with three nets on 6 GB, SDXL on 12 GB. Two pipelines that share models are put in turns.
+    That runs SD 1.5 with three nets on 6 GB, XL on 12 GB. Pictures above `WHOLE` are decoded in tiles then, which
+    differ a little: an autoencoder normalises over all that it sees. Two pipelines that share models take turns.
     """
-    if low and device.type != "cpu":
-        pipe.enable_model_cpu_offload(device=device)
-    else:
+    if recipe.memory == "normal":
         pipe.to(device)
-    if low:
-        pipe.vae.enable_slicing()
+        return
+    if device.type != "cpu":
+        pipe.enable_model_cpu_offload(device=device)
+    pipe.vae.enable_slicing()
+    if recipe.area > WHOLE and isinstance(pipe.vae, AutoencoderKL):  # a tiny one needs no tiles, and fails with them
         pipe.vae.enable_tiling()
 
 
@@ -30,7 +37,18 @@ def arrange(pipe: Any, gains: Gains) -> None:  # noqa: ANN401 - as above
             part.to(memory_format=torch.channels_last)
     if gains.fuse_projections and not _has_own_processors(pipe.unet):
         for part in (pipe.unet, *pipe.controlnet.nets):
-            part.fuse_qkv_projections()
+            _fuse(part)
+
+
+def _fuse(part: Any) -> None:  # noqa: ANN401 - as above
+    """Let each attention make queries, keys and values by one product, of a prompt keys and values.
+
+    A ControlNet's own `fuse_qkv_projections` finds nothing to fuse in diffusers 0.42.
+    """
+    for module in part.modules():
+        if isinstance(module, Attention):
+            module.fuse_projections(fuse=True)
+    part.set_attn_processor(FusedAttnProcessor2_0())
 
 
 def _has_own_processors(unet: Any) -> bool:  # noqa: ANN401 - as above

@@ -9,7 +9,7 @@ MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 
 
 
 class SafetyChecker:
-    """Holds the checker on a device, in float32: it is small, and its answer must not depend on a batch's last bits."""
+    """Holds the checker on a device, in float32: its answer must not depend on a batch's last bits. It takes 1.2 GB."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         loaded = StableDiffusionSafetyChecker.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
@@ -21,7 +21,11 @@ class SafetyChecker:
 
     @torch.inference_mode()
     def __call__(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Return for pictures [N, 3, H, W], 0..1, whether each shows what the checker looks for: [N], bool."""
+        """Return for pictures [N, 3, H, W], 0..1, whether each shows what the checker looks for: [N], bool.
+
+        Pictures may be on any device; the answer is on the checker's.
+        """
+        pictures = pictures.to(self._mean.device)
         height, width = pictures.shape[2:]
         scale = self._side / min(height, width)
         size = [max(self._side, round(side * scale)) for side in (height, width)]

@@ -1,0 +1,109 @@
+"""Where models lie: arranged for speed, or taking turns where memory is low, and the picture is the same."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers.models.attention_processor import Attention
+
+from pipeline.diffusion import place
+from pipeline.diffusion.batched import DRAWN_AGAIN
+from pipeline.diffusion.diffusion import Diffusion
+from pipeline.diffusion.gains import NONE, Gains
+from pipeline.diffusion.request import Drawing
+from pipeline.recipes import load_recipe
+from tests.tiny import apart, asked, tiny_recipe
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def worst(some: list[Drawing], others: list[Drawing]) -> int:
+    return max(apart(*both) for both in zip(some, others, strict=True))
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_each_gain_of_arrangement_is_there_and_leaves_the_picture(families: dict[str, Path], family: str) -> None:
+    recipe, requests = tiny_recipe(families[family], "img2img", 2), asked(1, 2)
+    plain = Diffusion(recipe, gains=NONE).draw(requests)
+    swift = Diffusion(recipe, gains=replace(NONE, channels_last=True, fuse_projections=True))
+    for part in (swift.pipe.unet, swift.pipe.vae, *swift.pipe.controlnet.nets):
+        weight = next(each for each in part.parameters() if each.ndim == 4 and each.shape[2] > 1)
+        assert weight.is_contiguous(memory_format=torch.channels_last)
+    for part in (swift.pipe.unet, *swift.pipe.controlnet.nets):
+        attention = [module for module in part.modules() if isinstance(module, Attention)]
+        assert attention
+        assert all(hasattr(module, "to_kv" if module.is_cross_attention else "to_qkv") for module in attention)
+    assert worst(swift.draw(requests), plain) <= 1
+
+
+@pytest.mark.parametrize(
+    "gain", ["leave_out_nets", "embed_maps_once", "encode_together", "keep_prompts", "travel_as_bytes"]
+)
+def test_each_other_gain_alone_leaves_the_picture(sd: Path, gain: str) -> None:
+    recipe = tiny_recipe(sd, "img2img", 2)
+    quiet = recipe.controls[1].model_copy(update={"end": 0.5})
+    recipe, requests = recipe.model_copy(update={"controls": (recipe.controls[0], quiet)}), asked(2, 2)
+    plain = Diffusion(recipe, gains=NONE).draw(requests)
+    assert worst(Diffusion(recipe, gains=replace(NONE, **{gain: True})).draw(requests), plain) <= 1
+
+
+def taking_turns(subject: Diffusion, recipe: Any) -> None:
+    """Let the models of a pipeline take turns, by the hooks that a GPU's would, on the CPU."""
+    subject.pipe.enable_model_cpu_offload(device="cpu")
+    for part in (subject.pipe.unet, subject.pipe.vae, subject.pipe.text_encoder, subject.pipe.controlnet):
+        assert hasattr(part, "_hf_hook"), recipe.name
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+@pytest.mark.parametrize("mode", ["text2img", "img2img", "inpaint"])
+def test_models_that_take_turns_draw_the_same(families: dict[str, Path], family: str, mode: str) -> None:
+    recipe = tiny_recipe(families[family], mode, 2, memory="low")
+    requests, subject = asked(3, 2, mode), Diffusion(recipe)
+    taking_turns(subject, recipe)
+    subject.resize(2)
+    assert worst(subject.draw(requests), Diffusion(tiny_recipe(families[family], mode, 2)).draw(requests)) <= 1
+
+
+def test_models_that_take_turns_draw_again_in_float32(sd: Path) -> None:
+    recipe = tiny_recipe(sd, memory="low")
+    subject = Diffusion(recipe, dtype=torch.bfloat16)
+    taking_turns(subject, recipe)
+    subject.pipe.unet.conv_out.register_forward_hook(
+        lambda layer, _given, said: said * float("nan") if layer.weight.dtype == torch.bfloat16 else None
+    )
+    for _ in range(2):
+        (drawing,) = subject.draw(asked(1))
+        assert drawing.retried == (DRAWN_AGAIN,)
+        assert drawing.pixels is not None
+        assert subject.pipe.unet.dtype == torch.bfloat16
+
+
+def test_low_memory_draws_with_a_tiny_autoencoder_too() -> None:
+    requests = asked(2, 3)
+    low, plain = (Diffusion(load_recipe("demo", ["steps=2", f"memory={memory}"])) for memory in ("low", "normal"))
+    assert worst(low.draw(requests), plain.draw(requests)) <= 1
+
+
+def test_pictures_that_are_large_are_decoded_in_tiles_and_differ_a_little(
+    sd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(sd, memory="low", area=128 * 128)
+    assert not Diffusion(recipe).pipe.vae.use_tiling
+    photo = np.random.default_rng(1).integers(0, 256, (128, 128, 3), np.uint8)
+    requests = [replace(each, photo=photo, maps=(photo,)) for each in asked(1)]
+    (whole,) = Diffusion(recipe).draw(requests)
+    monkeypatch.setattr(place, "WHOLE", 64 * 64)
+    subject = Diffusion(recipe)
+    assert subject.pipe.vae.use_tiling
+    (tiled,) = subject.draw(requests)
+    assert tiled.pixels is not None
+    assert whole.pixels is not None
+    assert np.abs(tiled.pixels.astype(int) - whole.pixels).mean() < 2  # of 255, by an autoencoder of noise
+
+
+def test_gains_are_all_on_but_compilation() -> None:
+    assert Gains() == replace(Gains(), compiled=False)
+    assert not any(vars(NONE).values())
