@@ -1,6 +1,8 @@
 """The diffusion pipeline on the demo model: arguments are heard, the batch is not, and a drawing shows its photo."""
 
 import itertools
+import subprocess
+import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,7 +19,7 @@ from pipeline.diffusion.diffusion import Diffusion
 from pipeline.diffusion.request import Request
 from pipeline.recipes import load_recipe
 from schemas.detectors import CannySettings, InpaintSettings
-from tests.conftest import TINY, recipe_of
+from tests.conftest import ROOT, TINY, recipe_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 Pixels = NDArray[np.uint8]
@@ -158,6 +160,32 @@ def test_what_made_a_picture_is_said(batch: dict[str, Any]) -> None:
     assert len({model["sha256"] for model in made["models"]}) == 4
     long = replace(request, prompt="anime " * 100)
     assert diffusion().made_by(long, drawing)["prompt_chunks"] == 2  # 75 words fit into one
+
+
+def test_it_draws_without_ray_and_without_what_detectors_stand_on() -> None:
+    absent = {"ray", "controlnet_aux", "mediapipe", "rtmlib", "onnxruntime", "dynamicprompts"}
+    code = f"""
+import sys
+sys.modules |= dict.fromkeys({absent})  # an import of these fails
+from importlib import metadata
+found = metadata.version
+def version(name):
+    if name in ("ray", "controlnet-aux"):
+        raise metadata.PackageNotFoundError(name)
+    return found(name)
+metadata.version = version
+from jobs.bench.converter_rows import requests_for
+from pipeline.diffusion.diffusion import Diffusion
+from pipeline.recipes import load_recipe
+recipe = load_recipe("demo", ["area=4096", "steps=2"])
+subject, requests = Diffusion(recipe), requests_for(recipe, 1)
+(drawing,) = subject.draw(requests)
+versions = subject.made_by(requests[0], drawing)["versions"]
+print(drawing.pixels.shape, '"ray"' in versions, '"torch"' in versions)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "(64, 64, 3) False True"
 
 
 SIDE = 128  # at which a drawing has edges to compare

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderTiny
+from safetensors.torch import load_file, save_file
 
 from pipeline.diffusion.diffusion import Diffusion
 from pipeline.diffusion.gains import Gains
 from pipeline.diffusion.load import load
 from pipeline.faults import ModelFault
+from pipeline.model_checks import check_models
+from tests.single_file import write_single_file
 from tests.tiny import apart, asked, tiny_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -26,6 +29,41 @@ def test_a_tiny_autoencoder_takes_the_bases_place_and_is_named(sd: Path, tmp_pat
     (drawing,), (plain,) = subject.draw(asked(1)), Diffusion(tiny_recipe(sd)).draw(asked(1))
     assert apart(drawing, plain) > 5
     assert [model["role"] for model in subject.made_by(asked(1)[0], drawing)["models"]][:2] == ["base", "vae"]
+
+
+def test_a_checkpoint_of_one_file_draws_as_its_folder_does(sd: Path, tmp_path: Path) -> None:
+    write_single_file(sd / "base", tmp_path / "whole.safetensors")
+    base = {"name": str(tmp_path), "file": "whole.safetensors", "config": {"name": str(sd / "base")}}
+    recipe = tiny_recipe(sd, base=base)
+    assert check_models(recipe) == frozenset()
+    subject = Diffusion(recipe)
+    (drawing,), (plain,) = subject.draw(asked(1)), Diffusion(tiny_recipe(sd)).draw(asked(1))
+    assert apart(drawing, plain) == 0
+    assert [model["role"] for model in subject.made_by(asked(1)[0], drawing)["models"]][:2] == ["base", "config"]
+    state = load_file(tmp_path / "whole.safetensors")
+    state["model.diffusion_model.out.2.weight"] *= 1.2
+    save_file(state, tmp_path / "whole.safetensors")
+    assert apart(Diffusion(recipe).draw(asked(1))[0], plain) > 2  # it is the file that is read
+
+
+def test_an_autoencoder_of_one_file_takes_the_bases_place(sd: Path, tmp_path: Path) -> None:
+    write_single_file(sd / "base", tmp_path / "whole.safetensors")
+    prefix = "first_stage_model."
+    state = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in load_file(tmp_path / "whole.safetensors").items()
+        if name.startswith(prefix)
+    }
+    save_file(state, tmp_path / "same.safetensors")
+    other = {name: tensor * 1.2 if "decoder.conv_out" in name else tensor for name, tensor in state.items()}
+    save_file(other, tmp_path / "other.safetensors")
+    same, changed = (
+        Diffusion(tiny_recipe(sd, vae={"name": str(tmp_path), "file": file})).draw(asked(1))[0]
+        for file in ("same.safetensors", "other.safetensors")
+    )
+    (plain,) = Diffusion(tiny_recipe(sd)).draw(asked(1))
+    assert apart(same, plain) == 0
+    assert apart(changed, plain) > 2
 
 
 def test_what_is_no_autoencoder_is_refused(sd: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.tiny import apart, asked, tiny_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 MODES = ("text2img", "img2img", "inpaint")
+TILES = "img2img, and tiles"  # as a second pass
 SCHEDULERS = (
     "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
     "DPMSolverSinglestepScheduler", "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler",
@@ -22,11 +23,13 @@ SCHEDULERS = (
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
 @pytest.mark.parametrize("nets", [1, 3])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [*MODES, TILES])
 def test_a_picture_is_the_same_alone_in_any_batch_again_and_without_gains(
     families: dict[str, Path], family: str, nets: int, mode: str
 ) -> None:
-    recipe, requests = tiny_recipe(families[family], mode, nets), asked(5, nets, mode)
+    tiles = {"net": {"name": str(families[family] / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 0}
+    mode, upscale = ("img2img", tiles) if mode == TILES else (mode, None)
+    recipe, requests = tiny_recipe(families[family], mode, nets, upscale=upscale), asked(5, nets, mode)
     subject = Diffusion(recipe)
     alone = subject.draw(requests)
     again = Diffusion(recipe).draw(requests[2:3])
