@@ -4,6 +4,9 @@ diffusers runs every net at every step, multiplies what it says by 0 outside of 
 anew each time. Here a net that is silent is not run, and a map is embedded once.
 """
 
+import contextlib
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -25,11 +28,25 @@ class Nets(MultiControlNetModel):  # type: ignore[misc]  # diffusers is half typ
         super().__init__(nets)
         self._leave_out = leave_out
         self._embedded: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._turns: torch.device | None = None
         self.embeddings = torch.nn.ModuleDict()  # by the net's place, taken out of it
         for place, net in enumerate(nets):
             if embed_once and net.config.controlnet_conditioning_channel_order == "rgb":
                 self.embeddings[str(place)] = net.controlnet_cond_embedding
                 net.controlnet_cond_embedding = torch.nn.Identity()
+
+    def take_turns(self, device: torch.device) -> None:
+        """Stay on the host from now on, each net on `device` only while it speaks: for cards that cannot hold all."""
+        self._turns = device
+
+    def to(self, *given: Any, **named: Any) -> "Nets":  # noqa: ANN401 - as torch has it
+        """Move or convert, as every module does; nets that take turns are converted alone."""
+        if self._turns is None:
+            return super().to(*given, **named)  # type: ignore[no-any-return]  # diffusers is half typed
+        _, dtype, *_ = torch._C._nn._parse_to(*given, **named)  # noqa: SLF001 - Module.to's own reading of them
+        self.embeddings.to(*given, **named)
+        self.nets.to(dtype=dtype)
+        return self
 
     def forget(self) -> None:
         """Drop the embedded maps of the last batch."""
@@ -62,9 +79,10 @@ class Nets(MultiControlNetModel):  # type: ignore[misc]  # diffusers is half typ
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Return what one net says at scale 1."""
         seen = self._embed(place, control)[-len(sample) :]
-        said: tuple[list[torch.Tensor], torch.Tensor] = self.nets[place](
-            sample=sample, timestep=timestep, controlnet_cond=seen, conditioning_scale=1.0, **arguments
-        )
+        with _on(self._turns, self.nets[place]) if self._turns else contextlib.nullcontext():
+            said: tuple[list[torch.Tensor], torch.Tensor] = self.nets[place](
+                sample=sample, timestep=timestep, controlnet_cond=seen, conditioning_scale=1.0, **arguments
+            )
         return said
 
     def _embed(self, place: int, control: torch.Tensor) -> torch.Tensor:
@@ -75,3 +93,17 @@ class Nets(MultiControlNetModel):  # type: ignore[misc]  # diffusers is half typ
         if known is None or known[0] is not control:
             known = self._embedded[place] = (control, self.embeddings[str(place)](control))
         return known[1]
+
+
+@contextlib.contextmanager
+def _on(device: torch.device, net: torch.nn.Module) -> Iterator[None]:
+    """Hold a copy of a net's weights on a device for a while; those of the host stay where they are."""
+    held = [(weight, weight.data) for weight in itertools.chain(net.parameters(), net.buffers())]
+    with torch.inference_mode(mode=False):
+        for weight, host in held:
+            weight.data = host.to(device, copy=True)
+    try:
+        yield
+    finally:
+        for weight, host in held:
+            weight.data = host

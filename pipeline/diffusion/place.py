@@ -11,21 +11,32 @@ from schemas.recipe import Recipe
 
 WHOLE = 2**20 * 1.1  # pixels that an autoencoder takes as a whole where memory is low: XL's sizes, some 4 GB
 
+ROOM_FOR_NETS = 3e9  # bytes that all nets may take beside the UNet: three of SD 1.5, one of XL
+
 
 def put_on(pipe: Any, device: torch.device, recipe: Recipe) -> None:  # noqa: ANN401 - diffusers' pipelines share no type
     """Move a pipeline's models to a device; with `memory: low` each only while it is used, and decode one by one.
 
-    That runs SD 1.5 with three nets on 6 GB, XL on 12 GB. Pictures above `WHOLE` are decoded in tiles then, which
-    differ a little: an autoencoder normalises over all that it sees. Two pipelines that share models take turns.
+    By its weights that is SD 1.5 with three nets on 6 GB, XL on 12 GB. Pictures above `WHOLE` are decoded in tiles
+    then, which differ a little: an autoencoder normalises over all that it sees. Two pipelines of the same models take
+    turns.
     """
     if recipe.memory == "normal":
         pipe.to(device)
         return
     if device.type != "cpu":
-        pipe.enable_model_cpu_offload(device=device)
+        offload(pipe, device)
     pipe.vae.enable_slicing()
     if recipe.area > WHOLE and isinstance(pipe.vae, AutoencoderKL):  # a tiny one needs no tiles, and fails with them
         pipe.vae.enable_tiling()
+
+
+def offload(pipe: Any, device: torch.device) -> None:  # noqa: ANN401 - as above
+    """Keep a pipeline's models on the host, each on the device only while it works."""
+    weights = sum(weight.nbytes for net in pipe.controlnet.nets for weight in net.parameters())
+    if weights > ROOM_FOR_NETS:
+        pipe.controlnet.take_turns(device)
+    pipe.enable_model_cpu_offload(device=device)
 
 
 def arrange(pipe: Any, gains: Gains) -> None:  # noqa: ANN401 - as above

@@ -4,12 +4,13 @@ import yaml
 from typer.testing import CliRunner
 
 from jobs.app import app
+from pipeline.recipes import shipped
 from schemas.recipe import Recipe
 
 
 def test_recipes_are_listed() -> None:
     listed = CliRunner().invoke(app, ["recipes"]).stdout.splitlines()
-    assert [line.split()[0] for line in listed] == ["demo", "demo-text2img", "sd15-anime", "sd15-anime-fast"]
+    assert [line.split()[0] for line in listed] == shipped()
 
 
 def test_one_is_shown_in_full_and_may_be_saved_as_it_is() -> None:

@@ -9,7 +9,7 @@ from pipeline.recipes import load_recipe, recipe_text, shipped
 
 
 def test_the_shipped_recipes_load() -> None:
-    assert shipped() == ["demo", "demo-text2img", "sd15-anime", "sd15-anime-fast"]
+    assert shipped() == ["demo", "demo-text2img", "sd15-anime", "sd15-anime-fast", "sdxl-anime"]
     anime = load_recipe("sd15-anime")
     assert (anime.steps, anime.dtype, anime.scheduler.name) == (24, "float16", "DPMSolverMultistepScheduler")
     assert [control.detector.name for control in anime.controls] == ["canny", "openpose", "depth"]

@@ -58,6 +58,31 @@ def test_where_every_net_is_silent_nothing_is_said(nets: list[ControlNetModel], 
     assert Nets(nets)(**arguments | {"conditioning_scale": [0.0] * 3}) == (None, None)
 
 
+@torch.inference_mode()
+def test_nets_that_take_turns_are_on_the_device_one_by_one_and_come_back(
+    nets: list[ControlNetModel], arguments: dict[str, Any]
+) -> None:
+    wanted = Nets(copy.deepcopy(nets))(**arguments)[1]
+    subject = Nets(nets)
+    hosts = [[weight.data_ptr() for weight in net.parameters()] for net in nets]
+    there: list[list[bool]] = []  # at each call, whether a net's weights are copies
+
+    def noted(*_: Any) -> None:
+        now = [[weight.data_ptr() for weight in net.parameters()] for net in nets]
+        there.append([pointers != host for pointers, host in zip(now, hosts, strict=True)])
+
+    for net in nets:
+        net.register_forward_pre_hook(noted)
+    subject.take_turns(torch.device("cpu"))
+    assert torch.equal(subject(**arguments)[1], wanted)
+    assert there == [[True, False, False], [False, False, True]]  # the second is silent
+    assert [[weight.data_ptr() for weight in net.parameters()] for net in nets] == hosts
+    subject.to(torch.float64)
+    assert {weight.dtype for weight in subject.parameters()} == {torch.float64}
+    subject.to("meta")  # stands for a device: what is not there stays
+    assert {weight.device.type for net in nets for weight in net.parameters()} == {"cpu"}
+
+
 def test_calls_are_as_few_as_windows_and_maps_allow(sd: Path) -> None:
     recipe = tiny_recipe(sd, "text2img", 3, steps=10)
     first, second, third = recipe.controls

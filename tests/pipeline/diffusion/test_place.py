@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -50,27 +49,33 @@ def test_each_other_gain_alone_leaves_the_picture(sd: Path, gain: str) -> None:
     assert worst(Diffusion(recipe, gains=replace(NONE, **{gain: True})).draw(requests), plain) <= 1
 
 
-def taking_turns(subject: Diffusion, recipe: Any) -> None:
+def taking_turns(subject: Diffusion) -> None:
     """Let the models of a pipeline take turns, by the hooks that a GPU's would, on the CPU."""
-    subject.pipe.enable_model_cpu_offload(device="cpu")
+    place.offload(subject.pipe, torch.device("cpu"))
     for part in (subject.pipe.unet, subject.pipe.vae, subject.pipe.text_encoder, subject.pipe.controlnet):
-        assert hasattr(part, "_hf_hook"), recipe.name
+        assert hasattr(part, "_hf_hook")
 
 
+@pytest.mark.parametrize("room", [1e9, 0], ids=["nets together", "nets one by one"])
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
 @pytest.mark.parametrize("mode", ["text2img", "img2img", "inpaint"])
-def test_models_that_take_turns_draw_the_same(families: dict[str, Path], family: str, mode: str) -> None:
+def test_models_that_take_turns_draw_the_same(
+    families: dict[str, Path], family: str, mode: str, room: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "ROOM_FOR_NETS", room)
     recipe = tiny_recipe(families[family], mode, 2, memory="low")
     requests, subject = asked(3, 2, mode), Diffusion(recipe)
-    taking_turns(subject, recipe)
+    taking_turns(subject)
     subject.resize(2)
     assert worst(subject.draw(requests), Diffusion(tiny_recipe(families[family], mode, 2)).draw(requests)) <= 1
 
 
-def test_models_that_take_turns_draw_again_in_float32(sd: Path) -> None:
+@pytest.mark.parametrize("room", [1e9, 0], ids=["nets together", "nets one by one"])
+def test_models_that_take_turns_draw_again_in_float32(sd: Path, room: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "ROOM_FOR_NETS", room)
     recipe = tiny_recipe(sd, memory="low")
     subject = Diffusion(recipe, dtype=torch.bfloat16)
-    taking_turns(subject, recipe)
+    taking_turns(subject)
     subject.pipe.unet.conv_out.register_forward_hook(
         lambda layer, _given, said: said * float("nan") if layer.weight.dtype == torch.bfloat16 else None
     )
