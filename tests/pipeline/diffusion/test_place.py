@@ -1,17 +1,23 @@
 """Where models lie: arranged for speed, or taking turns where memory is low, and the picture is the same."""
 
+import weakref
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from jobs.bench.random_diffusion import ARCHITECTURES, components, control_net
 from pipeline.diffusion import place
 from pipeline.diffusion.batched import DRAWN_AGAIN
 from pipeline.diffusion.diffusion import Diffusion
 from pipeline.diffusion.gains import NONE, Gains
+from pipeline.diffusion.nets import Nets
 from pipeline.diffusion.request import Drawing
 from pipeline.recipes import load_recipe
 from tests.tiny import apart, asked, tiny_recipe
@@ -107,6 +113,60 @@ def test_pictures_that_are_large_are_decoded_in_tiles_and_differ_a_little(
     assert tiled.pixels is not None
     assert whole.pixels is not None
     assert np.abs(tiled.pixels.astype(int) - whole.pixels).mean() < 2  # of 255, by an autoencoder of noise
+
+
+class Held(TorchDispatchMode):
+    """Counts the bytes of the tensors that live at once, where nothing but their shapes is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            storage = tensor.untyped_storage() if isinstance(tensor, torch.Tensor) else None
+            if storage is not None and storage._cdata not in self._known:
+                self._known.add(storage._cdata)
+                self.now += storage.nbytes()
+                self.most = max(self.most, self.now)
+                weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
+        return made
+
+    def _gone(self, name: int, size: int) -> None:
+        self._known.discard(name)
+        self.now -= size
+
+
+def bytes_of(*modules: torch.nn.Module) -> int:
+    return sum(weight.nbytes for module in modules for weight in module.parameters())
+
+
+@pytest.mark.parametrize(("name", "card"), [("sd15", 6e9), ("sdxl", 12e9)])
+def test_two_pictures_under_three_nets_fit_on_a_small_card(name: str, card: float) -> None:
+    architecture, batch, kind = ARCHITECTURES[name], 2 * 2, {"device": "meta", "dtype": torch.float16}  # with guidance
+    with torch.device("meta"):
+        parts = components(architecture, torch.float16)
+        unet, nets = parts["unet"], Nets([control_net(parts["unet"]) for _ in range(3)])
+    side, width = architecture.unet["sample_size"], architecture.unet["cross_attention_dim"]
+    given = {
+        "sample": torch.zeros(batch, 4, side, side, **kind), "timestep": torch.tensor(1, device="meta"),
+        "encoder_hidden_states": torch.zeros(batch, 77, width, **kind), "return_dict": False,
+    }  # fmt: skip
+    if name == "sdxl":
+        pooled, sizes = torch.zeros(batch, 1280, **kind), torch.zeros(batch, 6, **kind)
+        given["added_cond_kwargs"] = {"text_embeds": pooled, "time_ids": sizes}
+    maps = [torch.zeros(batch, 3, 8 * side, 8 * side, **kind) for _ in range(3)]
+    held = Held()
+    with torch.inference_mode(), held:
+        down, middle = nets(controlnet_cond=maps, conditioning_scale=[1.0] * 3, **given)
+        unet(down_block_additional_residuals=down, mid_block_additional_residual=middle, **given)
+    together = bytes_of(nets)
+    of_nets = together if together <= place.ROOM_FOR_NETS else bytes_of(nets.nets[0], nets.embeddings)
+    whole = bytes_of(unet, parts["vae"]) + of_nets + held.most
+    assert held.most > 0.3e9  # all that a step holds was seen
+    assert whole < 0.8 * card  # the rest is the system's, and kernels' workspace
 
 
 def test_gains_are_all_on_but_compilation() -> None:
