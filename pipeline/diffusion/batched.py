@@ -26,11 +26,14 @@ NO_ROOM = "no memory to draw it again in float32"
 
 @dataclass(frozen=True)
 class _Launched:
-    """A batch on its way back from the device: pixels [N, H, W, 3] in `host` once `arrived` is, and what they are."""
+    """A batch on its way back: pixels [N, H, W, 3], and what is known of each [N], are on the host once `arrived` is.
+
+    The latents [N, C, h, w] stay on the device. A question about a tensor there would wait for the batch behind it too.
+    """
 
     requests: Sequence[Request]
     latents: torch.Tensor
-    host: torch.Tensor
+    pixels: torch.Tensor
     sound: torch.Tensor
     nsfw: torch.Tensor | None
     batch_size: int
@@ -98,8 +101,10 @@ class Batched:
         count = len(requests)  # what filled the batch goes no further
         sound, pixels = _judged(latents[:count], pictures[:count])
         nsfw = self.checker(pictures[:count].nan_to_num().clamp(0, 1)) if self.checker else None
-        host, arrived = _sent_back(pixels)
-        return _Launched(requests, latents[:count], host, sound, nsfw, len(filled), arrived)
+        there = [pixels, sound] if nsfw is None else [pixels, sound, nsfw]
+        (pixels, sound, *checked), arrived = _sent_back(there)
+        nsfw = checked[0] if checked else None
+        return _Launched(requests, latents[:count], pixels, sound, nsfw, len(filled), arrived)
 
     def _draw(self, requests: Sequence[Request], dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         latents = self._pass.latents(requests, self._device, dtype)
@@ -111,7 +116,7 @@ class Batched:
             launched.arrived.synchronize()
         flags = launched.nsfw.tolist() if launched.nsfw is not None else itertools.repeat(None)
         rows = zip(
-            launched.requests, launched.latents, launched.host.numpy(), launched.sound.tolist(), flags, strict=False
+            launched.requests, launched.latents, launched.pixels.numpy(), launched.sound.tolist(), flags, strict=False
         )
         return [
             Drawing(pixels, launched.batch_size, (), nsfw) if sound else self._again(request, latents[None])
@@ -163,12 +168,13 @@ def _judged(latents: torch.Tensor, pictures: torch.Tensor) -> tuple[torch.Tensor
     return finite & ~flat, scaled.permute(0, 2, 1).reshape(len(pictures), height, width, 3)
 
 
-def _sent_back(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
-    """Start the way of bytes to pinned memory of the host; the event tells when they are there."""
-    if pixels.device.type != "cuda":
-        return pixels, None
-    host = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True)
-    host.copy_(pixels, non_blocking=True)
+def _sent_back(there: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.cuda.Event | None]:
+    """Start the way of tensors to pinned memory of the host; the event tells when they are there."""
+    if there[0].device.type != "cuda":
+        return there, None
+    host = [torch.empty(each.shape, dtype=each.dtype, pin_memory=True) for each in there]
+    for target, source in zip(host, there, strict=True):
+        target.copy_(source, non_blocking=True)
     arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch is half typed here
     arrived.record()
     return host, arrived
