@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from jobs.bench.converter_rows import Bench, Measured
+from pipeline.diffusion import place
+from pipeline.diffusion.batched import DECODED_AGAIN
 from pipeline.diffusion.diffusion import Diffusion
 from pipeline.diffusion.request import Request
 from pipeline.recipes import load_recipe
@@ -35,19 +38,48 @@ def test_the_place_in_the_batch_does_not_show() -> None:
 def drawn(*settings: str) -> list[np.ndarray]:
     """Return two pictures by the demo recipe in half precision."""
     subject = Diffusion(load_recipe("demo", ["dtype=float16", "steps=4", "batch_size=2", "compile=off", *settings]))
+    return [drawing.pixels for drawing in subject.draw(requests()) if drawing.pixels is not None]
+
+
+def requests() -> list[Request]:
+    """Return what asks for two pictures of their own photos and maps."""
     random = np.random.default_rng(4)
     photos, *maps = (random.integers(0, 256, (2, 256, 256, 3), np.uint8) for _ in range(4))
-    asked = [
+    return [
         Request(photo, tuple(own), "anime", "photo", seed)
         for seed, (photo, *own) in enumerate(zip(photos, *maps, strict=True))
     ]
-    return [drawing.pixels for drawing in subject.draw(asked) if drawing.pixels is not None]
 
 
 @pytest.mark.parametrize("setting", ["memory=low", "compile=on"])
 def test_low_memory_and_compilation_draw_the_same_picture(setting: str) -> None:
     for one, other in zip(drawn(), drawn(setting), strict=True):
         assert np.abs(one.astype(int) - other).mean() <= 1
+
+
+def test_nets_one_by_one_draw_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "ROOM_FOR_NETS", 0)
+    for one, other in zip(drawn(), drawn("memory=low"), strict=True):
+        assert np.abs(one.astype(int) - other).mean() <= 1
+
+
+def test_a_picture_that_is_not_finite_is_mended_there_too() -> None:
+    subject = Diffusion(load_recipe("demo", ["dtype=float16", "steps=4", "batch_size=2", "compile=off"]))
+    subject.pipe.vae.decoder.register_forward_hook(
+        lambda layer, _given, said: said * float("nan") if next(layer.parameters()).dtype == torch.float16 else None
+    )
+    for drawing in subject.draw(requests()):
+        assert drawing.retried == (DECODED_AGAIN,)
+        assert drawing.pixels is not None
+
+
+def test_the_bench_measures_there() -> None:
+    plain, ours = Bench(load_recipe("demo", ["dtype=float16", "steps=4"]), [2], 1).plain(), list[Measured]()
+    ours += Bench(load_recipe("demo", ["dtype=float16", "steps=4", "compile=off"]), [2], 1).sizes()
+    for row in (*plain, *ours):
+        assert row.pace
+        assert row.peak
+        assert row.flop
 
 
 def test_half_precision_is_near_float32() -> None:
