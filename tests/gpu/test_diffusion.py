@@ -29,10 +29,10 @@ def test_the_place_in_the_batch_does_not_show() -> None:
         for seed, (photo, *drawn) in enumerate(zip(photos, *maps, strict=True))
     ]
     whole = subject.draw(asked)
-    turned = subject.draw([asked[place] for place in order])
+    turned = subject.draw([asked[number] for number in order])
     assert subject.made_by(asked[0], whole[0])["dtype"] == "float16"
-    for place, drawing in zip(order, turned, strict=True):
-        assert np.abs(drawing.pixels.astype(int) - whole[place].pixels).max() <= TOLERANCE
+    for number, drawing in zip(order, turned, strict=True):
+        assert np.abs(drawing.pixels.astype(int) - whole[number].pixels).max() <= TOLERANCE
 
 
 def drawn(*settings: str) -> list[np.ndarray]:
