@@ -119,6 +119,26 @@ def weights_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 
 @pytest.fixture(scope="session")
+def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return by family, `sd` and `sdxl`, the folder of a tiny base and three nets."""
+    from tests import tiny  # here, not above: torch takes seconds
+
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("sd", "sdxl")}
+    tiny.write_sd(folders["sd"] / "base")
+    tiny.write_sdxl(folders["sdxl"] / "base")
+    for folder in folders.values():
+        for number in range(3):
+            tiny.write_net(folder / "base", folder / f"net-{number}", seed=number)
+    return folders
+
+
+@pytest.fixture(scope="session")
+def sd(families: dict[str, Path]) -> Path:
+    """Return the folder of Stable Diffusion 1.5's kind."""
+    return families["sd"]
+
+
+@pytest.fixture(scope="session")
 def bucket() -> Iterator[str]:
     """Serve S3 on a free port of this machine, with one empty bucket; return the bucket's address."""
     from moto.server import ThreadedMotoServer

@@ -14,22 +14,10 @@ from tests import tiny
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return by family the folder of a base and two nets."""
-    found = {name: tmp_path_factory.mktemp(name) for name in ("sd", "sdxl")}
-    tiny.write_sd(found["sd"] / "base")
-    tiny.write_sdxl(found["sdxl"] / "base")
-    for folder in found.values():
-        for number in range(2):
-            tiny.write_net(folder / "base", folder / f"net-{number}", seed=number)
-    return found
-
-
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
 @pytest.mark.parametrize("mode", ["text2img", "img2img", "inpaint"])
-def test_diffusers_own_way_draws_our_picture(folders: dict[str, Path], family: str, mode: str) -> None:
-    recipe = tiny.tiny_recipe(folders[family], mode, 2, guidance=5.0, region={"soften": 0})
+def test_diffusers_own_way_draws_our_picture(families: dict[str, Path], family: str, mode: str) -> None:
+    recipe = tiny.tiny_recipe(families[family], mode, 2, guidance=5.0, region={"soften": 0})
     requests = tiny.asked(2, 2, mode)
     ours = Diffusion(recipe).draw(requests)
     tutorial = Tutorial(Diffusion(recipe, gains=NONE), recipe)
@@ -43,8 +31,8 @@ def test_diffusers_own_way_draws_our_picture(folders: dict[str, Path], family: s
             assert apart.max() <= 2  # of 255: diffusers cuts where ours rounds
 
 
-def test_it_hears_seed_photo_and_maps(folders: dict[str, Path]) -> None:
-    recipe = tiny.tiny_recipe(folders["sd"], "img2img", 2)
+def test_it_hears_seed_photo_and_maps(sd: Path) -> None:
+    recipe = tiny.tiny_recipe(sd, "img2img", 2)
     tutorial = Tutorial(Diffusion(recipe, gains=NONE), recipe)
     request, other = tiny.asked(2, 2)
     plain = np.asarray(tutorial.one(request)[0])
