@@ -8,7 +8,6 @@ import json
 import math
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -16,7 +15,6 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from pipeline.diffusion import tiles
 from pipeline.diffusion.batch_size import BatchSize
 from pipeline.diffusion.batched import Batched
 from pipeline.diffusion.compiled import Compiled
@@ -25,10 +23,11 @@ from pipeline.diffusion.gains import Gains
 from pipeline.diffusion.load import Loaded, load
 from pipeline.diffusion.one_pass import OnePass, Settings
 from pipeline.diffusion.place import arrange, put_on
-from pipeline.diffusion.request import Drawing, Pixels, Request
+from pipeline.diffusion.request import Drawing, Request
 from pipeline.diffusion.safety import SafetyChecker
+from pipeline.diffusion.upscale import cut, put_together
 from schemas.detectors import TileSettings
-from schemas.recipe import Control, Recipe
+from schemas.recipe import Control, Recipe, Upscale
 from schemas.work import Row
 
 LIBRARIES = (
@@ -36,7 +35,6 @@ LIBRARIES = (
     "pillow", "pyarrow", "ray", "torch", "transformers",
 )  # fmt: skip
 LOW_MEMORY_BATCH = 2  # pictures at once where memory is low
-SEED_BITS = 63
 
 
 class Diffusion:
@@ -131,7 +129,7 @@ class Diffusion:
         if not self._recipe.upscale:
             return drawings
         self._take_turns(1)
-        larger = [self._enlarged(*both) for both in zip(requests, drawings, strict=True)]
+        larger = self._enlarged(requests, drawings, self._recipe.upscale)
         self._take_turns(0)
         return larger
 
@@ -161,23 +159,15 @@ class Diffusion:
             ),
         }
 
-    def _enlarged(self, request: Request, drawing: Drawing) -> Drawing:
-        """Return a drawing after the second pass over its tiles."""
-        upscale = self._recipe.upscale
-        if upscale is None or drawing.pixels is None:
-            return drawing
-        large = tiles.enlarge(drawing.pixels, upscale.factor)
-        height, width = large.shape[:2]
-        places = tiles.corners(height, width, upscale.tile, upscale.overlap)
-        cut = [tiles.cut(large, corner, upscale.tile) for corner in places]
-        asked = [_tile(request, tile, number) for number, tile in enumerate(cut)]
-        drawn = self._batched[1].draw(asked)
-        retried = tuple(dict.fromkeys([*drawing.retried, *(step for each in drawn for step in each.retried)]))
-        pixels = [each.pixels for each in drawn if each.pixels is not None]
-        if len(pixels) < len(places):
-            return replace(drawing, pixels=None, retried=retried)
-        whole = tiles.put_together(pixels, places, height, width, upscale.overlap)
-        return replace(drawing, pixels=whole, retried=retried)
+    def _enlarged(self, requests: Sequence[Request], drawings: list[Drawing], upscale: Upscale) -> list[Drawing]:
+        """Return drawings after the second pass over their tiles, those of all pictures in the same batches."""
+        both = zip(requests, drawings, strict=True)
+        tiled = [None if each.pixels is None else cut(request, each.pixels, upscale) for request, each in both]
+        drawn = iter(self._batched[1].draw([tile for each in tiled if each for tile in each.requests]))
+        return [
+            put_together(drawing, each, [next(drawn) for _ in each.places], upscale.overlap) if each else drawing
+            for drawing, each in zip(drawings, tiled, strict=True)
+        ]
 
     def _take_turns(self, number: int) -> None:
         """Where memory is low, let the models that both passes share follow one of them."""
@@ -231,12 +221,6 @@ def _second(recipe: Recipe) -> Settings:
         raise ValueError(message)
     control = Control(detector=TileSettings(), net=recipe.upscale.net, scale=recipe.upscale.scale)
     return Settings("img2img", (control,), recipe.upscale.strength)
-
-
-def _tile(request: Request, tile: Pixels, number: int) -> Request:
-    """Return the request for one tile: under its own pixels, with a seed of its own."""
-    seed = (request.seed + 1 + number) % 2**SEED_BITS
-    return replace(request, photo=tile, maps=(tile,), seed=seed, covered=None, region=None)
 
 
 def _json(config: dict[str, Any]) -> str:

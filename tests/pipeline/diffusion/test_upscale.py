@@ -8,9 +8,10 @@ from PIL import Image
 
 from pipeline.diffusion import tiles
 from pipeline.diffusion.diffusion import Diffusion
-from pipeline.diffusion.request import Request
+from pipeline.diffusion.request import Drawing, Request
+from pipeline.diffusion.upscale import cut, put_together
 from pipeline.recipes import load_recipe
-from schemas.recipe import Recipe
+from schemas.recipe import Recipe, Upscale
 from tests.tiny import apart, asked, tiny_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -33,6 +34,36 @@ def test_a_picture_is_drawn_again_larger(families: dict[str, Path], family: str,
     assert apart(subject.draw(requests[1:])[0], larger[1]) == 0
     roles = [model["role"] for model in subject.made_by(requests[0], larger[0])["models"]]
     assert roles == ["base", "controlnet-canny", "controlnet-upscale"]
+
+
+def test_tiles_of_all_pictures_fill_the_same_batches(sd: Path) -> None:
+    upscale = {"net": {"name": str(sd / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 16}
+    subject = Diffusion(tiny_recipe(sd, upscale=upscale))
+    alone = subject.draw(asked(3))
+    subject.resize(4)
+    seen: list[int] = []
+    second = subject._passes[1].pipe.controlnet.embeddings["0"]
+    second.register_forward_pre_hook(lambda _net, given: seen.append(len(given[0])))
+    together = subject.draw(asked(3))
+    guided = 2  # prompts and negative prompts
+    assert seen == [4 * guided] * 7  # 27 tiles
+    assert max(apart(*both) for both in zip(alone, together, strict=True)) <= 1
+
+
+def test_a_picture_without_all_of_its_tiles_is_none(sd: Path) -> None:
+    upscale = Upscale.model_validate({"net": {"name": str(sd / "net-2")}, "tile": 64, "overlap": 16})
+    (request,) = asked(1)
+    drawing = Drawing(request.photo, 4, ("decoded again in float32",))
+    tiled = cut(request, request.photo, upscale)
+    assert (tiled.height, tiled.width, len(tiled.places)) == (128, 128, 9)
+    assert len({tile.seed for tile in tiled.requests} | {request.seed}) == 10
+    drawn = [Drawing(tile.photo, 4) for tile in tiled.requests]
+    whole = put_together(drawing, tiled, drawn, 16)
+    assert whole.pixels is not None
+    assert np.abs(whole.pixels.astype(int) - tiles.enlarge(request.photo, 2)).max() <= 1
+    drawn[4] = Drawing(None, 4, ("drawn again in float32",))
+    none = put_together(drawing, tiled, drawn, 16)
+    assert (none.pixels, none.retried) == (None, ("decoded again in float32", "drawn again in float32"))
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
