@@ -24,7 +24,8 @@ MapCache = Annotated[
     str | None, typer.Option(help="Keep control maps for other runs and recipes: a folder or a bucket's address.")
 ]
 CompileCache = Annotated[
-    str | None, typer.Option(help="Keep compiled models for other runs: a folder or a bucket's address.")
+    str | None,
+    typer.Option(help="Keep compiled models, which are code, for other runs: a folder or bucket of your own."),
 ]
 Calibrate = Annotated[
     bool | None,

@@ -1,4 +1,4 @@
-"""photo2anime recipes lock: write commits and digests of all weights into a recipe's file."""
+"""photo2anime recipes lock: write commits and digests of all models into a recipe's file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -34,8 +34,8 @@ def lock(
     storage.put(target, text.encode())
     for each in pinned.pins:
         at = f"@{each.located.revision[:12]}" if each.located.need.on_hub else ""
-        told = f"sha256 {each.sha256[:12]}" if each.sha256 else "no weights"
-        typer.echo(f"{each.located.need.role:22} {storage.redact(each.located.need.name)}{at}  {told}")
+        name = storage.redact(each.located.need.name)
+        typer.echo(f"{each.located.need.role:22} {name}{at}  sha256 {each.sha256[:12]}")
     for need in pinned.missing:
         typer.echo(f"{need.role:22} {storage.redact(need.name)}  not to be had, left open: its maps may be blank")
     typer.echo(f"Locked: {storage.redact(target)}")

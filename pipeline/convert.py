@@ -3,6 +3,7 @@
 A picture that cannot be had, or that the recipe's safety checker drops, is a failure of its row, and never a black one.
 """
 
+import hashlib
 import time
 
 import numpy as np
@@ -28,7 +29,8 @@ class Converter:
 
         self._recipe = recipe
         self._diffusion = Diffusion(recipe, compile_cache=compile_cache)
-        self._reference = _recipes_reference(recipe)
+        self._reference = _recipes_reference(recipe)  # the file's bytes, decoded once
+        self._decoded = np.asarray(read_upright(self._reference)) if self._reference else None
         self._requests: dict[int, Request] = {}  # of the batch in work, by the row's identity
         self._each = Each("convert", self._ask, CONVERTED)
 
@@ -65,7 +67,9 @@ class Converter:
 
     def _note(self, row: Row, drawing: Drawing) -> None:
         """Add a drawing to its row, or why there is none."""
-        row["made_by"] = self._diffusion.made_by(self._requests[id(row)], drawing)
+        seen = row["reference_bytes"] or self._reference if self._recipe.ip_adapter else None
+        reference = {"reference_sha256": hashlib.sha256(seen).hexdigest() if seen else None}
+        row["made_by"] = self._diffusion.made_by(self._requests[id(row)], drawing) | reference
         if drawing.pixels is None:
             tried = ", ".join(drawing.retried) or "float32 has nothing beyond it to try"
             row["failure"] = failure("convert", PictureFault(f"not finite, or of one colour ({tried})"))
@@ -80,22 +84,24 @@ class Converter:
             return None
         if row["reference_bytes"]:
             return np.asarray(read_upright(row["reference_bytes"]))
-        if self._reference is None:
+        if self._decoded is None:
             message = "the IP-Adapter has no reference: neither reference_uri in the manifest nor one in the recipe"
             raise ControlFault(message)
-        return self._reference
+        return self._decoded
 
 
-def _recipes_reference(recipe: Recipe) -> Pixels | None:
-    """Return the recipe's own reference picture. Raises `ModelFault` where it cannot be read."""
+def _recipes_reference(recipe: Recipe) -> bytes | None:
+    """Return the recipe's own reference picture as a file. Raises `ModelFault` where it cannot be read."""
     if not recipe.ip_adapter or not recipe.ip_adapter.reference:
         return None
     uri = recipe.ip_adapter.reference
     try:
-        return np.asarray(read_upright(storage.read(uri)))
+        content = storage.read(uri)
+        read_upright(content)
     except (DecodeFault, StorageFault, OSError) as error:
         message = f"ip_adapter.reference {storage.redact(uri)}: cannot be read ({error})"
         raise ModelFault(message, "Name a picture.") from error
+    return content
 
 
 def _covered(row: Row) -> Mask | None:

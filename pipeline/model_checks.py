@@ -6,12 +6,15 @@ import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pipeline import storage
 from pipeline.faults import ModelFault, RecipeFault
 from pipeline.models import is_xl, locate
 from pipeline.needs import Need, detector_needs, needs_of
 from schemas.detectors import DetectorSettings
 from schemas.recipe import Recipe
 
+INPAINT_CHANNELS = 9  # of latents: the picture's 4, the mask, the masked photo's 4
+PARTICULAR = ("LCMScheduler", "TCDScheduler", "PNDMScheduler")  # schedulers that do not take every number of steps
 EXTRAS = {"mediapipe": "pose", "rtmpose": "rtmpose"}  # of pyproject.toml, by detector
 
 
@@ -20,10 +23,11 @@ def check_models(recipe: Recipe, brought: frozenset[str] = frozenset()) -> froze
 
     `brought` names the detectors that are not needed, because the manifest brings every map of theirs.
     Raises `ModelFault` for anything else that is missing, and for weights that are not those a recipe is locked to;
-    `RecipeFault` for a setting that a scheduler does not have.
+    `RecipeFault` for what a scheduler does not have or cannot do, and a base that does not go with the mode.
     """
     if recipe.mode != "maps":
         _check_scheduler(recipe)
+        _check_reference(recipe)
     located = {need.role: locate(need) for need in needs_of(recipe)}
     for found in located.values():
         if found.need.sha256:
@@ -31,6 +35,8 @@ def check_models(recipe: Recipe, brought: frozenset[str] = frozenset()) -> froze
     if located:
         whole = located.get("config", located["base"]).folder
         _check_family(whole, {role: found.folder for role, found in located.items() if role.startswith("controlnet-")})
+        _check_channels(recipe, whole)
+        _try_scheduler(recipe, whole)
     blank = frozenset(control.detector.name for control in recipe.controls if control.when_missing == "blank")
     for settings in recipe.detectors:
         if settings.name not in brought:
@@ -68,6 +74,38 @@ def _check_scheduler(recipe: Recipe) -> None:
             near = difflib.get_close_matches(name, known, 1)
             message = f"recipe {recipe.name}: {recipe.scheduler.name} has no setting {name!r}"
             raise RecipeFault(message + (f" (is {near[0]} meant?)" if near else ""), f"It has {', '.join(known)}.")
+
+
+def _check_reference(recipe: Recipe) -> None:
+    """Refuse a reference picture that is not there."""
+    uri = recipe.ip_adapter.reference if recipe.ip_adapter else None
+    if uri and not storage.exists(uri):
+        message = f"ip_adapter.reference {storage.redact(uri)}: not found"
+        raise ModelFault(message, "Name a picture, or leave it to the manifest's reference_uri.")
+
+
+def _check_channels(recipe: Recipe, base: Path) -> None:
+    """Refuse a base that was made for inpainting where nothing is painted into a photo."""
+    inpaints = json.loads((base / "unet" / "config.json").read_text()).get("in_channels") == INPAINT_CHANNELS
+    if inpaints and (recipe.mode != "inpaint" or recipe.upscale):
+        message = f"recipe {recipe.name}: its base was made for inpainting alone"
+        raise RecipeFault(message, "Set mode: inpaint without upscale, or take the plain checkpoint.")
+
+
+def _try_scheduler(recipe: Recipe, base: Path) -> None:
+    """Let a scheduler that is particular about its settings or steps make its steps. Raises `RecipeFault`."""
+    if not recipe.scheduler.settings and recipe.scheduler.name not in PARTICULAR:
+        return  # and no need for diffusers, whose import takes seconds
+    import diffusers
+
+    config = json.loads((base / "scheduler" / "scheduler_config.json").read_text())
+    try:
+        scheduler = getattr(diffusers, recipe.scheduler.name).from_config(config, **recipe.scheduler.settings)
+        scheduler.set_timesteps(recipe.steps)
+    except (ValueError, TypeError, IndexError, NotImplementedError, RuntimeError) as error:
+        said = " ".join(str(error).split())
+        message = f"recipe {recipe.name}: {recipe.scheduler.name} does not take {recipe.steps} steps so ({said})"
+        raise RecipeFault(message, "Change scheduler.settings or steps.") from error
 
 
 def _text_width(folder: Path) -> int:

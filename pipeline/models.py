@@ -21,8 +21,8 @@ from pipeline.needs import COMMIT, Need, detector_need
 from pipeline.transfer import download
 from schemas.detectors import DetectorSettings
 
+_VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "created")  # as file systems call them
 SHIPPED = Path(__file__).with_name("demo_model")
-WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".onnx", ".task")
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,8 @@ class Located:
     revision: str
     files: tuple[Path, ...]
 
-    @property
-    def weights(self) -> tuple[Path, ...]:
-        """The files that hold weights."""
-        return tuple(path for path in self.files if path.suffix in WEIGHTS)
-
     def as_row(self) -> dict[str, str]:
-        """Return the columns of `schemas.work.MODEL`; reads all the weights. Raises `ModelFault` for other weights."""
+        """Return the columns of `schemas.work.MODEL`; reads all the files. Raises `ModelFault` for other weights."""
         name = storage.redact(self.need.name)
         return {"role": self.need.role, "name": name, "revision": self.revision, "sha256": self.checked_digest()}
 
@@ -48,27 +43,27 @@ class Located:
         """Return `digest`; raise `ModelFault` where the recipe is locked to another one."""
         found = self.digest()
         if self.need.sha256 not in (None, found):
-            message = f"{storage.redact(self.need.name)}: its weights are {found}, the recipe is locked to"
+            message = f"{storage.redact(self.need.name)}: its files are {found}, the recipe is locked to"
             message = f"{message} {self.need.sha256}"
             raise ModelFault(message, "Restore them, or lock the recipe anew: photo2anime recipes lock.")
         return found
 
     def digest(self) -> str:
-        """Return the sha256 of the weights' file, as hubs publish it, or of the lines `sha256  path` of several."""
-        return self._digest_of(self.weights)
+        """Return the sha256 of the only file, as hubs publish it, or of the lines `sha256  path` of several.
+
+        Configurations and tokenizers decide pictures as weights do, and count.
+        """
+        lines = [f"{_sha256(path)}  {path.relative_to(self.folder).as_posix()}" for path in self.files]
+        if len(lines) == 1:
+            return lines[0].partition(" ")[0]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def label(self) -> str:
         """Return a name for a folder of these very files: the model's, and the commit or what the files hold."""
         last = storage.redact(self.need.name).rstrip("/")
         last = last.replace("/", "--") if self.need.on_hub else last.rpartition("/")[2]
         pinned = COMMIT.fullmatch(self.revision) is not None
-        return f"{last}@{self.revision if pinned else self._digest_of(self.files)[:16]}"
-
-    def _digest_of(self, files: tuple[Path, ...]) -> str:
-        lines = [f"{_sha256(path)}  {path.relative_to(self.folder)}" for path in files]
-        if len(lines) == 1:
-            return lines[0].partition(" ")[0]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return f"{last}@{self.revision if pinned else self.digest()[:16]}"
 
 
 def cache_folder() -> Path:
@@ -160,16 +155,21 @@ def _from_hub(need: Need) -> Path:
 
 
 def _copied(need: Need) -> Path:
-    """Copy what is needed of a bucket's folder into the cache, the files that are not there yet at their size."""
+    """Copy what is needed of a bucket's folder into the cache: what is not there yet, or has changed since."""
     folder = cache_folder() / "models" / hashlib.sha256(need.name.encode()).hexdigest()[:16]
     try:
         there = storage.files(need.name)
     except StorageFault as fault:
         message = f"weights: {fault}"
         raise ModelFault(message) from fault
+    index = folder / ".versions.json"
+    seen = json.loads(index.read_text()) if index.is_file() else {}
     for name, info in there.items():
         target = folder / name
         wanted = any(fnmatch.fnmatch(name, pattern) for pattern in (*need.files, *need.optional))
-        if wanted and not (target.is_file() and target.stat().st_size == info["size"]):
+        version = f"{info['size']} {next((info[key] for key in _VERSIONS if info.get(key)), '')}"
+        if wanted and not (target.is_file() and seen.get(name) == version):
             download(storage.join(need.name, name), target)
+            seen[name] = version
+            storage.put(str(index), json.dumps(seen).encode())
     return folder

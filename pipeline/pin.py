@@ -20,17 +20,17 @@ REGION: Place = ("region", "detector")
 
 @dataclass(frozen=True)
 class Pin:
-    """A model that was found, the places of the recipe that name it, and the digest of its weights, if it has any."""
+    """A model that was found, the places of the recipe that name it, and its digest."""
 
     located: Located
     places: tuple[Place, ...]
-    sha256: str | None
+    sha256: str
 
     @property
     def keys(self) -> dict[str, str]:
         """The keys of a recipe that pin it. One that ships with the program, or lies in a folder, has no revision."""
         revision = {"revision": self.located.revision} if self.located.need.on_hub else {}
-        return revision | ({"sha256": self.sha256} if self.sha256 else {})
+        return revision | {"sha256": self.sha256}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def text_with(name: str, settings: Iterable[str], keys: dict[Place, dict[str, st
 def _pin(need: Need, places: tuple[Place, ...]) -> Pin:
     """Find a model, whatever it was locked to before."""
     located = locate(need)
-    return Pin(located, places, located.digest() if located.weights else None)
+    return Pin(located, places, located.digest())
 
 
 def _at(tree: Any, place: Place) -> Any:  # noqa: ANN401 - a tree of YAML

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pipeline import manifest as manifests
 from pipeline import model_checks, outputs, plan, records, storage
 from pipeline.decode import Geometry
-from pipeline.faults import OutputFault
+from pipeline.faults import OutputFault, RecipeFault
 from pipeline.fetch import CLOUD_SCHEMES, PUBLIC_SCHEMES
 from pipeline.options import Options
 from pipeline.people import PeopleFinder
@@ -59,11 +59,12 @@ def prepare(manifest: str, output: str, recipe: Recipe, options: Options, listin
     work = plan.remaining(pa.concat_tables([known, fresh]), _done(output, options), recipe.digest, rows)
     # 4. Photos can be reached, the weights are there, and the space.
     _check_credentials(work)
+    _check_references(work, recipe)
     blank = model_checks.check_models(recipe, _brought(work, recipe)) if work.units else frozenset()
     if work.units:
         _check_space(output, recipe, work.rows, keep_maps=options.keep_maps)
     caches = [_cache(uri) for uri in (options.map_cache, options.compile_cache)]
-    recipe = _compiled_if_worth(recipe, work.rows)
+    recipe = _with_reference_in_full(_compiled_if_worth(recipe, work.rows))
     return Prepared(recipe, account, listed, fresh, work, _allowed(manifest, options), blank, *caches)
 
 
@@ -98,6 +99,23 @@ def _brought(work: plan.Work, recipe: Recipe) -> frozenset[str]:
             settings.name in names or (settings.draws_people and pose) for names, pose in zip(named, posed, strict=True)
         )
     )
+
+
+def _check_references(work: plan.Work, recipe: Recipe) -> None:
+    """Raise `RecipeFault` where an IP-Adapter would see nothing: no reference in the recipe, none in the manifest."""
+    if not recipe.ip_adapter or recipe.ip_adapter.reference:
+        return
+    if work.units and not any(unit["reference_uri"].is_valid().to_numpy().any() for unit in work.units.values()):
+        message = f"recipe {recipe.name}: its ip_adapter has no reference, and the manifest no reference_uri"
+        raise RecipeFault(message, "Set ip_adapter.reference, or give each photo its own.")
+
+
+def _with_reference_in_full(recipe: Recipe) -> Recipe:
+    """Return a recipe whose reference picture is found from any working folder."""
+    if not recipe.ip_adapter or not recipe.ip_adapter.reference:
+        return recipe
+    reference = {"reference": storage.absolute(recipe.ip_adapter.reference)}
+    return recipe.model_copy(update={"ip_adapter": recipe.ip_adapter.model_copy(update=reference)})
 
 
 def _cache(uri: str | None) -> str | None:

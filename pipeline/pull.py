@@ -1,6 +1,8 @@
 """All that a recipe loads, copied to one folder or bucket, with a recipe that names it there: runs need no internet."""
 
+import hashlib
 from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
 
 from pipeline import storage
 from pipeline.models import Located
@@ -8,6 +10,7 @@ from pipeline.needs import Place
 from pipeline.pin import Pinned, text_with
 from pipeline.transfer import upload
 
+ADAPTER: Place = ("ip_adapter",)
 SHIPPED = "builtin:"  # is wherever the program is
 
 
@@ -27,9 +30,20 @@ def pull(name: str, settings: Iterable[str], pinned: Pinned, to: str, told: Call
         folder = storage.join(root, label)
         _copy(pin.located, folder)
         keys |= {place: pin.keys | {_called(place): folder} for place in pin.places}
+    reference = pinned.recipe.ip_adapter.reference if pinned.recipe.ip_adapter else None
+    if reference:
+        keys[ADAPTER] = keys[ADAPTER] | {"reference": _copy_picture(reference, root)}
     recipe = storage.join(root, f"{pinned.recipe.name}.yaml")
     storage.put(recipe, text_with(name, settings, keys).encode())
     return recipe
+
+
+def _copy_picture(uri: str, root: str) -> str:
+    """Copy a reference picture, named after what it holds; return its new address."""
+    content = storage.read(uri)
+    copied = storage.join(root, "references", f"{hashlib.sha256(content).hexdigest()[:16]}{PurePosixPath(uri).suffix}")
+    storage.put(copied, content)
+    return copied
 
 
 def _called(place: Place) -> str:

@@ -63,6 +63,7 @@ PROVENANCE = pa.schema(
         ("compiled", pa.string()),
         ("retried", pa.string()),
         ("nsfw", pa.bool_()),
+        ("reference_sha256", pa.string()),
         ("versions", pa.string()),  # JSON
         ("project_version", pa.string()),
         ("git_commit", pa.string()),

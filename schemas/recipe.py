@@ -165,6 +165,9 @@ class Recipe(Strict):
         if self.deep_cache > 1 and (self.guidance_end < 1 or self.compile == "on"):
             message = "deep_cache goes neither with guidance_end nor with compile: on"
             raise ValueError(message)
+        if self.memory == "low" and self.compile == "on":
+            message = "memory: low goes not with compile: on: models that move are not compiled"
+            raise ValueError(message)
         if self.fit == "people" and not self.pose_detectors:
             message = "fit: people needs a control whose detector finds people (openpose, rtmpose, mediapipe)"
             raise ValueError(message)

@@ -83,6 +83,7 @@ MADE_BY = pa.struct(
         ("compiled", pa.string()),  # yes, or why not
         ("retried", pa.string()),  # what had to be done again in float32 for a picture that was not finite
         ("nsfw", pa.bool_()),  # by the safety checker; null without one
+        ("reference_sha256", pa.string()),  # of the file that an IP-Adapter saw, the row's or the recipe's
         ("versions", pa.string()),  # JSON: library -> version
     ]
 )

@@ -34,10 +34,11 @@ def converter(
     from rich.progress import track
 
     from jobs.bench.converter_rows import Bench, suggested
+    from pipeline.diffusion.diffusion import LOW_MEMORY_BATCH
     from pipeline.recipes import load_recipe
 
-    sizes = _sizes(batch_sizes)
     chosen, load_models, told = _models(load_recipe(recipe, set_ or ()), random)
+    sizes = [size for size in _sizes(batch_sizes) if chosen.memory == "normal" or size <= LOW_MEMORY_BATCH]
     console, bench = Console(), Bench(chosen, sizes, rounds, load_models)
     progress = Console(stderr=True)
     rate = bench.rate()
@@ -46,9 +47,12 @@ def converter(
     best = suggested(ours)
     gains = list(track(bench.gains(best), "gains", console=progress)) if best else []
     console.print(_table(chosen, told, rate, [*plain, *gains, *ours]))
-    console.print(f"Suggested: --set batch_size={best}" if best else "No batch could be drawn.", highlight=False)
     if best is None:
+        console.print("No batch could be drawn.")
         raise typer.Exit(1)
+    console.print(f"Suggested: --set batch_size={best}", highlight=False)
+    if not bench.on_gpu:
+        console.print("A run on a CPU draws one by one all the same, so that its pictures are the same to the bit.")
 
 
 def _sizes(text: str) -> list[int]:

@@ -65,14 +65,16 @@ class Bench:
     def __init__(self, recipe: Recipe, sizes: Sequence[int], rounds: int, load_models: Load = load) -> None:
         self._recipe, self._sizes, self._rounds = recipe, sorted(set(sizes)), rounds
         self._load_models = load_models
-        self._compiled = compiles(recipe, on_gpu=torch.cuda.is_available())
+        self.on_gpu = torch.cuda.is_available()
+        self._compiled = compiles(recipe, on_gpu=self.on_gpu)
         self._requests = requests_for(recipe, self._sizes[-1])
         self._flop = functools.lru_cache(self._count_flop)
 
     def plain(self) -> Iterator[Measured]:
         """Yield diffusers' own calls: a tutorial's, and one for each batch size."""
-        ours = self._loaded(NONE)
-        tutorial = Tutorial(ours, self._recipe)
+        plain = self._recipe.model_copy(update={"deep_cache": 1})
+        ours = self._loaded(NONE, plain)
+        tutorial = Tutorial(ours, plain)
         flop = chip.flop(partial(tutorial.batch, self._requests[:1]))
         draw: Callable[[], object] = partial(tutorial.one, self._requests[0])
         yield replace(self._timed("a tutorial's call, PIL in and out", 1, draw, ours.device), flop=flop)
@@ -100,17 +102,18 @@ class Bench:
         yield self._with_files("  + encoded in threads meanwhile", ours, size, meanwhile=True)
 
     def rate(self) -> float:
-        """Return the FLOP/s of a matrix product in the recipe's numbers, on this device."""
-        on_gpu = torch.cuda.is_available()
-        dtype = getattr(torch, self._recipe.dtype) if on_gpu else torch.float32
-        return chip.matrix_rate(torch.device("cuda" if on_gpu else "cpu"), dtype)
+        """Return the FLOP/s of a matrix product in the recipe's numbers, on this device; of a CPU on one core."""
+        if not self.on_gpu:
+            torch.set_num_threads(1)  # as the converter does
+        dtype = getattr(torch, self._recipe.dtype) if self.on_gpu else torch.float32
+        return chip.matrix_rate(torch.device("cuda" if self.on_gpu else "cpu"), dtype)
 
-    def _loaded(self, gains: Gains) -> Diffusion:
+    def _loaded(self, gains: Gains, recipe: Recipe | None = None) -> Diffusion:
         """Load the recipe's models, when those before are gone: they may fill the memory."""
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return Diffusion(self._recipe, gains=gains, load_models=self._load_models)
+        return Diffusion(recipe or self._recipe, gains=gains, load_models=self._load_models)
 
     def _count_flop(self, gains: Gains) -> int:
         """Return the floating-point operations of one picture, which compilation does not change."""

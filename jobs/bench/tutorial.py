@@ -20,25 +20,34 @@ class Tutorial:
     """The plain pipeline of a recipe. `ours` must be without gains: its models are used as they were loaded."""
 
     def __init__(self, ours: Diffusion, recipe: Recipe) -> None:
-        self.pipe = ours.pipe
+        self.pipe, self._recipe = ours.pipe, recipe
         self.pipe.controlnet = MultiControlNetModel(list(ours.pipe.controlnet.nets))
-        self._recipe = recipe
+        if recipe.ip_adapter:
+            del self.pipe.prepare_ip_adapter_image_embeds  # ours: the class's own is left
+        if recipe.memory == "low" and ours.device.type != "cpu":
+            self.pipe.enable_model_cpu_offload(device=ours.device)  # of the new member too
 
     def one(self, request: Request) -> list[Any]:
         """Draw one picture, as a tutorial does: PIL in, PIL out, one generator."""
         maps = [Image.fromarray(drawn) for drawn in request.maps]
         generator = torch.Generator("cpu").manual_seed(request.seed)
         photo, region = Image.fromarray(request.photo), _mask_picture(request.region)
-        return self._call(self._named(photo, maps, region), request.prompt, request.negative_prompt, generator)
+        named = self._named(photo, maps, region) | self._reference(request)
+        return self._call(named, request.prompt, request.negative_prompt, generator)
 
     def batch(self, requests: Sequence[Request]) -> list[Any]:
         """Draw a batch: floats made on the host, one tensor per net, a generator for each picture, PIL out."""
         maps = [_floats([request.maps[place] for request in requests]) for place in range(len(requests[0].maps))]
         masks = _mask_floats([request.region for request in requests])
         named = self._named(_floats([request.photo for request in requests]), maps, masks)
+        named |= self._reference(requests[0])  # one for all: so the pipeline has it
         generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
         prompts, negatives = ([getattr(each, kind) for each in requests] for kind in ("prompt", "negative_prompt"))
         return self._call(named, prompts, negatives, generators)
+
+    def _reference(self, request: Request) -> dict[str, Any]:
+        seen = request.reference
+        return {} if seen is None else {"ip_adapter_image": Image.fromarray(seen)}
 
     def _call(self, named: dict[str, Any], prompt: Any, negative: Any, generator: Any) -> list[Any]:  # noqa: ANN401 - one or a list
         controls = self._recipe.controls

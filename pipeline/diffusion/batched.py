@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from accelerate.utils.memory import should_reduce_batch_size
 
 from pipeline.diffusion.batch_size import BatchSize
 from pipeline.diffusion.one_pass import OnePass
@@ -41,10 +42,14 @@ class _Launched:
 
 
 class Batched:
-    """Draws with one pass. `checker` is asked about every picture, `compiled` is warmed up with every new shape."""
+    """Draws with one pass. `checker` is asked about every picture, `compiled` is warmed up with every new shape.
+
+    `may_be_flat`: a tile may be of one colour, a picture not.
+    """
 
     def __init__(self, one_pass: OnePass, size: BatchSize, device: torch.device, dtype: torch.dtype) -> None:
         self._pass, self._size, self._device, self._dtype = one_pass, size, device, dtype
+        self.may_be_flat = False
         self.checker: SafetyChecker | None = None
         self.compiled: Compiled | None = None
 
@@ -79,12 +84,15 @@ class Batched:
         """Draw a batch; halve the batches where memory runs out, and return nothing."""
         try:
             return self._launch(requests)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
             if self._size.ran_out():
                 reason = None
             else:
                 reason = StoppedFault("the memory does not hold one picture", "Try --set memory=low.")
                 reason.__cause__ = error.with_traceback(None)
+        self._pass.pipe.maybe_free_model_hooks()  # of models that take turns, some are still there
         if self._device.type == "cuda":
             torch.cuda.empty_cache()  # here: the error's traceback held the tensors
         if reason:
@@ -96,19 +104,31 @@ class Batched:
         filled = [*requests, *itertools.repeat(requests[-1], self._size.now - len(requests))]
         if self.compiled:
             shape = len(filled), *filled[0].photo.shape, self._pass.embedded(filled[0]).chunks
-            self.compiled.warm_up(shape, lambda: self._draw(filled, self._dtype))
-        latents, pictures = self._draw(filled, self._dtype)
+            self.compiled.warm_up((self._pass.settings, shape), lambda: self._draw(filled))
+        latents, decoded = self._draw(filled)
         count = len(requests)  # what filled the batch goes no further
-        sound, pixels = _judged(latents[:count], pictures[:count])
+        sound, pictures = self._sound(latents[:count], decoded[:count]), self._pass.pictures(decoded[:count], requests)
+        pixels = _as_bytes(pictures)
         nsfw = self.checker(pictures[:count].nan_to_num().clamp(0, 1)) if self.checker else None
         there = [pixels, sound] if nsfw is None else [pixels, sound, nsfw]
         (pixels, sound, *checked), arrived = _sent_back(there)
         nsfw = checked[0] if checked else None
         return _Launched(requests, latents[:count], pixels, sound, nsfw, len(filled), arrived)
 
-    def _draw(self, requests: Sequence[Request], dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-        latents = self._pass.latents(requests, self._device, dtype)
-        return latents, self._pass.pictures(latents, requests)
+    def _draw(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor]:
+        latents = self._pass.latents(requests, self._device, self._dtype)
+        return latents, self._pass.decoded(latents)
+
+    def _sound(self, latents: torch.Tensor, decoded: torch.Tensor) -> torch.Tensor:
+        """Return which pictures [N, 3, H, W] are finite and of more than one colour: [N], bool.
+
+        Before they are clamped, and before a photo is put around a region: what is wrong must be seen to be.
+        """
+        finite = latents.isfinite().flatten(1).all(1) & decoded.isfinite().flatten(1).all(1)
+        if self.may_be_flat:
+            return finite
+        flat = _as_bytes(decoded).flatten(1, 2)  # [N, H * W, 3]
+        return finite & (flat.amax(1) != flat.amin(1)).any(1)
 
     def _finish(self, launched: _Launched) -> list[Drawing]:
         """Wait for a batch, and mend what is not sound in it."""
@@ -142,8 +162,11 @@ class Batched:
             if drawing is None:
                 tried.append(DRAWN_AGAIN)
                 self._pass.pipe.to(torch.float32)
-                drawing = self._alone(request, self._pass.latents([request], self._device, torch.float32), tried)
-        except torch.OutOfMemoryError:
+                redrawn = self._pass.latents([request], self._device, torch.float32, anew=True)
+                drawing = self._alone(request, redrawn, tried)
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
             tried.append(NO_ROOM)
         finally:
             self._pass.pipe.to(self._dtype)
@@ -151,21 +174,22 @@ class Batched:
 
     def _alone(self, request: Request, latents: torch.Tensor, tried: list[str]) -> Drawing | None:
         """Return the drawing of these latents if it is sound."""
-        pictures = self._pass.pictures(latents, [request])
-        sound, pixels = _judged(latents, pictures)
-        if not sound.item():
+        decoded = self._pass.decoded(latents)
+        if not self._sound(latents, decoded).item():
             return None
+        pictures = self._pass.pictures(decoded, [request])
         nsfw = bool(self.checker(pictures.clamp(0, 1)).item()) if self.checker else None
-        return Drawing(pixels[0].cpu().numpy(), 1, tuple(tried), nsfw)
+        return Drawing(_as_bytes(pictures)[0].cpu().numpy(), 1, tuple(tried), nsfw)
 
 
-def _judged(latents: torch.Tensor, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return which pictures [N, 3, H, W] are finite and of more than one colour, [N], and their bytes [N, H, W, 3]."""
-    finite = latents.isfinite().flatten(1).all(1) & pictures.isfinite().flatten(1).all(1)
-    scaled = (pictures.nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8).flatten(2)  # [N, 3, H * W]
-    flat = (scaled.amax(2) == scaled.amin(2)).all(1)
-    height, width = pictures.shape[2:]
-    return finite & ~flat, scaled.permute(0, 2, 1).reshape(len(pictures), height, width, 3)
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether an error is one of memory: PyTorch's own, or of a library beneath it that says so in words."""
+    return isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)
+
+
+def _as_bytes(pictures: torch.Tensor) -> torch.Tensor:
+    """Return pictures [N, 3, H, W], 0..1, as [N, H, W, 3], uint8."""
+    return (pictures.nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def _sent_back(there: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.cuda.Event | None]:

@@ -8,6 +8,7 @@ import json
 import math
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -77,6 +78,8 @@ class Diffusion:
             OnePass(pipe, recipe, each, gains, deep_cache) for pipe, each in zip(pipes, settings, strict=True)
         ]
         self._batched = [Batched(each, self._size, self._device, self._dtype) for each in self._passes]
+        for second in self._batched[1:]:
+            second.may_be_flat = True
         if self._loaded.safety_checker:
             self._batched[0].checker = SafetyChecker(
                 self._loaded.safety_checker, self._device if recipe.memory == "normal" else torch.device("cpu")
@@ -164,10 +167,19 @@ class Diffusion:
         both = zip(requests, drawings, strict=True)
         tiled = [None if each.pixels is None else cut(request, each.pixels, upscale) for request, each in both]
         drawn = iter(self._batched[1].draw([tile for each in tiled if each for tile in each.requests]))
-        return [
+        whole = [
             put_together(drawing, each, [next(drawn) for _ in each.places], upscale.overlap) if each else drawing
             for drawing, each in zip(drawings, tiled, strict=True)
         ]
+        return [self._checked_again(each) for each in whole]
+
+    def _checked_again(self, drawing: Drawing) -> Drawing:
+        """Ask the safety checker about what the second pass made of a picture, too."""
+        checker = self._batched[0].checker
+        if checker is None or drawing.pixels is None:
+            return drawing
+        picture = torch.from_numpy(drawing.pixels)[None].permute(0, 3, 1, 2).float() / 255  # [1, 3, H, W]
+        return replace(drawing, nsfw=bool(drawing.nsfw) or bool(checker(picture).item()))
 
     def _take_turns(self, number: int) -> None:
         """Where memory is low, let the models that both passes share follow one of them."""

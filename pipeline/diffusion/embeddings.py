@@ -1,7 +1,8 @@
 """Prompts as the UNet takes them: weights and any length by Compel, each distinct text encoded once.
 
-Nothing of a prompt is cut off: one beyond the text encoder's window takes several windows. A prompt and its negative
-are padded to one length, and never to that of another picture: it would be another picture.
+Nothing of a prompt is cut off: one beyond the text encoder's window takes several windows; what XL pools besides is of
+the first window, as it was trained. A prompt and its negative are padded to one length, and never to that of another
+picture: it would be another picture.
 """
 
 import functools
@@ -12,17 +13,16 @@ from typing import Any
 import torch
 from compel import Compel, DiffusersTextualInversionManager
 from compel.embeddings_provider import EmbeddingsProvider
-from compel.prompt_parser import Conjunction, FlattenedPrompt, PromptParser
+from compel.prompt_parser import Blend, Conjunction, FlattenedPrompt, PromptParser
 from pyparsing import ParseBaseException
 
 from pipeline.faults import PromptFault
 
 TEXTS_KEPT = 512  # embeddings of the last distinct texts, some 120 kB each for SD 1.5
-# (word:1.3), as the web interfaces of Stable Diffusion write it, is Compel's (word)1.3; Compel would read the number
-# as words.
-_COLON_WEIGHT = re.compile(r"\(([^():]+):\s*([0-9]*\.?[0-9]+)\)")
-# What Compel raises over its own syntax; a RuntimeError where it does not find a weighted word again in a long prompt.
-_UNREADABLE = (ParseBaseException, PromptParser.ParsingException, ValueError, LookupError, RuntimeError)
+_COLON_WEIGHT = re.compile(r":\s*([0-9]*\.?[0-9]+)\s*$")
+# What Compel raises over its own syntax, and, as a RuntimeError, where it does not find a weighted word again.
+_UNREADABLE = (ParseBaseException, PromptParser.ParsingException, ValueError, LookupError)
+_LOST_WORD = re.compile(r"couldn't find (start|end) of token sequence|token sequence mismatch for fragment")
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Embeddings:
         self._encoders = [_encoder(pipe, tokenizer, model, skip, xl=self._xl) for tokenizer, model in encoders]
         self._text = functools.lru_cache(maxsize=TEXTS_KEPT)(self._encode) if keep else self._encode
 
-    def of(self, prompt: str, negative: str) -> Embedded:
-        """Return a pair of prompts. Raises `PromptFault` for one that Compel cannot read."""
-        texts = [self._text(prompt), self._text(negative)]
+    def of(self, prompt: str, negative: str, *, anew: bool = False) -> Embedded:
+        """Return a pair of prompts; `anew` asks the encoders again. Raises `PromptFault` for what cannot be read."""
+        texts = [self._encode(text) if anew else self._text(text) for text in (prompt, negative)]
         sides = [
             torch.cat(encoder.pad_conditioning_tensors_to_same_length([text.sides[number] for text in texts]))
             for number, encoder in enumerate(self._encoders)
@@ -68,18 +68,27 @@ class Embeddings:
     @torch.inference_mode()
     def _encode(self, text: str) -> _Text:
         try:
-            parsed = Compel.parse_prompt_string(_COLON_WEIGHT.sub(r"(\1)\2", text))
-            if any(getattr(part, "wants_cross_attention_control", False) for part in parsed.prompts):
-                message = f"prompt {text!r}: .swap() is not to be had with several nets"
-                raise PromptFault(message)
+            parsed = Compel.parse_prompt_string(in_compels_notation(text))
+            self._refuse(text, parsed)
             sides = [encoder.build_conditioning_tensor_for_conjunction(parsed)[0] for encoder in self._encoders]
-        except torch.OutOfMemoryError:
-            raise
         except _UNREADABLE as error:
+            message = f"prompt {text!r}: {error}"
+            raise PromptFault(message) from error
+        except RuntimeError as error:  # a device's own are no fault of a prompt
+            if not _LOST_WORD.search(str(error)):
+                raise
             message = f"prompt {text!r}: {error}"
             raise PromptFault(message) from error
         last = self._encoders[-1].conditioning_provider
         return _Text(tuple(sides), last.get_pooled_embeddings([_plain(parsed)]) if self._xl else None)
+
+    def _refuse(self, text: str, parsed: Conjunction) -> None:
+        if any(getattr(part, "wants_cross_attention_control", False) for part in parsed.prompts):
+            message = f"prompt {text!r}: .swap() is not to be had with several nets"
+            raise PromptFault(message)
+        if self._xl and any(isinstance(part, Blend) for part in parsed.prompts):
+            message = f"prompt {text!r}: .blend() is not to be had with XL, whose pooled prompt is one"
+            raise PromptFault(message)
 
 
 class _Provider(EmbeddingsProvider):  # type: ignore[misc]  # Compel has no types
@@ -105,9 +114,9 @@ class _Provider(EmbeddingsProvider):  # type: ignore[misc]  # Compel has no type
 
 def _encoder(pipe: Any, tokenizer: Any, model: Any, skip: int, *, xl: bool) -> Compel:  # noqa: ANN401 - transformers' auto classes
     """Return Compel over one text encoder."""
-    inversions = _Inversions(pipe, tokenizer)
-    compel = Compel(tokenizer, model, textual_inversion_manager=inversions, truncate_long_prompts=False)
-    provider = _Provider(tokenizer, model, textual_inversion_manager=inversions, truncate=False)
+    inversions, device = _Inversions(pipe, tokenizer), pipe._execution_device  # noqa: SLF001 - where a model works, not where it waits
+    compel = Compel(tokenizer, model, textual_inversion_manager=inversions, truncate_long_prompts=False, device=device)
+    provider = _Provider(tokenizer, model, textual_inversion_manager=inversions, truncate=False, device=device)
     provider.skip, provider.xl = skip, xl
     compel.conditioning_provider = provider
     return compel
@@ -127,6 +136,28 @@ class _Inversions(DiffusersTextualInversionManager):  # type: ignore[misc]  # Co
         text = self.pipe.maybe_convert_prompt(self._tokenizer.decode(token_ids), self._tokenizer)
         expanded: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return expanded
+
+
+def in_compels_notation(text: str) -> str:
+    r"""Return a prompt with `(word:1.3)`, as the web interfaces of Stable Diffusion write it, as Compel's `(word)1.3`.
+
+    Compel would read the number as words. Parentheses may lie in each other, and `\(` is none.
+    """
+    written: list[str] = []
+    opened: list[int] = []
+    for place, letter in enumerate(text):
+        escaped = text[:place].endswith("\\")
+        if letter == "(" and not escaped:
+            opened.append(len(written))
+        if letter == ")" and not escaped and opened:
+            inner = "".join(written[opened.pop() :])
+            weight = _COLON_WEIGHT.search(inner)
+            if weight:
+                del written[len(written) - len(inner) + weight.start() :]
+                written.extend(f"){float(weight[1]):g}")
+                continue
+        written.append(letter)
+    return "".join(written)
 
 
 def _plain(parsed: Conjunction) -> str:

@@ -1,12 +1,14 @@
 """One pass of one of diffusers' pipelines over a batch: requests in, latents out, and latents to pictures."""
 
 import functools
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 
 from pipeline.diffusion import guidance, latents
 from pipeline.diffusion.embeddings import Embedded, Embeddings
@@ -18,6 +20,7 @@ from schemas.recipe import Control, Recipe
 if TYPE_CHECKING:
     from pipeline.diffusion.deep_cache import DeepCache
 
+REFERENCES_KEPT = 4096  # of an IP-Adapter, some kB each
 MASKED = -1.0  # what control_v11p_sd15_inpaint was trained to see where it is to paint (lllyasviel/ControlNet-v1-1)
 
 
@@ -45,7 +48,7 @@ class OnePass:
         self.pipe, self.settings = pipe, settings
         self._recipe, self._gains, self._deep_cache = recipe, gains, deep_cache
         self._embeddings = Embeddings(pipe, recipe.clip_skip, keep=gains.keep_prompts)
-        self._reference = functools.lru_cache(maxsize=64)(self._encode_reference)
+        self._seen: dict[bytes, torch.Tensor] = {}  # references by their digest
         self._ending = guidance.ending_guidance(pipe, recipe.guidance_end)
         if self._ending:
             pipe.unet.register_forward_pre_hook(guidance.before_unet, with_kwargs=True)
@@ -60,8 +63,13 @@ class OnePass:
         return self._embeddings.of(request.prompt, request.negative_prompt)
 
     @torch.inference_mode()
-    def latents(self, requests: Sequence[Request], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-        """Return the scaled latents [N, C, h, w] of the pictures of N requests of one shape."""
+    def latents(
+        self, requests: Sequence[Request], device: torch.device, dtype: torch.dtype, *, anew: bool = False
+    ) -> torch.Tensor:
+        """Return the scaled latents [N, C, h, w] of the pictures of N requests of one shape.
+
+        `anew`: prompts and references are encoded again, since the encoders compute in other numbers now.
+        """
         # 1. What is the same for every picture.
         recipe, controls = self._recipe, self.settings.controls
         arguments: dict[str, Any] = {
@@ -77,7 +85,7 @@ class OnePass:
         # 2. What is each picture's own: nothing is random but its generator.
         generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
         arguments["generator"] = generators
-        arguments |= self._prompts(requests, dtype) | self._references(requests, dtype)
+        arguments |= self._prompts(requests, dtype, anew=anew) | self._references(requests, dtype, anew=anew)
         # 3. The pictures, under the names of the mode.
         maps = [
             self._map(control, [request.maps[place] for request in requests], requests, device, dtype)
@@ -86,23 +94,29 @@ class OnePass:
         photos = self._upload([request.photo for request in requests], device, dtype)
         arguments |= self._pictures(photos, maps, requests, generators)
         if self._deep_cache:
-            self._deep_cache.begin(self.pipe)
-        drawn: torch.Tensor = self.pipe(**arguments).images
-        self.pipe.controlnet.forget()
+            self._deep_cache.begin()
+        try:
+            drawn: torch.Tensor = self.pipe(**arguments).images
+        finally:
+            self.pipe.controlnet.forget()
         return drawn
 
     @torch.inference_mode()
-    def pictures(self, scaled: torch.Tensor, requests: Sequence[Request]) -> torch.Tensor:
-        """Return the pictures [N, 3, H, W], 0..1 but for overshoots, float32, of scaled latents."""
-        drawn = latents.decode(self.pipe.vae, scaled)
+    def decoded(self, scaled: torch.Tensor) -> torch.Tensor:
+        """Return what the autoencoder makes of scaled latents: [N, 3, H, W], 0..1 but for overshoots, float32."""
+        return latents.decode(self.pipe.vae, scaled)
+
+    @torch.inference_mode()
+    def pictures(self, drawn: torch.Tensor, requests: Sequence[Request]) -> torch.Tensor:
+        """Return the pictures [N, 3, H, W] of what was decoded: in mode inpaint with the photos around the regions."""
         if self.settings.mode != "inpaint":
             return drawn
         photos = self._upload([request.photo for request in requests], drawn.device, drawn.dtype)
         regions = _stacked([request.region for request in requests], drawn.device)  # [N, 1, H, W]
         return torch.lerp(photos, drawn, _softened(regions, self.settings.soften))
 
-    def _prompts(self, requests: Sequence[Request], dtype: torch.dtype) -> dict[str, torch.Tensor]:
-        embedded = [self.embedded(request) for request in requests]
+    def _prompts(self, requests: Sequence[Request], dtype: torch.dtype, *, anew: bool) -> dict[str, torch.Tensor]:
+        embedded = [self._embeddings.of(each.prompt, each.negative_prompt, anew=anew) for each in requests]
         sides: dict[str, list[torch.Tensor | None]] = {
             "prompt_embeds": [each.prompt for each in embedded],  # [N, 77 * chunks, width]
             "pooled_prompt_embeds": [each.pooled for each in embedded],
@@ -113,22 +127,34 @@ class OnePass:
         whole = {name: [each for each in side if each is not None] for name, side in sides.items()}
         return {name: torch.cat(side).to(dtype) for name, side in whole.items() if side}
 
-    def _references(self, requests: Sequence[Request], dtype: torch.dtype) -> dict[str, list[torch.Tensor]]:
+    def _references(
+        self, requests: Sequence[Request], dtype: torch.dtype, *, anew: bool
+    ) -> dict[str, list[torch.Tensor]]:
         """Return what an IP-Adapter sees: [N, 1, width], with guidance nothing for N more before them."""
         if not self._recipe.ip_adapter:
             return {}
-        seen = [self._reference(*_hashable(request.reference)) for request in requests]  # [1 or 2, 1, width] each
+        if anew:
+            self._seen.clear()
+        seen = [self._reference(request.reference) for request in requests]  # [1 or 2, 1, width] each
+        if anew:
+            self._seen.clear()
         sides = zip(*(each.chunk(len(each)) for each in seen), strict=True)
         return {"ip_adapter_image_embeds": [torch.cat([torch.cat(side) for side in sides]).to(dtype)]}
 
-    def _encode_reference(self, raw: bytes, shape: tuple[int, ...]) -> torch.Tensor:
-        from PIL import Image
-
-        picture = Image.fromarray(np.frombuffer(raw, np.uint8).reshape(shape))
-        guided = self._recipe.guidance > 1
-        device = self.pipe._execution_device  # noqa: SLF001 - where models take turns, not the UNet's own
-        embedded: torch.Tensor = self._embed_references(self.pipe, [picture], None, device, 1, guided)[0]
-        return embedded
+    def _reference(self, picture: Pixels | None) -> torch.Tensor:
+        """Return a reference as the image encoder sees it, which is kept: many pictures have the same."""
+        if picture is None:
+            message = "a recipe with an IP-Adapter needs a reference picture"
+            raise ValueError(message)
+        name = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
+        if name not in self._seen:
+            if len(self._seen) == REFERENCES_KEPT:
+                self._seen.clear()
+            guided = self._recipe.guidance > 1
+            device = self.pipe._execution_device  # noqa: SLF001 - where models take turns, not the UNet's own
+            seen = [Image.fromarray(picture)]
+            self._seen[name] = self._embed_references(self.pipe, seen, None, device, 1, guided)[0]
+        return self._seen[name]
 
     def _map(
         self,
@@ -203,10 +229,3 @@ def _softened(regions: torch.Tensor, pixels: int) -> torch.Tensor:
     return (
         torch.nn.functional.avg_pool2d(1 - outside, kernel, 1, pixels, count_include_pad=False) * regions
     )  # … and blurred
-
-
-def _hashable(picture: Pixels | None) -> tuple[bytes, tuple[int, ...]]:
-    if picture is None:
-        message = "a recipe with an IP-Adapter needs a reference picture"
-        raise ValueError(message)
-    return picture.tobytes(), picture.shape

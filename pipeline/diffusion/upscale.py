@@ -30,13 +30,14 @@ def cut(request: Request, pixels: Pixels, upscale: Upscale) -> Tiled:
 
 
 def put_together(drawing: Drawing, tiled: Tiled, drawn: Sequence[Drawing], overlap: int) -> Drawing:
-    """Return a drawing with its tiles in place of its pixels; without any where one of them failed."""
+    """Return a drawing with its tiles in place of its pixels; without any where one failed, or all have one colour."""
     retried = tuple(dict.fromkeys([*drawing.retried, *(step for each in drawn for step in each.retried)]))
     pixels = [each.pixels for each in drawn if each.pixels is not None]
     if len(pixels) < len(tiled.places):
         return replace(drawing, pixels=None, retried=retried)
     whole = tiles.put_together(pixels, tiled.places, tiled.height, tiled.width, overlap)
-    return replace(drawing, pixels=whole, retried=retried)
+    flat = (whole == whole[:1, :1]).all()
+    return replace(drawing, pixels=None if flat else whole, retried=retried)
 
 
 def _tile(request: Request, tile: Pixels, number: int) -> Request:

@@ -15,7 +15,7 @@ from tests.tiny import asked, tiny_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 HALF = torch.bfloat16  # stands on the CPU for the half precision of a GPU
-Latents = Callable[[Sequence[Request], torch.device, torch.dtype], torch.Tensor]
+Latents = Callable[..., torch.Tensor]
 
 
 @pytest.fixture
@@ -89,6 +89,60 @@ def test_a_picture_of_one_colour_is_none(subject: Diffusion) -> None:
     assert drawing.pixels is None
 
 
+def test_a_region_that_the_decoder_leaves_black_is_no_picture(sd: Path) -> None:
+    def black(_layer: Any, _given: Any, said: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(said, -1.0)
+
+    subject = Diffusion(tiny_recipe(sd, "inpaint"))
+    subject.pipe.vae.decoder.conv_out.register_forward_hook(black)
+    (drawing,) = subject.draw(asked(1, 1, "inpaint"))
+    assert drawing.pixels is None
+
+
+def test_a_text_encoder_that_overflows_is_asked_again_in_float32(subject: Diffusion) -> None:
+    def spoiled(layer: Any, _given: Any, said: Any) -> Any:
+        if layer.dtype == HALF:
+            said.last_hidden_state = said.last_hidden_state * float("nan")
+        return said
+
+    subject.pipe.text_encoder.register_forward_hook(spoiled)
+    (drawing,) = subject.draw(asked(1))
+    assert drawing.retried == (DRAWN_AGAIN,)
+    assert drawing.pixels is not None
+
+
+def test_embedded_maps_are_let_go_where_memory_runs_out(sd: Path) -> None:
+    def failing(*_: Any) -> None:
+        raise torch.OutOfMemoryError
+
+    subject = Diffusion(tiny_recipe(sd))
+    handle = subject.pipe.unet.register_forward_pre_hook(failing)
+    with pytest.raises(StoppedFault):
+        subject.draw(asked(1))
+    assert subject.pipe.controlnet._embedded == {}
+    handle.remove()
+    assert subject.draw(asked(1))[0].pixels is not None
+
+
+def test_a_librarys_words_for_no_memory_are_understood_and_other_errors_are_not_hidden(
+    sd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = Diffusion(tiny_recipe(sd))
+    subject.resize(2)
+    latents, said = subject._passes[0].latents, iter(["CUDA error: out of memory.", "an illegal memory access"])
+
+    def failing(requests: Any, *more: Any) -> Any:
+        if len(requests) > 1:
+            raise RuntimeError(next(said))
+        return latents(requests, *more)
+
+    monkeypatch.setattr(subject._passes[0], "latents", failing)
+    assert subject.draw(asked(2))[0].batch_size == 1
+    subject.resize(2)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        subject.draw(asked(2))
+
+
 def test_a_retry_that_finds_no_memory_says_so(subject: Diffusion, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil_unet(subject, whenever=HALF)
     limit_memory(subject, monkeypatch, lambda _count, dtype: dtype == HALF)
@@ -103,11 +157,11 @@ def limit_memory(
     one_pass, tried = subject._passes[0], list[int]()
     latents: Latents = one_pass.latents
 
-    def limited(requests: Sequence[Request], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    def limited(requests: Sequence[Request], device: torch.device, dtype: torch.dtype, **more: bool) -> torch.Tensor:
         tried.append(len(requests))
         if not fits(len(requests), dtype):
             raise torch.OutOfMemoryError
-        return latents(requests, device, dtype)
+        return latents(requests, device, dtype, **more)
 
     monkeypatch.setattr(one_pass, "latents", limited)
     return tried

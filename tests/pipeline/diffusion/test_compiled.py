@@ -96,14 +96,58 @@ def test_where_the_compiler_fails_pictures_are_drawn_plainly_and_the_reason_is_s
     assert "no C++ compiler found" in said
 
 
-def test_what_was_compiled_is_kept_for_the_next_process(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, loaded = b"compiled code", list[bytes]()
-    monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: (kept, None))
+def test_what_was_compiled_is_kept_for_the_next_process_and_no_process_undoes_anothers(
+    sd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, loaded = [b"of one shape", b"of another"], list[bytes]()
+    monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: (kept.pop(0), None))
     monkeypatch.setattr(torch.compiler, "load_cache_artifacts", loaded.append)
-    with_compiler(sd, "eager", "memory://compiled").draw(asked(1))
+    (request,) = asked(1)
+    lower = replace(request, photo=request.photo[:32], maps=(request.maps[0][:32],))
+    with_compiler(sd, "eager", "memory://compiled").draw([request])
     assert loaded == []
+    other = with_compiler(sd, "eager", "memory://compiled")
+    assert loaded == [b"of one shape"]
+    other.draw([request, lower])  # the first is there already
+    loaded.clear()
     with_compiler(sd, "eager", "memory://compiled")
-    assert loaded == [kept]
+    assert sorted(loaded) == [b"of another", b"of one shape"]
+
+
+def test_a_folder_that_cannot_be_written_stops_nothing(
+    sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: (b"compiled code", None))
+    subject = with_compiler(sd, "eager", str(tmp_path / "file" / "cache"))
+    (tmp_path / "file").touch()
+    (drawing,) = subject.draw(asked(1))
+    assert drawing.pixels is not None
+    assert subject.made_by(asked(1)[0], drawing)["compiled"].startswith("yes, and not kept: ")
+
+
+def test_each_pass_is_warmed_up_for_itself(sd: Path) -> None:
+    graphs: list[Any] = []
+
+    def counted(graph: Any, _examples: Any) -> Any:
+        graphs.append(graph)
+        return graph
+
+    upscale = {"net": {"name": str(sd / "net-1")}, "strength": 0.5, "tile": 64, "overlap": 0, "factor": 2}
+    subject = Diffusion(tiny_recipe(sd, "text2img", upscale=upscale))
+    pipes = [each.pipe for each in subject._passes]
+    subject.compiled = Compiled(pipes, None, counted)  # type: ignore[arg-type]  # torch takes a function for a backend
+    for batched in subject._batched:
+        batched.compiled = subject.compiled
+    warm_up, during = subject.compiled.warm_up, list[int]()
+
+    def noted(shape: Any, draw: Any) -> None:
+        before = len(graphs)
+        warm_up(shape, draw)
+        during.append(len(graphs) - before)
+
+    subject.compiled.warm_up = noted  # type: ignore[method-assign]  # as a spy
+    subject.draw(asked(1))
+    assert sum(during) == len(graphs)  # nothing is compiled while a picture is drawn
 
 
 @pytest.mark.parametrize(

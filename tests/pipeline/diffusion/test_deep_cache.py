@@ -26,6 +26,16 @@ def test_inner_blocks_run_at_every_nth_step_alone_from_the_first_step_of_each_ba
     assert apart(once[0], plain) > 0
 
 
+@pytest.mark.parametrize("scheduler", ["HeunDiscreteScheduler", "PNDMScheduler", "EulerDiscreteScheduler"])
+def test_calls_are_counted_whatever_the_scheduler_calls_its_steps(sd: Path, scheduler: str) -> None:
+    recipe = tiny_recipe(sd, scheduler={"name": scheduler}, steps=8, strength=1.0, deep_cache=2)
+    subject, calls = Diffusion(recipe), list[str]()
+    subject.pipe.unet.mid_block.attentions[0].register_forward_pre_hook(lambda *_: calls.append("inner"))
+    subject.pipe.unet.conv_in.register_forward_pre_hook(lambda *_: calls.append("outer"))
+    subject.draw(asked(1))
+    assert calls.count("inner") == -(-calls.count("outer") // 2)
+
+
 def test_a_second_pass_counts_its_own_steps(sd: Path) -> None:
     upscale = {"net": {"name": str(sd / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 16}
     subject = Diffusion(tiny_recipe(sd, steps=8, strength=1.0, deep_cache=3, upscale=upscale))

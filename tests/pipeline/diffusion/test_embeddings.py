@@ -1,13 +1,14 @@
 """Prompts: the text encoder's own embeddings, any length, weights, and each text encoded once."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
-from pipeline.diffusion.embeddings import Embeddings
+from pipeline.diffusion.embeddings import Embeddings, in_compels_notation
 from pipeline.faults import PromptFault
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -62,6 +63,66 @@ def test_weights_are_heard_in_every_notation(pipe: Any, xl: Any, weighted: str) 
         assert not torch.equal(plain.prompt, heavy.prompt)
         if heavy.pooled is not None:
             assert torch.equal(heavy.pooled, plain.pooled)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("(night:1.4) sky", "(night)1.4 sky"),
+        ("(a (b:1.2) c:1.3)", "(a (b)1.2 c)1.3"),
+        ("((x:1.2): .5)", "((x)1.2)0.5"),
+        (r"\(a:1.2\) (b:1.1", r"\(a:1.2\) (b:1.1"),
+        ("(a:b) c) d:1.2)", "(a:b) c) d:1.2)"),
+    ],
+)
+def test_weights_in_each_other_are_compels_too(written: str, meant: str) -> None:
+    assert in_compels_notation(written) == meant
+
+
+def test_encoders_that_take_turns_are_asked_where_they_work(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of a turn lies on the host until its own forward moves it: `meta` stands for the GPU."""
+
+    class Waiting(torch.nn.Module):
+        device, dtype = torch.device("cpu"), torch.float32
+
+        def forward(self, tokens: torch.Tensor, *_: Any, **__: Any) -> Any:
+            assert tokens.device.type == "meta"
+            self.device = torch.device("meta")
+            return SimpleNamespace(last_hidden_state=torch.zeros(*tokens.shape, 8, device="meta"))
+
+    where = {"tokenizer": pipe.tokenizer, "text_encoder": Waiting(), "_execution_device": torch.device("meta")}
+    subject = Embeddings(SimpleNamespace(maybe_convert_prompt=pipe.maybe_convert_prompt, **where))
+    monkeypatch.setattr(torch, "all", lambda _mask: False)  # Compel asks whether all weights are 1: meta cannot say
+    assert subject.of("(anime)1.3 night", "photo").prompt.device.type == "meta"
+
+
+def test_what_a_device_says_is_no_fault_of_a_prompt(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any, **__: Any) -> Any:
+        message = "CUDA error: an illegal memory access was encountered"
+        raise RuntimeError(message)
+
+    subject = Embeddings(pipe)
+    monkeypatch.setattr(pipe.text_encoder, "forward", failing)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        subject.of("anime", "photo")
+
+
+def test_encoders_are_asked_again_where_they_compute_otherwise_now(pipe: Any) -> None:
+    subject, calls = Embeddings(pipe), []
+    subject.of("anime", "photo")
+    handle = pipe.text_encoder.register_forward_pre_hook(lambda *_: calls.append(1))
+    subject.of("anime", "photo")
+    assert calls == []
+    subject.of("anime", "photo", anew=True)
+    handle.remove()
+    assert len(calls) == 2
+
+
+def test_a_blend_is_refused_where_its_pooled_prompt_would_be_another(pipe: Any, xl: Any) -> None:
+    blend = '("night", "snow").blend(0.5, 0.5)'
+    assert Embeddings(pipe).of(blend, "").chunks == 1
+    with pytest.raises(PromptFault, match=r"\.blend\(\) is not to be had with XL"):
+        Embeddings(xl).of(blend, "")
 
 
 def test_the_notations_with_a_number_mean_the_same(pipe: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.diffusion.diffusion import Diffusion
 from pipeline.diffusion.gains import NONE
+from pipeline.diffusion.request import Request
 from tests.tiny import apart, asked, tiny_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -19,6 +20,14 @@ SCHEDULERS = (
     "HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler", "LMSDiscreteScheduler", "PNDMScheduler",
     "TCDScheduler", "UniPCMultistepScheduler",
 )  # fmt: skip
+
+
+def assert_latents_agree(subject: Diffusion, requests: list[Request]) -> None:
+    """Assert that one of five pictures is the same alone, to 1e-5 of the largest value."""
+    one_pass, device, dtype = subject._passes[0], subject._device, subject._dtype
+    together = one_pass.latents(requests[::-1], device, dtype)[1]
+    alone = one_pass.latents(requests[3:4], device, dtype)[0]
+    assert (alone - together).abs().max() <= 1e-5 * alone.abs().max()
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
@@ -34,6 +43,7 @@ def test_a_picture_is_the_same_alone_in_any_batch_again_and_without_gains(
     alone = subject.draw(requests)
     again = Diffusion(recipe).draw(requests[2:3])
     assert (again[0].pixels == alone[2].pixels).all()
+    assert_latents_agree(subject, requests)
     subject._size.now = 5
     turned = subject.draw(requests[::-1])[::-1]
     plain = Diffusion(recipe, gains=NONE).draw(requests[:2])

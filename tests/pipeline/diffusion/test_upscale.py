@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pipeline.diffusion import tiles
@@ -61,9 +62,27 @@ def test_a_picture_without_all_of_its_tiles_is_none(sd: Path) -> None:
     whole = put_together(drawing, tiled, drawn, 16)
     assert whole.pixels is not None
     assert np.abs(whole.pixels.astype(int) - tiles.enlarge(request.photo, 2)).max() <= 1
+    white = [Drawing(np.full_like(tile.photo, 255), 4) for tile in tiled.requests]
+    assert put_together(drawing, tiled, white, 16).pixels is None  # of one colour
+    drawn[0] = white[0]
+    assert put_together(drawing, tiled, drawn, 16).pixels is not None  # as a tile of a white wall is
     drawn[4] = Drawing(None, 4, ("drawn again in float32",))
     none = put_together(drawing, tiled, drawn, 16)
     assert (none.pixels, none.retried) == (None, ("decoded again in float32", "drawn again in float32"))
+
+
+def test_a_tile_of_one_colour_is_a_tile(sd: Path) -> None:
+    upscale = {"net": {"name": str(sd / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 0}
+    subject, decoded = Diffusion(tiny_recipe(sd, upscale=upscale)), iter(range(9))
+
+    def white(_layer: object, _given: object, said: torch.Tensor) -> torch.Tensor | None:
+        return torch.ones_like(said) if next(decoded) == 2 else None  # the second of the four tiles
+
+    subject.pipe.vae.decoder.conv_out.register_forward_hook(white)
+    (drawing,) = subject.draw(asked(1))
+    assert drawing.retried == ()
+    assert drawing.pixels is not None
+    assert (drawing.pixels[:64, 64:] == 255).all()
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
