@@ -79,21 +79,22 @@ def test_weights_in_each_other_are_compels_too(written: str, meant: str) -> None
     assert in_compels_notation(written) == meant
 
 
-def test_encoders_that_take_turns_are_asked_where_they_work(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first of a turn lies on the host until its own forward moves it: `meta` stands for the GPU."""
+def test_encoders_that_take_turns_are_asked_where_they_work(pipe: Any) -> None:
+    """Between its turns an encoder waits elsewhere, on `meta`, until its own forward brings it to where it works."""
 
     class Waiting(torch.nn.Module):
-        device, dtype = torch.device("cpu"), torch.float32
+        device, dtype = torch.device("meta"), torch.float32
 
         def forward(self, tokens: torch.Tensor, *_: Any, **__: Any) -> Any:
-            assert tokens.device.type == "meta"
-            self.device = torch.device("meta")
-            return SimpleNamespace(last_hidden_state=torch.zeros(*tokens.shape, 8, device="meta"))
+            assert tokens.device.type == "cpu"
+            self.device = tokens.device
+            return SimpleNamespace(last_hidden_state=tokens[..., None].float().expand(-1, -1, 8))
 
-    where = {"tokenizer": pipe.tokenizer, "text_encoder": Waiting(), "_execution_device": torch.device("meta")}
+    where = {"tokenizer": pipe.tokenizer, "text_encoder": Waiting(), "_execution_device": torch.device("cpu")}
     subject = Embeddings(SimpleNamespace(maybe_convert_prompt=pipe.maybe_convert_prompt, **where))
-    monkeypatch.setattr(torch, "all", lambda _mask: False)  # Compel asks whether all weights are 1: meta cannot say
-    assert subject.of("(anime)1.3 night", "photo").prompt.device.type == "meta"
+    for text in ("anime", "(night)1.3 sky"):
+        where["text_encoder"].device = torch.device("meta")
+        assert subject.of(text, "(snow)0.5").prompt.device.type == "cpu"
 
 
 def test_what_a_device_says_is_no_fault_of_a_prompt(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
