@@ -13,7 +13,15 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from safetensors.torch import save_file
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 from pipeline import models
 from pipeline.diffusion.request import Drawing, Request
@@ -64,6 +72,32 @@ def write_net(base: Path, folder: Path, seed: int = SEED) -> None:
     for layer in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
         torch.nn.init.normal_(layer.weight, std=0.2)
     net.save_pretrained(folder)
+
+
+def write_ip_adapter(base: Path, folder: Path) -> dict[str, Any]:
+    """Write a tiny IP-Adapter of the first kind and its image encoder; return how a recipe names it."""
+    torch.manual_seed(4)
+    unet = UNet2DConditionModel.from_pretrained(base / "unet")
+    state = {
+        "image_proj.proj.weight": torch.randn(4 * WIDTH, 16), "image_proj.proj.bias": torch.randn(4 * WIDTH),
+        "image_proj.norm.weight": torch.ones(WIDTH), "image_proj.norm.bias": torch.zeros(WIDTH),
+    }  # fmt: skip
+    number = 1
+    for name, processor in unet.attn_processors.items():
+        if "attn2" in name:
+            hidden = unet.get_submodule(name.removesuffix(".processor")).to_q.out_features
+            state[f"ip_adapter.{number}.to_k_ip.weight"] = torch.randn(hidden, WIDTH)
+            state[f"ip_adapter.{number}.to_v_ip.weight"] = torch.randn(hidden, WIDTH)
+        del processor
+        number += 2 if "attn2" in name else 0
+    (folder / "models").mkdir()
+    save_file(state, folder / "models" / "ip-adapter_sd15.safetensors")
+    config = CLIPVisionConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8,
+        projection_dim=16,
+    )  # fmt: skip
+    CLIPVisionModelWithProjection(config).save_pretrained(folder / "models" / "image_encoder")
+    return {"name": str(folder), "scale": 1.0}
 
 
 def tokenizer() -> CLIPTokenizer:

@@ -1,5 +1,6 @@
 """The converter on rows: groups of one shape, filled batches, failures left alone."""
 
+import hashlib
 import io
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pipeline.convert import Converter
 from pipeline.diffusion.request import Drawing
 from schemas.recipe import Recipe
 from schemas.work import DECODED, MAPPED, Row
-from tests.tiny import tiny_recipe, write_net, write_sd
+from tests.tiny import tiny_recipe, write_ip_adapter, write_net, write_sd
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -141,3 +142,23 @@ def test_what_the_checker_finds_is_flagged_or_dropped(
     assert row["made_by"]["nsfw"] is True
     assert (row["failure"] and row["failure"]["error"]) == error
     assert (row["picture"] is None) == (policy == "drop")
+
+
+def test_the_reference_that_an_ip_adapter_saw_is_told_by_its_digest(tiny: Path, tmp_path: Path, decoded: Row) -> None:
+    def png(color: str) -> bytes:
+        file = io.BytesIO()
+        Image.new("RGB", (40, 40), color).save(file, "png")
+        return file.getvalue()
+
+    (tmp_path / "style.png").write_bytes(png("red"))
+    adapter = write_ip_adapter(tiny / "base", tmp_path) | {"reference": str(tmp_path / "style.png")}
+    recipe = tiny_recipe(tiny, ip_adapter=adapter)
+    own = mapped_by(recipe, decoded | {"photo_id": "own"}) | {"reference_bytes": png("blue")}
+    rows = convert(Converter(recipe), [own, mapped_by(recipe, decoded | {"photo_id": "the recipe's"})])
+    seen = {name: row["made_by"]["reference_sha256"] for name, row in rows.items()}
+    wanted = {"own": png("blue"), "the recipe's": png("red")}
+    assert seen == {name: hashlib.sha256(content).hexdigest() for name, content in wanted.items()}
+    assert rows["own"]["picture"] != rows["the recipe's"]["picture"]
+    plain = tiny_recipe(tiny)
+    (without,) = convert(Converter(plain), [mapped_by(plain, decoded)]).values()
+    assert without["made_by"]["reference_sha256"] is None

@@ -1,6 +1,8 @@
 """Where weights are found, what is said when they are not, and what identifies them."""
 
 import hashlib
+import json
+import shutil
 import tomllib
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -41,8 +43,7 @@ def test_the_shipped_model_is_found_whole_and_installed_with_the_program(recipe:
     package = models.SHIPPED.parent
     installed = {path for pattern in settings for path in package.glob(pattern)}
     assert {path for path in models.SHIPPED.rglob("*") if path.is_file()} <= installed
-    weights = [path for each in (base, *nets) for path in each.weights]
-    assert sum(path.stat().st_size for path in weights) <= 16e6
+    assert sum(path.stat().st_size for each in (base, *nets) for path in each.files) <= 16e6
 
 
 def test_a_shipped_model_that_is_none_is_refused() -> None:
@@ -101,15 +102,72 @@ def test_branches_are_named() -> None:
     assert unpinned(pinned, frozenset({"openpose"})) == []
 
 
-def test_the_digest_is_of_the_weights_files(tmp_path: Path, recipe: Recipe) -> None:
+def test_the_digest_is_of_weights_and_of_what_says_how_to_use_them(tmp_path: Path, recipe: Recipe) -> None:
     (tmp_path / "config.json").write_text("{}")
     weights = tmp_path / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(b"weights")
     net = net_of(with_net(str(tmp_path)))
-    assert net.as_row()["sha256"] == hashlib.sha256(b"weights").hexdigest()
+    lines = [
+        f"{hashlib.sha256(b'{}').hexdigest()}  config.json",
+        f"{hashlib.sha256(b'weights').hexdigest()}  {weights.name}",
+    ]
+    before = net.as_row()["sha256"]
+    assert before == hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    (tmp_path / "config.json").write_text('{"a": 1}')
+    assert net_of(with_net(str(tmp_path))).digest() != before
     base = base_of(recipe)
-    assert [path.parent.name for path in base.weights] == ["text_encoder", "unet", "vae"]
+    assert {"scheduler_config.json", "tokenizer_config.json", "model_index.json"} <= {path.name for path in base.files}
     assert base.digest() == base_of(recipe).digest() != net.digest()
+
+
+def test_the_digest_of_one_file_is_the_hubs(tmp_path: Path) -> None:
+    (tmp_path / "lora.safetensors").write_bytes(b"weights")
+    lora = {"name": str(tmp_path), "file": "lora.safetensors"}
+    recipe = Recipe.model_validate(load_recipe("demo").model_dump() | {"loras": [lora]})
+    (need,) = [need for need in needs_of(recipe) if need.role == "lora-0"]
+    assert locate(need).digest() == hashlib.sha256(b"weights").hexdigest()
+
+
+def test_what_changes_in_a_bucket_is_copied_again_though_its_size_is_the_same(bucket: str) -> None:
+    shipped = net_of(load_recipe("demo")).folder
+    for name in ("config.json", "diffusion_pytorch_model.safetensors"):
+        storage.put(f"{bucket}/models/canny/{name}", (shipped / name).read_bytes())
+    before = net_of(with_net(f"{bucket}/models/canny")).digest()
+    assert net_of(with_net(f"{bucket}/models/canny")).digest() == before
+    weights = (shipped / "diffusion_pytorch_model.safetensors").read_bytes()
+    storage.put(f"{bucket}/models/canny/diffusion_pytorch_model.safetensors", weights[:-1] + b"?")
+    assert net_of(with_net(f"{bucket}/models/canny")).digest() != before
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["scheduler={name: LCMScheduler}", "steps=60"], "LCMScheduler does not take 60 steps so"),
+        (
+            ["scheduler={name: DPMSolverMultistepScheduler, settings: {algorithm_type: sde-dpmsolver-typo}}"],
+            "sde-dpmsolver-typo",
+        ),
+        (
+            ["scheduler.settings={use_karras_sigmas: true, use_exponential_sigmas: true}"],
+            "DPMSolverMultistepScheduler does not take 12 steps so",
+        ),
+        (["ip_adapter={name: /none, reference: /nowhere.png}"], "ip_adapter.reference /nowhere.png: not found"),
+    ],
+)
+def test_what_would_fail_in_the_first_picture_is_refused_before_work(settings: list[str], said: str) -> None:
+    with pytest.raises((RecipeFault, ModelFault), match=said):
+        check_models(load_recipe("demo", settings))
+
+
+@pytest.mark.parametrize(
+    "settings", [["mode=img2img"], ["mode=inpaint", "upscale={net: {name: builtin:demo/controlnet-canny}}"]]
+)
+def test_a_base_made_for_inpainting_is_refused_elsewhere(tmp_path: Path, settings: list[str]) -> None:
+    shutil.copytree(models.SHIPPED / "base", tmp_path / "base")
+    path = tmp_path / "base" / "unet" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"in_channels": 9}))
+    with pytest.raises(RecipeFault, match="its base was made for inpainting alone"):
+        check_models(load_recipe("demo", [f"base={{name: {tmp_path / 'base'}}}", *settings]))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import prepare as module
 from pipeline import storage
-from pipeline.faults import ManifestFault, ModelFault, OutputFault, RunFault
+from pipeline.faults import ManifestFault, ModelFault, OutputFault, RecipeFault, RunFault
 from pipeline.options import Options
 from pipeline.prepare import Prepared, decoding, prepare
 from pipeline.recipes import load_recipe
@@ -43,6 +43,24 @@ def test_maps_that_the_manifest_brings_need_no_weights(tmp_path: Path) -> None:
     assert prepared(tmp_path / "all.parquet", tmp_path / "out", strict).blank == {"openpose"}
     with pytest.raises(ModelFault, match="Depth-Anything"):
         prepared(tmp_path / "some.parquet", tmp_path / "out", strict)
+
+
+def test_an_ip_adapter_without_any_reference_is_refused_and_the_recipes_own_is_found_from_everywhere(
+    photos: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def adapted(**adapter: str) -> Recipe:
+        return Recipe.model_validate(recipe.model_dump() | {"ip_adapter": adapter})
+
+    with pytest.raises(RecipeFault, match="its ip_adapter has no reference, and the manifest no reference_uri"):
+        prepared(photos, tmp_path / "out", adapted())
+    monkeypatch.setattr(module.model_checks, "check_models", lambda *_: frozenset())
+    monkeypatch.chdir(tmp_path)
+    found = prepared(photos, tmp_path / "out", adapted(reference="style.png")).recipe
+    assert found.ip_adapter is not None
+    assert found.ip_adapter.reference == str(tmp_path / "style.png")
+    columns = {"photo_id": ["a", "b"], "uri": ["/a.jpg", "/b.jpg"], "reference_uri": ["/s.png", None]}
+    storage.put_table(str(tmp_path / "some.parquet"), pa.table(columns))
+    assert prepared(tmp_path / "some.parquet", tmp_path / "out", adapted()).work.rows == 2
 
 
 def test_a_full_disk_is_said_before_work(

@@ -76,6 +76,26 @@ def test_what_is_there_is_not_copied_again_and_what_is_half_there_is(
     assert storage.read(address) == text
 
 
+def test_a_reference_picture_comes_along(tmp_path: Path) -> None:
+    from pipeline.models import Located
+    from pipeline.needs import Need
+    from pipeline.pin import Pin, Pinned
+    from pipeline.pull import ADAPTER
+
+    (tmp_path / "mine.png").write_bytes(b"a picture")
+    (tmp_path / "weights.bin").write_bytes(b"weights")
+    settings = [f"ip_adapter={{name: {tmp_path}, reference: {tmp_path / 'mine.png'}}}"]
+    need = Need("ip-adapter", ADAPTER, str(tmp_path), "main", ("weights.bin",))
+    found = Located(tmp_path, need, "folder", (tmp_path / "weights.bin",))
+    pinned = Pinned(load_recipe("demo", settings), (Pin(found, (ADAPTER,), found.digest()),), ())
+    adapter = load_recipe(pull("demo", settings, pinned, str(tmp_path / "there"), lambda _label: None)).ip_adapter
+    assert adapter is not None
+    assert adapter.reference is not None
+    assert Path(adapter.reference).parent == tmp_path / "there" / "references"
+    assert Path(adapter.reference).read_bytes() == b"a picture"
+    assert Path(adapter.name).parent == tmp_path / "there"
+
+
 def test_what_ships_stays_where_it_is_and_is_locked(tmp_path: Path) -> None:
     address = pull("demo", (), pin("demo"), str(tmp_path), lambda _label: None)
     recipe = load_recipe(address)

@@ -52,6 +52,20 @@ def test_gains_are_switched_on_in_turn_and_only_some_spare_arithmetic(bench: Ben
     assert flop["  + channels last"] == flop["  + bytes to the device and back"]
 
 
+def test_what_ours_is_measured_against_takes_no_short_cut() -> None:
+    recipe = load_recipe("demo", [*SMALL[:1], "steps=4", "strength=1.0"])
+    (plain, *_), (swift, *_) = (
+        list(Bench(each, [1], 1).plain()) for each in (recipe, recipe.model_copy(update={"deep_cache": 4}))
+    )
+    assert plain.flop == swift.flop
+
+
+def test_a_rate_is_of_one_core_where_a_core_draws(bench: Bench) -> None:
+    torch.set_num_threads(2)
+    assert bench.rate() > 1e9
+    assert torch.get_num_threads() == 1
+
+
 def test_with_compilation_its_seconds_stand_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.diffusion import diffusion
     from pipeline.diffusion.compiled import Compiled

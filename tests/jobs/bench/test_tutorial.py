@@ -31,6 +31,19 @@ def test_diffusers_own_way_draws_our_picture(families: dict[str, Path], family: 
             assert apart.max() <= 2  # of 255: diffusers cuts where ours rounds
 
 
+def test_an_ip_adapters_reference_is_seen_as_ours_sees_it(sd: Path, tmp_path: Path) -> None:
+    adapter = tiny.write_ip_adapter(sd / "base", tmp_path)
+    recipe = tiny.tiny_recipe(sd, "img2img", 2, guidance=5.0, ip_adapter=adapter)
+    reference = np.random.default_rng(1).integers(0, 256, (50, 60, 3), np.uint8)
+    requests = [replace(request, reference=reference) for request in tiny.asked(2, 2)]
+    ours = Diffusion(recipe).draw(requests)
+    tutorial = Tutorial(Diffusion(recipe, gains=NONE), recipe)
+    for our, one, other in zip(ours, map(tutorial.one, requests), tutorial.batch(requests), strict=True):
+        assert our.pixels is not None
+        for their in (one[0], other):
+            assert np.abs(np.asarray(their).astype(int) - our.pixels).max() <= 2
+
+
 def test_it_hears_seed_photo_and_maps(sd: Path) -> None:
     recipe = tiny.tiny_recipe(sd, "img2img", 2)
     tutorial = Tutorial(Diffusion(recipe, gains=NONE), recipe)

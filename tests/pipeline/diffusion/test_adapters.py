@@ -11,13 +11,12 @@ import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from pipeline.diffusion.adapters import read_weights
 from pipeline.diffusion.diffusion import Diffusion
 from pipeline.diffusion.request import Drawing
 from pipeline.faults import ModelFault
-from tests.tiny import WIDTH, apart, asked, tiny_recipe
+from tests.tiny import WIDTH, apart, asked, tiny_recipe, write_ip_adapter
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -80,32 +79,6 @@ def test_one_for_sdxl_has_vectors_for_both_text_encoders(families: dict[str, Pat
     save_file({"emb_params": torch.randn(2, WIDTH)}, tmp_path / "learned_embeds.safetensors")
     with pytest.raises(ModelFault, match="clip_l and clip_g"):
         draw(folder, embeddings=embeddings)
-
-
-def write_ip_adapter(base: Path, folder: Path) -> dict[str, Any]:
-    """Write a tiny IP-Adapter of the first kind and its image encoder; return how a recipe names it."""
-    torch.manual_seed(4)
-    unet = UNet2DConditionModel.from_pretrained(base / "unet")
-    state = {
-        "image_proj.proj.weight": torch.randn(4 * WIDTH, 16), "image_proj.proj.bias": torch.randn(4 * WIDTH),
-        "image_proj.norm.weight": torch.ones(WIDTH), "image_proj.norm.bias": torch.zeros(WIDTH),
-    }  # fmt: skip
-    number = 1
-    for name, processor in unet.attn_processors.items():
-        if "attn2" in name:
-            hidden = unet.get_submodule(name.removesuffix(".processor")).to_q.out_features
-            state[f"ip_adapter.{number}.to_k_ip.weight"] = torch.randn(hidden, WIDTH)
-            state[f"ip_adapter.{number}.to_v_ip.weight"] = torch.randn(hidden, WIDTH)
-        del processor
-        number += 2 if "attn2" in name else 0
-    (folder / "models").mkdir()
-    save_file(state, folder / "models" / "ip-adapter_sd15.safetensors")
-    config = CLIPVisionConfig(
-        hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8,
-        projection_dim=16,
-    )  # fmt: skip
-    CLIPVisionModelWithProjection(config).save_pretrained(folder / "models" / "image_encoder")
-    return {"name": str(folder), "scale": 1.0}
 
 
 @pytest.mark.parametrize("changes", [{}, {"guidance": 1.0}, {"guidance_end": 0.5, "strength": 1.0}])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from pipeline.diffusion.batched import DECODED_AGAIN
 from pipeline.diffusion.compiled import Compiled
@@ -148,6 +149,12 @@ def test_each_pass_is_warmed_up_for_itself(sd: Path) -> None:
     subject.compiled.warm_up = noted  # type: ignore[method-assign]  # as a spy
     subject.draw(asked(1))
     assert sum(during) == len(graphs)  # nothing is compiled while a picture is drawn
+
+
+def test_models_that_move_are_not_compiled(sd: Path) -> None:
+    with pytest.raises(ValidationError, match="memory: low goes not with compile: on"):
+        tiny_recipe(sd, memory="low", compile="on")
+    assert not compiles(tiny_recipe(sd, memory="low"), on_gpu=True)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,22 @@ def test_it_answers_for_each_picture(folder: Path) -> None:
     assert torch.equal(pictures, before)
 
 
+def test_it_is_asked_about_the_second_pass_too(folder: Path, sd: Path) -> None:
+    upscale = {"net": {"name": str(sd / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 0}
+    recipe = tiny_recipe(sd, safety={"name": str(folder), "policy": "flag"}, upscale=upscale)
+    subject = Diffusion(recipe)
+    seen: list[tuple[int, ...]] = []
+
+    def answers(pictures: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(pictures.shape))
+        return torch.tensor([pictures.shape[2] == 128])
+
+    subject._batched[0].checker = answers  # type: ignore[assignment]  # finds something in the large picture alone
+    (drawing,) = subject.draw(asked(1))
+    assert seen == [(1, 3, 64, 64), (1, 3, 128, 128)]
+    assert drawing.nsfw is True
+
+
 @pytest.mark.parametrize("policy", ["off", "flag"])
 def test_a_drawing_says_what_was_found(folder: Path, sd: Path, policy: str) -> None:
     recipe = tiny_recipe(sd, safety={"name": str(folder), "policy": policy})
