@@ -176,6 +176,9 @@ def ray_session(bucket: str) -> Iterator[None]:  # noqa: ARG001 - before Ray, wh
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files, one for each of two processes; the rest fills them up."""
-    first = {"test_kill.py": 0, "test_flow.py": 1, "test_drawings.py": 2}
+    """Begin with what needs Ray and both cores, in one of two processes; the rest fills the other, and both at last.
+
+    pytest-xdist deals files out in turns: what stands first and third is one process's.
+    """
+    first = {"test_kill.py": 0, "test_contract.py": 1, "test_flow.py": 2}
     items.sort(key=lambda item: first.get(item.path.name, len(first)))

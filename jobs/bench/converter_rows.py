@@ -1,6 +1,5 @@
 """The converter beside diffusers' plain calls: one row for each way, each gain and each batch size."""
 
-import functools
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +67,7 @@ class Bench:
         self.on_gpu = torch.cuda.is_available()
         self._compiled = compiles(recipe, on_gpu=self.on_gpu)
         self._requests = requests_for(recipe, self._sizes[-1])
-        self._flop = functools.lru_cache(self._count_flop)
+        self._flop: dict[Gains, int] = {}  # of one picture
 
     def plain(self) -> Iterator[Measured]:
         """Yield diffusers' own calls: a tutorial's, and one for each batch size."""
@@ -85,7 +84,9 @@ class Bench:
     def sizes(self) -> Iterator[Measured]:
         """Yield ours with all gains at every batch size."""
         gains = Gains(compiled=self._compiled)
-        flop, ours = self._flop(gains), self._loaded(gains)
+        flop = self._flop_of(gains) if self._compiled else None
+        ours = self._loaded(gains)
+        flop = flop or self._counted(ours, gains)
         for size in self._sizes:
             yield replace(self._ours("ours", ours, size), flop=flop)
 
@@ -115,15 +116,21 @@ class Bench:
             torch.cuda.empty_cache()
         return Diffusion(recipe or self._recipe, gains=gains, load_models=self._load_models)
 
-    def _count_flop(self, gains: Gains) -> int:
+    def _flop_of(self, gains: Gains) -> int:
         """Return the floating-point operations of one picture, which compilation does not change."""
-        ours = self._loaded(replace(gains, compiled=False))
+        plain = replace(gains, compiled=False)
+        return self._flop.get(plain) or self._counted(self._loaded(plain), plain)
+
+    def _counted(self, ours: Diffusion, gains: Gains) -> int:
         ours.resize(1)
-        return chip.flop(partial(ours.draw, self._requests[:1]))
+        self._flop[gains] = chip.flop(partial(ours.draw, self._requests[:1]))
+        return self._flop[gains]
 
     def _with_gains(self, what: str, gains: Gains, size: int) -> Measured:
-        flop = self._flop(replace(gains, compiled=False))
-        return replace(self._ours(what, self._loaded(gains), size), flop=flop)
+        flop = self._flop_of(gains) if gains.compiled else None
+        ours = self._loaded(gains)
+        flop = flop or self._counted(ours, gains)
+        return replace(self._ours(what, ours, size), flop=flop)
 
     def _ours(self, what: str, ours: Diffusion, size: int) -> Measured:
         """Measure ours at a batch size; note where compilation or memory failed."""

@@ -19,6 +19,7 @@ from pyparsing import ParseBaseException
 from pipeline.faults import PromptFault
 
 TEXTS_KEPT = 512  # embeddings of the last distinct texts, some 120 kB each for SD 1.5
+_PARSER = PromptParser()  # Compel itself would make its grammar anew for every prompt, which takes as long as to use it
 _COLON_WEIGHT = re.compile(r":\s*([0-9]*\.?[0-9]+)\s*$")
 # What Compel raises over its own syntax, and, as a RuntimeError, where it does not find a weighted word again.
 _UNREADABLE = (ParseBaseException, PromptParser.ParsingException, ValueError, LookupError)
@@ -68,7 +69,7 @@ class Embeddings:
     @torch.inference_mode()
     def _encode(self, text: str) -> _Text:
         try:
-            parsed = Compel.parse_prompt_string(in_compels_notation(text))
+            parsed = _PARSER.parse_conjunction(in_compels_notation(text))
             self._refuse(text, parsed)
             sides = [encoder.build_conditioning_tensor_for_conjunction(parsed)[0] for encoder in self._encoders]
         except _UNREADABLE as error:

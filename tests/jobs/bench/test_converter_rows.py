@@ -40,18 +40,6 @@ def test_plain_calls_stand_beside_ours_at_every_size(bench: Bench) -> None:
     assert 0.6 < (ours[0].flop or 0) / (plain[0].flop or 1) < 0.95
 
 
-def test_gains_are_switched_on_in_turn_and_only_some_spare_arithmetic(bench: Bench) -> None:
-    rows = list(bench.gains(1))
-    assert [row.what for row in rows] == [
-        "ours without gains", *[f"  + {what}" for gain, what in GAINS.items() if gain != "compiled"],
-        "ours and its files, in turns", "  + encoded in threads meanwhile",
-    ]  # fmt: skip
-    flop = {row.what: row.flop or 0 for row in rows}
-    assert flop["  + silent nets are not run"] < 0.95 * flop["ours without gains"]
-    assert flop["  + maps are embedded once"] < 0.98 * flop["  + silent nets are not run"]
-    assert flop["  + channels last"] == flop["  + bytes to the device and back"]
-
-
 def test_what_ours_is_measured_against_takes_no_short_cut() -> None:
     recipe = load_recipe("demo", [*SMALL[:1], "steps=4", "strength=1.0"])
     (plain, *_), (swift, *_) = (

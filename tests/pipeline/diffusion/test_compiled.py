@@ -48,8 +48,7 @@ def test_each_shape_is_compiled_for_itself_and_told_from_others(sd: Path) -> Non
     subject = with_compiler(sd, counted)  # type: ignore[arg-type]  # torch takes a function for a backend
     requests = asked(2)
     lower = replace(requests[1], photo=requests[1].photo[:32], maps=(requests[1].maps[0][:32],))
-    longer = replace(requests[0], prompt="anime " * 90)
-    for request in (requests[0], lower, longer):
+    for request in (requests[0], lower):
         before, warmed = len(graphs), subject.warming_seconds
         subject.draw([request])
         assert len(graphs) > before
@@ -100,18 +99,24 @@ def test_where_the_compiler_fails_pictures_are_drawn_plainly_and_the_reason_is_s
 def test_what_was_compiled_is_kept_for_the_next_process_and_no_process_undoes_anothers(
     sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, loaded = [b"of one shape", b"of another"], list[bytes]()
+    pipe, loaded = Diffusion(tiny_recipe(sd)).pipe, list[bytes]()
+    kept = [b"of one shape", b"of another"]
     monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: (kept.pop(0), None))
     monkeypatch.setattr(torch.compiler, "load_cache_artifacts", loaded.append)
-    (request,) = asked(1)
-    lower = replace(request, photo=request.photo[:32], maps=(request.maps[0][:32],))
-    with_compiler(sd, "eager", "memory://compiled").draw([request])
+
+    def process(*shapes: int) -> Compiled:
+        """Return what a process has that draws batches of these shapes."""
+        compiled = Compiled([pipe], "memory://compiled", "eager")
+        for shape in shapes:
+            compiled.warm_up((shape,), lambda: None)
+        return compiled
+
+    process(1)
     assert loaded == []
-    other = with_compiler(sd, "eager", "memory://compiled")
+    process(1, 2)  # the first is there already
     assert loaded == [b"of one shape"]
-    other.draw([request, lower])  # the first is there already
     loaded.clear()
-    with_compiler(sd, "eager", "memory://compiled")
+    process()
     assert sorted(loaded) == [b"of another", b"of one shape"]
 
 
@@ -119,11 +124,11 @@ def test_a_folder_that_cannot_be_written_stops_nothing(
     sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: (b"compiled code", None))
-    subject = with_compiler(sd, "eager", str(tmp_path / "file" / "cache"))
+    subject = Compiled([Diffusion(tiny_recipe(sd)).pipe], str(tmp_path / "file" / "cache"), "eager")
     (tmp_path / "file").touch()
-    (drawing,) = subject.draw(asked(1))
-    assert drawing.pixels is not None
-    assert subject.made_by(asked(1)[0], drawing)["compiled"].startswith("yes, and not kept: ")
+    for shape in (1, 2):
+        subject.warm_up((shape,), lambda: None)
+    assert subject.said.startswith("yes, and not kept: ")
 
 
 def test_each_pass_is_warmed_up_for_itself(sd: Path) -> None:

@@ -38,12 +38,14 @@ def test_a_picture_is_the_same_alone_in_any_batch_again_and_without_gains(
 ) -> None:
     tiles = {"net": {"name": str(families[family] / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 0}
     mode, upscale = ("img2img", tiles) if mode == TILES else (mode, None)
-    recipe, requests = tiny_recipe(families[family], mode, nets, upscale=upscale), asked(5, nets, mode)
+    count = 2 if upscale else 5  # of four tiles each
+    recipe, requests = tiny_recipe(families[family], mode, nets, upscale=upscale), asked(count, nets, mode)
     subject = Diffusion(recipe)
     alone = subject.draw(requests)
-    again = Diffusion(recipe).draw(requests[2:3])
-    assert (again[0].pixels == alone[2].pixels).all()
-    assert_latents_agree(subject, requests)
+    again = Diffusion(recipe).draw(requests[1:2])
+    assert (again[0].pixels == alone[1].pixels).all()
+    if not upscale:
+        assert_latents_agree(subject, requests)
     subject._size.now = 5
     turned = subject.draw(requests[::-1])[::-1]
     plain = Diffusion(recipe, gains=NONE).draw(requests[:2])
