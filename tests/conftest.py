@@ -176,9 +176,11 @@ def ray_session(bucket: str) -> Iterator[None]:  # noqa: ARG001 - before Ray, wh
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what needs Ray and both cores, in one of two processes; the rest fills the other, and both at last.
-
-    pytest-xdist deals files out in turns: what stands first and third is one process's.
-    """
-    first = {"test_kill.py": 0, "test_contract.py": 1, "test_flow.py": 2}
-    items.sort(key=lambda item: first.get(item.path.name, len(first)))
+    """Begin with the longest files: what is short fills both processes up to the end."""
+    longest = (
+        "test_kill.py", "test_contract.py", "test_flow.py", "test_modes.py", "test_readme.py", "test_figures.py",
+        "test_drawings.py", "test_upscale.py", "test_app.py", "test_converter.py", "test_converter_rows.py",
+        "test_compiled.py", "test_place.py", "test_demo.py", "test_diffusion.py",
+    )  # fmt: skip
+    places = {name: place for place, name in enumerate(longest)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))

@@ -18,15 +18,13 @@ from tests.tiny import apart, asked, tiny_recipe
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.mark.parametrize("family", ["sd", "sdxl"])
 @pytest.mark.parametrize("mode", ["text2img", "img2img", "inpaint"])
-def test_a_picture_is_drawn_again_larger(families: dict[str, Path], family: str, mode: str) -> None:
-    folder = families[family]
-    upscale = {"net": {"name": str(folder / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 16}
+def test_a_picture_is_drawn_again_larger(sd: Path, mode: str) -> None:
+    upscale = {"net": {"name": str(sd / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 16}
     requests = asked(2, 1, mode)
-    subject = Diffusion(tiny_recipe(folder, mode, upscale=upscale))
+    subject = Diffusion(tiny_recipe(sd, mode, upscale=upscale))
     larger = subject.draw(requests)
-    first = Diffusion(tiny_recipe(folder, mode)).draw(requests)
+    first = Diffusion(tiny_recipe(sd, mode)).draw(requests)
     for large, small in zip(larger, first, strict=True):
         assert large.pixels is not None
         assert small.pixels is not None
