@@ -23,14 +23,14 @@ from pipeline.verify import verify
 from schemas.recipe import Recipe
 from tests.conftest import NO_GPU, TINY, write_crops
 
-PHOTOS, KILLS = 120, 5
+PHOTOS, KILLS, UNIT = 75, 5, 3
 
 
 def command(photos: Path, output: Path) -> list[str]:
     settings = [part for setting in TINY for part in ("--set", setting)]
     convert = "from jobs.app import main; main()"
     return [sys.executable, "-c", convert, "convert", str(photos), "--output", str(output), "--recipe", "demo",
-            "--unit-size", "5", *settings]  # fmt: skip
+            "--unit-size", str(UNIT), *settings]  # fmt: skip
 
 
 @contextmanager
@@ -98,5 +98,5 @@ def test_killed_five_times_nothing_is_lost_and_nothing_twice(data: Path, recipe:
     assert len(rows) == PHOTOS
     assert verify(str(output)).sound
     undisturbed = tmp_path / "undisturbed"
-    convert(str(photos), str(undisturbed), recipe, Options(unit_size=5))
+    convert(str(photos), str(undisturbed), recipe, Options(unit_size=UNIT))
     assert {row["uri"]: row["sha256"] for row in rows} == {row["uri"]: row["sha256"] for row in rows_of(undisturbed)}
