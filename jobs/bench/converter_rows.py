@@ -130,7 +130,8 @@ class Bench:
         flop = self._flop_of(gains) if gains.compiled else None
         ours = self._loaded(gains)
         flop = flop or self._counted(ours, gains)
-        return replace(self._ours(what, ours, size), flop=flop)
+        measured = replace(self._ours(what, ours, size), flop=flop)
+        return replace(measured, warming=None) if gains.compiled else measured  # this process has compiled it before
 
     def _ours(self, what: str, ours: Diffusion, size: int) -> Measured:
         """Measure ours at a batch size; note where compilation or memory failed."""
