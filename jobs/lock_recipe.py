@@ -1,6 +1,5 @@
 """photo2anime recipes lock: write commits and digests of all models into a recipe's file."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,9 +25,11 @@ def lock(
 
     settings = set_ or ()
     target = output or (f"{name}.yaml" if name in shipped() else name)
-    if target != name and not output and Path(target).exists():
-        message = f"{target} is there already"
-        raise RecipeFault(message, f"Lock that file, or write over it with --output {target}.")
+    if target != name and storage.exists(target):
+        message = f"{storage.redact(target)} is there already"
+        raise RecipeFault(
+            message, f"Lock that file itself: photo2anime recipes lock {target}; or choose another --output."
+        )
     pinned = pin(name, settings)
     text = text_with(name, settings, {place: each.keys for each in pinned.pins for place in each.places})
     storage.put(target, text.encode())

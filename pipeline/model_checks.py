@@ -103,7 +103,7 @@ def _try_scheduler(recipe: Recipe, base: Path) -> None:
         scheduler = getattr(diffusers, recipe.scheduler.name).from_config(config, **recipe.scheduler.settings)
         scheduler.set_timesteps(recipe.steps)
     except (ValueError, TypeError, IndexError, NotImplementedError, RuntimeError) as error:
-        said = " ".join(str(error).split())
+        said = " ".join(str(error).split()).partition(". ")[0]
         message = f"recipe {recipe.name}: {recipe.scheduler.name} does not take {recipe.steps} steps so ({said})"
         raise RecipeFault(message, "Change scheduler.settings or steps.") from error
 
@@ -122,7 +122,7 @@ def _must_be_blank(need: Need, *, allowed: bool) -> bool:
     try:
         found = locate(need)
     except ModelFault:
-        if allowed:
+        if allowed and (need.on_hub or "://" in need.name):  # a folder that somebody names is meant
             return True
         raise
     if need.sha256:

@@ -102,12 +102,19 @@ def _brought(work: plan.Work, recipe: Recipe) -> frozenset[str]:
 
 
 def _check_references(work: plan.Work, recipe: Recipe) -> None:
-    """Raise `RecipeFault` where an IP-Adapter would see nothing: no reference in the recipe, none in the manifest."""
-    if not recipe.ip_adapter or recipe.ip_adapter.reference:
-        return
-    if work.units and not any(unit["reference_uri"].is_valid().to_numpy().any() for unit in work.units.values()):
+    """Raise `RecipeFault` where the recipe needs of every photo what the manifest has for none."""
+    needs_reference = recipe.ip_adapter is not None and not recipe.ip_adapter.reference
+    if needs_reference and not _brings(work, "reference_uri"):
         message = f"recipe {recipe.name}: its ip_adapter has no reference, and the manifest no reference_uri"
         raise RecipeFault(message, "Set ip_adapter.reference, or give each photo its own.")
+    if recipe.mode == "inpaint" and recipe.region.of == "mask" and not _brings(work, "mask_uri"):
+        message = f"recipe {recipe.name}: mode inpaint paints what the manifest's mask_uri covers, and it has none"
+        raise RecipeFault(message, "Give photos a mask_uri, or set region.of to subject or background.")
+
+
+def _brings(work: plan.Work, column: str) -> bool:
+    """Tell whether any photo of the work has something in a column; true of no work at all."""
+    return not work.units or any(unit[column].is_valid().to_numpy().any() for unit in work.units.values())
 
 
 def _with_reference_in_full(recipe: Recipe) -> Recipe:

@@ -13,6 +13,8 @@ from pipeline import storage
 from pipeline.faults import RecipeFault
 from schemas.recipe import Recipe
 
+_NO_MAPPING = ("model_type", "model_attributes_type", "dict_type")
+TEXTS = ("prompt", "negative_prompt")  # are taken as they stand: YAML would read {a|b}, # and : otherwise
 _QUOTED = re.compile(r"'([^']+)'")
 
 
@@ -71,10 +73,14 @@ def change(tree: dict[str, Any], setting: str) -> None:
         message = f"--set {setting}: {'.'.join(path)} holds no settings"
         raise RecipeFault(message, "See the keys with photo2anime recipes show NAME.")
     try:
-        place[last] = yaml.safe_load(value)
+        place[last] = value if last in TEXTS and not _is_quoted(value) else yaml.safe_load(value)
     except yaml.YAMLError as error:
         message = f"--set {setting}: {value!r} is no YAML value"
         raise RecipeFault(message, "Quote it.") from error
+
+
+def _is_quoted(value: str) -> bool:
+    return len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
 
 
 def _step_into(place: Any, part: str, setting: str) -> Any:  # noqa: ANN401 - a tree of YAML
@@ -98,18 +104,19 @@ def _detector(entry: Any) -> str:  # noqa: ANN401 - a tree of YAML
 def _fault(name: str, error: ValidationError) -> RecipeFault:
     """Say the first thing that is wrong, what was meant, and how many more there are."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the whole"
+    where = ".".join(str(part) for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         said, mend = "is no key of a recipe", "See the keys with photo2anime recipes show demo."
         meant = difflib.get_close_matches(str(first["loc"][-1]), _keys(Recipe), 1)
     else:
-        said, mend = first["msg"], ""
+        said, mend = first["msg"].removeprefix("Value error, "), ""
+        if first["type"] in _NO_MAPPING:
+            mend = f"It has keys of its own: write {where}.name=…, or {{name: …}}."
         given = _given(first)
         meant = difflib.get_close_matches(given, [name for name in _QUOTED.findall(first["msg"]) if name != given], 1)
-    return RecipeFault(
-        f"recipe {storage.redact(name)}: {where}: {said}{more}", f"Is {meant[0]} meant?" if meant else mend
-    )
+    at = f"{where}: " if first["loc"] else ""
+    return RecipeFault(f"recipe {storage.redact(name)}: {at}{said}{more}", f"Is {meant[0]} meant?" if meant else mend)
 
 
 def _given(first: Any) -> str:  # noqa: ANN401 - pydantic's details of one error

@@ -166,7 +166,7 @@ class Recipe(Strict):
             message = "deep_cache goes neither with guidance_end nor with compile: on"
             raise ValueError(message)
         if self.memory == "low" and self.compile == "on":
-            message = "memory: low goes not with compile: on: models that move are not compiled"
+            message = "memory: low goes not with compile: on, since models that move are not compiled: set compile=off"
             raise ValueError(message)
         if self.fit == "people" and not self.pose_detectors:
             message = "fit: people needs a control whose detector finds people (openpose, rtmpose, mediapipe)"

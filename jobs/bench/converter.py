@@ -33,12 +33,14 @@ def converter(
     from rich.console import Console
     from rich.progress import track
 
+    wanted = _sizes(batch_sizes)
+
     from jobs.bench.converter_rows import Bench, suggested
     from pipeline.diffusion.diffusion import LOW_MEMORY_BATCH
     from pipeline.recipes import load_recipe
 
     chosen, load_models, told = _models(load_recipe(recipe, set_ or ()), random)
-    sizes = [size for size in _sizes(batch_sizes) if chosen.memory == "normal" or size <= LOW_MEMORY_BATCH]
+    sizes = [size for size in wanted if chosen.memory == "normal" or size <= LOW_MEMORY_BATCH]
     console, bench = Console(), Bench(chosen, sizes, rounds, load_models)
     progress = Console(stderr=True)
     rate = bench.rate()

@@ -24,7 +24,9 @@ def test_a_shipped_recipe_becomes_a_locked_file_here(tmp_path: Path, monkeypatch
     # Not over a file that may be somebody's, but in place where it is named.
     again = CliRunner().invoke(app, ["recipes", "lock", "demo"])
     assert isinstance(again.exception, RecipeFault)
-    assert "demo.yaml is there already. Lock that file, or write over it with --output" in str(again.exception)
+    assert "demo.yaml is there already. Lock that file itself" in str(again.exception)
+    again = CliRunner().invoke(app, ["recipes", "lock", "demo", "-o", "demo.yaml"])
+    assert isinstance(again.exception, RecipeFault)
     before = Path("demo.yaml").read_text()
     assert CliRunner().invoke(app, ["recipes", "lock", "demo.yaml"]).exit_code == 0
     assert Path("demo.yaml").read_text() == before

@@ -58,6 +58,11 @@ def test_blank_where_allowed_and_a_fault_elsewhere(recipe: Recipe) -> None:
         check_models(strict)
 
 
+def test_a_folder_that_somebody_names_is_meant() -> None:
+    with pytest.raises(ModelFault, match=r"/nowhere: .* not found"):
+        check_models(load_recipe("demo", ["controls.depth.detector.weights=/nowhere"]))
+
+
 def test_what_the_manifest_brings_is_not_needed() -> None:
     strict = load_recipe("demo", ["controls.openpose.when_missing=fail"])
     assert check_models(strict, frozenset({"openpose"})) == {"depth"}

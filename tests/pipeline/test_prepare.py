@@ -63,6 +63,11 @@ def test_an_ip_adapter_without_any_reference_is_refused_and_the_recipes_own_is_f
     assert prepared(tmp_path / "some.parquet", tmp_path / "out", adapted()).work.rows == 2
 
 
+def test_inpainting_without_any_mask_is_refused(photos: Path, recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(RecipeFault, match="mode inpaint paints what the manifest's mask_uri covers, and it has none"):
+        prepared(photos, tmp_path / "out", recipe.model_copy(update={"mode": "inpaint"}))
+
+
 def test_a_full_disk_is_said_before_work(
     photos: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

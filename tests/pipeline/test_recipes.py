@@ -32,6 +32,29 @@ def test_settings_change_what_they_name() -> None:
     assert load_recipe("demo", ["output.format=webp"]).output.format == "webp"
 
 
+@pytest.mark.parametrize(
+    ("given", "prompt"),
+    [
+        ("anime #1 best", "anime #1 best"),
+        ("{red|blue} hair, (night:1.3): sky", "{red|blue} hair, (night:1.3): sky"),
+        ("no", "no"),
+        ("", ""),
+        ("'a, b: c'", "a, b: c"),
+        ('"quoted"', "quoted"),
+    ],
+)
+def test_a_prompt_is_taken_as_it_stands(given: str, prompt: str) -> None:
+    assert load_recipe("demo", [f"prompt={given}"]).prompt == prompt
+    assert load_recipe("demo", [f"negative_prompt={given}"]).negative_prompt == prompt
+
+
+def test_what_has_keys_of_its_own_is_said() -> None:
+    with pytest.raises(RecipeFault, match=r"scheduler: .*It has keys of its own: write scheduler\.name=…"):
+        load_recipe("demo", ["scheduler=LCMScheduler"])
+    with pytest.raises(RecipeFault, match="recipe demo: memory: low goes not with compile: on"):
+        load_recipe("demo", ["memory=low", "compile=on"])
+
+
 def test_on_and_off_are_words_though_yaml_takes_them_for_truth() -> None:
     recipe = load_recipe("demo", ["compile=on", "safety.policy=off"])
     assert (recipe.compile, recipe.safety.policy) == ("on", "off")
@@ -52,7 +75,7 @@ def test_on_and_off_are_words_though_yaml_takes_them_for_truth() -> None:
         ("demo", ["steps.x.y=1"], "'x' is not in the recipe"),
         ("demo", ["controls.canny.detector.hi=1"], "controls.0.detector.canny.hi: is no key"),
         ("demo", ["steps=1"], "no step at all"),
-        ("demo", ["prompt=[a"], "is no YAML value"),
+        ("demo", ["steps=[a"], "is no YAML value"),
         ("demo", ["scheduler.name=Euler"], "scheduler.name: Input should be 'DDIMScheduler'"),
     ],
 )
