@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
@@ -13,12 +14,14 @@ class Each:
     """Apply `step` to each row of a batch that has not failed, note its seconds, and record a `PhotoFault` as data.
 
     `stage` is one of `schemas.work.STAGES`; the result has the columns of `schema`, null where a row lacks them.
+    `threads` is how many rows are in work at once, for a step that waits or leaves Python's lock to others.
     """
 
-    def __init__(self, stage: str, step: Callable[[Row], Row], schema: pa.Schema) -> None:
+    def __init__(self, stage: str, step: Callable[[Row], Row], schema: pa.Schema, threads: int = 1) -> None:
         self.stage = stage
         self._step = step
         self._schema = schema
+        self._threads = threads
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Return `batch` with the step done to every row."""
@@ -26,7 +29,10 @@ class Each:
 
     def rows(self, rows: list[Row]) -> pa.Table:
         """Return the table of `rows` with the step done to each."""
-        return pa.Table.from_pylist([self.one(row) for row in rows], self._schema)
+        if self._threads == 1:  # in this very thread: torch's count of threads holds for the one that set it
+            return pa.Table.from_pylist([self.one(row) for row in rows], self._schema)
+        with ThreadPoolExecutor(self._threads) as threads:
+            return pa.Table.from_pylist(list(threads.map(self.one, rows)), self._schema)
 
     def one(self, row: Row) -> Row:
         """Return a row with the step done to it, or with the fault that came of it."""

@@ -10,6 +10,8 @@ from pipeline.canvas import padding_of, pixels_of
 from schemas.recipe import Output, Recipe
 from schemas.work import Row
 
+THREADS = 4
+"""Pictures that are encoded at once, while the next unit is drawn: Pillow compresses without Python's lock."""
 EXTENSIONS = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 
 

@@ -3,8 +3,9 @@
 Each step takes a table of rows and returns one with more columns (`schemas.work`). One table is one unit: the photos
 that are computed, written and retried together. `map_batches` hands it to a process of the step's own, and Ray Data
 keeps all of them busy (`pipeline.crew` says how many there are): light steps where a core waits, control maps where
-detectors stay loaded, and `Draw`, the converter, one for each GPU, with the detectors that gain from it. Nothing runs
-before `iter_batches` asks. A row that fails carries its failure through the later steps, untouched, into its record.
+detectors stay loaded, and `Draw`, the converter, one for each GPU, with the detectors that gain from it; what it has
+drawn is encoded, in threads, while it draws the next unit. Nothing runs before `iter_batches` asks. A row that fails
+carries its failure through the later steps, untouched, into its record.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from pipeline.crew import Crew
 from pipeline.decode import decode
 from pipeline.draw import Draw
 from pipeline.each import Each
-from pipeline.encode import encode, encoding
+from pipeline.encode import THREADS, encode, encoding
 from pipeline.fetch import fetch
 from pipeline.prepare import Prepared, decoding
 from schemas.work import DECODED, ENCODED, FETCHED
@@ -39,6 +40,7 @@ def photos_to_anime(run: Prepared, commit: Commit, crew: Crew) -> Iterator[pa.Ta
     if crew.on_gpu or recipe.mode != "maps":
         rows = rows.map_batches(Draw, fn_constructor_args=drawing, **crew.converters)
     if recipe.mode != "maps":
-        rows = rows.map_batches(Each("encode", partial(encode, **encoding(recipe)), ENCODED), **crew.light)
+        encoder = Each("encode", partial(encode, **encoding(recipe)), ENCODED, threads=THREADS)
+        rows = rows.map_batches(encoder, **crew.light)
     rows = rows.map_batches(commit, **crew.light)
     yield from rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray
 from PIL import Image
 
 from pipeline import records, storage
@@ -92,6 +93,18 @@ def test_every_row_ends_as_exactly_one_row_of_provenance(finished: Finished) -> 
     assert (finished.summary.converted, finished.summary.failed, finished.summary.failed_in_all) == (12, 4, 4)
     assert finished.follower.counts[-1] == (12, 4)
     assert any("no weights for depth" in text for text in finished.follower.notices)
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_units_pictures_are_encoded_while_the_next_unit_is_drawn() -> None:
+    drawing, encoding = (seconds_of(task) for task in ("MapWorker(MapBatches(Draw)).submit", "->MapBatches(Commit)"))
+    assert [began for began, _ in encoding if any(start < began < end for start, end in drawing)]
+
+
+def seconds_of(task: str) -> list[tuple[float, float]]:
+    """Return when each of Ray's tasks whose name ends so began and ended."""
+    events = [event for event in ray.timeline() if event["cat"].startswith("task::") and event["cat"].endswith(task)]
+    return [(event["ts"], event["ts"] + event["dur"]) for event in events]
 
 
 def test_failures_say_where_and_why(finished: Finished) -> None:

@@ -20,7 +20,7 @@ from pipeline.diffusion.diffusion import Diffusion, compiles
 from pipeline.diffusion.gains import NONE, Gains
 from pipeline.diffusion.load import Loaded, load
 from pipeline.diffusion.request import Drawing, Request
-from pipeline.encode import encoded
+from pipeline.encode import THREADS, encoded
 from pipeline.faults import StoppedFault
 from pipeline.prompt import prompt_of
 from schemas.prompt import template_columns
@@ -164,7 +164,7 @@ class Bench:
             for each in waiting:
                 each.result()
 
-        with ThreadPoolExecutor() as threads:
+        with ThreadPoolExecutor(THREADS) as threads:
             return self._timed(what, size, draw, ours.device, pictures=2 * size)
 
     def _timed(

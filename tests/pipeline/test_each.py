@@ -1,5 +1,7 @@
 """One place catches a photo's faults, and nothing else."""
 
+from threading import Barrier
+
 import pyarrow as pa
 import pytest
 
@@ -37,6 +39,18 @@ def test_a_failed_row_passes_later_steps_untouched() -> None:
 def test_an_error_that_is_no_fault_of_the_photo_is_not_caught() -> None:
     with pytest.raises(ZeroDivisionError):
         Each("fetch", lambda row: row | {"n": 1 // 0}, SCHEMA)(pa.table({"n": [1]}))
+
+
+def test_as_many_rows_are_in_work_at_once_as_there_are_threads_and_keep_their_order() -> None:
+    meeting = Barrier(3, timeout=30)  # passed by three at once, and by no fewer
+
+    def met(row: Row) -> Row:
+        meeting.wait()
+        return halve(row)
+
+    rows = Each("encode", met, SCHEMA, threads=3)(pa.table({"n": [2, 4, 3, 6, 8, 10]})).to_pylist()
+    assert [row["n"] for row in rows] == [1, 2, 3, 3, 4, 5]
+    assert [bool(row["failure"]) for row in rows] == [False, False, True, False, False, False]
 
 
 def test_an_empty_unit_keeps_the_schema() -> None:
