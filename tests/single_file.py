@@ -7,7 +7,7 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import save_file
 
 PER_BLOCK = 1  # layers, as `tests.tiny` has them
-BLOCKS = 2
+BLOCKS = 4  # of the autoencoder
 _RESNET = {
     "norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0", "conv2": "out_layers.3",
     "time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection",

@@ -68,7 +68,9 @@ def write_net(base: Path, folder: Path, seed: int = SEED) -> None:
     """Write a ControlNet of a base's family that says something, as a trained one does."""
     torch.manual_seed(seed)
     unet = UNet2DConditionModel.from_pretrained(base / "unet")
-    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16), load_weights_from_unet=True)
+    net = ControlNetModel.from_unet(
+        unet, conditioning_embedding_out_channels=(4, 8, 8, 16), load_weights_from_unet=True
+    )
     for layer in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
         torch.nn.init.normal_(layer.weight, std=0.2)
     net.save_pretrained(folder)
@@ -107,8 +109,8 @@ def tokenizer() -> CLIPTokenizer:
 
 def _vae(**changes: bool) -> AutoencoderKL:
     return AutoencoderKL(
-        block_out_channels=(8, 16), latent_channels=4, norm_num_groups=4, layers_per_block=1, sample_size=64,
-        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2, **changes,
+        block_out_channels=(8, 8, 8, 16), latent_channels=4, norm_num_groups=4, layers_per_block=1, sample_size=64,
+        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, **changes,
     )  # fmt: skip
 
 

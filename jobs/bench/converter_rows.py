@@ -16,6 +16,7 @@ from PIL import Image
 
 from jobs.bench import chip
 from jobs.bench.tutorial import Tutorial
+from pipeline.diffusion.batch_size import out_of_memory
 from pipeline.diffusion.diffusion import Diffusion, compiles
 from pipeline.diffusion.gains import NONE, Gains
 from pipeline.diffusion.load import Loaded, load
@@ -175,7 +176,9 @@ class Bench:
         try:
             draw()
             seconds = min(_seconds(draw, device) for _ in range(self._rounds))
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
             return Measured(what, size, note="memory does not hold it")
         return Measured(what, size, (pictures or size) / seconds, chip.peak(device))
 

@@ -1,6 +1,11 @@
 """How many pictures are drawn at once: as many as the recipe says, fewer where memory does not suffice."""
 
+import torch
+from accelerate.utils.memory import should_reduce_batch_size
+
 PATIENCE = 16  # batches that must go well before a larger one is tried again; twice as many after each that fails
+# What accelerate does not know of: CUDA's own words where PyTorch's allocator was not asked, cuBLAS's and cuDNN's.
+_NO_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
 
 class BatchSize:
@@ -34,3 +39,10 @@ class BatchSize:
             self.now = min(self._wanted, self.now * 2)
             self._well = 0
             self._raised = True
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether an error is one of memory: PyTorch's own, or of a library beneath it that says so in words."""
+    if isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error):
+        return True
+    return any(words in str(error) for words in _NO_MEMORY)

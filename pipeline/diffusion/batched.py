@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from accelerate.utils.memory import should_reduce_batch_size
 
-from pipeline.diffusion.batch_size import BatchSize
+from pipeline.diffusion.batch_size import BatchSize, out_of_memory
 from pipeline.diffusion.one_pass import OnePass
 from pipeline.diffusion.request import Drawing, Request
 from pipeline.faults import StoppedFault
@@ -85,7 +84,7 @@ class Batched:
         try:
             return self._launch(requests)
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             if self._size.ran_out():
                 reason = None
@@ -165,7 +164,7 @@ class Batched:
                 redrawn = self._pass.latents([request], self._device, torch.float32, anew=True)
                 drawing = self._alone(request, redrawn, tried)
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             tried.append(NO_ROOM)
         finally:
@@ -180,11 +179,6 @@ class Batched:
         pictures = self._pass.pictures(decoded, [request])
         nsfw = bool(self.checker(pictures.clamp(0, 1)).item()) if self.checker else None
         return Drawing(_as_bytes(pictures)[0].cpu().numpy(), 1, tuple(tried), nsfw)
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether an error is one of memory: PyTorch's own, or of a library beneath it that says so in words."""
-    return isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)
 
 
 def _as_bytes(pictures: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from pipeline import storage
+from pipeline.diffusion.batch_size import out_of_memory
 from pipeline.faults import OutputFault, StorageFault
 
 GRAPHS = 4096  # of all shapes, parts and windows; torch would take 8, and draw what is beyond them without a word
@@ -50,9 +51,9 @@ class Compiled:
         began = time.perf_counter()
         try:
             draw()
-        except torch.OutOfMemoryError:
-            raise
         except _FAILS as error:
+            if isinstance(error, RuntimeError) and out_of_memory(error):
+                raise
             self._turn_off(error)
         self._known.add(shape)
         self.seconds += time.perf_counter() - began

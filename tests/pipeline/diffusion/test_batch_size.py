@@ -1,6 +1,9 @@
 """Halved where memory runs out, kept, and raised again with care."""
 
-from pipeline.diffusion.batch_size import PATIENCE, BatchSize
+import pytest
+import torch
+
+from pipeline.diffusion.batch_size import PATIENCE, BatchSize, out_of_memory
 
 
 def test_it_is_halved_down_to_one_picture_and_no_further() -> None:
@@ -30,3 +33,18 @@ def test_a_growth_that_fails_at_once_makes_it_wait_longer() -> None:
     size.ran_out()
     assert well(size, PATIENCE) == 4
     assert well(size, PATIENCE) == 8
+
+
+@pytest.mark.parametrize(
+    ("said", "memory"),
+    [
+        ("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation' in its documentation.", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
+        ("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried …", True),
+        ("CUDA error: an illegal memory access was encountered", False),
+    ],
+)
+def test_libraries_say_in_words_of_their_own_that_there_is_no_memory(said: str, *, memory: bool) -> None:
+    assert out_of_memory(RuntimeError(said)) == memory
+    assert out_of_memory(torch.OutOfMemoryError("no words are needed"))

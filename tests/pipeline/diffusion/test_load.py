@@ -21,10 +21,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 def test_a_tiny_autoencoder_takes_the_bases_place_and_is_named(sd: Path, tmp_path: Path) -> None:
     torch.manual_seed(2)
-    blocks = {"encoder_block_out_channels": (8, 8), "decoder_block_out_channels": (8, 8)}
-    AutoencoderTiny(**blocks, num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1), latent_channels=4).save_pretrained(
-        tmp_path
-    )
+    channels = {"encoder_block_out_channels": (8,) * 4, "decoder_block_out_channels": (8,) * 4}
+    blocks = {"num_encoder_blocks": (1,) * 4, "num_decoder_blocks": (1,) * 4}
+    AutoencoderTiny(**channels, **blocks, latent_channels=4).save_pretrained(tmp_path)
     subject = Diffusion(tiny_recipe(sd, vae={"name": str(tmp_path)}))
     (drawing,), (plain,) = subject.draw(asked(1)), Diffusion(tiny_recipe(sd)).draw(asked(1))
     assert apart(drawing, plain) > 5

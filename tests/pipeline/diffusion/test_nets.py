@@ -25,7 +25,7 @@ def nets(sd: Path) -> list[ControlNetModel]:
 def arguments() -> dict[str, Any]:
     random = torch.Generator().manual_seed(1)
     return {
-        "sample": torch.randn(4, 4, 32, 32, generator=random),
+        "sample": torch.randn(4, 4, 8, 8, generator=random),
         "timestep": torch.tensor(500),
         "encoder_hidden_states": torch.randn(4, 77, WIDTH, generator=random),
         "controlnet_cond": [torch.rand(4, 3, 64, 64, generator=random) for _ in range(3)],
