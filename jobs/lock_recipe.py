@@ -30,7 +30,7 @@ def lock(
         raise RecipeFault(
             message, f"Lock that file itself: photo2anime recipes lock {target}; or choose another --output."
         )
-    pinned = pin(name, settings)
+    pinned = pin(name, settings, anew=True)
     text = text_with(name, settings, {place: each.keys for each in pinned.pins for place in each.places})
     storage.put(target, text.encode())
     for each in pinned.pins:

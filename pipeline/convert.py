@@ -71,7 +71,7 @@ class Converter:
         reference = {"reference_sha256": hashlib.sha256(seen).hexdigest() if seen else None}
         row["made_by"] = self._diffusion.made_by(self._requests[id(row)], drawing) | reference
         if drawing.pixels is None:
-            tried = ", ".join(drawing.retried) or "float32 has nothing beyond it to try"
+            tried = ", ".join(drawing.retried) or "there was nothing left to try"
             row["failure"] = failure("convert", PictureFault(f"not finite, or of one colour ({tried})"))
         elif drawing.nsfw and self._recipe.safety.policy == "drop":
             row["failure"] = failure("convert", UnsafeFault("dropped by the safety checker"))

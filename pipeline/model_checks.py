@@ -37,11 +37,11 @@ def check_models(recipe: Recipe, brought: frozenset[str] = frozenset()) -> froze
         _check_family(whole, {role: found.folder for role, found in located.items() if role.startswith("controlnet-")})
         _check_channels(recipe, whole)
         _try_scheduler(recipe, whole)
-    blank = frozenset(control.detector.name for control in recipe.controls if control.when_missing == "blank")
     for settings in recipe.detectors:
         if settings.name not in brought:
             _check_library(settings)
     needs = [(settings, need) for settings, need in detector_needs(recipe) if settings.name not in brought]
+    blank = recipe.may_be_blank
     return frozenset(settings.name for settings, need in needs if _must_be_blank(need, allowed=settings.name in blank))
 
 

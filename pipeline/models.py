@@ -11,6 +11,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -104,7 +105,7 @@ def is_xl(folder: Path) -> bool:
     return "text_encoder_2" in index_of(folder)
 
 
-def index_of(folder: Path) -> dict[str, object]:
+def index_of(folder: Path) -> dict[str, Any]:
     """Return what a checkpoint's folder says of its parts. Raises `ModelFault`."""
     try:
         index = json.loads((folder / "model_index.json").read_text())

@@ -42,19 +42,21 @@ class Pinned:
     missing: tuple[Need, ...]
 
 
-def pin(name: str, settings: Iterable[str] = ()) -> Pinned:
-    """Find all that a recipe names, from the hub where need be. Raises `RecipeFault`, and `ModelFault` for the rest."""
+def pin(name: str, settings: Iterable[str] = (), *, anew: bool = False) -> Pinned:
+    """Find all that a recipe names, from the hub where need be; `anew`, whatever it was locked to before.
+
+    Raises `RecipeFault`, and `ModelFault` for what is not to be had, or not what the recipe is locked to.
+    """
     recipe = load_recipe(name, settings)
-    pins = [_pin(need, (need.place,)) for need in needs_of(recipe)]
+    pins = [_pin(need, (need.place,), anew=anew) for need in needs_of(recipe)]
     missing = []
-    may_be_blank = {control.detector.name for control in recipe.controls if control.when_missing == "blank"}
     for detector, need in detector_needs(recipe):
         # A recipe may name the region's detector twice, and must name the same then.
         again = (REGION,) if detector == recipe.region.detector and need.place != REGION else ()
         try:
-            pins.append(_pin(need, (need.place, *again)))
+            pins.append(_pin(need, (need.place, *again), anew=anew))
         except ModelFault:
-            if detector.name not in may_be_blank:
+            if detector.name not in recipe.may_be_blank:
                 raise
             missing.append(need)
     return Pinned(recipe, tuple(pins), tuple(missing))
@@ -77,10 +79,9 @@ def text_with(name: str, settings: Iterable[str], keys: dict[Place, dict[str, st
     return buffer.getvalue()
 
 
-def _pin(need: Need, places: tuple[Place, ...]) -> Pin:
-    """Find a model, whatever it was locked to before."""
+def _pin(need: Need, places: tuple[Place, ...], *, anew: bool) -> Pin:
     located = locate(need)
-    return Pin(located, places, located.digest())
+    return Pin(located, places, located.digest() if anew else located.checked_digest())
 
 
 def _at(tree: Any, place: Place) -> Any:  # noqa: ANN401 - a tree of YAML

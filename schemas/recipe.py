@@ -179,7 +179,7 @@ class Recipe(Strict):
         if len(set(names)) < len(names):
             message = f"a detector stands twice in controls ({', '.join(names)})"
             raise ValueError(message)
-        if self._regions_detector and any(
+        if self.regions_detector and any(
             control.detector.name == "seg" and control.detector != self.region.detector for control in self.controls
         ):
             message = "region.detector and the control seg differ: one detector draws one map"
@@ -214,12 +214,19 @@ class Recipe(Strict):
     def detectors(self) -> tuple[DetectorSettings, ...]:
         """The detectors of the controls, in their order, and behind them what finds the region of mode inpaint."""
         of_controls = tuple(control.detector for control in self.controls)
-        found = self._regions_detector
+        found = self.regions_detector
         return of_controls if found is None or found in of_controls else (*of_controls, found)
 
     @property
-    def _regions_detector(self) -> SegSettings | None:
+    def regions_detector(self) -> SegSettings | None:
+        """The detector that finds the region of mode inpaint, where no mask is to bring it."""
         return self.region.detector if self.mode == "inpaint" and self.region.of != "mask" else None
+
+    @property
+    def may_be_blank(self) -> frozenset[str]:
+        """The detectors whose maps are black where their weights are not to be had; never what finds the region."""
+        chosen = [control.detector for control in self.controls if control.when_missing == "blank"]
+        return frozenset(detector.name for detector in chosen if detector != self.regions_detector)
 
     @property
     def enlargement(self) -> int:

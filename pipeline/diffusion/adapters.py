@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
+from pipeline.diffusion.pretrained import load_whole
 from pipeline.faults import ModelFault
 from pipeline.models import Located
 from schemas.models import IpAdapter
@@ -73,8 +74,8 @@ def load_ip_adapter(pipe: Any, adapter: IpAdapter, found: Located, dtype: torch.
             for part in ("image_proj", "ip_adapter")
         }
     folder = found.folder / adapter.encoder
-    encoder = CLIPVisionModelWithProjection.from_pretrained(folder, use_safetensors=True, dtype=dtype)
-    side = int(encoder.config.image_size)  # type: ignore[arg-type]  # some models have two sides, CLIP's one
+    encoder = load_whole(CLIPVisionModelWithProjection, folder, dtype)
+    side = int(encoder.config.image_size)  # some models have two sides, CLIP's one
     seen = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
     pipe.register_modules(image_encoder=encoder, feature_extractor=seen)
     pipe.load_ip_adapter(state, subfolder="", weight_name="", image_encoder_folder=None)

@@ -4,8 +4,8 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
 PATIENCE = 16  # batches that must go well before a larger one is tried again; twice as many after each that fails
-# What accelerate does not know of: CUDA's own words where PyTorch's allocator was not asked, cuBLAS's and cuDNN's.
-_NO_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+# What accelerate does not know of: the words of CUDA, its driver and Triton, of cuBLAS and of cuDNN.
+_NO_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
 
 class BatchSize:

@@ -41,14 +41,10 @@ class _Launched:
 
 
 class Batched:
-    """Draws with one pass. `checker` is asked about every picture, `compiled` is warmed up with every new shape.
-
-    `may_be_flat`: a tile may be of one colour, a picture not.
-    """
+    """Draws with one pass. `checker` is asked about every picture, `compiled` is warmed up with every new shape."""
 
     def __init__(self, one_pass: OnePass, size: BatchSize, device: torch.device, dtype: torch.dtype) -> None:
         self._pass, self._size, self._device, self._dtype = one_pass, size, device, dtype
-        self.may_be_flat = False
         self.checker: SafetyChecker | None = None
         self.compiled: Compiled | None = None
 
@@ -103,10 +99,11 @@ class Batched:
         filled = [*requests, *itertools.repeat(requests[-1], self._size.now - len(requests))]
         if self.compiled:
             shape = len(filled), *filled[0].photo.shape, self._pass.embedded(filled[0]).chunks
-            self.compiled.warm_up((self._pass.settings, shape), lambda: self._draw(filled))
+            self.compiled.warm_up((self._pass.kind, shape), lambda: self._draw(filled))
         latents, decoded = self._draw(filled)
         count = len(requests)  # what filled the batch goes no further
-        sound, pictures = self._sound(latents[:count], decoded[:count]), self._pass.pictures(decoded[:count], requests)
+        sound = _sound(latents[:count], decoded[:count], requests)
+        pictures = self._pass.pictures(decoded[:count], requests)
         pixels = _as_bytes(pictures)
         nsfw = self.checker(pictures[:count].nan_to_num().clamp(0, 1)) if self.checker else None
         there = [pixels, sound] if nsfw is None else [pixels, sound, nsfw]
@@ -117,17 +114,6 @@ class Batched:
     def _draw(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor]:
         latents = self._pass.latents(requests, self._device, self._dtype)
         return latents, self._pass.decoded(latents)
-
-    def _sound(self, latents: torch.Tensor, decoded: torch.Tensor) -> torch.Tensor:
-        """Return which pictures [N, 3, H, W] are finite and of more than one colour: [N], bool.
-
-        Before they are clamped, and before a photo is put around a region: what is wrong must be seen to be.
-        """
-        finite = latents.isfinite().flatten(1).all(1) & decoded.isfinite().flatten(1).all(1)
-        if self.may_be_flat:
-            return finite
-        flat = _as_bytes(decoded).flatten(1, 2)  # [N, H * W, 3]
-        return finite & (flat.amax(1) != flat.amin(1)).any(1)
 
     def _finish(self, launched: _Launched) -> list[Drawing]:
         """Wait for a batch, and mend what is not sound in it."""
@@ -174,11 +160,22 @@ class Batched:
     def _alone(self, request: Request, latents: torch.Tensor, tried: list[str]) -> Drawing | None:
         """Return the drawing of these latents if it is sound."""
         decoded = self._pass.decoded(latents)
-        if not self._sound(latents, decoded).item():
+        if not _sound(latents, decoded, [request]).item():
             return None
         pictures = self._pass.pictures(decoded, [request])
         nsfw = bool(self.checker(pictures.clamp(0, 1)).item()) if self.checker else None
         return Drawing(_as_bytes(pictures)[0].cpu().numpy(), 1, tuple(tried), nsfw)
+
+
+def _sound(latents: torch.Tensor, decoded: torch.Tensor, requests: Sequence[Request]) -> torch.Tensor:
+    """Return which pictures [N, 3, H, W] are finite and, unless they may be so, of more than one colour: [N], bool.
+
+    Before they are clamped, and before a photo is put around a region: what is wrong must be seen to be.
+    """
+    finite = latents.isfinite().flatten(1).all(1) & decoded.isfinite().flatten(1).all(1)
+    may_be_flat = torch.tensor([request.may_be_flat for request in requests]).to(decoded.device, non_blocking=True)
+    seen = _as_bytes(decoded).flatten(1, 2)  # [N, H * W, 3]
+    return finite & ((seen.amax(1) != seen.amin(1)).any(1) | may_be_flat)
 
 
 def _as_bytes(pictures: torch.Tensor) -> torch.Tensor:

@@ -28,7 +28,7 @@ class Compiled:
 
     def __init__(self, pipes: list[Any], cache: str | None = None, backend: str = "inductor") -> None:
         self._pipes, self._backend, self._cache = pipes, backend, cache
-        self._identity = _identity(pipes)
+        self._identity = _identity(pipes, list(self._modules()))
         self._kept = {name for name in storage.names(cache) if name.startswith(self._identity)} if cache else set()
         self._known: set[object] = set()
         self._on = True
@@ -88,10 +88,10 @@ class Compiled:
             yield from pipe.controlnet.nets
 
 
-def _identity(pipes: list[Any]) -> str:
-    """Return what the compiler's results hold for: this torch, this device, models of these shapes."""
+def _identity(pipes: list[Any], modules: list[torch.nn.Module]) -> str:
+    """Return what the compiler's results hold for: this torch and device, models of these shapes and this attention."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    shapes = [[tuple(weight.shape) for weight in pipe.unet.parameters()] for pipe in pipes[:1]]
-    nets = [len(pipe.controlnet.nets) for pipe in pipes]
-    told = repr((torch.__version__, device, shapes, nets))
+    weights = [[(tuple(weight.shape), weight.dtype) for weight in module.parameters()] for module in modules]
+    attention = sorted({type(processor).__name__ for processor in pipes[0].unet.attn_processors.values()})
+    told = repr((torch.__version__, device, weights, attention))
     return hashlib.sha256(told.encode()).hexdigest()[:24]

@@ -78,8 +78,6 @@ class Diffusion:
             OnePass(pipe, recipe, each, gains, deep_cache) for pipe, each in zip(pipes, settings, strict=True)
         ]
         self._batched = [Batched(each, self._size, self._device, self._dtype) for each in self._passes]
-        for second in self._batched[1:]:
-            second.may_be_flat = True
         if self._loaded.safety_checker:
             self._batched[0].checker = SafetyChecker(
                 self._loaded.safety_checker, self._device if recipe.memory == "normal" else torch.device("cpu")

@@ -10,19 +10,23 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import pyparsing
 import torch
 from compel import Compel, DiffusersTextualInversionManager
 from compel.embeddings_provider import EmbeddingsProvider
 from compel.prompt_parser import Blend, Conjunction, FlattenedPrompt, PromptParser
-from pyparsing import ParseBaseException
 
 from pipeline.faults import PromptFault
 
 TEXTS_KEPT = 512  # embeddings of the last distinct texts, some 120 kB each for SD 1.5
+DEEPEST = 16  # parentheses in each other: Compel reads them by recursion
+pyparsing.ParserElement.enable_packrat()  # else each pair of parentheses is read anew for each around it: 60 s for 8
 _PARSER = PromptParser()  # Compel itself would make its grammar anew for every prompt, which takes as long as to use it
 _COLON_WEIGHT = re.compile(r":\s*([0-9]*\.?[0-9]+)\s*$")
 # What Compel raises over its own syntax, and, as a RuntimeError, where it does not find a weighted word again.
-_UNREADABLE = (ParseBaseException, PromptParser.ParsingException, ValueError, LookupError)
+_UNREADABLE = (
+    pyparsing.ParseBaseException, PromptParser.ParsingException, ValueError, LookupError, RecursionError,
+)  # fmt: skip
 _LOST_WORD = re.compile(r"couldn't find (start|end) of token sequence|token sequence mismatch for fragment")
 
 
@@ -87,6 +91,9 @@ class Embeddings:
         if any(getattr(part, "wants_cross_attention_control", False) for part in parsed.prompts):
             message = f"prompt {text!r}: .swap() is not to be had with several nets"
             raise PromptFault(message)
+        if parsed.lora_weights:
+            message = f"prompt {text!r}: withLora() is not to be had, LoRAs are the recipe's"
+            raise PromptFault(message)
         if self._xl and any(isinstance(part, Blend) for part in parsed.prompts):
             message = f"prompt {text!r}: .blend() is not to be had with XL, whose pooled prompt is one"
             raise PromptFault(message)
@@ -142,7 +149,8 @@ class _Inversions(DiffusersTextualInversionManager):  # type: ignore[misc]  # Co
 def in_compels_notation(text: str) -> str:
     r"""Return a prompt with `(word:1.3)`, as the web interfaces of Stable Diffusion write it, as Compel's `(word)1.3`.
 
-    Compel would read the number as words. Parentheses may lie in each other, and `\(` is none.
+    Compel would read the number as words. Parentheses may lie in each other, and `\(` is none. Raises ValueError where
+    they lie deeper than any prompt needs.
     """
     written: list[str] = []
     opened: list[int] = []
@@ -150,12 +158,16 @@ def in_compels_notation(text: str) -> str:
         escaped = text[:place].endswith("\\")
         if letter == "(" and not escaped:
             opened.append(len(written))
+        if len(opened) > DEEPEST:
+            message = f"parentheses lie more than {DEEPEST} deep in each other"
+            raise ValueError(message)
         if letter == ")" and not escaped and opened:
             inner = "".join(written[opened.pop() :])
             weight = _COLON_WEIGHT.search(inner)
             if weight:
                 del written[len(written) - len(inner) + weight.start() :]
-                written.extend(f"){float(weight[1]):g}")
+                behind = " " if text[place + 1 : place + 2] in (*"0123456789", ".") else ""  # else one number of both
+                written.extend(f"){float(weight[1]):g}{behind}")
                 continue
         written.append(letter)
     return "".join(written)

@@ -7,14 +7,16 @@ from typing import Any
 
 import diffusers
 import torch
+import transformers
 from diffusers import AutoencoderKL, ControlNetModel
 from safetensors import SafetensorError
 
 from pipeline.diffusion.adapters import fuse_loras, load_embeddings, load_ip_adapter
 from pipeline.diffusion.gains import Gains
 from pipeline.diffusion.nets import Nets
+from pipeline.diffusion.pretrained import load_whole, refuse_missing, without_values
 from pipeline.faults import ModelFault
-from pipeline.models import Located, is_xl, locate
+from pipeline.models import Located, index_of, is_xl, locate
 from pipeline.needs import needs_of
 from schemas.models import Vae
 from schemas.recipe import Recipe
@@ -32,8 +34,9 @@ PIPELINES = {
     ),
 }
 """By mode, those of Stable Diffusion 1 and 2, and those of XL."""
+_LIBRARIES = {"diffusers": diffusers, "transformers": transformers}  # that a checkpoint's index may name
 # What diffusers and its libraries raise over weights that are broken, or of another shape than their configuration.
-_BROKEN = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
+_BROKEN = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError)
 
 
 @dataclass
@@ -59,7 +62,7 @@ def load(recipe: Recipe, dtype: torch.dtype, gains: Gains) -> Loaded:
             load_ip_adapter(pipe, recipe.ip_adapter, found["ip-adapter"], dtype)
         upscaler = _upscaler(pipe, recipe, found, dtype, gains) if recipe.upscale else None
     except _BROKEN as error:
-        message = f"recipe {recipe.name}: its models cannot be loaded ({type(error).__name__}: {_first_line(error)})"
+        message = f"recipe {recipe.name}: its models cannot be loaded ({_reason(error)})"
         raise ModelFault(message, "Fetch them anew, or name models that belong together.") from error
     checker = found.get("safety-checker")
     xl = getattr(pipe, "text_encoder_2", None) is not None
@@ -84,11 +87,26 @@ def _pipeline(recipe: Recipe, found: dict[str, Located], nets: Nets, dtype: torc
         parts["vae"] = _vae(recipe.vae, found["vae"].folder, configuration / "vae", dtype)
     if recipe.base.file:
         pipe = kind.from_single_file(str(base.folder / recipe.base.file), config=str(configuration), **parts)
+        for name, part in pipe.components.items():
+            if isinstance(part, torch.nn.Module):
+                refuse_missing(f"{recipe.base.file}, {name}", without_values(part))
     else:
-        pipe = kind.from_pretrained(base.folder, variant=recipe.base.variant, use_safetensors=True, **parts)
+        parts = _base_parts(base.folder, recipe.base.variant, dtype) | parts
+        pipe = kind.from_pretrained(base.folder, **parts)
     pipe.scheduler = scheduler_of(recipe, pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def _base_parts(folder: Path, variant: str | None, dtype: torch.dtype) -> dict[str, Any]:
+    """Return the models of a checkpoint's folder, of the classes that its index names."""
+    index = index_of(folder)
+    parts: dict[str, Any] = {}
+    for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        if name in index:
+            library, kind = index[name]
+            parts[name] = load_whole(getattr(_LIBRARIES[library], kind), folder / name, dtype, variant)
+    return parts
 
 
 def _nets(recipe: Recipe, found: list[Located], dtype: torch.dtype, gains: Gains) -> Nets:
@@ -97,7 +115,8 @@ def _nets(recipe: Recipe, found: list[Located], dtype: torch.dtype, gains: Gains
 
 
 def _net(found: Located, variant: str | None, dtype: torch.dtype) -> ControlNetModel:
-    return ControlNetModel.from_pretrained(found.folder, variant=variant, use_safetensors=True, dtype=dtype)
+    net: ControlNetModel = load_whole(ControlNetModel, found.folder, dtype, variant)
+    return net
 
 
 def _vae(vae: Vae, folder: Path, base: Path, dtype: torch.dtype) -> Any:  # noqa: ANN401 - autoencoders share no type
@@ -108,7 +127,7 @@ def _vae(vae: Vae, folder: Path, base: Path, dtype: torch.dtype) -> Any:  # noqa
     if not kind.startswith("Autoencoder"):
         message = f"{vae.name} is a {kind}, no autoencoder"
         raise ModelFault(message, "Name a VAE.")
-    return getattr(diffusers, kind).from_pretrained(folder, variant=vae.variant, use_safetensors=True, dtype=dtype)
+    return load_whole(getattr(diffusers, kind), folder, dtype, vae.variant)
 
 
 def _upscaler(pipe: Any, recipe: Recipe, found: dict[str, Located], dtype: torch.dtype, gains: Gains) -> Any:  # noqa: ANN401 - as above
@@ -125,5 +144,8 @@ def _upscaler(pipe: Any, recipe: Recipe, found: dict[str, Located], dtype: torch
     return upscaler
 
 
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), "")
+def _reason(error: BaseException) -> str:
+    if isinstance(error, NotImplementedError):  # what PyTorch says of weights that a single file gave no value
+        return "some of their weights are missing"
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {first}"

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.diffusion import guidance, latents
@@ -57,6 +59,12 @@ class OnePass:
             pipe.prepare_ip_adapter_image_embeds = lambda _pictures, embedded, *_: embedded
         if gains.encode_together and settings.mode == "inpaint":
             pipe._encode_vae_image = functools.partial(_encode_for_inpainting, pipe.vae)  # noqa: SLF001 - else one by one
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """All of the recipe that decides, beside a batch's shape, what its models are called with."""
+        recipe = self._recipe
+        return self.settings, recipe.steps, recipe.guidance > 1, recipe.guidance_end, recipe.guess_mode
 
     def embedded(self, request: Request) -> Embedded:
         """Return a request's prompts as the UNet takes them. Raises `PromptFault`."""
@@ -112,8 +120,8 @@ class OnePass:
         if self.settings.mode != "inpaint":
             return drawn
         photos = self._upload([request.photo for request in requests], drawn.device, drawn.dtype)
-        regions = _stacked([request.region for request in requests], drawn.device)  # [N, 1, H, W]
-        return torch.lerp(photos, drawn, _softened(regions, self.settings.soften))
+        shares = np.stack([_softened(_region(request), self.settings.soften) for request in requests])
+        return torch.lerp(photos, drawn, torch.from_numpy(shares)[:, None].to(drawn, non_blocking=True))
 
     def _prompts(self, requests: Sequence[Request], dtype: torch.dtype, *, anew: bool) -> dict[str, torch.Tensor]:
         embedded = [self._embeddings.of(each.prompt, each.negative_prompt, anew=anew) for each in requests]
@@ -220,12 +228,17 @@ def _stacked(masks: list[Mask | None], device: torch.device) -> torch.Tensor:
     return torch.from_numpy(whole).to(device)[:, None].float()
 
 
-def _softened(regions: torch.Tensor, pixels: int) -> torch.Tensor:
-    """Return how much of the new picture is seen, 0..1: none outside of its region, all but near its rim inside."""
-    if not pixels:
-        return regions
-    kernel = 2 * pixels + 1
-    outside = torch.nn.functional.max_pool2d(1 - regions, kernel, stride=1, padding=pixels)  # the rim is left out …
-    return (
-        torch.nn.functional.avg_pool2d(1 - outside, kernel, 1, pixels, count_include_pad=False) * regions
-    )  # … and blurred
+def _region(request: Request) -> Mask:
+    if request.region is None:
+        message = "mode inpaint needs a region"
+        raise ValueError(message)
+    return request.region
+
+
+def _softened(region: Mask, pixels: int) -> NDArray[np.float32]:
+    """Return how much of the new picture is seen, 0..1, [H, W]: none outside of its region, inside more and more.
+
+    What is narrower than twice `pixels` is seen in part: it never vanishes.
+    """
+    from_rim = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)  # 1 at the rim
+    return np.minimum(from_rim / (pixels + 1), 1).astype(np.float32)

@@ -17,6 +17,7 @@ class Request:
 
     `maps` holds one control map per net, in the recipe's order, all of the photo's shape. `covered` is what an inpaint
     net is told to paint, `region` what mode inpaint paints; `reference` is an IP-Adapter's picture, of any shape.
+    `may_be_flat`: a picture of one colour is one, as of a tile that shows a wall.
     """
 
     photo: Pixels
@@ -27,6 +28,7 @@ class Request:
     covered: Mask | None = None
     region: Mask | None = None
     reference: Pixels | None = None
+    may_be_flat: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pipeline.diffusion.request import Drawing, Pixels, Request
 from schemas.recipe import Upscale
 
 SEED_BITS = 63
+NEARLY_FLAT = 8.0  # of 255: the deviation of a tile that may be drawn in one colour, a wall's or a night sky's
 
 
 @dataclass(frozen=True)
@@ -42,4 +43,5 @@ def put_together(drawing: Drawing, tiled: Tiled, drawn: Sequence[Drawing], overl
 
 def _tile(request: Request, tile: Pixels, number: int) -> Request:
     seed = (request.seed + 1 + number) % 2**SEED_BITS
-    return replace(request, photo=tile, maps=(tile,), seed=seed, covered=None, region=None)
+    flat = bool(tile.std(axis=(0, 1)).max() < NEARLY_FLAT)
+    return replace(request, photo=tile, maps=(tile,), seed=seed, covered=None, region=None, may_be_flat=flat)

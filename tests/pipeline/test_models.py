@@ -58,6 +58,15 @@ def test_blank_where_allowed_and_a_fault_elsewhere(recipe: Recipe) -> None:
         check_models(strict)
 
 
+def test_a_region_is_never_found_on_a_blank_map() -> None:
+    seg = {"detector": {"name": "seg"}, "net": {"name": "builtin:demo/controlnet-depth"}, "when_missing": "blank"}
+    demo = load_recipe("demo").model_dump() | {"controls": [seg]}
+    assert check_models(Recipe.model_validate(demo)) == {"seg"}
+    inpaint = Recipe.model_validate(demo | {"mode": "inpaint", "region": {"of": "background"}})
+    with pytest.raises(ModelFault, match="neither in the hub's cache"):
+        check_models(inpaint)
+
+
 def test_a_folder_that_somebody_names_is_meant() -> None:
     with pytest.raises(ModelFault, match=r"/nowhere: .* not found"):
         check_models(load_recipe("demo", ["controls.depth.detector.weights=/nowhere"]))

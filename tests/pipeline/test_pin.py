@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def locked(name: str, *settings: str) -> tuple[Pinned, str]:
-    pinned = pin(name, settings)
+    pinned = pin(name, settings, anew=True)
     return pinned, text_with(name, settings, {place: each.keys for each in pinned.pins for place in each.places})
 
 
@@ -45,8 +45,9 @@ def test_other_weights_are_refused_until_it_is_locked_anew(hub: Path, tmp_path: 
     path.write_text(locked("sd15-anime")[1])
     weights = next(hub.glob("models--lllyasviel--control_v11f1p_sd15_depth/snapshots/*/*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
-    with pytest.raises(ModelFault, match=r"the recipe is locked to.*photo2anime recipes lock"):
-        check_models(load_recipe(str(path)))
+    for refused in (lambda: check_models(load_recipe(str(path))), lambda: pin(str(path))):  # a run, and pulling
+        with pytest.raises(ModelFault, match=r"the recipe is locked to.*photo2anime recipes lock"):
+            refused()
     path.write_text(locked(str(path))[1])
     assert check_models(load_recipe(str(path))) == frozenset()
 

@@ -41,6 +41,8 @@ def test_a_growth_that_fails_at_once_makes_it_wait_longer() -> None:
         ("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation' in its documentation.", True),
         ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
         ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
+        ("CUDA driver error: out of memory", True),
+        ("Triton Error [CUDA]: out of memory", True),
         ("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried …", True),
         ("CUDA error: an illegal memory access was encountered", False),
     ],

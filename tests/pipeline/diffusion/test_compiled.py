@@ -8,6 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from pipeline import storage
 from pipeline.diffusion.batched import DECODED_AGAIN
 from pipeline.diffusion.compiled import Compiled
 from pipeline.diffusion.diffusion import Diffusion, compiles
@@ -118,6 +119,26 @@ def test_what_was_compiled_is_kept_for_the_next_process_and_no_process_undoes_an
     loaded.clear()
     process()
     assert sorted(loaded) == [b"of another", b"of one shape"]
+
+
+def test_what_another_recipe_compiles_is_kept_beside_it(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: (b"code", None))
+    monkeypatch.setattr(torch.compiler, "load_cache_artifacts", lambda _code: None)
+    cache = "memory://kept-by-recipe"
+
+    def kept(dtype: torch.dtype = torch.float32, **changes: Any) -> int:
+        """Return how many files there are when a recipe has drawn."""
+        subject = Diffusion(tiny_recipe(sd, **changes), dtype=dtype)
+        for batched in subject._batched:
+            batched.compiled = Compiled([subject.pipe], cache, "eager")
+        subject.draw(asked(1))
+        return len(storage.names(cache))
+
+    assert kept(guidance=7.0) == 1
+    assert kept(guidance=7.0, prompt="another") == 1
+    assert kept(guidance=1.0) == 2  # the UNet draws half as many at once
+    assert kept(guidance=7.0, guidance_end=0.5) == 3
+    assert kept(guidance=7.0, dtype=torch.bfloat16) == 4
 
 
 def test_a_folder_that_cannot_be_written_stops_nothing(

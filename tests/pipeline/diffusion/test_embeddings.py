@@ -73,6 +73,7 @@ def test_weights_are_heard_in_every_notation(pipe: Any, xl: Any, weighted: str) 
         ("((x:1.2): .5)", "((x)1.2)0.5"),
         (r"\(a:1.2\) (b:1.1", r"\(a:1.2\) (b:1.1"),
         ("(a:b) c) d:1.2)", "(a:b) c) d:1.2)"),
+        ("(girl:1.2)2 cats", "(girl)1.2 2 cats"),
     ],
 )
 def test_weights_in_each_other_are_compels_too(written: str, meant: str) -> None:
@@ -131,6 +132,12 @@ def test_the_notations_with_a_number_mean_the_same(pipe: Any) -> None:
     assert torch.equal(one, other)
 
 
+@pytest.mark.timeout(20)  # the grammar would take an hour if it read what it has read again
+def test_parentheses_in_each_other_are_read_once(pipe: Any) -> None:
+    text = "(" * 16 + "night" + ")" * 16 + ", (((masterpiece))), (((best quality))), ((((sky"
+    assert Embeddings(pipe).of(text, "").chunks == 1
+
+
 def test_each_text_is_encoded_once(pipe: Any) -> None:
     subject, calls = Embeddings(pipe), []
     handle = pipe.text_encoder.register_forward_pre_hook(lambda *_: calls.append(1))
@@ -141,7 +148,15 @@ def test_each_text_is_encoded_once(pipe: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "said"), [('("a").blend(x)', "could not convert"), ("cat.swap(dog)", r"\.swap\(\) is not to be had")]
+    ("prompt", "said"),
+    [
+        ('("a").blend(x)', "could not convert"),
+        ("cat.swap(dog)", r"\.swap\(\) is not to be had"),
+        ("cat withLora(foo, 0.5)", r"withLora\(\) is not to be had"),
+        ("(" * 60 + "anime", "more than 16 deep"),
+        ("(" * 17 + "anime" + ")" * 17, "more than 16 deep"),
+        ('("a").and(' * 200, "prompt"),
+    ],
 )
 def test_what_cannot_be_read_is_the_photos_fault(pipe: Any, prompt: str, said: str) -> None:
     with pytest.raises(PromptFault, match=said):

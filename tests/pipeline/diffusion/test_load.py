@@ -1,6 +1,7 @@
 """Loading: another autoencoder, one file of weights, and what is broken or does not fit is one line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,44 @@ def test_broken_weights_are_one_line(sd: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelFault, match="its models cannot be loaded") as caught:
         load(recipe.model_copy(update={"controls": (broken,)}), torch.float32, Gains())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "weight"),
+    [
+        ("unet", "mid_block.attentions.0.proj_in.weight"),
+        ("vae", "decoder.mid_block.resnets.0.conv1.weight"),
+        ("text_encoder", "encoder.layers.1.mlp.fc1.weight"),
+    ],
+)
+def test_a_checkpoint_that_is_not_whole_is_refused(sd: Path, tmp_path: Path, part: str, weight: str) -> None:
+    base = shutil.copytree(sd / "base", tmp_path / "base")
+    take_out(next((base / part).glob("*.safetensors")), weight)
+    with pytest.raises(ModelFault, match=f"{part}: 1 of its weights are missing, .*{weight.split('.', 1)[1]}"):
+        load(tiny_recipe(sd, base={"name": str(base)}), torch.float32, Gains())
+
+
+def test_a_net_and_a_single_file_that_are_not_whole_are_refused(sd: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(sd / "net-0", tmp_path / "net-0")
+    take_out(folder / "diffusion_pytorch_model.safetensors", "controlnet_mid_block.weight")
+    with pytest.raises(ModelFault, match="net-0: 1 of its weights are missing, controlnet_mid_block.weight among them"):
+        load(tiny_recipe(tmp_path, base={"name": str(sd / "base")}), torch.float32, Gains())
+    write_single_file(sd / "base", tmp_path / "whole.safetensors")
+    base = {"name": str(tmp_path), "file": "whole.safetensors", "config": {"name": str(sd / "base")}}
+    for weight, said in (
+        ("layers.1.mlp.fc1.weight", "whole.safetensors, text_encoder: 1 of its weights are missing"),
+        ("model.diffusion_model.out.2.weight", "some of their weights are missing"),
+    ):
+        take_out(tmp_path / "whole.safetensors", weight)
+        with pytest.raises(ModelFault, match=said):
+            load(tiny_recipe(sd, base=base), torch.float32, Gains())
+
+
+def take_out(path: Path, weight: str) -> None:
+    """Write a file of weights again, without one."""
+    state = load_file(path)
+    del state[next(name for name in state if name.endswith(weight))]
+    save_file(state, path, metadata={"format": "pt"})
 
 
 def test_the_scheduler_is_the_recipes_with_its_settings(sd: Path) -> None:

@@ -1,6 +1,7 @@
 """Every mode, one net and three, both families: the same picture alone, in a batch, again, and without gains."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,22 @@ def test_what_is_around_a_region_stays_the_photos_own(families: dict[str, Path],
     inside = np.zeros_like(request.region)
     inside[12:36, 20:52] = True
     assert changed[inside].mean() > 0.9
+
+
+@pytest.mark.parametrize("soften", [0, 4, 64])
+def test_a_narrow_region_is_painted_and_none_has_a_hard_rim(sd: Path, soften: int) -> None:
+    (request,) = asked(1, 1, "inpaint")
+    narrow = np.zeros_like(request.region)
+    narrow[8:40, 30:38] = True
+    (drawing,) = Diffusion(tiny_recipe(sd, "inpaint", region={"soften": soften})).draw(
+        [replace(request, region=narrow)]
+    )
+    assert drawing.pixels is not None
+    changed = np.abs(drawing.pixels.astype(int) - request.photo)
+    assert changed[~narrow].max() == 0
+    rim, middle = changed[12:36, [30, 37]].mean(), changed[12:36, 33:35].mean()
+    assert middle > 3
+    assert (rim < 0.5 * middle) == bool(soften)
 
 
 def test_a_base_made_for_inpainting_draws_too(tmp_path: Path, sd: Path) -> None:

@@ -1,6 +1,7 @@
 """The second pass: larger, under the first pass's picture, tile by tile, and the same again."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from pipeline.diffusion import tiles
 from pipeline.diffusion.diffusion import Diffusion
-from pipeline.diffusion.request import Drawing, Request
+from pipeline.diffusion.request import Drawing, Pixels, Request
 from pipeline.diffusion.upscale import cut, put_together
 from pipeline.recipes import load_recipe
 from schemas.recipe import Recipe, Upscale
@@ -69,15 +70,37 @@ def test_a_picture_without_all_of_its_tiles_is_none(sd: Path) -> None:
     assert (none.pixels, none.retried) == (None, ("decoded again in float32", "drawn again in float32"))
 
 
-def test_a_tile_of_one_colour_is_a_tile(sd: Path) -> None:
+@pytest.fixture
+def halved(sd: Path) -> Diffusion:
+    """Return a recipe with tiles, in half precision, which draws its second tile white; those of float32 are sound."""
     upscale = {"net": {"name": str(sd / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 0}
-    subject, decoded = Diffusion(tiny_recipe(sd, upscale=upscale)), iter(range(9))
+    subject, decoded = Diffusion(tiny_recipe(sd, upscale=upscale), dtype=torch.bfloat16), iter(range(99))
 
-    def white(_layer: object, _given: object, said: torch.Tensor) -> torch.Tensor | None:
-        return torch.ones_like(said) if next(decoded) == 2 else None  # the second of the four tiles
+    def white(layer: Any, _given: object, said: torch.Tensor) -> torch.Tensor | None:
+        second = layer.weight.dtype == torch.bfloat16 and next(decoded) == 2  # behind the picture and the first tile
+        return torch.ones_like(said) if second else None
 
     subject.pipe.vae.decoder.conv_out.register_forward_hook(white)
-    (drawing,) = subject.draw(asked(1))
+    return subject
+
+
+def test_a_tile_of_one_colour_is_drawn_again_where_its_place_shows_more(halved: Diffusion) -> None:
+    (drawing,) = halved.draw(asked(1))
+    assert drawing.retried == ("decoded again in float32",)
+    assert drawing.pixels is not None
+    assert drawing.pixels[:64, 64:].std() > 5
+
+
+def test_a_tile_of_a_white_wall_is_a_tile(halved: Diffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+    enlarge = tiles.enlarge
+
+    def walled(picture: Pixels, times: int) -> Pixels:
+        large = enlarge(picture, times)
+        large[:64, 64:] = 250
+        return large
+
+    monkeypatch.setattr(tiles, "enlarge", walled)
+    (drawing,) = halved.draw(asked(1))
     assert drawing.retried == ()
     assert drawing.pixels is not None
     assert (drawing.pixels[:64, 64:] == 255).all()
