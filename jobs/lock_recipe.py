@@ -31,7 +31,7 @@ def lock(
             message, f"Lock that file itself: photo2anime recipes lock {target}; or choose another --output."
         )
     pinned = pin(name, settings, anew=True)
-    text = text_with(name, settings, {place: each.keys for each in pinned.pins for place in each.places})
+    text = text_with(name, settings, pinned.keys)
     storage.put(target, text.encode())
     for each in pinned.pins:
         at = f"@{each.located.revision[:12]}" if each.located.need.on_hub else ""

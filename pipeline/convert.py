@@ -14,7 +14,7 @@ from pipeline.canvas import covered, pixels_of
 from pipeline.decode import read_upright
 from pipeline.diffusion.request import Drawing, Mask, Pixels, Request
 from pipeline.each import Each, add_seconds, failure
-from pipeline.faults import ControlFault, DecodeFault, ModelFault, PictureFault, StorageFault, UnsafeFault
+from pipeline.faults import ControlFault, DecodeFault, ModelFault, PictureFault, PromptFault, StorageFault, UnsafeFault
 from pipeline.region import region_of
 from schemas.recipe import Recipe
 from schemas.work import CONVERTED, Row
@@ -49,6 +49,8 @@ class Converter:
 
     def _ask(self, row: Row) -> Row:
         """Note what a row asks for. Raises `PhotoFault` where that cannot be drawn."""
+        if row["prompt_fault"]:
+            raise PromptFault(row["prompt_fault"])
         maps = [pixels_of(row, drawn["pixels"]) for drawn in row["maps"]]
         region = region_of(row, self._recipe) if self._recipe.mode == "inpaint" else None
         request = Request(

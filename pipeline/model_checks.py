@@ -5,10 +5,11 @@ import inspect
 import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from pipeline import storage
 from pipeline.faults import ModelFault, RecipeFault
-from pipeline.models import is_xl, locate
+from pipeline.models import is_xl, locate, reference_digest
 from pipeline.needs import Need, detector_needs, needs_of
 from schemas.detectors import DetectorSettings
 from schemas.recipe import Recipe
@@ -27,7 +28,7 @@ def check_models(recipe: Recipe, brought: frozenset[str] = frozenset()) -> froze
     """
     if recipe.mode != "maps":
         _check_scheduler(recipe)
-        _check_reference(recipe)
+        check_reference(recipe)
     located = {need.role: locate(need) for need in needs_of(recipe)}
     for found in located.values():
         if found.need.sha256:
@@ -76,12 +77,15 @@ def _check_scheduler(recipe: Recipe) -> None:
             raise RecipeFault(message + (f" (is {near[0]} meant?)" if near else ""), f"It has {', '.join(known)}.")
 
 
-def _check_reference(recipe: Recipe) -> None:
-    """Refuse a reference picture that is not there."""
-    uri = recipe.ip_adapter.reference if recipe.ip_adapter else None
-    if uri and not storage.exists(uri):
-        message = f"ip_adapter.reference {storage.redact(uri)}: not found"
-        raise ModelFault(message, "Name a picture, or leave it to the manifest's reference_uri.")
+def check_reference(recipe: Recipe) -> None:
+    """Refuse a reference picture that is not there, or another than the recipe is locked to. Raises `ModelFault`."""
+    found = reference_digest(recipe)
+    if recipe.ip_adapter and found and recipe.ip_adapter.reference_sha256 not in (None, found):
+        uri = storage.redact(recipe.ip_adapter.reference or "")
+        message = (
+            f"ip_adapter.reference {uri}: is {found}, the recipe is locked to {recipe.ip_adapter.reference_sha256}"
+        )
+        raise ModelFault(message, "Restore it, or lock the recipe anew: photo2anime recipes lock.")
 
 
 def _check_channels(recipe: Recipe, base: Path) -> None:
@@ -93,7 +97,7 @@ def _check_channels(recipe: Recipe, base: Path) -> None:
 
 
 def _try_scheduler(recipe: Recipe, base: Path) -> None:
-    """Let a scheduler that is particular about its settings or steps make its steps. Raises `RecipeFault`."""
+    """Let a scheduler with settings, or one that is particular, make its steps. Raises `RecipeFault`."""
     if not recipe.scheduler.settings and recipe.scheduler.name not in PARTICULAR:
         return  # and no need for diffusers, whose import takes seconds
     import diffusers
@@ -101,11 +105,28 @@ def _try_scheduler(recipe: Recipe, base: Path) -> None:
     config = json.loads((base / "scheduler" / "scheduler_config.json").read_text())
     try:
         scheduler = getattr(diffusers, recipe.scheduler.name).from_config(config, **recipe.scheduler.settings)
-        scheduler.set_timesteps(recipe.steps)
-    except (ValueError, TypeError, IndexError, NotImplementedError, RuntimeError) as error:
+        finite = _walked(scheduler, recipe.steps)
+    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         said = " ".join(str(error).split()).partition(". ")[0]
         message = f"recipe {recipe.name}: {recipe.scheduler.name} does not take {recipe.steps} steps so ({said})"
         raise RecipeFault(message, "Change scheduler.settings or steps.") from error
+    if not finite:
+        message = f"recipe {recipe.name}: with these settings {recipe.scheduler.name} leaves the finite numbers"
+        raise RecipeFault(message, "Change scheduler.settings.")
+
+
+def _walked(scheduler: Any, steps: int) -> bool:  # noqa: ANN401 - schedulers share no type
+    """Let a scheduler make all its steps with latents of noise; tell whether they stay finite."""
+    import torch
+
+    random = torch.Generator().manual_seed(0)
+    more = {"generator": random} if "generator" in inspect.signature(scheduler.step).parameters else {}
+    scheduler.set_timesteps(steps)
+    latents = torch.randn(1, 4, 8, 8, generator=random) * scheduler.init_noise_sigma
+    for timestep in scheduler.timesteps:
+        seen = scheduler.scale_model_input(latents, timestep)
+        latents = scheduler.step(seen * 0.5, timestep, latents, **more, return_dict=False)[0]
+    return bool(latents.isfinite().all())
 
 
 def _text_width(folder: Path) -> int:

@@ -21,6 +21,7 @@ from pipeline.faults import ModelFault, StorageFault
 from pipeline.needs import COMMIT, Need, detector_need
 from pipeline.transfer import download
 from schemas.detectors import DetectorSettings
+from schemas.recipe import Recipe
 
 _VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "created")  # as file systems call them
 SHIPPED = Path(__file__).with_name("demo_model")
@@ -73,6 +74,17 @@ def cache_folder() -> Path:
     return Path(os.environ.get("PHOTO2ANIME_CACHE") or Path(home) / "photo2anime")
 
 
+def reference_digest(recipe: Recipe) -> str | None:
+    """Return the sha256 of the recipe's reference picture; None without one. Raises `ModelFault` where it is gone."""
+    uri = recipe.ip_adapter.reference if recipe.ip_adapter else None
+    if uri is None:
+        return None
+    if not storage.exists(uri):
+        message = f"ip_adapter.reference {storage.redact(uri)}: not found"
+        raise ModelFault(message, "Name a picture, or leave it to the manifest's reference_uri.")
+    return hashlib.sha256(storage.read(uri)).hexdigest()
+
+
 def locate_detector(settings: DetectorSettings) -> Located | None:
     """Find a detector's network; None where it needs none."""
     need = detector_need(settings)
@@ -88,15 +100,15 @@ def locate(need: Need) -> Located:
         folder = _from_hub(need)
         revision = folder.name if COMMIT.fullmatch(folder.name) else need.revision
     else:
-        folder = _copied(need) if "://" in need.name else Path(need.name).expanduser()
-    wanted = [*need.files, *_second_encoder(need, folder)]
+        folder = _copied(need) if "://" in need.name else Path(os.path.expanduser(need.name))  # noqa: PTH111 - a home that nobody has is no error
+    wanted = [*need.files, *(need.of_xl if _is_whole_xl(folder) else ())]
     missing = [pattern for pattern in wanted if not any(folder.glob(pattern))]
     if missing:
         message = f"{storage.redact(need.name)}: {', '.join(missing)} not found in {folder}"
         mend = "Name a folder that holds it, or where the hub can be reached, its repository."
         message += _meant(missing[0], folder)
         raise ModelFault(message, mend)
-    found = {path for pattern in [*wanted, *need.optional] for path in folder.glob(pattern)}
+    found = {path for pattern in need.patterns for path in folder.glob(pattern)}
     return Located(folder, need, revision, tuple(sorted(found)))
 
 
@@ -115,11 +127,8 @@ def index_of(folder: Path) -> dict[str, Any]:
     return {name: part for name, part in index.items() if part not in (None, [None, None])}
 
 
-def _second_encoder(need: Need, folder: Path) -> tuple[str, ...]:
-    """Return the optional files that this checkpoint has to have, after its own index."""
-    if not need.optional or not (folder / "model_index.json").is_file():
-        return ()
-    return need.optional if is_xl(folder) else ()
+def _is_whole_xl(folder: Path) -> bool:
+    return (folder / "model_index.json").is_file() and is_xl(folder)
 
 
 def _meant(pattern: str, folder: Path) -> str:
@@ -145,9 +154,8 @@ def _sha256(path: Path) -> str:
 
 
 def _from_hub(need: Need) -> Path:
-    patterns = [*need.files, *need.optional]
     try:
-        return Path(snapshot_download(need.name, revision=need.revision, allow_patterns=patterns))
+        return Path(snapshot_download(need.name, revision=need.revision, allow_patterns=list(need.patterns)))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         reason = storage.redact_text(str(error).splitlines()[0])
         message = f"{need.name}@{need.revision}: neither in the hub's cache nor to be had from the hub ({reason})"
@@ -167,7 +175,7 @@ def _copied(need: Need) -> Path:
     seen = json.loads(index.read_text()) if index.is_file() else {}
     for name, info in there.items():
         target = folder / name
-        wanted = any(fnmatch.fnmatch(name, pattern) for pattern in (*need.files, *need.optional))
+        wanted = any(fnmatch.fnmatch(name, pattern) for pattern in need.patterns)
         version = f"{info['size']} {next((info[key] for key in _VERSIONS if info.get(key)), '')}"
         if wanted and not (target.is_file() and seen.get(name) == version):
             download(storage.join(need.name, name), target)

@@ -3,8 +3,9 @@
 Knows nothing of where they are: `pipeline.models` finds them.
 """
 
+import glob
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from schemas.detectors import DetectorSettings, NetworkSettings
@@ -17,13 +18,15 @@ Place = tuple[str | int, ...]
 _BASE_PARTS = ("unet", "vae", "text_encoder")
 _CONFIGURATION = ("model_index.json", "scheduler/*", "tokenizer/*", "*/config.json")
 _SECOND_TOKENIZER = "tokenizer_2/*"
+_SHARDS = "*.safetensors.index*.json"  # says in which of several files a weight is
 
 
 @dataclass(frozen=True)
 class Need:
     """What a recipe asks for at one place of its tree: a name, and the files that are wanted of it.
 
-    `optional` are files that are fetched where there are any; `place` is where the recipe names it.
+    `of_xl` are wanted besides of a checkpoint of XL, `optional` where there are any; all are patterns of paths.
+    `place` is where the recipe names it.
     """
 
     role: str
@@ -32,7 +35,13 @@ class Need:
     revision: str
     files: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    of_xl: tuple[str, ...] = ()
     sha256: str | None = None
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """All files that may be of use."""
+        return (*self.files, *self.of_xl, *self.optional)
 
     @property
     def on_hub(self) -> bool:
@@ -52,7 +61,8 @@ def needs_of(recipe: Recipe) -> list[Need]:
         return []
     found = [_base(recipe.base)]
     if recipe.base.config:
-        found.append(_need("config", ("base", "config"), recipe.base.config, _CONFIGURATION, (_SECOND_TOKENIZER,)))
+        needed = _need("config", ("base", "config"), recipe.base.config, _CONFIGURATION)
+        found.append(replace(needed, of_xl=(_SECOND_TOKENIZER,)))
     if recipe.vae:
         found.append(_vae(recipe.vae))
     for number, control in enumerate(recipe.controls):
@@ -60,9 +70,11 @@ def needs_of(recipe: Recipe) -> list[Need]:
     if recipe.upscale:
         found.append(_net("controlnet-upscale", ("upscale", "net"), recipe.upscale.net))
     for number, lora in enumerate(recipe.loras):
-        found.append(_need(f"lora-{number}", ("loras", number), lora, (lora.file,)))
+        found.append(_need(f"lora-{number}", ("loras", number), lora, (glob.escape(lora.file),)))
     for number, embedding in enumerate(recipe.embeddings):
-        found.append(_need(f"embedding-{embedding.token}", ("embeddings", number), embedding, (embedding.file,)))
+        found.append(
+            _need(f"embedding-{embedding.token}", ("embeddings", number), embedding, (glob.escape(embedding.file),))
+        )
     if recipe.ip_adapter:
         found.append(_ip_adapter(recipe.ip_adapter))
     if recipe.safety.policy != "off":
@@ -87,28 +99,33 @@ def detector_need(settings: DetectorSettings, place: Place = ()) -> Need | None:
 
 
 def _need(role: str, place: Place, model: Model, files: tuple[str, ...], optional: tuple[str, ...] = ()) -> Need:
-    return Need(role, place, model.name, model.revision, files, optional, model.sha256)
+    return Need(role, place, model.name, model.revision, files, optional, sha256=model.sha256)
 
 
 def _base(base: Base) -> Need:
     if base.file:
-        return _need("base", ("base",), base, (base.file,))
+        return _need("base", ("base",), base, (glob.escape(base.file),))
     weights = tuple(f"{part}/{_suffix(base)}" for part in _BASE_PARTS)
-    second = (_SECOND_TOKENIZER, f"text_encoder_2/{_suffix(base)}")
-    return _need("base", ("base",), base, (*_CONFIGURATION, *weights), second)
+    whole = _need("base", ("base",), base, (*_CONFIGURATION, *weights), (f"*/{_SHARDS}",))
+    return replace(whole, of_xl=(_SECOND_TOKENIZER, f"text_encoder_2/{_suffix(base)}"))
 
 
 def _vae(vae: Vae) -> Need:
-    return _need("vae", ("vae",), vae, (vae.file,) if vae.file else _diffusers_files(vae))
+    if vae.file:
+        return _need("vae", ("vae",), vae, (glob.escape(vae.file),))
+    return _need("vae", ("vae",), vae, _diffusers_files(vae), (_SHARDS,))
 
 
 def _net(role: str, place: Place, net: Model) -> Need:
-    return _need(role, place, net, _diffusers_files(net))
+    return _need(role, place, net, _diffusers_files(net), (_SHARDS,))
 
 
 def _ip_adapter(adapter: IpAdapter) -> Need:
-    encoder = (f"{adapter.encoder}/config.json", f"{adapter.encoder}/*.safetensors")
-    return _need("ip-adapter", ("ip_adapter",), adapter, (adapter.file, *encoder))
+    folder = glob.escape(adapter.encoder)
+    encoder = (f"{folder}/config.json", f"{folder}/*.safetensors")
+    return _need(
+        "ip-adapter", ("ip_adapter",), adapter, (glob.escape(adapter.file), *encoder), (f"{folder}/{_SHARDS}",)
+    )
 
 
 def _diffusers_files(model: Model) -> tuple[str, ...]:

@@ -5,16 +5,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from pipeline.faults import ModelFault
-from pipeline.models import Located, locate
+from pipeline.model_checks import check_reference
+from pipeline.models import Located, locate, reference_digest
 from pipeline.needs import Need, Place, detector_needs, needs_of
 from pipeline.recipes import change, load_recipe, recipe_text
 from schemas.recipe import Recipe
 
+ADAPTER: Place = ("ip_adapter",)
 REGION: Place = ("region", "detector")
 
 
@@ -40,6 +41,15 @@ class Pinned:
     recipe: Recipe
     pins: tuple[Pin, ...]
     missing: tuple[Need, ...]
+    reference_sha256: str | None
+
+    @property
+    def keys(self) -> dict[Place, dict[str, str]]:
+        """The keys that pin all of it, by the place in the recipe."""
+        keys = {place: each.keys for each in self.pins for place in each.places}
+        if self.reference_sha256:
+            keys[ADAPTER] = keys[ADAPTER] | {"reference_sha256": self.reference_sha256}
+        return keys
 
 
 def pin(name: str, settings: Iterable[str] = (), *, anew: bool = False) -> Pinned:
@@ -48,6 +58,8 @@ def pin(name: str, settings: Iterable[str] = (), *, anew: bool = False) -> Pinne
     Raises `RecipeFault`, and `ModelFault` for what is not to be had, or not what the recipe is locked to.
     """
     recipe = load_recipe(name, settings)
+    if not anew:
+        check_reference(recipe)
     pins = [_pin(need, (need.place,), anew=anew) for need in needs_of(recipe)]
     missing = []
     for detector, need in detector_needs(recipe):
@@ -59,7 +71,7 @@ def pin(name: str, settings: Iterable[str] = (), *, anew: bool = False) -> Pinne
             if detector.name not in recipe.may_be_blank:
                 raise
             missing.append(need)
-    return Pinned(recipe, tuple(pins), tuple(missing))
+    return Pinned(recipe, tuple(pins), tuple(missing), reference_digest(recipe))
 
 
 def text_with(name: str, settings: Iterable[str], keys: dict[Place, dict[str, str]]) -> str:
@@ -75,7 +87,6 @@ def text_with(name: str, settings: Iterable[str], keys: dict[Place, dict[str, st
         _at(tree, place).update(changed)
     buffer = io.StringIO()
     editor.dump(tree, buffer)
-    Recipe.model_validate(yaml.safe_load(buffer.getvalue()))
     return buffer.getvalue()
 
 

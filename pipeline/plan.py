@@ -46,7 +46,7 @@ class Work:
 def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Row]:
     """Return one row of `schemas.work.PLAN` for each photo and variant, still without a unit, with their true uris.
 
-    Raises `ManifestFault` where a prompt names no column, or is no template.
+    Raises `ManifestFault` where a prompt of the recipe names no column.
     """
     prompts = Prompts(recipe, manifest.column_names)
     further, digest, buckets = further_columns(manifest, recipe.detectors), recipe.digest, recipe.buckets

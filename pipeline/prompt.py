@@ -11,42 +11,45 @@ KINDS = ("prompt", "negative_prompt")
 
 
 class Prompts:
-    """The prompts of a recipe over a manifest of these columns. Raises `ManifestFault` where one is missing."""
+    """The prompts of a recipe over a manifest of these columns.
+
+    Raises `ManifestFault` where the recipe names a column that is missing, or a choice that is none.
+    """
 
     def __init__(self, recipe: Recipe, columns: Iterable[str]) -> None:
         self._templates = {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt}
         self._columns = list(columns)
-        for template in self._templates.values():
-            self._check(template, f"recipe {recipe.name}")
+        for kind, template in self._templates.items():
+            try:
+                self._filled(template, dict.fromkeys(self._columns), 0)
+            except ValueError as error:
+                message = f"recipe {recipe.name}: {kind}: {error}"
+                raise ManifestFault(message, "Write {column}, or {a|b} for a choice.") from error
 
-    def of(self, photo: dict[str, Any], seed: int) -> dict[str, str]:
-        """Return both prompts of one picture of a photo. Raises `ManifestFault` for one of its own that is no template.
+    def of(self, photo: dict[str, Any], seed: int) -> dict[str, str | None]:
+        """Return both prompts of one picture of a photo, and as `prompt_fault` why one of its own is no template.
 
         A photo's own prompt stands for the recipe's, unless that one names it as `{prompt}`.
         """
-        return {kind: self._one(kind, photo, seed) for kind in KINDS}
+        texts: dict[str, str | None] = {"prompt_fault": None}
+        for kind in KINDS:
+            template = self._templates[kind]
+            if photo[kind] is not None and f"{{{kind}}}" not in template:
+                template = photo[kind]
+            try:
+                texts[kind] = self._filled(template, photo, seed)
+            except ValueError as error:
+                texts |= {kind: template, "prompt_fault": f"{kind}: {error}"}
+        return texts
 
-    def _one(self, kind: str, photo: dict[str, Any], seed: int) -> str:
-        template, where = self._templates[kind], f"photo_id {photo['photo_id']!r}"
-        if photo[kind] is not None and f"{{{kind}}}" not in template:
-            template = photo[kind]
-            self._check(template, where)
-        columns = {name: "" if photo[name] is None else str(photo[name]) for name in template_columns(template)}
-        try:
-            return prompt_of(template, columns, seed)
-        except ValueError as error:
-            message = f"{where}: {kind}: {error}"
-            raise ManifestFault(message, "See the README on prompts.") from error
-
-    def _check(self, template: str, where: str) -> None:
-        try:
-            missing = sorted(set(template_columns(template)) - set(self._columns))
-        except ValueError as error:
-            message = f"{where}: the prompt cannot be read: {error}"
-            raise ManifestFault(message, "Write {column}, or {a|b} for a choice.") from error
+    def _filled(self, template: str, photo: dict[str, Any], seed: int) -> str:
+        """Return a template's text for a photo. Raises ValueError for one that is none, or names no column."""
+        named = template_columns(template)
+        missing = [name for name in named if name not in self._columns]
         if missing:
-            message = f"{where}: the prompt names {missing[0]!r}, which the manifest has no column for"
-            raise ManifestFault(message, f"It has {', '.join(self._columns)}.")
+            message = f"{missing[0]!r} is no column of the manifest, which has {', '.join(self._columns)}"
+            raise ValueError(message)
+        return prompt_of(template, {name: "" if photo[name] is None else str(photo[name]) for name in named}, seed)
 
 
 def prompt_of(template: str, columns: dict[str, str], seed: int) -> str:

@@ -7,10 +7,9 @@ from pathlib import PurePosixPath
 from pipeline import storage
 from pipeline.models import Located
 from pipeline.needs import Place
-from pipeline.pin import Pinned, text_with
+from pipeline.pin import ADAPTER, Pinned, text_with
 from pipeline.transfer import upload
 
-ADAPTER: Place = ("ip_adapter",)
 SHIPPED = "builtin:"  # is wherever the program is
 
 
@@ -20,16 +19,15 @@ def pull(name: str, settings: Iterable[str], pinned: Pinned, to: str, told: Call
     `told` hears of every model that is copied. The recipe is put last: where it is, all is. Raises `StorageFault`.
     """
     root = storage.absolute(to)
-    keys: dict[Place, dict[str, str]] = {}
+    keys = pinned.keys
     for pin in pinned.pins:
-        keys |= dict.fromkeys(pin.places, pin.keys)
         if pin.located.need.name.startswith(SHIPPED):
             continue
         label = pin.located.label()
         told(label)
         folder = storage.join(root, label)
         _copy(pin.located, folder)
-        keys |= {place: pin.keys | {_called(place): folder} for place in pin.places}
+        keys |= {place: keys[place] | {_called(place): folder} for place in pin.places}
     reference = pinned.recipe.ip_adapter.reference if pinned.recipe.ip_adapter else None
     if reference:
         keys[ADAPTER] = keys[ADAPTER] | {"reference": _copy_picture(reference, root)}

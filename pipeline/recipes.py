@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline import storage
 from pipeline.faults import RecipeFault
@@ -44,9 +45,10 @@ def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
     A control is named by its detector or its number. Raises `RecipeFault`.
     """
     try:
-        tree = yaml.safe_load(recipe_text(name))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        message = f"recipe {storage.redact(name)} is no YAML ({error})"
+        tree = YAML(typ="safe").load(recipe_text(name))  # which refuses a key that stands twice
+    except (YAMLError, UnicodeDecodeError) as error:
+        said = str(error).partition("To suppress")[0]  # what a programmer would do about a key that stands twice
+        message = f"recipe {storage.redact(name)} is no YAML ({said.strip()})"
         raise RecipeFault(message, "Mend the file.") from error
     if not isinstance(tree, dict):
         message = f"recipe {storage.redact(name)} holds no settings"
@@ -73,8 +75,8 @@ def change(tree: dict[str, Any], setting: str) -> None:
         message = f"--set {setting}: {'.'.join(path)} holds no settings"
         raise RecipeFault(message, "See the keys with photo2anime recipes show NAME.")
     try:
-        place[last] = value if last in TEXTS and not _is_quoted(value) else yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        place[last] = value if last in TEXTS and not _is_quoted(value) else YAML(typ="safe").load(value)
+    except YAMLError as error:
         message = f"--set {setting}: {value!r} is no YAML value"
         raise RecipeFault(message, "Quote it.") from error
 

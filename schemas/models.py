@@ -1,20 +1,25 @@
 """The models that a recipe may name: where their weights are, and what they are to be there for."""
 
-from typing import Annotated, Any, Literal
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 PLACE = frozenset(
     {"name", "revision", "variant", "file", "weights"}
 )  # of weights: no matter, once their digest is known
 
 
-def _switch(value: Any) -> Any:  # noqa: ANN401 - whatever somebody wrote
-    """Return `on` and `off` for what YAML makes of these words."""
-    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+def _below(path: str) -> str:
+    """Return a path that stays below its folder; raise ValueError for any other."""
+    if not path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        message = f"{path!r} is no path below the folder or repository that `name` says"
+        raise ValueError(message)
+    return path
 
 
-Switch = BeforeValidator(_switch)
+Below = Annotated[str, AfterValidator(_below)]
+"""A file's or a folder's path below what `name` says."""
 
 
 class Strict(BaseModel):
@@ -41,7 +46,7 @@ class Base(Model):
     One file holds no configuration: `config` names a checkpoint of the same family, of which no weights are taken.
     """
 
-    file: str | None = None
+    file: Below | None = None
     config: Model | None = None
 
     @model_validator(mode="after")
@@ -63,20 +68,20 @@ class Base(Model):
 class Vae(Model):
     """An autoencoder that is taken instead of the base's, in a folder or one file; a tiny one (TAESD) too."""
 
-    file: str | None = None
+    file: Below | None = None
 
 
 class Lora(Model):
     """Low-rank changes of the UNet and the text encoders, fused into them at `weight`."""
 
-    file: str = "pytorch_lora_weights.safetensors"  # as diffusers names it
+    file: Below = "pytorch_lora_weights.safetensors"  # as diffusers names it
     weight: float = Field(default=1.0, ge=-4, le=4)
 
 
 class Embedding(Model):
     """A textual inversion: `token` stands for it in prompts."""
 
-    file: str = "learned_embeds.safetensors"
+    file: Below = "learned_embeds.safetensors"
     token: str = Field(min_length=1)
 
 
@@ -87,14 +92,15 @@ class IpAdapter(Model):
     """
 
     name: str = "h94/IP-Adapter"
-    file: str = "models/ip-adapter_sd15.safetensors"
-    encoder: str = "models/image_encoder"
+    file: Below = "models/ip-adapter_sd15.safetensors"
+    encoder: Below = "models/image_encoder"
     scale: float = Field(default=0.6, ge=0, le=2)
     reference: str | None = None  # any fsspec address
+    reference_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")  # as `sha256` is of weights
 
 
 class SafetyChecker(Model):
     """Stable Diffusion's own checker, and what is done of what it finds."""
 
     name: str = "CompVis/stable-diffusion-safety-checker"
-    policy: Annotated[Literal["off", "flag", "drop"], Switch] = "off"  # drop: the picture becomes a failure
+    policy: Literal["off", "flag", "drop"] = "off"  # drop: the picture becomes a failure

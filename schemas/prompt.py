@@ -3,12 +3,14 @@
 What stands in a column's place is text, and never a template itself. Weights, `(word)1.3` and `word++`, are Compel's.
 """
 
+import functools
 import re
 
 _COLUMN = re.compile(r"\{([^{}|]*)\}")
 
 
-def template_columns(template: str) -> list[str]:
+@functools.lru_cache(maxsize=1024)  # a recipe's is asked for with every row
+def template_columns(template: str) -> tuple[str, ...]:
     """Return the columns that a template names; raise ValueError for braces that do not close or hold no name."""
     pieces(template)
     columns: list[str] = _COLUMN.findall(template)
@@ -16,10 +18,11 @@ def template_columns(template: str) -> list[str]:
         if not column.isidentifier():
             message = f"{{{column}}} is no column's name and no choice such as {{red|blue}}"
             raise ValueError(message)
-    return columns
+    return tuple(columns)
 
 
-def pieces(template: str) -> list[str]:
+@functools.lru_cache(maxsize=1024)  # likewise
+def pieces(template: str) -> tuple[str, ...]:
     """Return a template cut where its outermost braces begin and end: every second piece stands in braces.
 
     Raises ValueError where braces do not close.
@@ -37,7 +40,7 @@ def pieces(template: str) -> list[str]:
     if depth:
         message = f"the braces in {template!r} do not close"
         raise ValueError(message)
-    return cut
+    return tuple(cut)
 
 
 def with_columns(piece: str, columns: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from schemas.detectors import DetectorSettings, SegSettings
-from schemas.models import PLACE, Base, Embedding, IpAdapter, Lora, Model, SafetyChecker, Strict, Switch, Vae
+from schemas.models import PLACE, Base, Embedding, IpAdapter, Lora, Model, SafetyChecker, Strict, Vae
 from schemas.prompt import template_columns
 
 # diffusers' class names; each works from a Stable Diffusion checkpoint's own scheduler configuration.
@@ -124,9 +124,7 @@ class Recipe(Strict):
     dtype: Literal["float16", "bfloat16", "float32"] = "float16"  # on a GPU; a CPU always computes in float32
     batch_size: int = Field(default=8, ge=1)  # pictures the converter draws at once
     memory: Literal["normal", "low"] = "normal"  # low: models take turns on the GPU, one or two pictures at once
-    compile: Annotated[Literal["auto", "on", "off"], Switch] = (
-        "auto"  # auto: on a GPU, if the run has work enough to pay for it
-    )
+    compile: Literal["auto", "on", "off"] = "auto"  # auto: on a GPU, if the run has work enough to pay for it
 
     @field_validator("prompt", "negative_prompt")
     @classmethod
@@ -250,13 +248,14 @@ _OF_MAPS: dict[str, Any] = {
 
 
 def _identified(tree: Any) -> Any:  # noqa: ANN401 - a tree of JSON
-    """Return a recipe's tree with every model of a known digest as that digest, wherever it lies."""
+    """Return a recipe's tree with every model and reference of a known digest as that digest, wherever it lies."""
     if isinstance(tree, list):
         return [_identified(entry) for entry in tree]
     if not isinstance(tree, dict):
         return tree
-    told = tree.get("sha256") is not None
-    return {key: _identified(value) for key, value in tree.items() if not (told and key in PLACE)}
+    places = PLACE if tree.get("sha256") is not None else frozenset[str]()
+    places |= {"reference"} if tree.get("reference_sha256") is not None else set()
+    return {key: _identified(value) for key, value in tree.items() if key not in places}
 
 
 def _bucket(area: int, ratio: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from jobs.bench.converter_rows import Load, Measured
     from schemas.recipe import Recipe
 
-DEFAULT = "sd15"
+SD15_AREA = 768 * 768  # pixels at most; a recipe of larger pictures whose weights are not here is one for XL
 
 
 def converter(
@@ -21,7 +21,7 @@ def converter(
         str | None,
         typer.Option(
             metavar="sd15|sdxl",
-            help="Random weights of this architecture; sd15 where the recipe's are not to be had.",
+            help="Random weights of this architecture; where the recipe's are not to be had, by its area.",
         ),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each is timed; the fastest counts.")] = 3,
@@ -75,14 +75,17 @@ def _models(recipe: "Recipe", random: str | None) -> tuple["Recipe", "Load", str
     from pipeline.models import locate
     from pipeline.needs import needs_of
 
+    if recipe.mode == "maps":
+        message = f"recipe {recipe.name}: mode maps draws no picture"
+        raise RunFault(message, "Measure control maps with photo2anime bench maps.")
     alone = recipe.model_copy(update={"upscale": None})
     if random is None:
         try:
             for need in needs_of(alone):
                 locate(need)
         except ModelFault as fault:
-            typer.echo(f"{fault}\nRandom weights of {DEFAULT}'s architecture are measured instead.", err=True)
-            random = DEFAULT
+            random = "sdxl" if recipe.area > SD15_AREA else "sd15"
+            typer.echo(f"{fault}\nRandom weights of {random}'s architecture are measured instead.", err=True)
         else:
             return alone, load, "its own weights"
     from jobs.bench.random_diffusion import ARCHITECTURES, bare, loader

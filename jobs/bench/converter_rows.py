@@ -17,7 +17,7 @@ from PIL import Image
 from jobs.bench import chip
 from jobs.bench.tutorial import Tutorial
 from pipeline.diffusion.batch_size import out_of_memory
-from pipeline.diffusion.diffusion import Diffusion, compiles
+from pipeline.diffusion.diffusion import Diffusion, plain_because
 from pipeline.diffusion.gains import NONE, Gains
 from pipeline.diffusion.load import Loaded, load
 from pipeline.diffusion.request import Drawing, Request
@@ -66,7 +66,7 @@ class Bench:
         self._recipe, self._sizes, self._rounds = recipe, sorted(set(sizes)), rounds
         self._load_models = load_models
         self.on_gpu = torch.cuda.is_available()
-        self._compiled = compiles(recipe, on_gpu=self.on_gpu)
+        self._compiled = plain_because(recipe, on_gpu=self.on_gpu) is None
         self._requests = requests_for(recipe, self._sizes[-1])
         self._flop: dict[Gains, int] = {}  # of one picture
 

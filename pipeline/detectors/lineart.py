@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from pipeline.detectors import Batch, Pixels
 from pipeline.detectors.darkness import darker_than_around
-from pipeline.detectors.network import Network, fill, in_three_channels, load_state, padded
+from pipeline.detectors.network import Network, fill, in_three_channels, padded
+from pipeline.weights import read_weights
 from schemas.detectors import LineartSettings
 
 HALVED = 8  # the network halves sides twice, and mirrors a pixel at the edge of what is left
@@ -39,7 +40,7 @@ class _Drawn(Network):
     def __init__(self, path: Path, device: str) -> None:
         from pipeline.detectors.annotators import controlnet_aux  # here, not above: the filter needs no network
 
-        super().__init__(fill(controlnet_aux.lineart.Generator(3, 1, 3), load_state(path), path), device)
+        super().__init__(fill(controlnet_aux.lineart.Generator(3, 1, 3), read_weights(path), path), device)
 
     def _maps(self, photos: Batch) -> Batch:
         _, height, width, _ = photos.shape

@@ -8,7 +8,8 @@ import torch
 
 from pipeline.detectors import Batch
 from pipeline.detectors.annotators import controlnet_aux
-from pipeline.detectors.network import Network, fill, in_three_channels, load_state, padded
+from pipeline.detectors.network import Network, fill, in_three_channels, padded
+from pipeline.weights import read_weights
 from schemas.detectors import LineartAnimeSettings
 
 HALVED = 256  # the network halves sides eight times
@@ -21,7 +22,7 @@ class LineartAnime(Network):
     def __init__(self, settings: LineartAnimeSettings, folder: Path, device: str) -> None:
         path = folder / settings.files[0]
         generator = controlnet_aux.lineart_anime.UnetGenerator(3, 1, 8, 64, norm_layer=_NORM, use_dropout=False)
-        super().__init__(fill(generator, load_state(path), path), device)
+        super().__init__(fill(generator, read_weights(path), path), device)
 
     def _maps(self, photos: Batch) -> Batch:
         _, height, width, _ = photos.shape

@@ -1,10 +1,6 @@
 """What detectors with a torch network share: one picture or a batch of one shape, on one CPU thread or a GPU."""
 
-import argparse
-import pickle
-import struct
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +13,6 @@ from pipeline.detectors import Batch, Pixels
 from pipeline.faults import ModelFault
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, which many networks expect
-_ARGUMENTS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [argparse.Namespace]  # a plain record
-# What torch raises over a file that is refused, cut off or changed on its way, wherever its reading then ends.
-_BROKEN = (
-    pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
-    struct.error,
-)  # fmt: skip
 
 
 class Network(ABC):
@@ -56,23 +46,6 @@ class Network(ABC):
         In that order in memory too: sums over another order differ in their last bits from the library's.
         """
         return torch.tensor(photos, device=self.device).permute(0, 3, 1, 2).float().contiguous()
-
-
-def load_state(path: Path) -> dict[str, Any]:
-    """Return what a file of weights holds; nothing in it is run. Raises `ModelFault` for a file that holds no weights.
-
-    PiDiNet's published file carries its training's arguments too, a record of numbers and texts.
-    """
-    try:
-        with torch.serialization.safe_globals(_ARGUMENTS):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except _BROKEN as error:
-        message = f"{path}: no file of weights ({type(error).__name__})"
-        raise ModelFault(message, "Fetch it anew: nothing but weights is loaded from it.") from error
-    if not isinstance(state, dict):
-        message = f"{path}: no file of weights (it holds a {type(state).__name__}, no names)"
-        raise ModelFault(message, "Name the folder that holds controlnet_aux's own files.")
-    return state
 
 
 def fill(network: torch.nn.Module, state: dict[str, Any], path: Path) -> torch.nn.Module:

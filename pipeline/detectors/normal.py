@@ -11,7 +11,8 @@ import torch
 
 from pipeline.detectors import Batch
 from pipeline.detectors.annotators import controlnet_aux
-from pipeline.detectors.network import DEVIATION, MEAN, Network, fill, load_state, padded
+from pipeline.detectors.network import DEVIATION, MEAN, Network, fill, padded
+from pipeline.weights import read_weights
 from schemas.detectors import NormalSettings
 
 HALVED = 32  # the encoder halves sides five times
@@ -29,7 +30,7 @@ class Normal(Network):
         with redirect_stdout(io.StringIO()), warnings.catch_warnings():  # it tells of its building
             warnings.simplefilter("ignore")
             network = controlnet_aux.normalbae.NNET(_TRAINED)
-        super().__init__(fill(network, load_state(path).get("model", {}), path), device)
+        super().__init__(fill(network, read_weights(path).get("model", {}), path), device)
         self._mean, self._deviation = (torch.tensor(of, device=self.device)[:, None, None] for of in (MEAN, DEVIATION))
 
     def _maps(self, photos: Batch) -> Batch:

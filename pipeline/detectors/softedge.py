@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from pipeline.detectors import Batch
 from pipeline.detectors.annotators import controlnet_aux
-from pipeline.detectors.network import Network, fill, in_three_channels, load_state, padded
+from pipeline.detectors.network import Network, fill, in_three_channels, padded
+from pipeline.weights import read_weights
 from schemas.detectors import SoftedgeSettings
 
 HALVED = {"hed": 16, "pidi": 8}  # sides are multiples of what the networks halve them to
@@ -20,7 +21,7 @@ class Softedge(Network):
 
     def __init__(self, settings: SoftedgeSettings, folder: Path, device: str) -> None:
         path = folder / settings.files[0]
-        state = load_state(path)
+        state = read_weights(path)
         if settings.method == "hed":
             network = fill(controlnet_aux.hed.ControlNetHED_Apache2(), state, path)
         else:

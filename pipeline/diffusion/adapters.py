@@ -1,35 +1,19 @@
 """What a recipe adds to a loaded checkpoint: LoRAs, textual inversions, an IP-Adapter. Weights alone are read."""
 
-import pickle
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from diffusers.models.embeddings import ImageProjection, IPAdapterPlusImageProjection
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from pipeline.diffusion.pretrained import load_whole
 from pipeline.faults import ModelFault
 from pipeline.models import Located
+from pipeline.weights import read_weights
 from schemas.models import IpAdapter
 from schemas.recipe import Recipe
 
 _TEXT_ENCODERS = (("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2"))
-
-
-def read_weights(path: Path) -> dict[str, Any]:
-    """Return the tensors in a file by name, on the CPU. Raises `ModelFault` for a pickle that holds anything else."""
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        message = f"{path}: holds more than weights, or is broken ({type(error).__name__})"
-        raise ModelFault(message, "Name a safetensors file.") from error
-    if not isinstance(state, dict):
-        message = f"{path}: holds a {type(state).__name__}, no weights by name"
-        raise ModelFault(message, "Name another file.")
-    return state
 
 
 def fuse_loras(pipe: Any, recipe: Recipe, found: dict[str, Located]) -> None:  # noqa: ANN401 - diffusers' pipelines share no type
@@ -80,6 +64,20 @@ def load_ip_adapter(pipe: Any, adapter: IpAdapter, found: Located, dtype: torch.
     pipe.register_modules(image_encoder=encoder, feature_extractor=seen)
     pipe.load_ip_adapter(state, subfolder="", weight_name="", image_encoder_folder=None)
     pipe.set_ip_adapter_scale(adapter.scale)
+    _refuse_other_encoder(pipe.unet.encoder_hid_proj.image_projection_layers[0], encoder, adapter)
+
+
+def _refuse_other_encoder(projection: Any, encoder: Any, adapter: IpAdapter) -> None:  # noqa: ANN401 - as above
+    """Refuse an image encoder of another width than the adapter was trained with: its first picture would fail."""
+    if isinstance(projection, ImageProjection):
+        wanted, found = projection.image_embeds.in_features, encoder.config.projection_dim
+    elif isinstance(projection, IPAdapterPlusImageProjection):  # looks at each of the encoder's patches
+        wanted, found = projection.proj_in.in_features, encoder.config.hidden_size
+    else:
+        return
+    if wanted != found:
+        message = f"{adapter.name}/{adapter.file} was made for an image encoder of width {wanted}"
+        raise ModelFault(message, f"{adapter.encoder} has {found}: name the adapter's own as ip_adapter.encoder.")
 
 
 def _parts(pipe: Any, state: dict[str, Any], name: str) -> list[dict[str, Any]]:  # noqa: ANN401 - as above

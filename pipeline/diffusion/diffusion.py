@@ -63,7 +63,10 @@ class Diffusion:
         if not on_gpu:
             torch.set_num_threads(1)  # sums split over threads round differently: 51 of 196,608 values at 256x256
         # Fused projections stand beside those that they are made of.
-        gains = gains or Gains(compiled=compiles(recipe, on_gpu=on_gpu), fuse_projections=recipe.memory == "normal")
+        self._plain_because = plain_because(recipe, on_gpu=on_gpu) or "switched off"
+        gains = gains or Gains(
+            compiled=plain_because(recipe, on_gpu=on_gpu) is None, fuse_projections=recipe.memory == "normal"
+        )
         # 2. The models.
         self._loaded = load_models(recipe, self._dtype, gains)
         pipes = [pipe for pipe in (self._loaded.pipe, self._loaded.upscaler) if pipe is not None]
@@ -140,7 +143,7 @@ class Diffusion:
             **self._facts,
             "prompt_chunks": self._passes[0].embedded(request).chunks,
             "batch_size": drawing.batch_size,
-            "compiled": self.compiled.said if self.compiled else "no",
+            "compiled": self.compiled.said if self.compiled else f"no: {self._plain_because}",
             "retried": ", ".join(drawing.retried) or None,
             "nsfw": drawing.nsfw,
         }
@@ -198,10 +201,20 @@ class Diffusion:
             raise ValueError(message)
 
 
-def compiles(recipe: Recipe, *, on_gpu: bool) -> bool:
-    """Tell whether a recipe's models are compiled: whether a run is worth it is decided before, in the recipe."""
-    may_be = recipe.memory == "normal" and recipe.deep_cache == 1
-    return recipe.compile == "on" or (recipe.compile == "auto" and on_gpu and may_be)
+def plain_because(recipe: Recipe, *, on_gpu: bool) -> str | None:
+    """Return why a recipe's models are not compiled; None where they are.
+
+    Whether a run is worth it is decided before, in the recipe.
+    """
+    if recipe.compile == "on":
+        return None
+    if recipe.compile == "off":
+        return "switched off, or too few pictures to pay for it"
+    if recipe.memory == "low":
+        return "memory is low, and models that move are not compiled"
+    if recipe.deep_cache > 1:
+        return "deep_cache goes without"
+    return None if on_gpu else "on a CPU it is not worth it"
 
 
 def quiet_libraries() -> None:

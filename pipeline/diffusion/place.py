@@ -41,7 +41,7 @@ def offload(pipe: Any, device: torch.device) -> None:  # noqa: ANN401 - as above
 
 def arrange(pipe: Any, gains: Gains) -> None:  # noqa: ANN401 - as above
     """Arrange a pipeline's weights for speed; the numbers stay what they are, their sums to the last bits."""
-    parts = [pipe.unet, pipe.vae, *pipe.controlnet.nets]
+    parts = [pipe.unet, pipe.vae, pipe.controlnet]
     for part in parts:
         part.requires_grad_(requires_grad=False)
         if gains.channels_last:

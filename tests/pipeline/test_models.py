@@ -157,6 +157,12 @@ def test_what_changes_in_a_bucket_is_copied_again_though_its_size_is_the_same(bu
     ("settings", "said"),
     [
         (["scheduler={name: LCMScheduler}", "steps=60"], "LCMScheduler does not take 60 steps so"),
+        (["scheduler.settings={prediction_type: v-prediction}"], "does not take 12 steps so"),
+        (
+            ["scheduler={name: DDIMScheduler, settings: {clip_sample: true, clip_sample_range: abc}}"],
+            "DDIMScheduler does not take",
+        ),
+        (["scheduler={name: DDIMScheduler, settings: {beta_start: 5}}"], "leaves the finite numbers"),
         (
             ["scheduler={name: DPMSolverMultistepScheduler, settings: {algorithm_type: sde-dpmsolver-typo}}"],
             "sde-dpmsolver-typo",

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 def locked(name: str, *settings: str) -> tuple[Pinned, str]:
     pinned = pin(name, settings, anew=True)
-    return pinned, text_with(name, settings, {place: each.keys for each in pinned.pins for place in each.places})
+    return pinned, text_with(name, settings, pinned.keys)
 
 
 @pytest.mark.usefixtures("hub")

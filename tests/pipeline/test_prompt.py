@@ -49,7 +49,7 @@ def test_what_is_no_template_is_said(template: str, said: str) -> None:
 
 
 def test_columns_in_choices_are_columns() -> None:
-    assert template_columns("{a|{title}} {place}") == ["title", "place"]
+    assert template_columns("{a|{title}} {place}") == ("title", "place")
 
 
 def test_a_choice_that_cannot_be_read_is_said() -> None:
@@ -73,10 +73,23 @@ def test_a_photos_own_prompt_stands_for_the_recipes_or_within_it() -> None:
     assert prompts(prompt="anime, {prompt}").of(own, 3)["prompt"] == "anime, a {title} at {dawn|dusk}"
 
 
-def test_what_a_prompt_names_and_nobody_has_is_said_before_work() -> None:
-    with pytest.raises(ManifestFault, match=r"recipe demo: the prompt names 'place'.*It has photo_id, prompt"):
+def test_what_a_recipe_names_and_nobody_has_is_said_before_work() -> None:
+    with pytest.raises(ManifestFault, match=r"recipe demo: prompt: 'place' is no column .* has photo_id, prompt"):
         prompts(prompt="anime in {place}")
-    with pytest.raises(ManifestFault, match=r"photo_id 'p': the prompt cannot be read: the braces"):
-        prompts(prompt="anime").of(PHOTO | {"prompt": "a {b"}, 1)
-    with pytest.raises(ManifestFault, match=r"photo_id 'p': prompt: '\{a\|__\}' is no choice"):
-        prompts(prompt="{a|__}").of(PHOTO, 1)
+    with pytest.raises(ManifestFault, match=r"recipe demo: negative_prompt: '\{a\|__\}' is no choice"):
+        prompts(prompt="anime", negative_prompt="{a|__}")
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ({"prompt": "smile :-} and a cat"}, "prompt: the braces in 'smile :-} and a cat' do not close"),
+        ({"prompt": "a {sad} face"}, "prompt: 'sad' is no column of the manifest"),
+        ({"negative_prompt": "{a|__}"}, "negative_prompt: '{a|__}' is no choice"),
+    ],
+)
+def test_what_a_photos_own_prompt_lacks_is_its_own_fault(own: dict[str, str], said: str) -> None:
+    chosen = prompts(prompt="anime").of(PHOTO | own, 1)
+    assert (chosen["prompt_fault"] or "").startswith(said)
+    assert own.items() <= chosen.items()  # as it stands there, for whoever mends it
+    assert prompts(prompt="anime").of(PHOTO, 1)["prompt_fault"] is None

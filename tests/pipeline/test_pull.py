@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from diffusers import UNet2DConditionModel
 
 from pipeline import storage
 from pipeline.faults import ModelFault
-from pipeline.model_checks import check_models
+from pipeline.model_checks import check_models, check_reference
 from pipeline.pin import pin
 from pipeline.pull import pull
 from pipeline.recipes import load_recipe
@@ -51,6 +53,23 @@ def test_a_run_from_there_asks_no_hub_and_draws_the_same(
     assert made[0]["revision"] == "a" * 40  # of the hub, though it came from a bucket
 
 
+def test_weights_in_several_files_are_pulled_with_their_index(sd: Path, tmp_path: Path) -> None:
+    from pipeline.diffusion.diffusion import Diffusion
+    from tests.tiny import asked, tiny_recipe
+
+    base = shutil.copytree(sd / "base", tmp_path / "base")
+    unet = UNet2DConditionModel.from_pretrained(base / "unet")
+    shutil.rmtree(base / "unet")
+    unet.save_pretrained(base / "unet", max_shard_size="200KB")
+    assert len(list((base / "unet").glob("*.safetensors"))) > 1
+    path = tmp_path / "sharded.yaml"
+    path.write_text(yaml.safe_dump(tiny_recipe(sd, base={"name": str(base)}).model_dump(mode="json")))
+    address = pull(str(path), (), pin(str(path)), str(tmp_path / "pulled"), lambda _label: None)
+    shutil.rmtree(base)
+    (drawing,) = Diffusion(load_recipe(address)).draw(asked(1))
+    assert drawing.pixels is not None
+
+
 @pytest.mark.usefixtures("hub")
 def test_what_is_there_is_not_copied_again_and_what_is_half_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -77,23 +96,30 @@ def test_what_is_there_is_not_copied_again_and_what_is_half_there_is(
 
 
 def test_a_reference_picture_comes_along(tmp_path: Path) -> None:
-    from pipeline.models import Located
+    from pipeline.models import Located, reference_digest
     from pipeline.needs import Need
-    from pipeline.pin import Pin, Pinned
-    from pipeline.pull import ADAPTER
+    from pipeline.pin import ADAPTER, Pin, Pinned, text_with
 
     (tmp_path / "mine.png").write_bytes(b"a picture")
     (tmp_path / "weights.bin").write_bytes(b"weights")
     settings = [f"ip_adapter={{name: {tmp_path}, reference: {tmp_path / 'mine.png'}}}"]
     need = Need("ip-adapter", ADAPTER, str(tmp_path), "main", ("weights.bin",))
     found = Located(tmp_path, need, "folder", (tmp_path / "weights.bin",))
-    pinned = Pinned(load_recipe("demo", settings), (Pin(found, (ADAPTER,), found.digest()),), ())
-    adapter = load_recipe(pull("demo", settings, pinned, str(tmp_path / "there"), lambda _label: None)).ip_adapter
+    recipe = load_recipe("demo", settings)
+    pinned = Pinned(recipe, (Pin(found, (ADAPTER,), found.digest()),), (), reference_digest(recipe))
+    (tmp_path / "locked.yaml").write_text(text_with("demo", settings, pinned.keys))
+    pulled = load_recipe(pull("demo", settings, pinned, str(tmp_path / "there"), lambda _label: None))
+    assert pulled.digest == load_recipe(str(tmp_path / "locked.yaml")).digest  # wherever the picture lies
+    adapter = pulled.ip_adapter
     assert adapter is not None
     assert adapter.reference is not None
     assert Path(adapter.reference).parent == tmp_path / "there" / "references"
     assert Path(adapter.reference).read_bytes() == b"a picture"
     assert Path(adapter.name).parent == tmp_path / "there"
+    check_reference(pulled)
+    Path(adapter.reference).write_bytes(b"another picture")
+    with pytest.raises(ModelFault, match=r"reference.*the recipe is locked to"):
+        check_reference(pulled)
 
 
 def test_what_ships_stays_where_it_is_and_is_locked(tmp_path: Path) -> None:

@@ -20,6 +20,15 @@ def test_a_file_is_a_recipe_too(tmp_path: Path) -> None:
     assert load_recipe(str(tmp_path / "mine.yaml")).steps == 12
 
 
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(recipe_text("demo") + "\nsteps: 20\n")
+    with pytest.raises(RecipeFault, match=r"mine.yaml is no YAML \(.*duplicate key \"steps\"") as caught:
+        load_recipe(str(path))
+    assert "\n" not in str(caught.value)
+    assert "suppress" not in str(caught.value)
+
+
 def test_settings_change_what_they_name() -> None:
     changed = load_recipe("demo", ["steps=12", "controls.depth.scale=0.5", "controls.0.end=0.5", "prompt='a, b: c'"])
     assert (changed.steps, changed.controls[2].scale, changed.controls[0].end, changed.prompt) == (
@@ -55,7 +64,7 @@ def test_what_has_keys_of_its_own_is_said() -> None:
         load_recipe("demo", ["memory=low", "compile=on"])
 
 
-def test_on_and_off_are_words_though_yaml_takes_them_for_truth() -> None:
+def test_on_and_off_are_words() -> None:
     recipe = load_recipe("demo", ["compile=on", "safety.policy=off"])
     assert (recipe.compile, recipe.safety.policy) == ("on", "off")
     with pytest.raises(RecipeFault, match=r"safety\.policy: Input should be 'off', 'flag' or 'drop'"):

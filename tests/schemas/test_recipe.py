@@ -62,6 +62,9 @@ def test_buckets_have_sides_of_64_and_nearly_the_area() -> None:
         ({"guidance": 0.5}, "greater than or equal to 1"),
         ({"background": "no colour"}, "unknown color specifier"),
         ({"min_visible": 0}, "greater than 0"),
+        ({"loras": [{"name": "a/b", "file": "/etc/c.safetensors"}]}, "no path below"),
+        ({"loras": [{"name": "a/b", "file": ""}]}, "no path below"),
+        ({"embeddings": [{"name": "a/b", "file": "../c.pt", "token": "<t>"}]}, "no path below"),
     ],
 )
 def test_what_cannot_work_is_refused(change: dict[str, Any], said: str) -> None:

@@ -52,6 +52,7 @@ def test_the_table_has_every_gain_in_turn_and_a_size_is_suggested(monkeypatch: p
     [
         (["--batch-sizes", "1,x"], "--batch-sizes 1,x: not numbers above 0. Write them as 1,4,8"),
         (["--batch-sizes", "0"], "not numbers above 0"),
+        (["--set", "mode=maps"], "recipe demo: mode maps draws no picture. Measure control maps"),
         (["--random", "sd3"], "--random sd3: there is no such architecture. There are sd15, sdxl"),
     ],
 )

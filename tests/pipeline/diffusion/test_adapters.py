@@ -1,6 +1,5 @@
 """LoRAs, textual inversions, IP-Adapters: heard, at their weight, and nothing but weights is read."""
 
-import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from pipeline.diffusion.adapters import read_weights
 from pipeline.diffusion.diffusion import Diffusion
 from pipeline.diffusion.request import Drawing
 from pipeline.faults import ModelFault
@@ -52,6 +51,23 @@ def test_a_lora_is_fused_and_named_in_provenance(sd: Path, tmp_path: Path) -> No
     (request,) = asked(1)
     roles = [model["role"] for model in subject.made_by(request, Drawing(None, 1))["models"]]
     assert roles == ["base", "controlnet-canny", "lora-0"]
+
+
+def test_a_files_name_is_a_name_and_no_pattern(sd: Path, tmp_path: Path) -> None:
+    lora = write_lora(sd / "base", tmp_path, 1) | {"file": "style [v2].safetensors"}
+    (tmp_path / "pytorch_lora_weights.safetensors").rename(tmp_path / lora["file"])
+    assert apart(draw(sd, loras=[lora]), draw(sd)) > 2
+
+
+def test_an_image_encoder_of_another_width_is_refused(sd: Path, tmp_path: Path) -> None:
+    adapter = write_ip_adapter(sd / "base", tmp_path)
+    config = CLIPVisionConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8,
+        projection_dim=24,
+    )  # fmt: skip
+    CLIPVisionModelWithProjection(config).save_pretrained(tmp_path / "models" / "image_encoder")
+    with pytest.raises(ModelFault, match="made for an image encoder of width 16. models/image_encoder has 24"):
+        draw(sd, ip_adapter=adapter)
 
 
 def test_a_lora_of_another_family_is_refused(sd: Path, tmp_path: Path) -> None:
@@ -94,21 +110,3 @@ def test_an_ip_adapter_sees_each_pictures_own_reference(sd: Path, tmp_path: Path
     assert apart(both[1], swapped[1]) <= 1
     with pytest.raises(ValueError, match="needs a reference picture"):
         subject.draw(requests)
-
-
-class Bomb:
-    """What a pickle must not be able to do."""
-
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return print, ("boom",)
-
-
-def test_pickled_weights_load_as_weights_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save({"a": torch.ones(2)}, tmp_path / "good.pt")
-    assert read_weights(tmp_path / "good.pt")["a"].tolist() == [1, 1]
-    (tmp_path / "bad.pt").write_bytes(pickle.dumps(Bomb()))
-    torch.save([1], tmp_path / "list.pt")
-    for name, said in (("bad.pt", "holds more than weights"), ("list.pt", "holds a list")):
-        with pytest.raises(ModelFault, match=said):
-            read_weights(tmp_path / name)
-    assert capsys.readouterr().out == ""

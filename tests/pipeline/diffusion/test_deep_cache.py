@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pipeline.diffusion.diffusion import Diffusion, compiles
+from pipeline.diffusion.diffusion import Diffusion, plain_because
 from tests.tiny import apart, asked, tiny_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -48,4 +48,4 @@ def test_what_it_does_not_go_with_is_refused(sd: Path) -> None:
     for other in ({"guidance_end": 0.5}, {"compile": "on"}):
         with pytest.raises(ValidationError, match="deep_cache goes neither with guidance_end nor with compile: on"):
             tiny_recipe(sd, deep_cache=2, **other)
-    assert not compiles(tiny_recipe(sd, deep_cache=2), on_gpu=True)
+    assert "deep_cache" in (plain_because(tiny_recipe(sd, deep_cache=2), on_gpu=True) or "")
