@@ -19,10 +19,8 @@ def list_recipes(context: typer.Context) -> None:
 
 def show(name: Annotated[str, typer.Argument(help="A recipe: a name or a YAML file.")], set_: Set = None) -> None:
     """Show a recipe with every setting resolved, ready to be saved as a file of your own."""
-    import yaml
-
-    from pipeline.recipes import load_recipe
+    from pipeline.recipes import as_yaml, load_recipe
 
     recipe = load_recipe(name, set_ or ())
     typer.echo(f"# digest {recipe.digest}")
-    typer.echo(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True).rstrip())
+    typer.echo(as_yaml(recipe.model_dump(mode="json")).rstrip())

@@ -14,10 +14,10 @@ from pipeline.controls import ControlMaps
 from pipeline.decode import decode
 from pipeline.draw import Draw
 from pipeline.each import Each
-from pipeline.encode import encode, encoding
+from pipeline.encode import encoder
 from pipeline.fetch import fetch
 from pipeline.prepare import Prepared, decoding
-from schemas.work import DECODED, ENCODED, FETCHED, Row
+from schemas.work import DECODED, FETCHED, Row
 
 PHOTOS = 4  # that are measured
 LEAST_WORK = 64  # pictures of a run for which it is worth the half minute
@@ -55,7 +55,7 @@ def measure_pictures(run: Prepared, mapped: pa.Table, batch: int, on_gpu: frozen
     mapped = pa.concat_tables([mapped] * -(-batch // max(1, mapped.num_rows)))
     steps: list[Step] = [Draw(run.recipe, on_gpu, compile_cache=run.compile_cache)]
     if run.recipe.mode != "maps":
-        steps.append(Each("encode", partial(encode, **encoding(run.recipe)), ENCODED))
+        steps.append(encoder(run.recipe))
     spent = _milliseconds(_measured(steps, mapped), ("controls", "convert", "encode"))
     maps = spent.pop("controls", 0.0) - before.get("controls", 0.0)  # of this process alone
     return spent | {"convert": spent.get("convert", 0.0) + max(0.0, maps)}

@@ -14,7 +14,7 @@ from ray.data import ActorPoolStrategy, DataContext
 
 from pipeline.faults import StorageFault
 
-LIGHT_CPUS = 0.25  # of a core for a step that mostly waits: fetching, decoding, encoding, writing
+LIGHT_CPUS = 0.25  # of a core for a step that waits, or takes little beside a picture: all but maps and pictures
 CORES_PER_DRAWER = 4  # without a GPU or a measurement: a picture takes longer than its control maps
 DRAWERS_PER_GPU = 8  # without a measurement, where a cluster is to grow to a number of GPUs
 MARGIN = 1.25  # so much faster than the GPU the control maps are to be: a GPU must never wait for them

@@ -1,14 +1,15 @@
 """From a picture's pixels to the bytes of its file."""
 
 import io
-from typing import Any
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
 from pipeline.canvas import padding_of, pixels_of
+from pipeline.each import Each
 from schemas.recipe import Output, Recipe
-from schemas.work import Row
+from schemas.work import ENCODED, Row
 
 THREADS = 4
 """Pictures that are encoded at once, while the next unit is drawn: Pillow compresses without Python's lock."""
@@ -25,9 +26,10 @@ def encode(row: Row, output: Output, enlargement: int = 1) -> Row:
     return row
 
 
-def encoding(recipe: Recipe) -> dict[str, Any]:
-    """Return what `encode` is told."""
-    return {"output": recipe.output, "enlargement": recipe.enlargement}
+def encoder(recipe: Recipe) -> Each:
+    """Return the step that encodes the pictures of a recipe, several at once."""
+    step = partial(encode, output=recipe.output, enlargement=recipe.enlargement)
+    return Each("encode", step, ENCODED, threads=THREADS)
 
 
 def encoded(pixels: np.ndarray, output: Output) -> bytes:

@@ -20,10 +20,10 @@ from pipeline.crew import Crew
 from pipeline.decode import decode
 from pipeline.draw import Draw
 from pipeline.each import Each
-from pipeline.encode import THREADS, encode, encoding
+from pipeline.encode import encoder
 from pipeline.fetch import fetch
 from pipeline.prepare import Prepared, decoding
-from schemas.work import DECODED, ENCODED, FETCHED
+from schemas.work import DECODED, FETCHED
 
 
 def photos_to_anime(run: Prepared, commit: Commit, crew: Crew) -> Iterator[pa.Table]:
@@ -40,7 +40,6 @@ def photos_to_anime(run: Prepared, commit: Commit, crew: Crew) -> Iterator[pa.Ta
     if crew.on_gpu or recipe.mode != "maps":
         rows = rows.map_batches(Draw, fn_constructor_args=drawing, **crew.converters)
     if recipe.mode != "maps":
-        encoder = Each("encode", partial(encode, **encoding(recipe)), ENCODED, threads=THREADS)
-        rows = rows.map_batches(encoder, **crew.light)
+        rows = rows.map_batches(encoder(recipe), **crew.light)
     rows = rows.map_batches(commit, **crew.light)
     yield from rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)

@@ -70,7 +70,10 @@ def _check_scheduler(recipe: Recipe) -> None:
     import diffusers
 
     known = inspect.signature(getattr(diffusers, recipe.scheduler.name)).parameters
-    for name in recipe.scheduler.settings:
+    for name, value in recipe.scheduler.settings.items():
+        if name in known and isinstance(known[name].default, bool) and not isinstance(value, bool):
+            message = f"recipe {recipe.name}: {recipe.scheduler.name}'s {name} is {value!r}"
+            raise RecipeFault(message, "Write true or false.")
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             message = f"recipe {recipe.name}: {recipe.scheduler.name} has no setting {name!r}"
@@ -102,11 +105,12 @@ def _try_scheduler(recipe: Recipe, base: Path) -> None:
         return  # and no need for diffusers, whose import takes seconds
     import diffusers
 
-    config = json.loads((base / "scheduler" / "scheduler_config.json").read_text())
+    config, finite = json.loads((base / "scheduler" / "scheduler_config.json").read_text()), True
     try:
-        scheduler = getattr(diffusers, recipe.scheduler.name).from_config(config, **recipe.scheduler.settings)
-        finite = _walked(scheduler, recipe.steps)
-    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+        kind = getattr(diffusers, recipe.scheduler.name)
+        for share in _shares(recipe):
+            finite = finite and _walked(kind.from_config(config, **recipe.scheduler.settings), recipe.steps, share)
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError) as error:
         said = " ".join(str(error).split()).partition(". ")[0]
         message = f"recipe {recipe.name}: {recipe.scheduler.name} does not take {recipe.steps} steps so ({said})"
         raise RecipeFault(message, "Change scheduler.settings or steps.") from error
@@ -115,15 +119,29 @@ def _try_scheduler(recipe: Recipe, base: Path) -> None:
         raise RecipeFault(message, "Change scheduler.settings.")
 
 
-def _walked(scheduler: Any, steps: int) -> bool:  # noqa: ANN401 - schedulers share no type
-    """Let a scheduler make all its steps with latents of noise; tell whether they stay finite."""
+def _shares(recipe: Recipe) -> list[float | None]:
+    """Return of each pass of a recipe the share of the steps that it makes, None where it begins with noise alone."""
+    first = None if recipe.mode == "text2img" else recipe.strength
+    return [first, *([recipe.upscale.strength] if recipe.upscale else [])]
+
+
+def _walked(scheduler: Any, steps: int, share: float | None) -> bool:  # noqa: ANN401 - schedulers share no type
+    """Let a scheduler make its steps with latents of noise, as a pass does; tell whether they stay finite."""
     import torch
 
     random = torch.Generator().manual_seed(0)
     more = {"generator": random} if "generator" in inspect.signature(scheduler.step).parameters else {}
     scheduler.set_timesteps(steps)
-    latents = torch.randn(1, 4, 8, 8, generator=random) * scheduler.init_noise_sigma
-    for timestep in scheduler.timesteps:
+    timesteps, latents = scheduler.timesteps, torch.randn(1, 4, 8, 8, generator=random)
+    if share is None:
+        latents *= scheduler.init_noise_sigma
+    else:
+        begin = (steps - min(int(steps * share), steps)) * scheduler.order
+        timesteps = timesteps[begin:]
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(begin)
+        latents = scheduler.add_noise(latents, torch.randn(latents.shape, generator=random), timesteps[:1])
+    for timestep in timesteps:
         seen = scheduler.scale_model_input(latents, timestep)
         latents = scheduler.step(seen * 0.5, timestep, latents, **more, return_dict=False)[0]
     return bool(latents.isfinite().all())

@@ -9,6 +9,7 @@ import fnmatch
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from schemas.detectors import DetectorSettings
 from schemas.recipe import Recipe
 
 _VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "created")  # as file systems call them
+_ESCAPED = re.compile(r"\[([*?[])\]")  # by glob.escape
 SHIPPED = Path(__file__).with_name("demo_model")
 
 
@@ -77,7 +79,7 @@ def cache_folder() -> Path:
 def reference_digest(recipe: Recipe) -> str | None:
     """Return the sha256 of the recipe's reference picture; None without one. Raises `ModelFault` where it is gone."""
     uri = recipe.ip_adapter.reference if recipe.ip_adapter else None
-    if uri is None:
+    if uri is None or recipe.mode == "maps":
         return None
     if not storage.exists(uri):
         message = f"ip_adapter.reference {storage.redact(uri)}: not found"
@@ -104,6 +106,7 @@ def locate(need: Need) -> Located:
     wanted = [*need.files, *(need.of_xl if _is_whole_xl(folder) else ())]
     missing = [pattern for pattern in wanted if not any(folder.glob(pattern))]
     if missing:
+        missing = [_ESCAPED.sub(r"\1", pattern) for pattern in missing]
         message = f"{storage.redact(need.name)}: {', '.join(missing)} not found in {folder}"
         mend = "Name a folder that holds it, or where the hub can be reached, its repository."
         message += _meant(missing[0], folder)

@@ -134,4 +134,4 @@ def _diffusers_files(model: Model) -> tuple[str, ...]:
 
 def _suffix(model: Model) -> str:
     """Return how the names of a model's files end, those of its variant if it has one."""
-    return f"*.{model.variant}.safetensors" if model.variant else "*.safetensors"
+    return f"*.{model.variant}*.safetensors" if model.variant else "*.safetensors"  # or x.fp16-00001-of-00002.…

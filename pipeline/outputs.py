@@ -7,11 +7,10 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-import yaml
-
 from pipeline import storage
 from pipeline.commit import RunFacts
 from pipeline.faults import OutputFault
+from pipeline.recipes import as_yaml
 from schemas.recipe import Recipe
 
 RUN_FILE = "_run.json"
@@ -67,7 +66,7 @@ def write_run(output: str, facts: RunFacts, account: dict[str, Any]) -> None:
 
 def keep_recipe(output: str, recipe: Recipe) -> None:
     """Put the recipe's text under its digest, so that older pictures keep theirs when the recipe changes."""
-    text = yaml.safe_dump(storage.redact_all(recipe.model_dump(mode="json")), sort_keys=False, allow_unicode=True)
+    text = as_yaml(storage.redact_all(recipe.model_dump(mode="json")))
     storage.put(storage.join(output, "_recipes", f"{recipe.digest[:16]}.yaml"), text.encode())
 
 

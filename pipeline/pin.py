@@ -60,17 +60,19 @@ def pin(name: str, settings: Iterable[str] = (), *, anew: bool = False) -> Pinne
     recipe = load_recipe(name, settings)
     if not anew:
         check_reference(recipe)
-    pins = [_pin(need, (need.place,), anew=anew) for need in needs_of(recipe)]
+    pins = [_pin(locate(need), (need.place,), anew=anew) for need in needs_of(recipe)]
     missing = []
     for detector, need in detector_needs(recipe):
         # A recipe may name the region's detector twice, and must name the same then.
         again = (REGION,) if detector == recipe.region.detector and need.place != REGION else ()
         try:
-            pins.append(_pin(need, (need.place, *again), anew=anew))
+            located = locate(need)
         except ModelFault:
             if detector.name not in recipe.may_be_blank:
                 raise
             missing.append(need)
+        else:
+            pins.append(_pin(located, (need.place, *again), anew=anew))
     return Pinned(recipe, tuple(pins), tuple(missing), reference_digest(recipe))
 
 
@@ -90,8 +92,7 @@ def text_with(name: str, settings: Iterable[str], keys: dict[Place, dict[str, st
     return buffer.getvalue()
 
 
-def _pin(need: Need, places: tuple[Place, ...], *, anew: bool) -> Pin:
-    located = locate(need)
+def _pin(located: Located, places: tuple[Place, ...], *, anew: bool) -> Pin:
     return Pin(located, places, located.digest() if anew else located.checked_digest())
 
 

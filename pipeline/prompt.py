@@ -75,7 +75,7 @@ def _chosen(choices: list[str], columns: dict[str, str], seed: int) -> list[str]
     for choice in choices:
         try:
             text = generator.generate(with_columns(choice, marks), 1)[0]
-        except ParseBaseException as error:
+        except (ParseBaseException, RecursionError) as error:
             message = f"{choice!r} is no choice ({error})"
             raise ValueError(message) from error
         for name, mark in marks.items():

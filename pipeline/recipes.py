@@ -1,6 +1,7 @@
 """Recipes: the shipped ones by name, any other by file, with settings changed one by one."""
 
 import difflib
+import io
 import re
 from collections.abc import Iterable
 from importlib.resources import files
@@ -59,6 +60,14 @@ def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
         return Recipe.model_validate(tree)
     except ValidationError as error:
         raise _fault(name, error) from error
+
+
+def as_yaml(tree: dict[str, Any]) -> str:
+    """Return a recipe's tree as the YAML that `load_recipe` reads."""
+    writer, buffer = YAML(), io.StringIO()
+    writer.width = 4096  # a long prompt stays on its line
+    writer.dump(tree, buffer)
+    return buffer.getvalue()
 
 
 def change(tree: dict[str, Any], setting: str) -> None:

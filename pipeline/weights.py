@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from pipeline.faults import ModelFault
@@ -16,7 +17,7 @@ _ARGUMENTS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [argpars
 # What torch raises over a file that is refused, cut off or changed on its way, wherever its reading then ends.
 _BROKEN = (
     pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
-    struct.error,
+    struct.error, SafetensorError,
 )  # fmt: skip
 
 
@@ -25,9 +26,9 @@ def read_weights(path: Path) -> dict[str, Any]:
 
     PiDiNet's published file carries its training's arguments too, a record of numbers and texts.
     """
-    if path.suffix == ".safetensors":
-        return load_file(path)
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         with torch.serialization.safe_globals(_ARGUMENTS):
             state = torch.load(path, map_location="cpu", weights_only=True)
     except _BROKEN as error:

@@ -15,11 +15,11 @@ from pipeline.controls import ControlMaps
 from pipeline.convert import Converter
 from pipeline.decode import Geometry, decode
 from pipeline.each import Each
-from pipeline.encode import encode, encoding
+from pipeline.encode import encoder
 from pipeline.fetch import fetch
 from pipeline.recipes import load_recipe
 from schemas.recipe import Recipe
-from schemas.work import DECODED, ENCODED, FETCHED, PLAN
+from schemas.work import DECODED, FETCHED, PLAN
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 SETTINGS = ("steps=8", 'aspect_ratios=["1:1"]')
@@ -67,5 +67,5 @@ def _way(name: str) -> tuple[Recipe, list[Callable[[pa.Table], pa.Table]]]:
         Each("decode", partial(decode, geometry=Geometry.of(recipe)), DECODED),
         ControlMaps(recipe, BLANK),
         Converter(recipe),
-        Each("encode", partial(encode, **encoding(recipe)), ENCODED),
+        encoder(recipe),
     ]

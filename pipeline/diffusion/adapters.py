@@ -6,6 +6,7 @@ import torch
 from diffusers.models.embeddings import ImageProjection, IPAdapterPlusImageProjection
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
+from pipeline import storage
 from pipeline.diffusion.pretrained import load_whole
 from pipeline.faults import ModelFault
 from pipeline.models import Located
@@ -29,7 +30,9 @@ def fuse_loras(pipe: Any, recipe: Recipe, found: dict[str, Located]) -> None:  #
     reached = {name for adapters in touched.values() for name in adapters}
     for number, lora in enumerate(recipe.loras):
         if f"lora-{number}" not in reached:
-            message = f"{lora.name}/{lora.file} changes nothing of this base: none of its layers is there"
+            message = (
+                f"{storage.redact(lora.name)}/{lora.file} changes nothing of this base: none of its layers is there"
+            )
             raise ModelFault(message, "Name a LoRA of the base model's family.")
     pipe.set_adapters(list(weights), list(weights.values()))
     pipe.fuse_lora(components=sorted(touched), adapter_names=list(weights))
@@ -41,7 +44,9 @@ def load_embeddings(pipe: Any, recipe: Recipe, found: dict[str, Located]) -> Non
     for embedding in recipe.embeddings:
         located = found[f"embedding-{embedding.token}"]
         state = read_weights(located.folder / embedding.file)
-        for (encoder, tokenizer), part in zip(_TEXT_ENCODERS, _parts(pipe, state, embedding.name), strict=False):
+        for (encoder, tokenizer), part in zip(
+            _TEXT_ENCODERS, _parts(pipe, state, storage.redact(embedding.name)), strict=False
+        ):
             pipe.load_textual_inversion(
                 part, token=embedding.token, text_encoder=getattr(pipe, encoder), tokenizer=getattr(pipe, tokenizer)
             )
@@ -76,7 +81,7 @@ def _refuse_other_encoder(projection: Any, encoder: Any, adapter: IpAdapter) -> 
     else:
         return
     if wanted != found:
-        message = f"{adapter.name}/{adapter.file} was made for an image encoder of width {wanted}"
+        message = f"{storage.redact(adapter.name)}/{adapter.file} was made for an image encoder of width {wanted}"
         raise ModelFault(message, f"{adapter.encoder} has {found}: name the adapter's own as ip_adapter.encoder.")
 
 

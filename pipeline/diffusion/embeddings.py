@@ -77,7 +77,8 @@ class Embeddings:
             self._refuse(text, parsed)
             sides = [encoder.build_conditioning_tensor_for_conjunction(parsed)[0] for encoder in self._encoders]
         except _UNREADABLE as error:
-            message = f"prompt {text!r}: {error}"
+            said = "it is nested too deeply" if isinstance(error, RecursionError) else error
+            message = f"prompt {text!r}: {said}"
             raise PromptFault(message) from error
         except RuntimeError as error:  # a device's own are no fault of a prompt
             if not _LOST_WORD.search(str(error)):
@@ -154,14 +155,18 @@ def in_compels_notation(text: str) -> str:
     """
     written: list[str] = []
     opened: list[int] = []
+    inside: list[int] = [0]  # of each that is open, and of the text, how deep those in it lie in each other
     for place, letter in enumerate(text):
         escaped = text[:place].endswith("\\")
         if letter == "(" and not escaped:
             opened.append(len(written))
-        if len(opened) > DEEPEST:
-            message = f"parentheses lie more than {DEEPEST} deep in each other"
-            raise ValueError(message)
+            inside.append(0)
         if letter == ")" and not escaped and opened:
+            deep = inside.pop() + 1
+            inside[-1] = max(inside[-1], deep)
+            if deep > DEEPEST:
+                message = f"parentheses lie more than {DEEPEST} deep in each other"
+                raise ValueError(message)
             inner = "".join(written[opened.pop() :])
             weight = _COLON_WEIGHT.search(inner)
             if weight:

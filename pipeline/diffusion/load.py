@@ -1,6 +1,7 @@
 """A recipe's models as one of diffusers' pipelines, or two with a second pass: found, loaded and put together."""
 
 import json
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import diffusers
 import torch
 import transformers
 from diffusers import AutoencoderKL, ControlNetModel
+from diffusers.loaders.single_file_utils import SingleFileComponentError
 from safetensors import SafetensorError
 
+from pipeline import storage
 from pipeline.diffusion.adapters import fuse_loras, load_embeddings, load_ip_adapter
 from pipeline.diffusion.gains import Gains
 from pipeline.diffusion.nets import Nets
@@ -36,7 +39,10 @@ PIPELINES = {
 """By mode, those of Stable Diffusion 1 and 2, and those of XL."""
 _LIBRARIES = {"diffusers": diffusers, "transformers": transformers}  # that a checkpoint's index may name
 # What diffusers and its libraries raise over weights that are broken, or of another shape than their configuration.
-_BROKEN = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError)
+_BROKEN = (
+    OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError,
+    SingleFileComponentError,
+)  # fmt: skip
 
 
 @dataclass
@@ -91,20 +97,23 @@ def _pipeline(recipe: Recipe, found: dict[str, Located], nets: Nets, dtype: torc
             if isinstance(part, torch.nn.Module):
                 refuse_missing(f"{recipe.base.file}, {name}", without_values(part))
     else:
-        parts = _base_parts(base.folder, recipe.base.variant, dtype) | parts
+        parts |= _base_parts(base.folder, recipe.base.variant, dtype, without=parts)
         pipe = kind.from_pretrained(base.folder, **parts)
     pipe.scheduler = scheduler_of(recipe, pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
-def _base_parts(folder: Path, variant: str | None, dtype: torch.dtype) -> dict[str, Any]:
-    """Return the models of a checkpoint's folder, of the classes that its index names."""
+def _base_parts(folder: Path, variant: str | None, dtype: torch.dtype, without: Container[str]) -> dict[str, Any]:
+    """Return the models of a checkpoint's folder, but for some, of the classes that its index names."""
     index = index_of(folder)
     parts: dict[str, Any] = {}
     for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
-        if name in index:
+        if name in index and name not in without:
             library, kind = index[name]
+            if library not in _LIBRARIES:
+                message = f"{folder / 'model_index.json'}: {name} is {library}'s, which is not loaded"
+                raise ModelFault(message, f"Name a checkpoint of {' and '.join(_LIBRARIES)}.")
             parts[name] = load_whole(getattr(_LIBRARIES[library], kind), folder / name, dtype, variant)
     return parts
 
@@ -125,7 +134,7 @@ def _vae(vae: Vae, folder: Path, base: Path, dtype: torch.dtype) -> Any:  # noqa
         return AutoencoderKL.from_single_file(str(folder / vae.file), config=str(base), dtype=dtype)
     kind = json.loads((folder / "config.json").read_text()).get("_class_name", "AutoencoderKL")
     if not kind.startswith("Autoencoder"):
-        message = f"{vae.name} is a {kind}, no autoencoder"
+        message = f"{storage.redact(vae.name)} is a {kind}, no autoencoder"
         raise ModelFault(message, "Name a VAE.")
     return load_whole(getattr(diffusers, kind), folder, dtype, vae.variant)
 

@@ -64,7 +64,8 @@ class OnePass:
     def kind(self) -> tuple[object, ...]:
         """All of the recipe that decides, beside a batch's shape, what its models are called with."""
         recipe = self._recipe
-        return self.settings, recipe.steps, recipe.guidance > 1, recipe.guidance_end, recipe.guess_mode
+        guided = recipe.guidance > 1, recipe.guidance_end, recipe.guess_mode
+        return self.settings, recipe.scheduler.model_dump_json(), recipe.steps, *guided
 
     def embedded(self, request: Request) -> Embedded:
         """Return a request's prompts as the UNet takes them. Raises `PromptFault`."""
@@ -121,7 +122,7 @@ class OnePass:
             return drawn
         photos = self._upload([request.photo for request in requests], drawn.device, drawn.dtype)
         shares = np.stack([_softened(_region(request), self.settings.soften) for request in requests])
-        return torch.lerp(photos, drawn, torch.from_numpy(shares)[:, None].to(drawn, non_blocking=True))
+        return torch.lerp(photos, drawn, _sent(shares, drawn.device)[:, None].to(drawn.dtype))
 
     def _prompts(self, requests: Sequence[Request], dtype: torch.dtype, *, anew: bool) -> dict[str, torch.Tensor]:
         embedded = [self._embeddings.of(each.prompt, each.negative_prompt, anew=anew) for each in requests]
@@ -209,12 +210,16 @@ class OnePass:
 
     def _upload(self, pictures: list[Pixels], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
         """Return pictures as the pipeline takes them, [N, 3, H, W], 0..1; bytes travel, the device divides."""
-        stacked = torch.from_numpy(np.stack(pictures))  # [N, H, W, 3], uint8
+        stacked = np.stack(pictures)  # [N, H, W, 3], uint8
         if not self._gains.travel_as_bytes:
-            return (stacked.permute(0, 3, 1, 2).float() / 255).to(device, dtype)
-        if device.type == "cuda":
-            stacked = stacked.pin_memory()
-        return stacked.to(device, non_blocking=True).permute(0, 3, 1, 2).to(dtype) / 255
+            return (torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255).to(device, dtype)
+        return _sent(stacked, device).permute(0, 3, 1, 2).to(dtype) / 255
+
+
+def _sent(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Return an array on a device, on its way there from pinned memory: nothing waits for what the device has to do."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def _encode_for_inpainting(vae: Any, image: torch.Tensor, generator: list[torch.Generator]) -> torch.Tensor:  # noqa: ANN401 - one of diffusers' autoencoders
@@ -225,7 +230,7 @@ def _stacked(masks: list[Mask | None], device: torch.device) -> torch.Tensor:
     """Return masks as [N, 1, H, W], float32, 0 or 1; nothing is covered where there is none."""
     shape = next(mask.shape for mask in masks if mask is not None)
     whole = np.stack([np.zeros(shape, np.bool_) if mask is None else mask for mask in masks])
-    return torch.from_numpy(whole).to(device)[:, None].float()
+    return _sent(whole, device)[:, None].float()
 
 
 def _region(request: Request) -> Mask:

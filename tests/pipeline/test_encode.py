@@ -1,15 +1,18 @@
 """Encoding: the file shows the pixels of the picture, without what was padded."""
 
 import io
+from threading import Barrier
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
-from pipeline.encode import encode
+from pipeline import encode as module
+from pipeline.encode import THREADS, encode
 from pipeline.geometry import Padding
-from schemas.recipe import Output
-from schemas.work import Row
+from schemas.recipe import Output, Recipe
+from schemas.work import CONVERTED, Row
 
 SIZE = {"width": 64, "height": 48, "padding": Padding().as_row()}
 
@@ -39,6 +42,22 @@ def test_lossy_formats_are_near_it_and_listen_to_quality(row: Row, picture: np.n
     assert np.abs(np.asarray(image, np.int16) - picture).mean() < 4
     both = [encode(row | {"picture": picture.tobytes(), **SIZE}, Output(format=kind, quality=quality)) for quality in (10, 95)]  # fmt: skip  # noqa: E501
     assert len(both[0]["picture_bytes"]) < len(both[1]["picture_bytes"])
+
+
+def test_a_recipes_pictures_are_encoded_several_at_once(
+    row: Row, picture: np.ndarray, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meeting = Barrier(THREADS, timeout=30)  # passed by so many at once, and by no fewer
+
+    def met(pixels: np.ndarray, output: Output) -> bytes:
+        meeting.wait()
+        return made(pixels, output)
+
+    made = module.encoded
+    monkeypatch.setattr(module, "encoded", met)
+    rows = [row | {"picture": picture.tobytes(), **SIZE, "failure": None} for _ in range(THREADS)]
+    table = module.encoder(recipe)(pa.Table.from_pylist(rows, CONVERTED))
+    assert {content[:4] for content in table["picture_bytes"].to_pylist()} == {b"\x89PNG"}
 
 
 def test_what_was_padded_is_cut_off(row: Row, picture: np.ndarray) -> None:

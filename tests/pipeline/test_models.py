@@ -51,6 +51,13 @@ def test_a_shipped_model_that_is_none_is_refused() -> None:
         net_of(with_net("builtin:demo/controlnet-seg"))
 
 
+def test_a_scheduler_makes_the_steps_that_its_pass_makes() -> None:
+    settings = ["scheduler.settings={use_beta_sigmas: true}", "steps=40"]  # its first two timesteps are one
+    assert check_models(load_recipe("demo", settings)) == {"openpose", "depth"}  # img2img begins behind them
+    with pytest.raises(RecipeFault, match="does not take 40 steps so"):
+        check_models(load_recipe("demo", [*settings, "mode=text2img"]))
+
+
 def test_blank_where_allowed_and_a_fault_elsewhere(recipe: Recipe) -> None:
     assert check_models(recipe) == {"openpose", "depth"}
     strict = load_recipe("demo", ["controls.openpose.when_missing=fail"])
@@ -79,7 +86,7 @@ def test_what_the_manifest_brings_is_not_needed() -> None:
 
 def test_a_real_recipe_without_a_hub_names_what_it_needs() -> None:
     with pytest.raises(
-        ModelFault, match=r"Lykon/AnyLoRA@main: neither in the hub's cache.*unet/\*\.fp16\.safetensors"
+        ModelFault, match=r"Lykon/AnyLoRA@main: neither in the hub's cache.*unet/\*\.fp16\*\.safetensors"
     ) as caught:
         check_models(load_recipe("sd15-anime"))
     assert "\n" not in str(caught.value)
@@ -163,6 +170,15 @@ def test_what_changes_in_a_bucket_is_copied_again_though_its_size_is_the_same(bu
             "DDIMScheduler does not take",
         ),
         (["scheduler={name: DDIMScheduler, settings: {beta_start: 5}}"], "leaves the finite numbers"),
+        (["scheduler={name: DDIMScheduler, settings: {clip_sample: no}}"], "clip_sample is 'no'. Write true or false"),
+        (
+            [
+                "scheduler={name: UniPCMultistepScheduler, settings: {use_beta_sigmas: true}}",
+                "steps=40",
+                "mode=text2img",
+            ],
+            "does not take 40 steps so",
+        ),
         (
             ["scheduler={name: DPMSolverMultistepScheduler, settings: {algorithm_type: sde-dpmsolver-typo}}"],
             "sde-dpmsolver-typo",
@@ -257,7 +273,7 @@ def test_sd15_anime_fast_adds_a_lora_and_few_steps_without_guidance(hub: Path, r
 
 def test_a_cache_that_lacks_a_file_names_it(hub: Path) -> None:
     next(hub.glob("models--lllyasviel--control_v11f1p_sd15_depth/snapshots/*/*.safetensors")).unlink()
-    with pytest.raises(ModelFault, match=r"sd15_depth: diffusion_pytorch_model\*\.fp16\.safetensors not found"):
+    with pytest.raises(ModelFault, match=r"sd15_depth: diffusion_pytorch_model\*\.fp16\*\.safetensors not found"):
         check_models(load_recipe("sd15-anime"))
 
 

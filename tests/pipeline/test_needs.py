@@ -29,7 +29,7 @@ def test_every_place_that_names_a_model_is_a_need() -> None:
             tree = tree[key]  # type: ignore[index]  # a tree of YAML
         assert tree["name"] == need.name  # type: ignore[index]  # as above
     assert needs["lora-0"].files == ("c.safetensors",)
-    assert "unet/*.fp16.safetensors" in needs["base"].files
+    assert "unet/*.fp16*.safetensors" in needs["base"].files
     assert "models/image_encoder/*.safetensors" in needs["ip-adapter"].files
 
 

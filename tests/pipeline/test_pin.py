@@ -1,6 +1,7 @@
 """Locking: commits and digests of all that a recipe names, in its own file, with its comments."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,16 @@ def test_a_locked_recipe_refuses_the_same_weights_with_another_configuration(tmp
     config.write_text(json.dumps(json.loads(config.read_text()) | {"prediction_type": "v_prediction"}))
     with pytest.raises(ModelFault, match="the recipe is locked to"):
         check_models(load_recipe(str(path)))
+
+
+def test_other_weights_are_not_missing_ones(tmp_path: Path, weights_of: Callable[[str], Path]) -> None:
+    settings = [f"controls.depth.detector.weights={weights_of('depth')}", f"controls.depth.detector.sha256={'a' * 64}"]
+    with pytest.raises(ModelFault, match="the recipe is locked to aaaa"):
+        pin("demo", settings)
+    assert pin("demo", settings, anew=True).missing[-1].role == "openpose"
+    text = text_with("demo", ["mode=maps", f"ip_adapter={{name: x, reference: {tmp_path}/none.png}}"], {})
+    (tmp_path / "maps.yaml").write_text(text)
+    assert pin(str(tmp_path / "maps.yaml")).reference_sha256 is None  # maps know no reference
 
 
 def test_what_may_be_blank_and_is_missing_is_left_open() -> None:

@@ -86,6 +86,7 @@ def test_what_a_recipe_names_and_nobody_has_is_said_before_work() -> None:
         ({"prompt": "smile :-} and a cat"}, "prompt: the braces in 'smile :-} and a cat' do not close"),
         ({"prompt": "a {sad} face"}, "prompt: 'sad' is no column of the manifest"),
         ({"negative_prompt": "{a|__}"}, "negative_prompt: '{a|__}' is no choice"),
+        ({"prompt": "{a|" * 60 + "x" + "}" * 60}, "prompt: '{a|{a|"),
     ],
 )
 def test_what_a_photos_own_prompt_lacks_is_its_own_fault(own: dict[str, str], said: str) -> None:

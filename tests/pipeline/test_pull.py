@@ -53,17 +53,23 @@ def test_a_run_from_there_asks_no_hub_and_draws_the_same(
     assert made[0]["revision"] == "a" * 40  # of the hub, though it came from a bucket
 
 
-def test_weights_in_several_files_are_pulled_with_their_index(sd: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_weights_in_several_files_are_pulled_with_their_index(sd: Path, tmp_path: Path, variant: str | None) -> None:
     from pipeline.diffusion.diffusion import Diffusion
     from tests.tiny import asked, tiny_recipe
 
     base = shutil.copytree(sd / "base", tmp_path / "base")
     unet = UNet2DConditionModel.from_pretrained(base / "unet")
     shutil.rmtree(base / "unet")
-    unet.save_pretrained(base / "unet", max_shard_size="200KB")
+    unet.save_pretrained(base / "unet", max_shard_size="200KB", variant=variant)
     assert len(list((base / "unet").glob("*.safetensors"))) > 1
+    if variant:
+        for path in (base / "vae" / "diffusion_pytorch_model", base / "text_encoder" / "model"):
+            path.with_suffix(".safetensors").rename(path.with_suffix(f".{variant}.safetensors"))
     path = tmp_path / "sharded.yaml"
-    path.write_text(yaml.safe_dump(tiny_recipe(sd, base={"name": str(base)}).model_dump(mode="json")))
+    path.write_text(
+        yaml.safe_dump(tiny_recipe(sd, base={"name": str(base), "variant": variant}).model_dump(mode="json"))
+    )
     address = pull(str(path), (), pin(str(path)), str(tmp_path / "pulled"), lambda _label: None)
     shutil.rmtree(base)
     (drawing,) = Diffusion(load_recipe(address)).draw(asked(1))

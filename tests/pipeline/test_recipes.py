@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.faults import RecipeFault
-from pipeline.recipes import load_recipe, recipe_text, shipped
+from pipeline.recipes import as_yaml, load_recipe, recipe_text, shipped
 
 
 def test_the_shipped_recipes_load() -> None:
@@ -18,6 +18,13 @@ def test_the_shipped_recipes_load() -> None:
 def test_a_file_is_a_recipe_too(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(recipe_text("demo").replace("steps: 10", "steps: 12"))
     assert load_recipe(str(tmp_path / "mine.yaml")).steps == 12
+
+
+@pytest.mark.parametrize("text", ["1e3", "0o17", "no", "009", "a: b # c", "'", "{a|b}", "née (x:1.2)"])
+def test_what_is_written_is_read_again(tmp_path: Path, text: str) -> None:
+    demo = load_recipe("demo").model_copy(update={"prompt": text})
+    (tmp_path / "demo.yaml").write_text(as_yaml(demo.model_dump(mode="json")))
+    assert load_recipe(str(tmp_path / "demo.yaml")) == demo
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:

@@ -33,11 +33,13 @@ def test_a_file_that_would_run_something_is_refused(tmp_path: Path) -> None:
     assert not Path("/tmp/p2a-was-run").exists()  # noqa: S108 - likewise
 
 
+@pytest.mark.filterwarnings("ignore")  # torch's, of an old pickle
+@pytest.mark.parametrize("name", ["broken.pth", "broken.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"no weights", pickle.dumps({"a": 1})])
-def test_a_broken_file_is_a_fault_of_one_line(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "broken.pth").write_bytes(content)
-    with pytest.raises(ModelFault, match=r"broken\.pth: no file of weights .* Fetch it anew"):
-        read_weights(tmp_path / "broken.pth")
+def test_a_broken_file_is_a_fault_of_one_line(tmp_path: Path, content: bytes, name: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelFault, match=rf"{name}: no file of weights .* Fetch it anew"):
+        read_weights(tmp_path / name)
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's, of what it then reads

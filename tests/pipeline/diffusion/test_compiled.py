@@ -139,6 +139,7 @@ def test_what_another_recipe_compiles_is_kept_beside_it(sd: Path, monkeypatch: p
     assert kept(guidance=1.0) == 2  # the UNet draws half as many at once
     assert kept(guidance=7.0, guidance_end=0.5) == 3
     assert kept(guidance=7.0, dtype=torch.bfloat16) == 4
+    assert kept(guidance=7.0, scheduler={"name": "EulerDiscreteScheduler"}) == 5  # whose timesteps are no whole numbers
 
 
 def test_a_folder_that_cannot_be_written_stops_nothing(

@@ -134,7 +134,7 @@ def test_the_notations_with_a_number_mean_the_same(pipe: Any) -> None:
 
 @pytest.mark.timeout(20)  # the grammar would take an hour if it read what it has read again
 def test_parentheses_in_each_other_are_read_once(pipe: Any) -> None:
-    text = "(" * 16 + "night" + ")" * 16 + ", (((masterpiece))), (((best quality))), ((((sky"
+    text = "(" * 16 + "night" + ")" * 16 + ", (((masterpiece))), (((best quality))), ((((sky" + ":( sad, " * 8
     assert Embeddings(pipe).of(text, "").chunks == 1
 
 
@@ -153,9 +153,8 @@ def test_each_text_is_encoded_once(pipe: Any) -> None:
         ('("a").blend(x)', "could not convert"),
         ("cat.swap(dog)", r"\.swap\(\) is not to be had"),
         ("cat withLora(foo, 0.5)", r"withLora\(\) is not to be had"),
-        ("(" * 60 + "anime", "more than 16 deep"),
+        ("(" * 400 + "anime", "nested too deeply"),
         ("(" * 17 + "anime" + ")" * 17, "more than 16 deep"),
-        ('("a").and(' * 200, "prompt"),
     ],
 )
 def test_what_cannot_be_read_is_the_photos_fault(pipe: Any, prompt: str, said: str) -> None:

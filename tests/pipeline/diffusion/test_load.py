@@ -101,6 +101,21 @@ def test_a_checkpoint_that_is_not_whole_is_refused(sd: Path, tmp_path: Path, par
         load(tiny_recipe(sd, base={"name": str(base)}), torch.float32, Gains())
 
 
+def test_an_autoencoder_that_is_replaced_is_not_loaded(sd: Path, tmp_path: Path) -> None:
+    base = shutil.copytree(sd / "base", tmp_path / "base")
+    take_out(base / "vae" / "diffusion_pytorch_model.safetensors", "decoder.conv_out.weight")
+    recipe = tiny_recipe(sd, base={"name": str(base)}, vae={"name": str(sd / "base" / "vae")})
+    assert apart(Diffusion(recipe).draw(asked(1))[0], Diffusion(tiny_recipe(sd)).draw(asked(1))[0]) == 0
+
+
+def test_a_part_of_another_library_is_refused_by_name(sd: Path, tmp_path: Path) -> None:
+    base = shutil.copytree(sd / "base", tmp_path / "base")
+    index = json.loads((base / "model_index.json").read_text()) | {"text_encoder": ["mine", "Encoder"]}
+    (base / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelFault, match="text_encoder is mine's, which is not loaded"):
+        load(tiny_recipe(sd, base={"name": str(base)}), torch.float32, Gains())
+
+
 def test_a_net_and_a_single_file_that_are_not_whole_are_refused(sd: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(sd / "net-0", tmp_path / "net-0")
     take_out(folder / "diffusion_pytorch_model.safetensors", "controlnet_mid_block.weight")
