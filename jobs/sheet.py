@@ -1,6 +1,7 @@
 """A sheet to look at: each photo as the converter saw it, its control maps and its picture in one row, labelled."""
 
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,12 +45,13 @@ def png_of(strips: list[list[Tile]]) -> bytes:
 
 
 def _strip(tiles: list[Tile]) -> Image.Image:
-    height, width, _ = tiles[0][1].shape
-    strip = Image.new("RGB", (len(tiles) * (width + GAP), height + LINE + GAP), "white")
-    draw = ImageDraw.Draw(strip)
-    for place, (label, pixels) in enumerate(tiles):
-        draw.text((place * (width + GAP), 1), label, fill="black")
-        strip.paste(Image.fromarray(pixels), (place * (width + GAP), LINE))
+    height, width = max(len(pixels) for _, pixels in tiles), sum(pixels.shape[1] + GAP for _, pixels in tiles)
+    strip = Image.new("RGB", (width, height + LINE + GAP), "white")
+    draw, left = ImageDraw.Draw(strip), 0
+    for label, pixels in tiles:
+        draw.text((left, 1), label, fill="black")
+        strip.paste(Image.fromarray(pixels), (left, LINE))
+        left += pixels.shape[1] + GAP
     return strip
 
 
@@ -61,7 +63,9 @@ def _tiles(row: dict[str, Any]) -> list[Tile]:
     tiles = [(row["photo_id"].rpartition("/")[2], cut(pixels_of(row, row["photo"])))]
     tiles += [(_label(each), cut(pixels_of(row, each["pixels"]))) for each in row["maps"]]
     if row.get("picture"):
-        tiles.append((f"picture, seed {row['seed']}", cut(pixels_of(row, row["picture"]))))
+        times = math.isqrt(len(row["picture"]) // len(row["photo"]))  # as large, behind a second pass
+        whole = pixels_of(row, row["picture"], times)
+        tiles.append((f"picture, seed {row['seed']}", padding_of(row).enlarged(times).cut(whole)))
     return tiles
 
 

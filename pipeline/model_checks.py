@@ -3,19 +3,23 @@
 import difflib
 import inspect
 import json
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pipeline import storage
-from pipeline.faults import ModelFault, RecipeFault
+from pipeline.faults import ModelFault, PromptFault, RecipeFault
 from pipeline.models import is_xl, locate, reference_digest
 from pipeline.needs import Need, detector_needs, needs_of
+from pipeline.prompt import prompt_of
 from schemas.detectors import DetectorSettings
+from schemas.prompt import template_columns
 from schemas.recipe import Recipe
 
 INPAINT_CHANNELS = 9  # of latents: the picture's 4, the mask, the masked photo's 4
 PARTICULAR = ("LCMScheduler", "TCDScheduler", "PNDMScheduler")  # schedulers that do not take every number of steps
+_MARKED = re.compile(r"[()\"]")  # what begins a weight or a function of Compel's
 EXTRAS = {"mediapipe": "pose", "rtmpose": "rtmpose"}  # of pyproject.toml, by detector
 
 
@@ -24,7 +28,8 @@ def check_models(recipe: Recipe, brought: frozenset[str] = frozenset()) -> froze
 
     `brought` names the detectors that are not needed, because the manifest brings every map of theirs.
     Raises `ModelFault` for anything else that is missing, and for weights that are not those a recipe is locked to;
-    `RecipeFault` for what a scheduler does not have or cannot do, and a base that does not go with the mode.
+    `RecipeFault` for what a scheduler does not have or cannot do, prompts that cannot be read, and a base that does not
+    go with the mode or has fewer layers than are to be left out.
     """
     if recipe.mode != "maps":
         _check_scheduler(recipe)
@@ -37,6 +42,8 @@ def check_models(recipe: Recipe, brought: frozenset[str] = frozenset()) -> froze
         whole = located.get("config", located["base"]).folder
         _check_family(whole, {role: found.folder for role, found in located.items() if role.startswith("controlnet-")})
         _check_channels(recipe, whole)
+        _check_clip_skip(recipe, whole)
+        _check_prompts(recipe, whole)
         _try_scheduler(recipe, whole)
     for settings in recipe.detectors:
         if settings.name not in brought:
@@ -99,6 +106,32 @@ def _check_channels(recipe: Recipe, base: Path) -> None:
         raise RecipeFault(message, "Set mode: inpaint without upscale, or take the plain checkpoint.")
 
 
+def _check_clip_skip(recipe: Recipe, base: Path) -> None:
+    """Refuse to leave out more layers of a text encoder than it has."""
+    configs = [path for name in ("text_encoder", "text_encoder_2") if (path := base / name / "config.json").is_file()]
+    layers = min((int(json.loads(path.read_text())["num_hidden_layers"]) for path in configs), default=0)
+    most = layers - 1 if is_xl(base) else layers  # XL leaves out one of its own accord
+    if configs and recipe.clip_skip > most:
+        message = f"recipe {recipe.name}: clip_skip {recipe.clip_skip}: a text encoder of its base has {layers} layers"
+        raise RecipeFault(message, f"Leave out {most} at most.")
+
+
+def _check_prompts(recipe: Recipe, base: Path) -> None:
+    """Refuse weights and functions in the recipe's prompts that cannot be read, which every picture would fail by."""
+    for kind, template in (("prompt", recipe.prompt), ("negative_prompt", recipe.negative_prompt)):
+        if not _MARKED.search(template):
+            continue  # and no need for what reads it, whose import takes seconds
+        from pipeline.diffusion.embeddings import read_prompt
+
+        try:
+            read_prompt(
+                prompt_of(template, dict.fromkeys(template_columns(template), "x"), recipe.seed), xl=is_xl(base)
+            )
+        except (PromptFault, ValueError) as error:
+            message = f"recipe {recipe.name}: {kind}: {error}"
+            raise RecipeFault(message, "Weights are written (word)1.3, (word:1.3) or word++.") from error
+
+
 def _try_scheduler(recipe: Recipe, base: Path) -> None:
     """Let a scheduler with settings, or one that is particular, make its steps. Raises `RecipeFault`."""
     if not recipe.scheduler.settings and recipe.scheduler.name not in PARTICULAR:
@@ -133,6 +166,11 @@ def _walked(scheduler: Any, steps: int, share: float | None) -> bool:  # noqa: A
     more = {"generator": random} if "generator" in inspect.signature(scheduler.step).parameters else {}
     scheduler.set_timesteps(steps)
     timesteps, latents = scheduler.timesteps, torch.randn(1, 4, 8, 8, generator=random)
+    if share is not None and not scheduler.config.get("skip_prk_steps", True):
+        message = (
+            "its Runge-Kutta steps are more than a pass counts that begins with a picture, set skip_prk_steps: true"
+        )
+        raise ValueError(message)
     if share is None:
         latents *= scheduler.init_noise_sigma
     else:

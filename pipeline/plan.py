@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from pipeline import storage
 from pipeline.faults import OutputFault
 from pipeline.geometry import nearest_bucket
-from pipeline.prompt import Prompts
+from pipeline.prompt import KINDS, Prompts
 from schemas.manifest import further_columns
 from schemas.recipe import Recipe
 from schemas.work import PLAN, Row
@@ -48,7 +48,7 @@ def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Row]:
 
     Raises `ManifestFault` where a prompt of the recipe names no column.
     """
-    prompts = Prompts(recipe, manifest.column_names)
+    prompts = Prompts(recipe, _with_values(manifest))
     further, digest, buckets = further_columns(manifest, recipe.detectors), recipe.digest, recipe.buckets
     rows = []
     for batch in manifest.to_batches(max_chunksize=10_000):
@@ -58,6 +58,12 @@ def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Row]:
                 shared["bucket"] = "{}x{}".format(*nearest_bucket((photo["width"], photo["height"]), buckets))
             rows += [_variant_columns(shared, photo, prompts, recipe.seed, variant) for variant in range(variants)]
     return rows
+
+
+def _with_values(manifest: pa.Table) -> list[str]:
+    """Return the columns that a prompt may name: those with anything in them, and the prompts themselves."""
+    empty = {name for name in manifest.column_names if manifest[name].null_count == manifest.num_rows}
+    return [name for name in manifest.column_names if name in KINDS or name not in empty or not manifest.num_rows]
 
 
 def new_plan(rows: list[Row], known: pa.Table, size: int | None = None) -> pa.Table:

@@ -47,7 +47,7 @@ class Prompts:
         named = template_columns(template)
         missing = [name for name in named if name not in self._columns]
         if missing:
-            message = f"{missing[0]!r} is no column of the manifest, which has {', '.join(self._columns)}"
+            message = f"{missing[0]!r} is no column with values in the manifest, which has {', '.join(self._columns)}"
             raise ValueError(message)
         return prompt_of(template, {name: "" if photo[name] is None else str(photo[name]) for name in named}, seed)
 

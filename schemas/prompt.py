@@ -11,7 +11,7 @@ _COLUMN = re.compile(r"\{([^{}|]*)\}")
 
 @functools.lru_cache(maxsize=1024)  # a recipe's is asked for with every row
 def template_columns(template: str) -> tuple[str, ...]:
-    """Return the columns that a template names; raise ValueError for braces that do not close or hold no name."""
+    """Return the columns that a template names; raise ValueError for braces that do not match or hold no name."""
     pieces(template)
     columns: list[str] = _COLUMN.findall(template)
     for column in columns:
@@ -25,7 +25,7 @@ def template_columns(template: str) -> tuple[str, ...]:
 def pieces(template: str) -> tuple[str, ...]:
     """Return a template cut where its outermost braces begin and end: every second piece stands in braces.
 
-    Raises ValueError where braces do not close.
+    Raises ValueError where braces do not match.
     """
     cut, depth = [""], 0
     for character in template:
@@ -38,7 +38,7 @@ def pieces(template: str) -> tuple[str, ...]:
         if depth < 0:
             break
     if depth:
-        message = f"the braces in {template!r} do not close"
+        message = f"the braces in {template!r} do not match: they hold a column's name, or a choice as {{red|blue}}"
         raise ValueError(message)
     return tuple(cut)
 

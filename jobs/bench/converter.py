@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from jobs.bench.converter_rows import Load, Measured
     from schemas.recipe import Recipe
 
+WIDTH = 160  # columns, that nothing of the table is cut
 SD15_AREA = 768 * 768  # pixels at most; a recipe of larger pictures whose weights are not here is one for XL
 
 
@@ -41,7 +42,10 @@ def converter(
 
     chosen, load_models, told = _models(load_recipe(recipe, set_ or ()), random)
     sizes = [size for size in wanted if chosen.memory == "normal" or size <= LOW_MEMORY_BATCH]
-    console, bench = Console(), Bench(chosen, sizes, rounds, load_models)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(console.width, WIDTH))  # a log has no width of its own
+    bench = Bench(chosen, sizes, rounds, load_models)
     progress = Console(stderr=True)
     rate = bench.rate()
     plain = list(track(bench.plain(), "diffusers", console=progress))

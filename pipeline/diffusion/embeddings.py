@@ -72,13 +72,11 @@ class Embeddings:
 
     @torch.inference_mode()
     def _encode(self, text: str) -> _Text:
+        parsed = read_prompt(text, xl=self._xl)
         try:
-            parsed = _PARSER.parse_conjunction(in_compels_notation(text))
-            self._refuse(text, parsed)
             sides = [encoder.build_conditioning_tensor_for_conjunction(parsed)[0] for encoder in self._encoders]
         except _UNREADABLE as error:
-            said = "it is nested too deeply" if isinstance(error, RecursionError) else error
-            message = f"prompt {text!r}: {said}"
+            message = f"prompt {text!r}: {error}"
             raise PromptFault(message) from error
         except RuntimeError as error:  # a device's own are no fault of a prompt
             if not _LOST_WORD.search(str(error)):
@@ -87,17 +85,6 @@ class Embeddings:
             raise PromptFault(message) from error
         last = self._encoders[-1].conditioning_provider
         return _Text(tuple(sides), last.get_pooled_embeddings([_plain(parsed)]) if self._xl else None)
-
-    def _refuse(self, text: str, parsed: Conjunction) -> None:
-        if any(getattr(part, "wants_cross_attention_control", False) for part in parsed.prompts):
-            message = f"prompt {text!r}: .swap() is not to be had with several nets"
-            raise PromptFault(message)
-        if parsed.lora_weights:
-            message = f"prompt {text!r}: withLora() is not to be had, LoRAs are the recipe's"
-            raise PromptFault(message)
-        if self._xl and any(isinstance(part, Blend) for part in parsed.prompts):
-            message = f"prompt {text!r}: .blend() is not to be had with XL, whose pooled prompt is one"
-            raise PromptFault(message)
 
 
 class _Provider(EmbeddingsProvider):  # type: ignore[misc]  # Compel has no types
@@ -119,6 +106,27 @@ class _Provider(EmbeddingsProvider):  # type: ignore[misc]  # Compel has no type
             return last
         normalised: torch.Tensor = self.text_encoder.final_layer_norm(said.hidden_states[-(self.skip + 1)])
         return normalised
+
+
+def read_prompt(text: str, *, xl: bool) -> Conjunction:
+    """Return what Compel makes of a prompt's weights and functions. Raises `PromptFault` for what cannot be read."""
+    try:
+        parsed = _PARSER.parse_conjunction(in_compels_notation(text))
+    except _UNREADABLE as error:
+        said = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        message = f"prompt {text!r}: {said}"
+        raise PromptFault(message) from error
+    refused = None
+    if any(getattr(part, "wants_cross_attention_control", False) for part in parsed.prompts):
+        refused = ".swap() is not to be had with several nets"
+    elif parsed.lora_weights:
+        refused = "withLora() is not to be had, LoRAs are the recipe's"
+    elif xl and any(isinstance(part, Blend) for part in parsed.prompts):
+        refused = ".blend() is not to be had with XL, whose pooled prompt is one"
+    if refused:
+        message = f"prompt {text!r}: {refused}"
+        raise PromptFault(message)
+    return parsed
 
 
 def _encoder(pipe: Any, tokenizer: Any, model: Any, skip: int, *, xl: bool) -> Compel:  # noqa: ANN401 - transformers' auto classes

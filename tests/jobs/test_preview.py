@@ -8,6 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from jobs.app import app
+from jobs.sheet import GAP, LINE
 from tests.conftest import TINY
 
 TINY_SET = [part for setting in TINY for part in ("--set", setting)]
@@ -37,6 +38,15 @@ def test_with_pictures_there_is_one_tile_more(photos: Path, tmp_path: Path) -> N
         with Image.open(out) as sheet:
             widths.append(sheet.width)
     assert widths[1] - widths[0] == widths[0] // 4
+
+
+def test_a_larger_picture_stands_beside_its_photo(photos: Path, tmp_path: Path) -> None:
+    out, upscale = tmp_path / "sheet.png", "upscale={net: {name: builtin:demo/controlnet-canny}, tile: 64, overlap: 16}"
+    named = [str(photos / "p002.jpg"), "--recipe", "demo", "-o", str(out), "--convert", *TINY_SET]
+    done = CliRunner().invoke(app, ["preview", *named, "--set", "steps=3", "--set", upscale])
+    assert done.exit_code == 0, done.output
+    with Image.open(out) as sheet:
+        assert sheet.size == (4 * (64 + GAP) + 128 + GAP, 128 + LINE + GAP)
 
 
 def test_a_photo_that_cannot_be_read_is_said_beside_the_others(photos: Path, tmp_path: Path) -> None:

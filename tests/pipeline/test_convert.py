@@ -107,14 +107,14 @@ def test_a_prompt_that_cannot_be_read_and_a_missing_mask_fail_alone(tiny: Path, 
     good = mapped_by(recipe, decoded | {"mask": mask.getvalue(), "photo_id": "good"})
     bad = {
         "prompt": good | {"photo_id": "prompt", "prompt": '("a").blend(x)'},
-        "template": good | {"photo_id": "template", "prompt_fault": "prompt: the braces do not close"},
+        "template": good | {"photo_id": "template", "prompt_fault": "prompt: the braces do not match"},
         "mask": good | {"photo_id": "mask", "mask": None},
     }
     rows = convert(Converter(recipe), [bad["prompt"], good, bad["template"], bad["mask"]])
     assert rows["good"]["picture"]
     errors = {name: rows[name]["failure"]["error"] for name in bad}
     assert errors == {"prompt": "PromptFault", "template": "PromptFault", "mask": "ControlFault"}
-    assert rows["template"]["failure"]["message"] == "prompt: the braces do not close"
+    assert rows["template"]["failure"]["message"] == "prompt: the braces do not match"
     assert {rows[name]["failure"]["stage"] for name in bad} == {"convert"}
     assert all(rows[name]["picture"] is None for name in bad)
 

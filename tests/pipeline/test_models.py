@@ -170,6 +170,10 @@ def test_what_changes_in_a_bucket_is_copied_again_though_its_size_is_the_same(bu
             "DDIMScheduler does not take",
         ),
         (["scheduler={name: DDIMScheduler, settings: {beta_start: 5}}"], "leaves the finite numbers"),
+        (["scheduler={name: PNDMScheduler}"], "set skip_prk_steps: true"),
+        (["clip_skip=8"], r"clip_skip 8: a text encoder of its base has \d layers. Leave out \d at most"),
+        (["prompt=" + "(" * 17 + "sky" + ")" * 17], "prompt: .* lie more than 16 deep in each other"),
+        (["negative_prompt=cat.swap(dog)"], r"negative_prompt: .*\.swap\(\) is not to be had"),
         (["scheduler={name: DDIMScheduler, settings: {clip_sample: no}}"], "clip_sample is 'no'. Write true or false"),
         (
             [

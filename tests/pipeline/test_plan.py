@@ -112,7 +112,8 @@ def test_prompts_take_the_manifests_columns() -> None:
     made = rows(["a", "b"], recipe, caption=["a {cat}", None], bad=[1, 2])
     assert [(row["prompt"], row["negative_prompt"]) for row in made] == [("anime, a {cat}", "1"), ("anime, ", "2")]
     with pytest.raises(
-        ManifestFault, match="recipe demo: negative_prompt: 'bad' is no column of the manifest, which has photo_id"
+        ManifestFault,
+        match="recipe demo: negative_prompt: 'bad' is no column with values in the manifest, which has photo_id",
     ):
         rows(["a"], recipe, caption=["x"])
 

@@ -41,7 +41,7 @@ def test_what_stands_outside_of_choices_is_not_read() -> None:
 
 
 @pytest.mark.parametrize(("template", "said"), [
-    ("{a|b", "do not close"), ("a}{b|c", "do not close"), ("{a b}", "no column's name"), ("{}", "no column's name"),
+    ("{a|b", "do not match"), ("a}{b|c", "do not match"), ("{a b}", "no column's name"), ("{}", "no column's name"),
 ])  # fmt: skip
 def test_what_is_no_template_is_said(template: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
@@ -74,7 +74,9 @@ def test_a_photos_own_prompt_stands_for_the_recipes_or_within_it() -> None:
 
 
 def test_what_a_recipe_names_and_nobody_has_is_said_before_work() -> None:
-    with pytest.raises(ManifestFault, match=r"recipe demo: prompt: 'place' is no column .* has photo_id, prompt"):
+    with pytest.raises(
+        ManifestFault, match=r"recipe demo: prompt: 'place' is no column with values .* has photo_id, prompt"
+    ):
         prompts(prompt="anime in {place}")
     with pytest.raises(ManifestFault, match=r"recipe demo: negative_prompt: '\{a\|__\}' is no choice"):
         prompts(prompt="anime", negative_prompt="{a|__}")
@@ -83,8 +85,8 @@ def test_what_a_recipe_names_and_nobody_has_is_said_before_work() -> None:
 @pytest.mark.parametrize(
     ("own", "said"),
     [
-        ({"prompt": "smile :-} and a cat"}, "prompt: the braces in 'smile :-} and a cat' do not close"),
-        ({"prompt": "a {sad} face"}, "prompt: 'sad' is no column of the manifest"),
+        ({"prompt": "smile :-} and a cat"}, "prompt: the braces in 'smile :-} and a cat' do not match"),
+        ({"prompt": "a {sad} face"}, "prompt: 'sad' is no column with values in the manifest"),
         ({"negative_prompt": "{a|__}"}, "negative_prompt: '{a|__}' is no choice"),
         ({"prompt": "{a|" * 60 + "x" + "}" * 60}, "prompt: '{a|{a|"),
     ],

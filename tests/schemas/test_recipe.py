@@ -55,7 +55,7 @@ def test_buckets_have_sides_of_64_and_nearly_the_area() -> None:
         ({"stepps": 3}, "Extra inputs"),
         ({"prompt": "{caption!r}"}, "no column's name"),
         ({"prompt": "{caption.__class__}"}, "no column's name"),
-        ({"prompt": "{"}, "do not close"),
+        ({"prompt": "{"}, "do not match"),
         ({"aspect_ratios": ["4x3"]}, "no aspect ratio"),
         ({"aspect_ratios": []}, "at least one"),
         ({"controls": []}, "at least 1"),
@@ -94,7 +94,7 @@ def test_a_recipe_locked_to_weights_is_the_same_wherever_they_lie() -> None:
         ({"embeddings": [{"name": "a", "token": "t"}, {"name": "b", "token": "t"}]}, "token stands twice"),
         ({"upscale": {"net": {"name": "x"}, "tile": 64, "overlap": 64}}, "half of upscale.tile"),
         ({"upscale": {"net": {"name": "x"}, "strength": 0.01}}, "no step at all"),
-        ({"prompt": "{a|b"}, "do not close"),
+        ({"prompt": "{a|b"}, "do not match"),
     ],
 )
 def test_what_does_not_go_together_is_refused(change: dict[str, Any], said: str) -> None:
