@@ -17,6 +17,7 @@ from schemas.detectors import DetectorSettings
 from schemas.prompt import template_columns
 from schemas.recipe import Recipe
 
+LAYERS = 12  # of a text encoder that does not say how many it has: transformers' default
 INPAINT_CHANNELS = 9  # of latents: the picture's 4, the mask, the masked photo's 4
 PARTICULAR = ("LCMScheduler", "TCDScheduler", "PNDMScheduler")  # schedulers that do not take every number of steps
 _MARKED = re.compile(r"[()\"]")  # what begins a weight or a function of Compel's
@@ -108,10 +109,12 @@ def _check_channels(recipe: Recipe, base: Path) -> None:
 
 def _check_clip_skip(recipe: Recipe, base: Path) -> None:
     """Refuse to leave out more layers of a text encoder than it has."""
+    if not recipe.clip_skip:
+        return
     configs = [path for name in ("text_encoder", "text_encoder_2") if (path := base / name / "config.json").is_file()]
-    layers = min((int(json.loads(path.read_text())["num_hidden_layers"]) for path in configs), default=0)
+    layers = min(int(json.loads(path.read_text()).get("num_hidden_layers", LAYERS)) for path in configs)
     most = layers - 1 if is_xl(base) else layers  # XL leaves out one of its own accord
-    if configs and recipe.clip_skip > most:
+    if recipe.clip_skip > most:
         message = f"recipe {recipe.name}: clip_skip {recipe.clip_skip}: a text encoder of its base has {layers} layers"
         raise RecipeFault(message, f"Leave out {most} at most.")
 
