@@ -1,6 +1,5 @@
 """A recipe whose weights can be no others: the commits and digests of all that it names, written into its own file."""
 
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from pipeline.faults import ModelFault
 from pipeline.model_checks import check_reference
 from pipeline.models import Located, locate, reference_digest
 from pipeline.needs import Need, Place, detector_needs, needs_of
-from pipeline.recipes import change, load_recipe, recipe_text
+from pipeline.recipes import as_yaml, change, load_recipe, recipe_text
 from schemas.recipe import Recipe
 
 ADAPTER: Place = ("ip_adapter",)
@@ -78,18 +77,14 @@ def pin(name: str, settings: Iterable[str] = (), *, anew: bool = False) -> Pinne
 
 def text_with(name: str, settings: Iterable[str], keys: dict[Place, dict[str, str]]) -> str:
     """Return the YAML of a recipe with these settings and keys changed; its comments and its order stay."""
-    editor = YAML()
-    editor.width = 4096  # a long prompt stays on its line
-    editor.preserve_quotes = True
-    editor.indent(mapping=2, sequence=4, offset=2)
-    tree = editor.load(recipe_text(name))
+    reader = YAML()  # which keeps comments and order
+    reader.preserve_quotes = True
+    tree = reader.load(recipe_text(name))
     for setting in settings:
         change(tree, setting)
     for place, changed in keys.items():
         _at(tree, place).update(changed)
-    buffer = io.StringIO()
-    editor.dump(tree, buffer)
-    return buffer.getvalue()
+    return as_yaml(tree)
 
 
 def _pin(located: Located, places: tuple[Place, ...], *, anew: bool) -> Pin:

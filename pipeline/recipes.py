@@ -66,6 +66,7 @@ def as_yaml(tree: dict[str, Any]) -> str:
     """Return a recipe's tree as the YAML that `load_recipe` reads."""
     writer, buffer = YAML(), io.StringIO()
     writer.width = 4096  # a long prompt stays on its line
+    writer.indent(mapping=2, sequence=4, offset=2)
     writer.dump(tree, buffer)
     return buffer.getvalue()
 

@@ -62,11 +62,10 @@ class Diffusion:
         self._dtype = dtype or (getattr(torch, recipe.dtype) if on_gpu else torch.float32)
         if not on_gpu:
             torch.set_num_threads(1)  # sums split over threads round differently: 51 of 196,608 values at 256x256
+        reason = plain_because(recipe, on_gpu=on_gpu)
+        self._plain_because = reason or "switched off"
         # Fused projections stand beside those that they are made of.
-        self._plain_because = plain_because(recipe, on_gpu=on_gpu) or "switched off"
-        gains = gains or Gains(
-            compiled=plain_because(recipe, on_gpu=on_gpu) is None, fuse_projections=recipe.memory == "normal"
-        )
+        gains = gains or Gains(compiled=reason is None, fuse_projections=recipe.memory == "normal")
         # 2. The models.
         self._loaded = load_models(recipe, self._dtype, gains)
         pipes = [pipe for pipe in (self._loaded.pipe, self._loaded.upscaler) if pipe is not None]
