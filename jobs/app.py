@@ -9,18 +9,17 @@ from typing import NoReturn
 import typer
 
 from jobs.bench.converter import converter
-from jobs.bench.demo_model import demo_model
 from jobs.bench.maps import maps as bench_maps
 from jobs.convert import convert
 from jobs.demo import demo
-from jobs.lock_recipe import lock
+from jobs.demo_model.evaluate import demo_model
 from jobs.manifest import manifest
 from jobs.maps import maps
+from jobs.models import pull
 from jobs.preview import preview
-from jobs.pull_models import pull
-from jobs.show_recipes import list_recipes, show
+from jobs.recipes import list_recipes, lock, show
 from jobs.verify import verify
-from pipeline.faults import RunFault, StoppedFault
+from pipeline.errors import RunFault, StoppedFault
 
 app = typer.Typer(
     help="Turn datasets of photos into anime, with the provenance of every picture.",

@@ -8,12 +8,12 @@ import typer
 
 def demo(output: Annotated[Path, typer.Option(help="Where the demo writes.")] = Path("photo2anime-demo")) -> None:
     """Convert six real photos on this machine's CPU, and print what came out and where."""
+    from jobs.contact_sheet import write_sheet
     from jobs.demo_photos import PHOTOS, write_demo_manifest
-    from jobs.following import following
-    from jobs.sheet import write_sheet
-    from pipeline.options import Options
-    from pipeline.report import current, rows_in_full
+    from jobs.progress import following
+    from pipeline.output.report import current, rows_in_full
     from pipeline.run import convert
+    from schemas.options import Options
 
     manifest = write_demo_manifest(output)
     typer.echo(f"Manifest of {len(PHOTOS)} photos: {manifest}")

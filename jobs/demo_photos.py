@@ -10,10 +10,12 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
 from pipeline import storage
-from pipeline.manifest import list_photos
+from pipeline.plan.manifest import list_photos
 from schemas.manifest import KNOWN
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "motorcycle_right.png")
+
+
 # COCO's keypoints of the astronaut by number, x and y in the photo's pixels, placed by eye; the rest is not to be seen.
 ASTRONAUT = {
     0: (225, 122), 1: (245, 104), 2: (202, 101), 3: (272, 128), 4: (176, 122),  # nose, eyes, ears

@@ -10,8 +10,8 @@ def manifest(
     out: Annotated[str, typer.Option("-o", "--out", help="The Parquet file to write.")],
 ) -> None:
     """List a folder or bucket of pictures into a Parquet manifest; headers are read, pixels are not."""
-    from jobs.following import following
-    from pipeline.manifest import list_photos
+    from jobs.progress import following
+    from pipeline.plan.manifest import list_photos
     from pipeline.storage import put_table
 
     with following() as follower:

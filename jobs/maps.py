@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from jobs import arguments as take
+from jobs import options as take
 
 if TYPE_CHECKING:
     from pipeline.run import Summary

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jobs import arguments as take
+from jobs import options as take
 
 
 def preview(
@@ -17,10 +17,10 @@ def preview(
     convert: Annotated[bool, typer.Option("--convert", help="Draw the pictures too.")] = False,
 ) -> None:
     """Draw photos beside their control maps, and with --convert their pictures: one row each, every tile labelled."""
-    from jobs.sheet import sheet_png
+    from jobs.contact_sheet import sheet_png
     from pipeline import storage
     from pipeline.preview import preview_rows
-    from pipeline.recipes import load_recipe
+    from pipeline.recipes.load import load_recipe
 
     rows = preview_rows(photos, load_recipe(recipe, set_ or ()), cache=map_cache, pictures=convert, note=_note)
     storage.put(str(out), sheet_png(rows))

@@ -14,8 +14,8 @@ def verify(
     ] = False,
 ) -> None:
     """Read plan, records and pictures: is anything missing, doubled, orphaned or altered? Exit code 1 if so."""
-    from pipeline.verify import repair as mend
-    from pipeline.verify import verify as check
+    from pipeline.output.verify import repair as mend
+    from pipeline.output.verify import verify as check
 
     findings = check(output)
     typer.echo(f"{findings.rows} rows of the plan, {findings.pictures} files named by records")

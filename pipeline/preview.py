@@ -6,15 +6,16 @@ from functools import partial
 
 import pyarrow as pa
 
-from pipeline import model_checks, storage
-from pipeline.controls import ControlMaps
-from pipeline.decode import decode
-from pipeline.draw import Draw, device
-from pipeline.each import Each
-from pipeline.fetch import PUBLIC_SCHEMES, fetch
-from pipeline.plan import plan_rows
-from pipeline.prepare import decoding
-from schemas.manifest import check_manifest
+from pipeline import storage
+from pipeline.models import checks
+from pipeline.plan.manifest import check_manifest
+from pipeline.plan.plan import plan_rows
+from pipeline.steps.control_maps import ControlMaps
+from pipeline.steps.decode import decode, decoding
+from pipeline.steps.fetch import fetch
+from pipeline.steps.gpu_worker import Draw, device
+from pipeline.steps.row_step import Each
+from pipeline.storage import PUBLIC_SCHEMES
 from schemas.recipe import Recipe
 from schemas.work import DECODED, FETCHED, PLAN, Row
 
@@ -31,7 +32,7 @@ def preview_rows(
     """
     changed = {"compile": "off"} if pictures else {"mode": "maps"}  # to compile takes longer than a few photos
     chosen = recipe.model_copy(update=changed)
-    blank = model_checks.check_models(chosen)
+    blank = checks.check_models(chosen)
     for name in sorted(blank):
         note(f"no weights for {name}: its maps are blank")
     table = check_manifest(pa.table({"photo_id": photos, "uri": [storage.absolute(uri) for uri in photos]}), "photos")

@@ -7,24 +7,28 @@ records end.
 import time
 import uuid
 from collections import Counter
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pipeline import model_checks, outputs, plan, storage
-from pipeline.commit import Commit, RunFacts
-from pipeline.engine import crew_of, flowing, started
-from pipeline.faults import RunFault, StoppedFault
-from pipeline.options import Options
-from pipeline.prepare import MANIFEST_FILE, Prepared, prepare
-from pipeline.recipes import load_recipe
-from pipeline.report import write_report
-from pipeline.version import git_commit, project_version
+from pipeline import storage
+from pipeline.errors import RunFault, StoppedFault
+from pipeline.execution.progress import Follower
+from pipeline.models import checks
+from pipeline.output import plan_store, run_file
+from pipeline.output.report import write_report
+from pipeline.output.run_file import RunFacts, git_commit, project_version
+from pipeline.plan.preflight import MANIFEST_FILE, Prepared, prepare
+from pipeline.quiet import quiet_ray
+from pipeline.recipes.load import load_recipe
+from pipeline.steps.commit import Commit
+from schemas.options import Options
 from schemas.recipe import Recipe
 
 if TYPE_CHECKING:
-    from pipeline.crew import Crew
+    from pipeline.execution.pools import Crew
 
 RUNNING, FINISHED = "running", "finished"
 
@@ -42,22 +46,6 @@ class Summary:
     maps_detected: int  # control maps that detectors drew in this run
     maps_cached: int  # and those that were there, for another variant, recipe or run
     seconds: float
-
-
-class Follower:
-    """Told how a run goes; this one says nothing of it."""
-
-    def listing(self, done: int, photos: int) -> None:
-        """Note how far the listing of a folder of pictures is."""
-
-    def notice(self, text: str) -> None:
-        """Note what the reader should know of this run."""
-
-    def begin(self, pictures: int) -> None:
-        """Note that the work begins, and how much there is."""
-
-    def advance(self, done: int, failed: int) -> None:
-        """Note how many pictures are done in all, and how many rows failed."""
 
 
 def convert(
@@ -79,7 +67,9 @@ def convert(
     facts = RunFacts(run_id, chosen, project_version(), git_commit())
     for text in _notices(prepared) if work.units else ():
         follower.notice(text)
-    with started(options) if work.units else nullcontext():
+    with _started(options) if work.units else nullcontext():
+        if work.units:
+            from pipeline.execution.calibrate import crew_of
         crew, measured = crew_of(prepared, options, follower) if work.units else (None, {})
         _write_beginning(output, prepared, facts)
         try:
@@ -90,10 +80,22 @@ def convert(
                 run_id, output, counts["converted"], counts["failed"], work.done_rows, failed_in_all,
                 counts["detected"], counts["cached"], _since(began),
             )  # fmt: skip
-            outputs.write_run(output, facts, {"status": FINISHED, **asdict(summary), **measured})
+            run_file.write_run(output, facts, {"status": FINISHED, **asdict(summary), **measured})
         except RunFault as fault:  # the work has begun: whatever stops it now is no refusal any more
             raise StoppedFault(str(fault)) from fault
     return summary
+
+
+@contextmanager
+def _started(options: Options) -> Iterator[None]:
+    """Start Ray, or join the cluster that the options name. Raises `StorageFault` where that cannot be."""
+    if not options.verbose:
+        quiet_ray()
+    # Here, not above: Ray takes seconds to import, and a run with nothing to do needs none of it.
+    from pipeline.execution.cluster import connected
+
+    with connected(options.address, verbose=options.verbose):
+        yield
 
 
 def _since(began: float) -> float:
@@ -106,7 +108,7 @@ def _notices(prepared: Prepared) -> list[str]:
     blank = [f"no weights for {name}: its maps are blank unless the manifest brings them" for name in prepared.blank]
     branches = [
         f"{name} is a branch: its weights may change, pin a revision"
-        for name in model_checks.unpinned(recipe, prepared.blank)
+        for name in checks.unpinned(recipe, prepared.blank)
     ]
     resumed = [f"{work.done_rows} rows were done before, {work.rows} are left"] if work.done_rows else []
     return [*sorted(blank), *branches, *resumed]
@@ -114,18 +116,20 @@ def _notices(prepared: Prepared) -> list[str]:
 
 def _write_beginning(output: str, prepared: Prepared, facts: RunFacts) -> None:
     """Write whose output this is, then the plan: from here on the work is known, and nothing else is needed."""
-    outputs.write_run(output, facts, {"status": RUNNING, "rows": prepared.work.rows})
-    outputs.keep_recipe(output, facts.recipe)
+    run_file.write_run(output, facts, {"status": RUNNING, "rows": prepared.work.rows})
+    run_file.keep_recipe(output, facts.recipe)
     if prepared.listed is not None:
         storage.put_table(storage.join(output, MANIFEST_FILE), prepared.listed)
     if prepared.fresh.num_rows:
-        plan.write_plan(output, prepared.fresh)
+        plan_store.write_plan(output, prepared.fresh)
 
 
 def _work_through(
     prepared: Prepared, commit: Commit, crew: "Crew", options: Options, follower: Follower
 ) -> Counter[str]:
     """Run the flow over the units that are left; count rows that were converted and that failed, and their maps."""
+    from pipeline.flow import flowing
+
     planned, counts = prepared.work.rows, Counter[str]()
     follower.begin(planned)
     for committed in flowing(prepared, commit, crew):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from schemas.detectors import DetectorSettings, SegSettings
+from schemas.detectors import DetectorSettings, NetworkSettings, SegSettings
 from schemas.models import PLACE, Base, Embedding, IpAdapter, Lora, Model, SafetyChecker, Strict, Vae
 from schemas.prompt import template_columns
 
@@ -266,3 +266,14 @@ def _bucket(area: int, ratio: str) -> tuple[int, int]:
 
 def _to_side(pixels: float) -> int:
     return max(SIDE, round(pixels / SIDE) * SIDE)
+
+
+def on_gpu(recipe: Recipe) -> frozenset[str]:
+    """Name the detectors that join the converter on a GPU: those that gain from it, but where the recipe says no."""
+    return frozenset(control.detector.name for control in recipe.controls if _joins(control))
+
+
+def _joins(control: Control) -> bool:
+    settings = control.detector
+    able = isinstance(settings, NetworkSettings) and settings.gains_from_gpu and bool(settings.files)
+    return able and control.device != "cpu"

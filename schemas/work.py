@@ -22,7 +22,7 @@ STAGES = ("fetch", "decode", "controls", "convert", "encode", "commit")
 FAILURE = pa.struct(
     [
         ("stage", pa.string()),  # one of STAGES
-        ("error", pa.string()),  # the class of pipeline.faults
+        ("error", pa.string()),  # the class of pipeline.errors
         ("message", pa.string()),
         ("attempts", pa.int32()),
         ("retryable", pa.bool_()),

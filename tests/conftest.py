@@ -22,8 +22,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)  # the machine is shared and noisy
 hypothesis.settings.load_profile("tests")
 
-from pipeline.geometry import Padding, filled  # noqa: E402 - after the environment
-from pipeline.recipes import load_recipe  # noqa: E402 - likewise
+from pipeline.images.geometry import Padding, filled  # noqa: E402 - after the environment
+from pipeline.recipes.load import load_recipe  # noqa: E402 - likewise
 from schemas.detectors import Settings  # noqa: E402 - likewise
 from schemas.recipe import Recipe  # noqa: E402 - likewise
 from schemas.work import PLAN, Row  # noqa: E402 - likewise
@@ -101,7 +101,7 @@ def weights_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
     Those of mediapipe are real, and lie in ../shared: a test that asks for them is skipped where they are not.
     """
-    from jobs.bench.random_weights import write_weights
+    from jobs.bench.synthetic_detectors import write_weights
     from tests.pipeline.detectors.onnx_networks import write_rtmpose
 
     home = tmp_path_factory.mktemp("weights")

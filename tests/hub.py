@@ -5,15 +5,15 @@ from pathlib import Path
 import torch
 from diffusers import ControlNetModel, StableDiffusionPipeline
 
-from pipeline import models
-from pipeline.recipes import load_recipe
+from pipeline.models import resolve
+from pipeline.recipes.load import load_recipe
 
 
 def write_anime(cache: Path) -> None:
     """Write what the recipe sd15-anime names, in half precision, from the demo model."""
     half = {"dtype": torch.float16}
-    base = StableDiffusionPipeline.from_pretrained(models.SHIPPED / "base", **half)
-    net = ControlNetModel.from_pretrained(models.SHIPPED / "controlnet-canny", **half)
+    base = StableDiffusionPipeline.from_pretrained(resolve.SHIPPED / "base", **half)
+    net = ControlNetModel.from_pretrained(resolve.SHIPPED / "controlnet-canny", **half)
     anime = load_recipe("sd15-anime")
     base.save_pretrained(snapshot(cache, anime.base.name, "main", "a" * 40), variant="fp16")
     for control in anime.controls:

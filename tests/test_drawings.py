@@ -10,16 +10,18 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from jobs.bench import measures
-from pipeline import records, storage
+from jobs.demo_model import metrics
+from pipeline import storage
 from pipeline.detectors.canny import Canny
-from pipeline.faults import StoppedFault
-from pipeline.geometry import filled
-from pipeline.manifest import list_photos
-from pipeline.options import Options
-from pipeline.recipes import load_recipe
-from pipeline.run import Follower, convert
+from pipeline.errors import StoppedFault
+from pipeline.execution.progress import Follower
+from pipeline.images.geometry import filled
+from pipeline.output import provenance
+from pipeline.plan.manifest import list_photos
+from pipeline.recipes.load import load_recipe
+from pipeline.run import convert
 from schemas.detectors import CannySettings
+from schemas.options import Options
 
 pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(240)]
 COUNT = 12
@@ -48,7 +50,7 @@ def squares(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def drawn(output: str) -> list[bytes]:
     """Return the pictures of an output, in the order of their photos."""
-    rows = records.read_records(output, records.done_units(output)).to_pylist()
+    rows = provenance.read_records(output, provenance.done_units(output)).to_pylist()
     assert [row["photo_id"] for row in sorted(rows, key=lambda row: row["photo_id"])] == [
         f"photo{number:02d}.png" for number in range(COUNT)
     ]
@@ -72,11 +74,11 @@ def test_each_drawing_follows_its_own_photo_after_a_shuffle_a_restart_and_in_oth
     pictures = drawn(first)
 
     asked = [edges_of_photo(squares / f"photo{number:02d}.png") for number in range(COUNT)]
-    edges = [measures.edges(np.asarray(Image.open(io.BytesIO(each)).convert("RGB"))) for each in pictures]
-    scores = np.array([[measures.edge_f1(each, other) for other in asked] for each in edges])  # [drawing, photo]
+    edges = [metrics.edges(np.asarray(Image.open(io.BytesIO(each)).convert("RGB"))) for each in pictures]
+    scores = np.array([[metrics.edge_f1(each, other) for other in asked] for each in edges])  # [drawing, photo]
     assert (scores.argmax(axis=1) == np.arange(COUNT)).all()
-    assert measures.over_chance(scores[7, 7], scores[7, 8]) > 0.5  # photo 7's drawing is not of photo 8
-    assert measures.over_chance(scores[8, 8], scores[8, 7]) > 0.5
+    assert metrics.over_chance(scores[7, 7], scores[7, 8]) > 0.5  # photo 7's drawing is not of photo 8
+    assert metrics.over_chance(scores[8, 8], scores[8, 7]) > 0.5
 
     rows: list[dict[str, Any]] = list_photos(str(squares)).to_pylist()
     random.Random(7).shuffle(rows)  # noqa: S311 - an order

@@ -19,13 +19,15 @@ import pytest
 import ray
 from PIL import Image
 
-from pipeline import records, storage
-from pipeline.faults import OutputFault, StoppedFault
-from pipeline.manifest import list_photos, read_manifest
-from pipeline.options import Options
-from pipeline.run import Follower, Summary, convert
-from pipeline.verify import repair, verify
+from pipeline import storage
+from pipeline.errors import OutputFault, StoppedFault
+from pipeline.execution.progress import Follower
+from pipeline.output import provenance
+from pipeline.output.verify import repair, verify
+from pipeline.plan.manifest import list_photos, read_manifest
+from pipeline.run import Summary, convert
 from schemas.detectors import DepthSettings
+from schemas.options import Options
 from schemas.recipe import Recipe
 
 pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(180)]  # some of them are several runs
@@ -61,7 +63,7 @@ class Noted(Follower):
 
 
 def rows_of(output: str) -> list[dict[str, Any]]:
-    return records.read_records(output, records.done_units(output)).to_pylist()
+    return provenance.read_records(output, provenance.done_units(output)).to_pylist()
 
 
 def files_of(output: str) -> dict[str, tuple[int, int]]:
@@ -150,8 +152,8 @@ def test_the_control_map_is_that_of_its_own_photo(finished: Finished, photos: Pa
     import cv2
     import numpy as np
 
-    from pipeline.decode import read_upright
-    from pipeline.geometry import transform_from_row
+    from pipeline.images.geometry import transform_from_row
+    from pipeline.images.photo import read_upright
 
     for name in ("p001.jpg", "p006.jpg"):
         row = finished.rows[name]
@@ -339,7 +341,7 @@ def test_too_many_failures_stop_the_run_and_its_records_stand(recipe: Recipe, tm
     storage.put_table(manifest, pa.table({"photo_id": ids, "uri": [f"/none/{name}" for name in ids]}))
     with pytest.raises(StoppedFault, match=r"of 6 pictures failed, more than --max-failure-rate 0\.3"):
         convert(manifest, output, recipe, Options(unit_size=1, max_failure_rate=0.3))
-    assert 2 <= len(records.done_units(output)) <= 6
+    assert 2 <= len(provenance.done_units(output)) <= 6
     assert json.loads(storage.read(f"{output}/_run.json"))["status"] == "running"
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
-from pipeline import plan, records
-from pipeline.options import Options
+from pipeline.output import plan_store, provenance
+from pipeline.output.verify import verify
 from pipeline.run import convert
-from pipeline.verify import verify
+from schemas.options import Options
 from schemas.recipe import Recipe
 from tests.conftest import NO_GPU, TINY, write_crops
 
@@ -61,12 +61,12 @@ def processes_naming(folder: str) -> list[psutil.Process]:
 
 
 def wait_for_records(output: Path, process: subprocess.Popen[bytes], wanted: int) -> None:
-    while process.poll() is None and len(records.done_units(str(output))) < wanted:
+    while process.poll() is None and len(provenance.done_units(str(output))) < wanted:
         time.sleep(0.02)
 
 
 def rows_of(output: Path) -> list[dict[str, Any]]:
-    return records.read_records(str(output), records.done_units(str(output))).to_pylist()
+    return provenance.read_records(str(output), provenance.done_units(str(output))).to_pylist()
 
 
 @pytest.mark.timeout(300)
@@ -82,7 +82,7 @@ def test_killed_five_times_nothing_is_lost_and_nothing_twice(data: Path, recipe:
     for kill in range(KILLS):
         with running(photos, output, log) as process:
             if kill % 2:  # while it works, a moment after some more records
-                wait_for_records(output, process, len(records.done_units(str(output))) + moments.randint(1, 4))
+                wait_for_records(output, process, len(provenance.done_units(str(output))) + moments.randint(1, 4))
                 time.sleep(moments.uniform(0, 0.5))
             else:  # while it starts, or soon after
                 time.sleep(moments.uniform(0, 15))
@@ -94,7 +94,7 @@ def test_killed_five_times_nothing_is_lost_and_nothing_twice(data: Path, recipe:
     with running(photos, output, log) as process:
         assert process.wait(timeout=120) == 0, log.read_text()
     rows = rows_of(output)
-    assert Counter(row["key"] for row in rows) == Counter(plan.read_plans(str(output))["key"].to_pylist())
+    assert Counter(row["key"] for row in rows) == Counter(plan_store.read_plans(str(output))["key"].to_pylist())
     assert len(rows) == PHOTOS
     assert verify(str(output)).sound
     undisturbed = tmp_path / "undisturbed"

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.app import app
-from pipeline.recipes import load_recipe, recipe_text
+from pipeline.recipes.load import load_recipe, recipe_text
 from tests.conftest import ROOT, TINY
 
 README = (ROOT / "README.md").read_text()

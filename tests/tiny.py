@@ -23,9 +23,9 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from pipeline import models
 from pipeline.diffusion.request import Drawing, Request
-from pipeline.recipes import load_recipe
+from pipeline.models import resolve
+from pipeline.recipes.load import load_recipe
 from schemas.recipe import Recipe
 
 SEED = 7
@@ -104,7 +104,7 @@ def write_ip_adapter(base: Path, folder: Path) -> dict[str, Any]:
 
 def tokenizer() -> CLIPTokenizer:
     """Return the demo model's."""
-    return CLIPTokenizer.from_pretrained(models.SHIPPED / "base" / "tokenizer")
+    return CLIPTokenizer.from_pretrained(resolve.SHIPPED / "base" / "tokenizer")
 
 
 def _vae(**changes: bool) -> AutoencoderKL:

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.arguments import RecipeName, Set
+from jobs.options import RecipeName, Set
 
 if TYPE_CHECKING:
-    from jobs.bench.converter_rows import Load, Measured
+    from jobs.bench.throughput import Load, Measured
     from schemas.recipe import Recipe
 
 WIDTH = 160  # columns, that nothing of the table is cut
@@ -36,9 +36,9 @@ def converter(
 
     wanted = _sizes(batch_sizes)
 
-    from jobs.bench.converter_rows import Bench, suggested
-    from pipeline.diffusion.diffusion import LOW_MEMORY_BATCH
-    from pipeline.recipes import load_recipe
+    from jobs.bench.throughput import Bench, suggested
+    from pipeline.diffusion.generator import LOW_MEMORY_BATCH
+    from pipeline.recipes.load import load_recipe
 
     chosen, load_models, told = _models(load_recipe(recipe, set_ or ()), random)
     sizes = [size for size in wanted if chosen.memory == "normal" or size <= LOW_MEMORY_BATCH]
@@ -63,7 +63,7 @@ def converter(
 
 def _sizes(text: str) -> list[int]:
     """Return batch sizes. Raises `RunFault` for a text that holds none."""
-    from pipeline.faults import RunFault
+    from pipeline.errors import RunFault
 
     sizes = [part.strip() for part in text.split(",")]
     if not all(size.isdecimal() and int(size) for size in sizes):
@@ -75,9 +75,9 @@ def _sizes(text: str) -> list[int]:
 def _models(recipe: "Recipe", random: str | None) -> tuple["Recipe", "Load", str]:
     """Return the recipe to measure, what loads its models if they are random, and how to tell."""
     from pipeline.diffusion.load import load
-    from pipeline.faults import ModelFault, RunFault
-    from pipeline.models import locate
-    from pipeline.needs import needs_of
+    from pipeline.errors import ModelFault, RunFault
+    from pipeline.models.requirements import needs_of
+    from pipeline.models.resolve import locate
 
     if recipe.mode == "maps":
         message = f"recipe {recipe.name}: mode maps draws no picture"
@@ -92,7 +92,7 @@ def _models(recipe: "Recipe", random: str | None) -> tuple["Recipe", "Load", str
             typer.echo(f"{fault}\nRandom weights of {random}'s architecture are measured instead.", err=True)
         else:
             return alone, load, "its own weights"
-    from jobs.bench.random_diffusion import ARCHITECTURES, bare, loader
+    from jobs.bench.synthetic_diffusion import ARCHITECTURES, bare, loader
 
     if random not in ARCHITECTURES:
         message = f"--random {random}: there is no such architecture"
@@ -105,7 +105,7 @@ def _table(recipe: "Recipe", told: str, rate: float, rows: list["Measured"]) -> 
     import torch
     from rich.table import Column, Table
 
-    from jobs.bench import chip
+    from jobs.bench import hardware
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     width, height = recipe.buckets[0]
@@ -113,7 +113,7 @@ def _table(recipe: "Recipe", told: str, rate: float, rows: list["Measured"]) -> 
     table = Table(
         "way", *[Column(name, justify="right") for name in numbers], "note",
         title=f"{recipe.name}, {recipe.mode}, {width}x{height}, {recipe.steps} steps, {len(recipe.controls)} nets: "
-        f"{told}, on {chip.name(device)}, whose matrix product reaches {rate / 1e12:.3g} TFLOP/s",
+        f"{told}, on {hardware.name(device)}, whose matrix product reaches {rate / 1e12:.3g} TFLOP/s",
     )  # fmt: skip
     first = rows[0].pace
     for row in rows:

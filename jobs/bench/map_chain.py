@@ -13,11 +13,11 @@ import pyarrow as pa
 from PIL import Image
 
 from jobs.bench.timing import TimedRow, side_by_side
-from pipeline.controls import ControlMaps
-from pipeline.decode import Geometry, decode
-from pipeline.each import Each
-from pipeline.fetch import fetch
-from pipeline.recipes import load_recipe
+from pipeline.recipes.load import load_recipe
+from pipeline.steps.control_maps import ControlMaps
+from pipeline.steps.decode import Geometry, decode
+from pipeline.steps.fetch import fetch
+from pipeline.steps.row_step import Each
 from schemas.work import DECODED, FETCHED, PLAN
 
 SIZE = (4000, 3000)

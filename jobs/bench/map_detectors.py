@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from jobs.bench.random_weights import write_depth_small, write_weights
+from jobs.bench.synthetic_detectors import write_depth_small, write_weights
 from jobs.bench.timing import TimedRow, side_by_side
-from pipeline.detectors import Pixels, load_detector
+from pipeline.detectors.base import load_detector
 from pipeline.detectors.inpaint import taken_out
+from pipeline.images.arrays import Pixels
 from schemas.detectors import (
     CannySettings,
     DepthSettings,
@@ -124,7 +125,7 @@ def _boxes_and_poses(detector: Any) -> Call:  # noqa: ANN401 - Rtmpose
 
 def _annotator(settings: DetectorSettings, detector: Any) -> Call:  # noqa: ANN401 - any of the classes
     """Return controlnet_aux's own call over our network; PiDiNet, HED and the others have a class each."""
-    from pipeline.detectors.annotators import controlnet_aux
+    from pipeline.detectors.controlnet_aux_import import controlnet_aux
 
     more: dict[str, Any] = {}
     match settings:

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForDepthEstimation, ZoeDepthImageProcessor
 
-from pipeline.detectors import Batch
-from pipeline.detectors.depth_scale import depth_to_map
-from pipeline.detectors.network import Network, padded
-from pipeline.detectors.pretrained import load_pretrained
+from pipeline.detectors.depth_map import depth_to_map
+from pipeline.detectors.torch_detector import Network, padded
+from pipeline.images.arrays import Batch
+from pipeline.models.safe_load import load_pretrained
 from schemas.detectors import DepthSettings
 
 MIRRORED = 8  # pixels: ZoeDepth's processor mirrors up to four at an edge, and needs a picture of more than that

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.detectors import Pixels
+from pipeline.images.arrays import Pixels
 from schemas.detectors import InpaintSettings
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.detectors import Batch, Pixels
-from pipeline.detectors.darkness import darker_than_around
-from pipeline.detectors.network import Network, fill, in_three_channels, padded
-from pipeline.weights import read_weights
+from pipeline.detectors.line_filters import darker_than_around
+from pipeline.detectors.torch_detector import Network, fill, in_three_channels, padded
+from pipeline.images.arrays import Batch, Pixels
+from pipeline.models.safe_load import read_weights
 from schemas.detectors import LineartSettings
 
 HALVED = 8  # the network halves sides twice, and mirrors a pixel at the edge of what is left
@@ -38,7 +38,9 @@ class _Drawn(Network):
     """Informative drawings: a generator that draws black on white."""
 
     def __init__(self, path: Path, device: str) -> None:
-        from pipeline.detectors.annotators import controlnet_aux  # here, not above: the filter needs no network
+        from pipeline.detectors.controlnet_aux_import import (
+            controlnet_aux,  # here, not above: the filter needs no network
+        )
 
         super().__init__(fill(controlnet_aux.lineart.Generator(3, 1, 3), read_weights(path), path), device)
 

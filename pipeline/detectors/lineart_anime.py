@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.detectors import Batch
-from pipeline.detectors.annotators import controlnet_aux
-from pipeline.detectors.network import Network, fill, in_three_channels, padded
-from pipeline.weights import read_weights
+from pipeline.detectors.controlnet_aux_import import controlnet_aux
+from pipeline.detectors.torch_detector import Network, fill, in_three_channels, padded
+from pipeline.images.arrays import Batch
+from pipeline.models.safe_load import read_weights
 from schemas.detectors import LineartAnimeSettings
 
 HALVED = 256  # the network halves sides eight times

@@ -11,11 +11,11 @@ from mediapipe.tasks.python import BaseOptions
 from mediapipe.tasks.python.vision import PoseLandmarker, PoseLandmarkerOptions
 from numpy.typing import NDArray
 
-from pipeline.detectors import Pixels
 from pipeline.detectors.keypoints import Person, person_from
 from pipeline.detectors.pose_drawing import draw_people
-from pipeline.faults import ModelFault
-from pipeline.hush import hush
+from pipeline.errors import ModelFault
+from pipeline.images.arrays import Pixels
+from pipeline.quiet import hush
 from schemas.detectors import MediapipeSettings
 
 

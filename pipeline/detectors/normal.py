@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from pipeline.detectors import Batch
-from pipeline.detectors.annotators import controlnet_aux
-from pipeline.detectors.network import DEVIATION, MEAN, Network, fill, padded
-from pipeline.weights import read_weights
+from pipeline.detectors.controlnet_aux_import import controlnet_aux
+from pipeline.detectors.torch_detector import DEVIATION, MEAN, Network, fill, padded
+from pipeline.images.arrays import Batch
+from pipeline.models.safe_load import read_weights
 from schemas.detectors import NormalSettings
 
 HALVED = 32  # the encoder halves sides five times

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.detectors import Batch, Pixels
-from pipeline.detectors.annotators import controlnet_aux
+from pipeline.detectors.controlnet_aux_import import controlnet_aux
 from pipeline.detectors.keypoints import Person, Points
-from pipeline.detectors.network import padded
 from pipeline.detectors.pose_drawing import draw_people
+from pipeline.detectors.torch_detector import padded
+from pipeline.images.arrays import Batch, Pixels
 from schemas.detectors import OpenposeSettings
 
 _NETWORKS = controlnet_aux.open_pose

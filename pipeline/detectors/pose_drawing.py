@@ -10,8 +10,8 @@ import math
 import cv2
 import numpy as np
 
-from pipeline.detectors import Pixels
 from pipeline.detectors.keypoints import Person, Points
+from pipeline.images.arrays import Pixels
 
 STICK_WIDTH = 4
 LIMB_STRENGTH = 0.6

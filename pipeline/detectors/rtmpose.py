@@ -10,9 +10,9 @@ import onnxruntime
 from numpy.typing import NDArray
 from rtmlib import YOLOX, RTMPose
 
-from pipeline.detectors import Pixels
 from pipeline.detectors.keypoints import Person, person_from
 from pipeline.detectors.pose_drawing import draw_people
+from pipeline.images.arrays import Pixels
 from schemas.detectors import RtmposeSettings
 
 PERSON = 0  # COCO's first class

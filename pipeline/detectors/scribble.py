@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.detectors import Batch, Pixels
-from pipeline.detectors.darkness import darker_than_around
+from pipeline.detectors.line_filters import darker_than_around
+from pipeline.images.arrays import Batch, Pixels
 from schemas.detectors import ScribbleSettings, SoftedgeSettings
 
 RIDGE = 127  # the least strength of a soft edge that becomes a line; it, the width and ANY_INK are controlnet_aux's
@@ -45,7 +45,7 @@ class Scribble:
 
 def _strokes(edges: Pixels) -> Pixels:
     """Return soft edges as lines of one strength and width."""
-    from pipeline.detectors.annotators import controlnet_aux  # here, not above: xdog needs no network
+    from pipeline.detectors.controlnet_aux_import import controlnet_aux  # here, not above: xdog needs no network
 
     thick = cv2.GaussianBlur(controlnet_aux.util.nms(edges, RIDGE, STROKE_WIDTH), (0, 0), STROKE_WIDTH)
     return np.where(thick > ANY_INK, np.uint8(255), np.uint8(0))

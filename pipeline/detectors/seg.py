@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from transformers import AutoModelForSemanticSegmentation
 
-from pipeline.detectors import Batch
-from pipeline.detectors.annotators import controlnet_aux
-from pipeline.detectors.network import Network
-from pipeline.detectors.pretrained import load_pretrained
-from pipeline.faults import ModelFault
+from pipeline.detectors.controlnet_aux_import import controlnet_aux
+from pipeline.detectors.torch_detector import Network
+from pipeline.errors import ModelFault
+from pipeline.images.arrays import Batch
+from pipeline.models.safe_load import load_pretrained
 from schemas.detectors import SegSettings
 
 PALETTE = np.array(controlnet_aux.util.ade_palette(), np.uint8)  # [150, 3], RGB

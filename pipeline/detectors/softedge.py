@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.detectors import Batch
-from pipeline.detectors.annotators import controlnet_aux
-from pipeline.detectors.network import Network, fill, in_three_channels, padded
-from pipeline.weights import read_weights
+from pipeline.detectors.controlnet_aux_import import controlnet_aux
+from pipeline.detectors.torch_detector import Network, fill, in_three_channels, padded
+from pipeline.images.arrays import Batch
+from pipeline.models.safe_load import read_weights
 from schemas.detectors import SoftedgeSettings
 
 HALVED = {"hed": 16, "pidi": 8}  # sides are multiples of what the networks halve them to

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from pipeline.detectors import Pixels
+from pipeline.images.arrays import Pixels
 from schemas.detectors import TileSettings
 
 

@@ -7,10 +7,9 @@ from diffusers.models.embeddings import ImageProjection, IPAdapterPlusImageProje
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from pipeline import storage
-from pipeline.diffusion.pretrained import load_whole
-from pipeline.faults import ModelFault
-from pipeline.models import Located
-from pipeline.weights import read_weights
+from pipeline.errors import ModelFault
+from pipeline.models.resolve import Located
+from pipeline.models.safe_load import load_whole, read_weights
 from schemas.models import IpAdapter
 from schemas.recipe import Recipe
 

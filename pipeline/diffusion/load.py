@@ -15,12 +15,12 @@ from safetensors import SafetensorError
 
 from pipeline import storage
 from pipeline.diffusion.adapters import fuse_loras, load_embeddings, load_ip_adapter
-from pipeline.diffusion.gains import Gains
-from pipeline.diffusion.nets import Nets
-from pipeline.diffusion.pretrained import load_whole, refuse_missing, without_values
-from pipeline.faults import ModelFault
-from pipeline.models import Located, index_of, is_xl, locate
-from pipeline.needs import needs_of
+from pipeline.diffusion.multi_controlnet import Nets
+from pipeline.diffusion.optimizations import Gains
+from pipeline.errors import ModelFault
+from pipeline.models.requirements import needs_of
+from pipeline.models.resolve import Located, index_of, is_xl, locate
+from pipeline.models.safe_load import load_whole, refuse_missing, without_values
 from schemas.models import Vae
 from schemas.recipe import Recipe
 from schemas.work import Row

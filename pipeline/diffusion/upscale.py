@@ -1,14 +1,22 @@
 """Around the second pass: a picture enlarged and cut into requests for tiles, and what was drawn put together again."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.diffusion import tiles
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.diffusion.request import Drawing, Pixels, Request
 from schemas.recipe import Upscale
 
 SEED_BITS = 63
 NEARLY_FLAT = 8.0  # of 255: the deviation of a tile that may be drawn in one colour, a wall's or a night sky's
+
+
+Corner = tuple[int, int]
+"""Top and left of a tile in the picture, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -17,26 +25,26 @@ class Tiled:
 
     height: int
     width: int
-    places: list[tiles.Corner]
+    places: list[Corner]
     requests: list[Request]
 
 
-def cut(request: Request, pixels: Pixels, upscale: Upscale) -> Tiled:
+def cut_into_tiles(request: Request, pixels: Pixels, upscale: Upscale) -> Tiled:
     """Return the tiles of a picture that was drawn for a request: each under its own pixels, with a seed of its own."""
-    large = tiles.enlarge(pixels, upscale.factor)
+    large = enlarge(pixels, upscale.factor)
     height, width = large.shape[:2]
-    places = tiles.corners(height, width, upscale.tile, upscale.overlap)
-    cuts = [tiles.cut(large, corner, upscale.tile) for corner in places]
+    places = corners(height, width, upscale.tile, upscale.overlap)
+    cuts = [crop_tile(large, corner, upscale.tile) for corner in places]
     return Tiled(height, width, places, [_tile(request, tile, number) for number, tile in enumerate(cuts)])
 
 
-def put_together(drawing: Drawing, tiled: Tiled, drawn: Sequence[Drawing], overlap: int) -> Drawing:
+def merge_tiles(drawing: Drawing, tiled: Tiled, drawn: Sequence[Drawing], overlap: int) -> Drawing:
     """Return a drawing with its tiles in place of its pixels; without any where one failed, or all have one colour."""
     retried = tuple(dict.fromkeys([*drawing.retried, *(step for each in drawn for step in each.retried)]))
     pixels = [each.pixels for each in drawn if each.pixels is not None]
     if len(pixels) < len(tiled.places):
         return replace(drawing, pixels=None, retried=retried)
-    whole = tiles.put_together(pixels, tiled.places, tiled.height, tiled.width, overlap)
+    whole = blend_tiles(pixels, tiled.places, tiled.height, tiled.width, overlap)
     flat = (whole == whole[:1, :1]).all()
     return replace(drawing, pixels=None if flat else whole, retried=retried)
 
@@ -45,3 +53,46 @@ def _tile(request: Request, tile: Pixels, number: int) -> Request:
     seed = (request.seed + 1 + number) % 2**SEED_BITS
     flat = bool(tile.std(axis=(0, 1)).max() < NEARLY_FLAT)
     return replace(request, photo=tile, maps=(tile,), seed=seed, covered=None, region=None, may_be_flat=flat)
+
+
+def enlarge(picture: Pixels, times: int) -> Pixels:
+    """Return a picture [H, W, 3] so many times as high and wide, by Lanczos."""
+    height, width = picture.shape[:2]
+    return cv2.resize(picture, (width * times, height * times), interpolation=cv2.INTER_LANCZOS4).astype(np.uint8)
+
+
+def corners(height: int, width: int, side: int, overlap: int) -> list[Corner]:
+    """Return where tiles of `side` begin that cover a picture, neighbours sharing at least `overlap`, row by row."""
+    return list(itertools.product(_starts(height, side, overlap), _starts(width, side, overlap)))
+
+
+def crop_tile(picture: Pixels, corner: Corner, side: int) -> Pixels:
+    """Return the tile at a corner; smaller than `side` where the picture is."""
+    top, left = corner
+    return np.ascontiguousarray(picture[top : top + side, left : left + side])
+
+
+def blend_tiles(tiles: list[Pixels], places: list[Corner], height: int, width: int, overlap: int) -> Pixels:
+    """Return the picture [height, width, 3] of its tiles: where some overlap they pass into each other evenly."""
+    summed = np.zeros((height, width, 3), np.float32)
+    weights = np.zeros((height, width, 1), np.float32)
+    for tile, (top, left) in zip(tiles, places, strict=True):
+        high, wide = tile.shape[:2]
+        weight = np.outer(_ramp(high, overlap), _ramp(wide, overlap))[..., None]  # [h, w, 1]
+        summed[top : top + high, left : left + wide] += tile * weight
+        weights[top : top + high, left : left + wide] += weight
+    return (summed / weights).round().clip(0, 255).astype(np.uint8)
+
+
+def _starts(length: int, side: int, overlap: int) -> list[int]:
+    """Return the beginnings of equal, evenly spread stretches of `side` that cover `length`."""
+    if length <= side:
+        return [0]
+    count = -(-(length - overlap) // (side - overlap))
+    return [round(number * (length - side) / (count - 1) / 8) * 8 for number in range(count)]
+
+
+def _ramp(length: int, overlap: int) -> NDArray[np.float32]:
+    """Return weights that rise over `overlap` from near 0, and fall again; all above 0."""
+    from_edge = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1
+    return np.minimum(from_edge / (overlap + 1), 1).astype(np.float32)

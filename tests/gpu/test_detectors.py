@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.detectors import load_detector
+from pipeline.detectors.base import load_detector
 from schemas.detectors import (
     DepthSettings,
     LineartAnimeSettings,

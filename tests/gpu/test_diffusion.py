@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.bench.converter_rows import Bench, Measured
-from pipeline.diffusion import place
-from pipeline.diffusion.batched import DECODED_AGAIN
-from pipeline.diffusion.diffusion import Diffusion
+from jobs.bench.throughput import Bench, Measured
+from pipeline.diffusion import memory
+from pipeline.diffusion.batching import DECODED_AGAIN
+from pipeline.diffusion.generator import Diffusion
 from pipeline.diffusion.request import Request
-from pipeline.recipes import load_recipe
+from pipeline.recipes.load import load_recipe
 
 pytestmark = [
     pytest.mark.gpu,
@@ -58,7 +58,7 @@ def test_low_memory_and_compilation_draw_the_same_picture(setting: str) -> None:
 
 
 def test_nets_one_by_one_draw_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place, "ROOM_FOR_NETS", 0)
+    monkeypatch.setattr(memory, "ROOM_FOR_NETS", 0)
     for one, other in zip(drawn(), drawn("memory=low"), strict=True):
         assert np.abs(one.astype(int) - other).mean() <= 1
 

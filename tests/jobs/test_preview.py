@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from jobs.app import app
-from jobs.sheet import GAP, LINE
+from jobs.contact_sheet import GAP, LINE
 from tests.conftest import TINY
 
 TINY_SET = [part for setting in TINY for part in ("--set", setting)]

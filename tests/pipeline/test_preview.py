@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.faults import ModelFault
+from pipeline.errors import ModelFault
 from pipeline.preview import preview_rows
-from pipeline.recipes import load_recipe
+from pipeline.recipes.load import load_recipe
 from schemas.recipe import Recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")

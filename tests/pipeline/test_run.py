@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from pipeline import run
-from pipeline.faults import OutputFault, StorageFault
-from pipeline.options import Options
-from pipeline.run import Follower, convert
+from pipeline.errors import OutputFault, StorageFault
+from pipeline.execution.progress import Follower
+from pipeline.run import convert
+from schemas.options import Options
 from schemas.recipe import Recipe
 
 

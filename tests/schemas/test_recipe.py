@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.recipes import load_recipe
-from schemas.recipe import SIDE, Recipe
+from pipeline.recipes.load import load_recipe
+from schemas.detectors import ALL_SETTINGS, LineartSettings, ScribbleSettings, Settings
+from schemas.recipe import SIDE, Recipe, on_gpu
+from tests.conftest import recipe_of
 
 
 def changed(**changes: Any) -> Recipe:
@@ -113,3 +115,23 @@ def test_a_crop_around_people_needs_someone_who_finds_them() -> None:
     assert changed(fit="people").fit == "people"
     with pytest.raises(ValidationError, match="needs a control whose detector finds people"):
         changed(fit="people", controls=controls[:1])
+
+
+WITH_NETWORK = {"openpose", "depth", "softedge", "scribble", "lineart", "lineart_anime", "normal", "seg"}
+
+
+@pytest.mark.parametrize("kind", ALL_SETTINGS)
+def test_networks_that_gain_from_a_gpu_join_it(kind: type[Settings]) -> None:
+    assert bool(on_gpu(recipe_of(kind()))) == (kind.model_fields["name"].default in WITH_NETWORK)
+
+
+@pytest.mark.parametrize("settings", [ScribbleSettings(method="xdog"), LineartSettings(style="standard")])
+def test_a_way_without_a_network_stays_on_the_cpu(settings: Settings) -> None:
+    assert not on_gpu(recipe_of(settings))
+
+
+def test_the_recipe_decides_otherwise() -> None:
+    recipe = recipe_of(LineartSettings())
+    control = recipe.controls[0].model_copy(update={"device": "cpu"})
+    assert on_gpu(recipe) == {"lineart"}
+    assert not on_gpu(recipe.model_copy(update={"controls": (control,)}))

@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 from jobs.app import app
 from jobs.bench import converter
 from jobs.bench.converter import _models
-from jobs.bench.converter_rows import GAINS, Measured
-from pipeline.faults import RunFault
-from pipeline.recipes import load_recipe
+from jobs.bench.throughput import GAINS, Measured
+from pipeline.errors import RunFault
+from pipeline.recipes.load import load_recipe
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(180)]
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jobs.bench import map_chain
-from pipeline.canvas import pixels_of
+from pipeline.steps.canvas import pixels_of
 
 
 def test_the_bare_calls_come_to_the_chains_map(tmp_path: Path) -> None:

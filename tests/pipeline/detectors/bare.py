@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.detectors.annotators import controlnet_aux
+from pipeline.detectors.controlnet_aux_import import controlnet_aux
 
 
 def photo(side: int) -> NDArray[np.uint8]:

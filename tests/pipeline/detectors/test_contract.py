@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.detectors import Detector, load_detector
+from pipeline.detectors.base import Detector, load_detector
 from schemas.detectors import (
     CannySettings,
     DepthSettings,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.detectors import detector_version, load_detector, settings_json
-from pipeline.faults import ModelFault
+from pipeline.detectors.base import detector_version, load_detector, settings_json
+from pipeline.errors import ModelFault
 from schemas.detectors import (
     ALL_SETTINGS,
     DETECTORS,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.detectors.annotators import controlnet_aux
+from pipeline.detectors.controlnet_aux_import import controlnet_aux
 from pipeline.detectors.lineart import Lineart
 from schemas.detectors import LineartSettings
 from tests.pipeline.detectors.bare import bare_map, photo

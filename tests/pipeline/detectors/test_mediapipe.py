@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.detectors.keypoints import Points
 from pipeline.detectors.mediapipe import Mediapipe
-from pipeline.faults import ModelFault
+from pipeline.errors import ModelFault
 from schemas.detectors import MediapipeSettings
 
 pytestmark = pytest.mark.shared

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of controlnet_aux at its im
 def test_people_are_drawn_as_the_library_draws_what_it_finds(
     weights_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.detectors.annotators import controlnet_aux
+    from pipeline.detectors.controlnet_aux_import import controlnet_aux
 
     library = controlnet_aux.open_pose
     openpose = Openpose(OpenposeSettings(hands=True, face=True), weights_of("openpose"), "cpu")

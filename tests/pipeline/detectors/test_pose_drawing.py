@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def library() -> Any:
-    from pipeline.detectors.annotators import controlnet_aux
+    from pipeline.detectors.controlnet_aux_import import controlnet_aux
 
     return controlnet_aux.open_pose
 

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 from transformers import SegformerForSemanticSegmentation
 
-from jobs.bench.random_weights import write_seg
+from jobs.bench.synthetic_detectors import write_seg
 from pipeline.detectors.seg import PALETTE, Seg
-from pipeline.faults import ModelFault
+from pipeline.errors import ModelFault
 from schemas.detectors import SegSettings
 from tests.pipeline.detectors.bare import photo
 

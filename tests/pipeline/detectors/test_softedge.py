@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipeline.detectors.softedge import Softedge
-from pipeline.faults import ModelFault
+from pipeline.errors import ModelFault
 from schemas.detectors import SoftedgeSettings
 from tests.pipeline.detectors.bare import bare_map, photo
 

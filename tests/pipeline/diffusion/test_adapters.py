@@ -12,9 +12,9 @@ from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from pipeline.diffusion.diffusion import Diffusion
+from pipeline.diffusion.generator import Diffusion
 from pipeline.diffusion.request import Drawing
-from pipeline.faults import ModelFault
+from pipeline.errors import ModelFault
 from tests.tiny import WIDTH, apart, asked, tiny_recipe, write_ip_adapter
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pipeline.diffusion.diffusion import Diffusion, plain_because
+from pipeline.diffusion.generator import Diffusion, plain_because
 from tests.tiny import apart, asked, tiny_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -9,11 +9,11 @@ import torch
 from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
 
-from pipeline.diffusion.diffusion import Diffusion
-from pipeline.diffusion.gains import Gains
+from pipeline.diffusion.generator import Diffusion
 from pipeline.diffusion.load import load
-from pipeline.faults import ModelFault
-from pipeline.model_checks import check_models
+from pipeline.diffusion.optimizations import Gains
+from pipeline.errors import ModelFault
+from pipeline.models.checks import check_models
 from tests.single_file import write_single_file
 from tests.tiny import apart, asked, tiny_recipe
 

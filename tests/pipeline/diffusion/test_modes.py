@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.diffusion.diffusion import Diffusion
-from pipeline.diffusion.gains import NONE
+from pipeline.diffusion.generator import Diffusion
+from pipeline.diffusion.optimizations import NONE
 from pipeline.diffusion.request import Request
 from tests.tiny import apart, asked, tiny_recipe
 

@@ -1,18 +1,21 @@
 """The second pass: larger, under the first pass's picture, tile by tile, and the same again."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.diffusion import tiles
-from pipeline.diffusion.diffusion import Diffusion
+from pipeline.diffusion import upscale as module
+from pipeline.diffusion.generator import Diffusion
 from pipeline.diffusion.request import Drawing, Pixels, Request
-from pipeline.diffusion.upscale import cut, put_together
-from pipeline.recipes import load_recipe
+from pipeline.diffusion.upscale import cut_into_tiles, merge_tiles
+from pipeline.recipes.load import load_recipe
 from schemas.recipe import Recipe, Upscale
 from tests.tiny import apart, asked, tiny_recipe
 
@@ -30,7 +33,7 @@ def test_a_picture_is_drawn_again_larger(sd: Path, mode: str) -> None:
         assert large.pixels is not None
         assert small.pixels is not None
         assert large.pixels.shape == (128, 128, 3)
-        assert (large.pixels != tiles.enlarge(small.pixels, 2)).any()
+        assert (large.pixels != module.enlarge(small.pixels, 2)).any()
     assert apart(subject.draw(requests[1:])[0], larger[1]) == 0
     roles = [model["role"] for model in subject.made_by(requests[0], larger[0])["models"]]
     assert roles == ["base", "controlnet-canny", "controlnet-upscale"]
@@ -54,19 +57,19 @@ def test_a_picture_without_all_of_its_tiles_is_none(sd: Path) -> None:
     upscale = Upscale.model_validate({"net": {"name": str(sd / "net-2")}, "tile": 64, "overlap": 16})
     (request,) = asked(1)
     drawing = Drawing(request.photo, 4, ("decoded again in float32",))
-    tiled = cut(request, request.photo, upscale)
+    tiled = cut_into_tiles(request, request.photo, upscale)
     assert (tiled.height, tiled.width, len(tiled.places)) == (128, 128, 9)
     assert len({tile.seed for tile in tiled.requests} | {request.seed}) == 10
     drawn = [Drawing(tile.photo, 4) for tile in tiled.requests]
-    whole = put_together(drawing, tiled, drawn, 16)
+    whole = merge_tiles(drawing, tiled, drawn, 16)
     assert whole.pixels is not None
-    assert np.abs(whole.pixels.astype(int) - tiles.enlarge(request.photo, 2)).max() <= 1
+    assert np.abs(whole.pixels.astype(int) - module.enlarge(request.photo, 2)).max() <= 1
     white = [Drawing(np.full_like(tile.photo, 255), 4) for tile in tiled.requests]
-    assert put_together(drawing, tiled, white, 16).pixels is None  # of one colour
+    assert merge_tiles(drawing, tiled, white, 16).pixels is None  # of one colour
     drawn[0] = white[0]
-    assert put_together(drawing, tiled, drawn, 16).pixels is not None  # as a tile of a white wall is
+    assert merge_tiles(drawing, tiled, drawn, 16).pixels is not None  # as a tile of a white wall is
     drawn[4] = Drawing(None, 4, ("drawn again in float32",))
-    none = put_together(drawing, tiled, drawn, 16)
+    none = merge_tiles(drawing, tiled, drawn, 16)
     assert (none.pixels, none.retried) == (None, ("decoded again in float32", "drawn again in float32"))
 
 
@@ -92,14 +95,14 @@ def test_a_tile_of_one_colour_is_drawn_again_where_its_place_shows_more(halved: 
 
 
 def test_a_tile_of_a_white_wall_is_a_tile(halved: Diffusion, monkeypatch: pytest.MonkeyPatch) -> None:
-    enlarge = tiles.enlarge
+    enlarge = module.enlarge
 
     def walled(picture: Pixels, times: int) -> Pixels:
         large = enlarge(picture, times)
         large[:64, 64:] = 250
         return large
 
-    monkeypatch.setattr(tiles, "enlarge", walled)
+    monkeypatch.setattr(module, "enlarge", walled)
     (drawing,) = halved.draw(asked(1))
     assert drawing.retried == ()
     assert drawing.pixels is not None
@@ -129,3 +132,36 @@ def test_the_larger_picture_shows_what_the_first_pass_drew(data: Path) -> None:
         assert drawing.pixels is not None
         shrunk = drawing.pixels.reshape(128, 2, 128, 2, 3).mean(axis=(1, 3))
         assert np.abs(shrunk - first[number]).mean() < 0.5 * np.abs(shrunk - first[1 - number]).mean()
+
+
+SIDES = st.integers(8, 40).map(lambda eighths: eighths * 8)
+
+
+@given(height=SIDES, width=SIDES, side=st.sampled_from([64, 128]), overlap=st.sampled_from([0, 8, 32]))
+def test_tiles_of_a_picture_make_the_picture_again(height: int, width: int, side: int, overlap: int) -> None:
+    picture = np.random.default_rng(height * width).integers(0, 256, (height, width, 3), np.uint8)
+    places = module.corners(height, width, side, overlap)
+    cut = [module.crop_tile(picture, place, side) for place in places]
+    assert {tile.shape for tile in cut} == {(min(height, side), min(width, side), 3)}
+    assert all(top % 8 == left % 8 == 0 for top, left in places)
+    for axis, length in enumerate((height, width)):
+        starts = sorted({place[axis] for place in places})
+        assert all(after - before <= side - overlap for before, after in itertools.pairwise(starts))
+        assert starts[-1] + min(side, length) == length
+    assert (module.blend_tiles(cut, places, height, width, overlap) == picture).all()
+
+
+def test_tiles_pass_into_each_other_evenly() -> None:
+    places = module.corners(64, 96, 64, 32)
+    made = [np.full((64, 64, 3), value, np.uint8) for value in (50, 200)]
+    whole = module.blend_tiles(made, places, 64, 96, 32)[32, :, 0].astype(int)
+    assert (whole[:33] == 50).sum() >= 32
+    assert (np.diff(whole) >= 0).all()
+    assert np.diff(whole).max() <= 10
+
+
+def test_an_enlarged_picture_is_the_picture_larger() -> None:
+    ramp = np.linspace(0, 255, 32 * 32 * 3).reshape(32, 32, 3).astype(np.uint8)
+    large = module.enlarge(ramp, 2)
+    assert large.shape == (64, 64, 3)
+    assert np.abs(large.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3)) - ramp).mean() < 2

@@ -1,0 +1,21 @@
+"""Ray's errors as one line of ours."""
+
+import re
+
+from pipeline.errors import StoppedFault
+
+_ERROR = re.compile(r"(?!ray\.)[\w.]+(Error|Exception): ")
+
+
+def stopped(error: BaseException) -> StoppedFault:
+    """Return the fault that ended the work: ours where a step raised one, else the last line of Ray's.
+
+    Ray hands over a step's error as text alone: the class and the message stand at the end of its traceback, with
+    Ray's own words behind them.
+    """
+    ours = re.search(r"^pipeline\.errors\.\w+: (.+)$", str(error), re.MULTILINE)
+    if ours:
+        return StoppedFault(ours.group(1))
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = next((line for line in lines if _ERROR.match(line)), lines[-1])
+    return StoppedFault(f"the work ended early: {last}", "Run it again with --verbose to see the whole; it goes on.")

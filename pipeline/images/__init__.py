@@ -1,0 +1,1 @@
+"""Photos as arrays: geometry, colour, labels, masks and file formats. No rows and no addresses."""

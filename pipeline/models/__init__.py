@@ -1,0 +1,1 @@
+"""The weights that a recipe names: required, found, checked, locked and mirrored."""

@@ -1,0 +1,1 @@
+"""What a run has to do: manifest, plan and the checks before any work."""

@@ -1,0 +1,1 @@
+"""Recipes, shipped and from files, and the prompts in them."""

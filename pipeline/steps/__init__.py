@@ -1,0 +1,1 @@
+"""One file for each step of a photo. A step knows nothing of Ray."""

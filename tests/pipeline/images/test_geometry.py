@@ -1,0 +1,111 @@
+"""Geometry: every point of the photo lands where its pixel does, and comes back."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.images.geometry import Padding, Transform, filled, nearest_bucket, padded, transform_from_row
+
+SIDES = st.integers(1, 3000)
+TARGETS = st.sampled_from([(512, 512), (576, 448), (448, 576), (64, 64), (1344, 768)])
+FITS = st.sampled_from(["crop", "people", "pad"])
+NOBODY = np.empty((0, 2))
+
+
+def placed(source: tuple[int, int], target: tuple[int, int], fit: str) -> tuple[Transform, Padding]:
+    return padded(source, target) if fit == "pad" else (filled(source, target, fit, NOBODY), Padding())
+
+
+def corners(transform: Transform) -> NDArray[np.float64]:
+    return transform.points(np.array([(0, 0), transform.source], np.float64))
+
+
+@given(SIDES, SIDES, TARGETS, FITS)
+def test_points_go_and_come_back(width: int, height: int, target: tuple[int, int], fit: str) -> None:
+    transform, _ = placed((width, height), target, fit)
+    points = np.array([[0, 0], [width, height], [width / 3, height / 7]], np.float64)
+    assert np.allclose(transform.back(transform.points(points)), points, atol=1e-6)
+
+
+@given(SIDES, SIDES, TARGETS)
+def test_a_crop_covers_the_picture_and_stands_central(width: int, height: int, target: tuple[int, int]) -> None:
+    (left, top), (right, bottom) = corners(filled((width, height), target, "crop", NOBODY))
+    assert left <= 1e-6
+    assert top <= 1e-6
+    assert right >= target[0] - 1e-6
+    assert bottom >= target[1] - 1e-6
+    assert left + right == pytest.approx(target[0], abs=1e-6)
+    assert top + bottom == pytest.approx(target[1], abs=1e-6)
+
+
+@given(SIDES, SIDES, TARGETS, st.lists(st.tuples(st.floats(-0.2, 1.2), st.floats(-0.2, 1.2)), min_size=1, max_size=6))
+def test_a_crop_around_people_covers_the_picture_and_shows_what_fits(
+    width: int, height: int, target: tuple[int, int], shares: list[tuple[float, float]]
+) -> None:
+    people = np.array(shares) * (width, height)
+    transform = filled((width, height), target, "people", people)
+    (left, top), (right, bottom) = corners(transform)
+    assert max(left, top) <= 1e-6
+    assert right >= target[0] - 1e-6
+    assert bottom >= target[1] - 1e-6
+    inside = np.clip(people, 0, (width, height))
+    seen = transform.points(inside)
+    for axis in (0, 1):
+        if np.ptp(people[:, axis]) * transform.scale_x <= target[axis]:  # they fit
+            assert (seen[:, axis] >= -1e-6).all()
+            assert (seen[:, axis] <= target[axis] + 1e-6).all()
+    assert transform.points(inside[[inside[:, 1].argmin()]])[0, 1] >= -1e-6  # heads before feet
+
+
+@given(SIDES, SIDES, TARGETS)
+def test_padding_keeps_the_whole_photo_and_fills_the_canvas(width: int, height: int, target: tuple[int, int]) -> None:
+    transform, padding = padded((width, height), target)
+    assert np.allclose(corners(transform), [(0, 0), transform.target])
+    assert min(padding.left, padding.top, padding.right, padding.bottom) >= 0
+    assert padding.left + transform.target[0] + padding.right == target[0]
+    assert padding.top + transform.target[1] + padding.bottom == target[1]
+    assert abs(padding.left - padding.right) <= 1
+    assert transform.target[0] == target[0] or transform.target[1] == target[1]
+
+
+def test_what_is_padded_is_cut_off_again() -> None:
+    picture = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    padding = Padding(1, 2, 3, 0)
+    canvas = padding.pad(picture, edge=True)
+    assert canvas.shape == (4, 7)
+    assert canvas[0].tolist() == [0, 0, 1, 2, 2, 2, 2]
+    assert padding.pad(picture, edge=False).sum() == picture.sum()
+    assert (padding.cut(canvas) == picture).all()
+
+
+@given(st.integers(40, 300), st.integers(40, 300), FITS, st.floats(0.25, 0.75), st.floats(0.25, 0.75))
+def test_a_mark_is_where_the_transform_says_whatever_the_size_of_its_picture(
+    width: int, height: int, fit: str, across: float, down: float
+) -> None:
+    transform, _ = placed((4 * width, 4 * height), (128, 128), fit)  # the photo; its map has a fourth of its size
+    drawn = np.zeros((height, width), np.uint8)
+    x, y = int(width * across), int(height * down)
+    drawn[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 255  # centred on (x + 0.5, y + 0.5)
+    fitted = np.asarray(transform.fitted(Image.fromarray(drawn), Image.Resampling.BILINEAR), np.float64)
+    assert fitted.shape == transform.target[::-1]
+    (expected,) = transform.points(4 * np.array([[x + 0.5, y + 0.5]]))
+    if not ((expected > 8) & (expected < np.array(transform.target) - 8)).all():
+        return  # cropped away, or at the edge
+    rows, columns = np.mgrid[: fitted.shape[0], : fitted.shape[1]] + 0.5
+    found = np.array([(columns * fitted).sum(), (rows * fitted).sum()]) / fitted.sum()
+    assert np.abs(found - expected).max() < 0.5
+
+
+def test_the_row_gives_the_transform_back() -> None:
+    transform = Transform((640, 427), (576, 448), 6, 1.5, 1.25, -3.0, 0.5, "crop", 4)
+    assert transform_from_row(transform.as_row(), (640, 427), (576, 448)) == transform
+
+
+def test_the_nearest_bucket_is_by_ratio() -> None:
+    buckets = [(512, 512), (576, 448), (448, 576)]
+    assert nearest_bucket((4000, 3000), buckets) == (576, 448)
+    assert nearest_bucket((3000, 4000), buckets) == (448, 576)
+    assert nearest_bucket((100, 99), buckets) == (512, 512)
