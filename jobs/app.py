@@ -19,7 +19,7 @@ from jobs.models import pull
 from jobs.preview import preview
 from jobs.recipes import list_recipes, lock, show
 from jobs.verify import verify
-from pipeline.errors import RunFault, StoppedFault
+from pipeline.errors import RunError, RunStoppedError
 
 app = typer.Typer(
     help="Turn datasets of photos into anime, with the provenance of every picture.",
@@ -47,16 +47,16 @@ app.add_typer(bench, name="bench")
 
 def main() -> None:
     """Run the command line."""
-    in_one_line(app)
+    run_command(app)
 
 
-def in_one_line(command: Callable[[], None]) -> None:
+def run_command(command: Callable[[], None]) -> None:
     """Run a command; every fault of ours becomes one line and its exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
         command()
-    except RunFault as fault:
+    except RunError as fault:
         print(f"photo2anime: {fault}", file=sys.stderr)  # noqa: T201 - the command line's own voice
         sys.exit(fault.exit_code)
 
@@ -64,4 +64,4 @@ def in_one_line(command: Callable[[], None]) -> None:
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     """End the run in order: Ray is stopped, its folder removed, and what was recorded stands."""
     message = "interrupted"
-    raise StoppedFault(message, "The same command goes on from here.")
+    raise RunStoppedError(message, "The same command goes on from here.")

@@ -12,7 +12,7 @@ from pipeline import storage
 from pipeline.images.arrays import Pixels
 from pipeline.images.geometry import transform_from_row
 from pipeline.images.photo import read_upright
-from pipeline.steps.canvas import padding_of, pixels_of
+from pipeline.steps.canvas import as_pixels, row_padding
 
 GAP, LINE = 6, 16  # pixels between tiles, and of a line of text
 
@@ -22,15 +22,15 @@ Tile = tuple[str, Pixels]
 
 def sheet_png(rows: Sequence[dict[str, Any]]) -> bytes:
     """Return the sheet of rows behind the control maps or the converter; a failed row is a line of text."""
-    return png_of([_tiles(row) for row in rows])
+    return strips_to_png([_tiles(row) for row in rows])
 
 
 def write_sheet(output: str, rows: list[dict[str, Any]], uri: str) -> None:
     """Put the sheet of rows of provenance, which were done with their maps kept, as a PNG at `uri`."""
-    storage.put(uri, png_of([_recorded_tiles(output, row) for row in rows if row["status"] == "done"]))
+    storage.put(uri, strips_to_png([_recorded_tiles(output, row) for row in rows if row["status"] == "done"]))
 
 
-def png_of(strips: list[list[Tile]]) -> bytes:
+def strips_to_png(strips: list[list[Tile]]) -> bytes:
     """Return one strip of tiles below the other as a PNG."""
     drawn = [_strip(tiles) for tiles in strips]
     width = max((strip.width for strip in drawn), default=1)
@@ -59,13 +59,13 @@ def _tiles(row: dict[str, Any]) -> list[Tile]:
     """Return the tiles of a row on its way: photo, maps, and the picture where there is one."""
     if row["failure"]:
         return [(f"{row['photo_id']}: {row['failure']['message']}", np.full((1, 640, 3), 255, np.uint8))]
-    cut = padding_of(row).cut
-    tiles = [(row["photo_id"].rpartition("/")[2], cut(pixels_of(row, row["photo"])))]
-    tiles += [(_label(each), cut(pixels_of(row, each["pixels"]))) for each in row["maps"]]
+    cut = row_padding(row).cut
+    tiles = [(row["photo_id"].rpartition("/")[2], cut(as_pixels(row, row["photo"])))]
+    tiles += [(_label(each), cut(as_pixels(row, each["pixels"]))) for each in row["maps"]]
     if row.get("picture"):
         times = math.isqrt(len(row["picture"]) // len(row["photo"]))  # as large, behind a second pass
-        whole = pixels_of(row, row["picture"], times)
-        tiles.append((f"picture, seed {row['seed']}", padding_of(row).enlarged(times).cut(whole)))
+        whole = as_pixels(row, row["picture"], times)
+        tiles.append((f"picture, seed {row['seed']}", row_padding(row).enlarged(times).cut(whole)))
     return tiles
 
 

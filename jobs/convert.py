@@ -37,4 +37,6 @@ def convert(
 
 def sentence(summary: "Summary") -> str:
     """Say in a line or two what a run did, and where the rest is to be read."""
-    return take.closing(summary, f"{summary.converted} pictures in {summary.seconds:.0f} s, {summary.failed} failed")
+    return take.summary_line(
+        summary, f"{summary.converted} pictures in {summary.seconds:.0f} s, {summary.failed} failed"
+    )

@@ -10,16 +10,16 @@ def demo(output: Annotated[Path, typer.Option(help="Where the demo writes.")] = 
     """Convert six real photos on this machine's CPU, and print what came out and where."""
     from jobs.contact_sheet import write_sheet
     from jobs.demo_photos import PHOTOS, write_demo_manifest
-    from jobs.progress import following
-    from pipeline.output.report import current, rows_in_full
+    from jobs.progress import show_progress
+    from pipeline.output.report import current_units, read_rows
     from pipeline.run import convert
     from schemas.options import Options
 
     manifest = write_demo_manifest(output)
     typer.echo(f"Manifest of {len(PHOTOS)} photos: {manifest}")
-    with following() as follower:
+    with show_progress() as follower:
         summary = convert(str(manifest), str(output / "anime"), "demo", Options(keep_maps=True, unit_size=2), follower)
-    rows = rows_in_full(summary.output, current(summary.output))
+    rows = read_rows(summary.output, current_units(summary.output))
     write_sheet(summary.output, rows, str(output / "sheet.png"))
     _print_table(rows, Path(summary.output))
     seconds = f" in {summary.seconds:.0f} s" if summary.converted else ", done before"

@@ -10,11 +10,11 @@ def manifest(
     out: Annotated[str, typer.Option("-o", "--out", help="The Parquet file to write.")],
 ) -> None:
     """List a folder or bucket of pictures into a Parquet manifest; headers are read, pixels are not."""
-    from jobs.progress import following
+    from jobs.progress import show_progress
     from pipeline.plan.manifest import list_photos
     from pipeline.storage import put_table
 
-    with following() as follower:
+    with show_progress() as follower:
         photos = list_photos(uri, follower.listing)
     put_table(out, photos)
     unread = photos["width"].null_count

@@ -38,6 +38,6 @@ def maps(
 def sentence(summary: "Summary") -> str:
     """Say in a line or two what a run did, and where the rest is to be read."""
     drawn = f"{summary.maps_detected} maps detected, {summary.maps_cached} from the cache"
-    return take.closing(
+    return take.summary_line(
         summary, f"{summary.converted} photos in {summary.seconds:.0f} s, {summary.failed} failed, {drawn}"
     )

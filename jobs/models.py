@@ -17,11 +17,11 @@ def pull(
     `HF_HUB_OFFLINE=1 photo2anime convert … --recipe TO/NAME.yaml` needs no hub then.
     """
     from pipeline import storage
-    from pipeline.models.lock import pin
-    from pipeline.models.mirror import pull as copied
+    from pipeline.models.lock import lock_models
+    from pipeline.models.mirror import mirror_models as copied
 
     settings = set_ or ()
-    pinned = pin(name, settings)
+    pinned = lock_models(name, settings)
     recipe = copied(name, settings, pinned, to, lambda label: typer.echo(f"copying {label}"))
     for need in pinned.missing:
         typer.echo(f"{storage.redact(need.name)} is not to be had and stays behind: maps of {need.role} may be blank")

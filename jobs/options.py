@@ -54,8 +54,8 @@ def run_and_report(context: typer.Context, sentence: Callable[["Summary"], str],
     # Here, not above: the command line's help must not wait for pyarrow and fsspec.
     from pydantic import ValidationError
 
-    from jobs.progress import following
-    from pipeline.errors import RunFault
+    from jobs.progress import show_progress
+    from pipeline.errors import RunError
     from pipeline.recipes.load import load_recipe
     from pipeline.run import convert
     from schemas.options import Options
@@ -67,15 +67,15 @@ def run_and_report(context: typer.Context, sentence: Callable[["Summary"], str],
         options = Options.model_validate(given | {"allow": frozenset(given["allow"] or ())})
     except ValidationError as error:
         first = error.errors()[0]
-        raise RunFault(f"--{'-'.join(map(str, first['loc']))}: {first['msg']}".replace("_", "-")) from error
-    with following() as follower:
+        raise RunError(f"--{'-'.join(map(str, first['loc']))}: {first['msg']}".replace("_", "-")) from error
+    with show_progress() as follower:
         summary = convert(manifest, output, recipe, options, follower)
     typer.echo(sentence(summary))
     if summary.failed_in_all:
         raise typer.Exit(EXIT_WITH_FAILURES)
 
 
-def closing(summary: "Summary", done: str) -> str:
+def summary_line(summary: "Summary", done: str) -> str:
     """Say after what was done how many rows were done before and failed in all, and where the rest is to be read."""
     if not summary.converted and not summary.failed:
         done = f"Nothing to do: all {summary.earlier} rows of {summary.output} are done"

@@ -19,27 +19,27 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from pipeline.execution.progress import Follower
+from pipeline.execution.progress import RunProgress
 
-LINE_EVERY = 30.0  # seconds
+SECONDS_BETWEEN_LINES = 30.0  # seconds
 
 
 @contextmanager
-def following() -> Iterator[Follower]:
+def show_progress() -> Iterator[RunProgress]:
     """Follow a run on standard error, as it suits what that is connected to."""
     console = Console(stderr=True)
     if console.is_terminal:
-        with Bar(console) as bar:
+        with ProgressBar(console) as bar:
             yield bar
     else:
-        lines = Lines()
+        lines = ProgressLines()
         try:
             yield lines
         finally:
             lines.close()
 
 
-class Bar(Follower):
+class ProgressBar(RunProgress):
     """A live bar: pictures done, failed, pictures per second, time left."""
 
     def __init__(self, console: Console) -> None:
@@ -85,10 +85,10 @@ class Bar(Follower):
             self._progress.update(self._work, completed=done + failed, state=state)
 
 
-class Lines(Follower):
+class ProgressLines(RunProgress):
     """One line now and then, for logs."""
 
-    def __init__(self, every: float = LINE_EVERY) -> None:
+    def __init__(self, every: float = SECONDS_BETWEEN_LINES) -> None:
         self._every = every
         self._listed = time.monotonic()
         self._counts = (0, 0, 0)  # pictures, done, failed

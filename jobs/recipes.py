@@ -19,19 +19,19 @@ def lock(
     Runs with that file refuse any other weights. A shipped recipe becomes a file of this folder.
     """
     from pipeline import storage
-    from pipeline.errors import RecipeFault
-    from pipeline.models.lock import pin, text_with
-    from pipeline.recipes.load import shipped
+    from pipeline.errors import RecipeError
+    from pipeline.models.lock import edit_recipe_text, lock_models
+    from pipeline.recipes.load import shipped_recipes
 
     settings = set_ or ()
-    target = output or (f"{name}.yaml" if name in shipped() else name)
+    target = output or (f"{name}.yaml" if name in shipped_recipes() else name)
     if target != name and storage.exists(target):
         message = f"{storage.redact(target)} is there already"
-        raise RecipeFault(
+        raise RecipeError(
             message, f"Lock that file itself: photo2anime recipes lock {target}; or choose another --output."
         )
-    pinned = pin(name, settings, anew=True)
-    text = text_with(name, settings, pinned.keys)
+    pinned = lock_models(name, settings, anew=True)
+    text = edit_recipe_text(name, settings, pinned.keys)
     storage.put(target, text.encode())
     for each in pinned.pins:
         at = f"@{each.located.revision[:12]}" if each.located.need.on_hub else ""
@@ -46,16 +46,16 @@ def list_recipes(context: typer.Context) -> None:
     """List the recipes; show or lock one."""
     if context.invoked_subcommand:
         return
-    from pipeline.recipes.load import load_recipe, shipped
+    from pipeline.recipes.load import load_recipe, shipped_recipes
 
-    for known in shipped():
+    for known in shipped_recipes():
         typer.echo(f"{known:16} {load_recipe(known).description}")
 
 
 def show(name: Annotated[str, typer.Argument(help="A recipe: a name or a YAML file.")], set_: Set = None) -> None:
     """Show a recipe with every setting resolved, ready to be saved as a file of your own."""
-    from pipeline.recipes.load import as_yaml, load_recipe
+    from pipeline.recipes.load import load_recipe, to_yaml
 
     recipe = load_recipe(name, set_ or ())
     typer.echo(f"# digest {recipe.digest}")
-    typer.echo(as_yaml(recipe.model_dump(mode="json")).rstrip())
+    typer.echo(to_yaml(recipe.model_dump(mode="json")).rstrip())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @contextmanager
-def hush() -> Iterator[None]:
+def silence_stderr() -> Iterator[None]:
     """Send what anything in this process writes to standard error nowhere, for as long as this lasts."""
     kept = os.dup(2)
     with Path(os.devnull).open("wb") as nowhere:
@@ -19,6 +19,6 @@ def hush() -> Iterator[None]:
         os.close(kept)
 
 
-def quiet_ray() -> None:
+def silence_ray() -> None:
     """Keep the output of Ray's own processes short, unless the user chose otherwise. Call it before Ray is imported."""
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")

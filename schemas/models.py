@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-PLACE = frozenset(
+LOCATION_KEYS = frozenset(
     {"name", "revision", "variant", "file", "weights"}
 )  # of weights: no matter, once their digest is known
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from schemas.detectors import DetectorSettings, NetworkSettings, SegSettings
-from schemas.models import PLACE, Base, Embedding, IpAdapter, Lora, Model, SafetyChecker, Strict, Vae
+from schemas.models import LOCATION_KEYS, Base, Embedding, IpAdapter, Lora, Model, SafetyChecker, Strict, Vae
 from schemas.prompt import template_columns
 
 # diffusers' class names; each works from a Stable Diffusion checkpoint's own scheduler configuration.
@@ -253,7 +253,7 @@ def _identified(tree: Any) -> Any:  # noqa: ANN401 - a tree of JSON
         return [_identified(entry) for entry in tree]
     if not isinstance(tree, dict):
         return tree
-    places = PLACE if tree.get("sha256") is not None else frozenset[str]()
+    places = LOCATION_KEYS if tree.get("sha256") is not None else frozenset[str]()
     places |= {"reference"} if tree.get("reference_sha256") is not None else set()
     return {key: _identified(value) for key, value in tree.items() if key not in places}
 
@@ -268,7 +268,7 @@ def _to_side(pixels: float) -> int:
     return max(SIDE, round(pixels / SIDE) * SIDE)
 
 
-def on_gpu(recipe: Recipe) -> frozenset[str]:
+def gpu_detectors(recipe: Recipe) -> frozenset[str]:
     """Name the detectors that join the converter on a GPU: those that gain from it, but where the recipe says no."""
     return frozenset(control.detector.name for control in recipe.controls if _joins(control))
 

@@ -106,7 +106,7 @@ PLAN = pa.schema(
         ("keypoints", POINTS),
         ("prompt", pa.string()),
         ("negative_prompt", pa.string()),
-        ("prompt_fault", pa.string()),  # why one that the photo brings is no template; null: both are
+        ("prompt_error", pa.string()),  # why one that the photo brings is no template; null: both are
         ("manifest", pa.string()),  # JSON: the manifest's further columns
     ]
 )

@@ -22,7 +22,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)  # the machine is shared and noisy
 hypothesis.settings.load_profile("tests")
 
-from pipeline.images.geometry import Padding, filled  # noqa: E402 - after the environment
+from pipeline.images.geometry import Padding, crop_transform  # noqa: E402 - after the environment
 from pipeline.recipes.load import load_recipe  # noqa: E402 - likewise
 from schemas.detectors import Settings  # noqa: E402 - likewise
 from schemas.recipe import Recipe  # noqa: E402 - likewise
@@ -87,7 +87,7 @@ def row(recipe: Recipe) -> Row:
 def decoded(row: Row, data: Path) -> Row:
     """Return the row of the astronaut behind the decoder, at 64x64."""
     pixels = np.asarray(Image.open(data / "astronaut.png").convert("RGB").resize((64, 64)))
-    transform = filled((512, 512), (64, 64), "crop", np.empty((0, 2)))
+    transform = crop_transform((512, 512), (64, 64), "crop", np.empty((0, 2)))
     return row | {
         "failure": None, "source_width": 512, "source_height": 512, "transform": transform.as_row(),
         "padding": Padding().as_row(), "width": 64, "height": 64, "pixels": pixels.tobytes(), "brought": None,

@@ -13,9 +13,9 @@ from PIL import Image
 from jobs.demo_model import metrics
 from pipeline import storage
 from pipeline.detectors.canny import Canny
-from pipeline.errors import StoppedFault
-from pipeline.execution.progress import Follower
-from pipeline.images.geometry import filled
+from pipeline.errors import RunStoppedError
+from pipeline.execution.progress import RunProgress
+from pipeline.images.geometry import crop_transform
 from pipeline.output import provenance
 from pipeline.plan.manifest import list_photos
 from pipeline.recipes.load import load_recipe
@@ -29,12 +29,12 @@ SIDE = 128  # of the drawings: large enough for edges to be compared
 NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
 
-class Impatient(Follower):
+class Impatient(RunProgress):
     """A follower that ends the run when the first pictures are done."""
 
     def advance(self, done: int, failed: int) -> None:
         message = f"ended with {done} done and {failed} failed"
-        raise StoppedFault(message)
+        raise RunStoppedError(message)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def drawn(output: str) -> list[bytes]:
 def edges_of_photo(path: Path) -> np.ndarray:
     """Return the edges of a photo as the nets should see them, [SIDE, SIDE]."""
     with Image.open(path) as photo:
-        square = filled(photo.size, (SIDE, SIDE), "crop", np.empty((0, 2)))
+        square = crop_transform(photo.size, (SIDE, SIDE), "crop", np.empty((0, 2)))
         pixels = np.asarray(square.fitted(photo.convert("RGB"), Image.Resampling.LANCZOS))
     return Canny(CannySettings())(pixels)[..., 0] > 0
 
@@ -84,7 +84,7 @@ def test_each_drawing_follows_its_own_photo_after_a_shuffle_a_restart_and_in_oth
     random.Random(7).shuffle(rows)  # noqa: S311 - an order
     shuffled, other = str(tmp_path / "shuffled.parquet"), recipe.model_copy(update={"batch_size": 3})
     storage.put_table(shuffled, pa.Table.from_pylist(rows))
-    with pytest.raises(StoppedFault, match="ended with"):
+    with pytest.raises(RunStoppedError, match="ended with"):
         convert(shuffled, second, other, Options(unit_size=3), Impatient())
     resumed = convert(shuffled, second, other, Options(unit_size=3, gpus=0))
     assert min(resumed.earlier, resumed.converted) >= 1

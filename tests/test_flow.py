@@ -20,8 +20,8 @@ import ray
 from PIL import Image
 
 from pipeline import storage
-from pipeline.errors import OutputFault, StoppedFault
-from pipeline.execution.progress import Follower
+from pipeline.errors import OutputError, RunStoppedError
+from pipeline.execution.progress import RunProgress
 from pipeline.output import provenance
 from pipeline.output.verify import repair, verify
 from pipeline.plan.manifest import list_photos, read_manifest
@@ -48,7 +48,7 @@ class Finished:
         return {row["photo_id"]: row for row in rows_of(self.output)}
 
 
-class Noted(Follower):
+class Noted(RunProgress):
     """A follower that remembers."""
 
     def __init__(self) -> None:
@@ -112,10 +112,10 @@ def seconds_of(task: str) -> list[tuple[float, float]]:
 def test_failures_say_where_and_why(finished: Finished) -> None:
     failures = {name: finished.rows[name]["failure"] for name in BROKEN}
     assert {name: (each["stage"], each["error"], each["retryable"]) for name, each in failures.items()} == {
-        "gone": ("fetch", "FetchFault", False),
-        "null": ("fetch", "FetchFault", False),
-        "text": ("decode", "DecodeFault", False),
-        "half": ("decode", "DecodeFault", False),
+        "gone": ("fetch", "FetchError", False),
+        "null": ("fetch", "FetchError", False),
+        "text": ("decode", "DecodeError", False),
+        "half": ("decode", "DecodeError", False),
     }
     assert failures["gone"]["message"] == "/none/gone.jpg: not found"
 
@@ -238,7 +238,7 @@ def test_maps_alone_become_a_dataset_that_shares_its_cache(labelled: Path, recip
     assert [row["status"] for row in rows_of(output)] == ["done", "done"]
     again = convert(str(labelled / "manifest.parquet"), output, alone)
     assert (again.converted, again.earlier) == (0, 2)
-    with pytest.raises(OutputFault, match="they differ in mode"):
+    with pytest.raises(OutputError, match="they differ in mode"):
         convert(str(labelled / "manifest.parquet"), output, recipe.model_copy(update={"fit": "pad"}))
 
 
@@ -275,7 +275,7 @@ def test_with_a_gpu_networks_draw_their_maps_there(
 def test_another_recipe_is_refused_by_name(finished: Finished, recipe: Recipe) -> None:
     before = files_of(finished.output)
     other = recipe.model_copy(update={"steps": 3})
-    with pytest.raises(OutputFault, match="they differ in steps.*--recipe-changed=reconvert"):
+    with pytest.raises(OutputError, match="they differ in steps.*--recipe-changed=reconvert"):
         convert(finished.manifest, finished.output, other)
     assert files_of(finished.output) == before
 
@@ -339,7 +339,7 @@ def test_too_many_failures_stop_the_run_and_its_records_stand(recipe: Recipe, tm
     manifest, output = str(tmp_path / "m.parquet"), str(tmp_path / "out")
     ids = [f"g{number}" for number in range(6)]
     storage.put_table(manifest, pa.table({"photo_id": ids, "uri": [f"/none/{name}" for name in ids]}))
-    with pytest.raises(StoppedFault, match=r"of 6 pictures failed, more than --max-failure-rate 0\.3"):
+    with pytest.raises(RunStoppedError, match=r"of 6 pictures failed, more than --max-failure-rate 0\.3"):
         convert(manifest, output, recipe, Options(unit_size=1, max_failure_rate=0.3))
     assert 2 <= len(provenance.done_units(output)) <= 6
     assert json.loads(storage.read(f"{output}/_run.json"))["status"] == "running"

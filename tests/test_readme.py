@@ -77,7 +77,3 @@ def test_the_picture_and_the_tree_are_there() -> None:
         assert (ROOT / name).is_file()
     for name in re.findall(r"^(\w+)/ ", README, re.MULTILINE):
         assert (ROOT / name).is_dir()
-    tree = re.search(r"^  (plan fetch .*?)$", README, re.MULTILINE)
-    assert tree
-    for step in tree.group(1).split("   ")[0].split():
-        assert (ROOT / "pipeline" / f"{step}.py").is_file()

@@ -23,7 +23,7 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from pipeline.diffusion.request import Drawing, Request
+from pipeline.diffusion.request import GeneratedImage, GenerationRequest
 from pipeline.models import resolve
 from pipeline.recipes.load import load_recipe
 from schemas.recipe import Recipe
@@ -139,13 +139,13 @@ def tiny_recipe(folder: Path, mode: str = "img2img", nets: int = 1, **changes: A
     return Recipe.model_validate(demo | changes)
 
 
-def asked(count: int, nets: int = 1, mode: str = "img2img", **changes: Any) -> list[Request]:
+def asked(count: int, nets: int = 1, mode: str = "img2img", **changes: Any) -> list[GenerationRequest]:
     """Return requests of different photos, maps and seeds, at 64x64; in mode inpaint for a part of each."""
     random = np.random.default_rng(5)
     region = np.zeros((64, 64), np.bool_)
     region[8:40, 16:56] = True
     return [
-        Request(
+        GenerationRequest(
             photo=random.integers(0, 256, (64, 64, 3), np.uint8),
             maps=tuple(random.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(nets)),
             prompt="anime style", negative_prompt="photo", seed=number,
@@ -155,7 +155,7 @@ def asked(count: int, nets: int = 1, mode: str = "img2img", **changes: Any) -> l
     ]  # fmt: skip
 
 
-def apart(one: Drawing, other: Drawing) -> int:
+def apart(one: GeneratedImage, other: GeneratedImage) -> int:
     """Return by how much of 255 two drawings differ at their worst value."""
     assert one.pixels is not None
     assert other.pixels is not None

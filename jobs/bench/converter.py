@@ -7,7 +7,7 @@ import typer
 from jobs.options import RecipeName, Set
 
 if TYPE_CHECKING:
-    from jobs.bench.throughput import Load, Measured
+    from jobs.bench.throughput import Load, Measurement
     from schemas.recipe import Recipe
 
 WIDTH = 160  # columns, that nothing of the table is cut
@@ -62,45 +62,45 @@ def converter(
 
 
 def _sizes(text: str) -> list[int]:
-    """Return batch sizes. Raises `RunFault` for a text that holds none."""
-    from pipeline.errors import RunFault
+    """Return batch sizes. Raises `RunError` for a text that holds none."""
+    from pipeline.errors import RunError
 
     sizes = [part.strip() for part in text.split(",")]
     if not all(size.isdecimal() and int(size) for size in sizes):
         message = f"--batch-sizes {text}: not numbers above 0"
-        raise RunFault(message, "Write them as 1,4,8.")
+        raise RunError(message, "Write them as 1,4,8.")
     return [int(size) for size in sizes]
 
 
 def _models(recipe: "Recipe", random: str | None) -> tuple["Recipe", "Load", str]:
     """Return the recipe to measure, what loads its models if they are random, and how to tell."""
-    from pipeline.diffusion.load import load
-    from pipeline.errors import ModelFault, RunFault
-    from pipeline.models.requirements import needs_of
+    from pipeline.diffusion.load import load_models
+    from pipeline.errors import ModelError, RunError
+    from pipeline.models.requirements import model_requirements
     from pipeline.models.resolve import locate
 
     if recipe.mode == "maps":
         message = f"recipe {recipe.name}: mode maps draws no picture"
-        raise RunFault(message, "Measure control maps with photo2anime bench maps.")
+        raise RunError(message, "Measure control maps with photo2anime bench maps.")
     alone = recipe.model_copy(update={"upscale": None})
     if random is None:
         try:
-            for need in needs_of(alone):
+            for need in model_requirements(alone):
                 locate(need)
-        except ModelFault as fault:
+        except ModelError as fault:
             random = "sdxl" if recipe.area > SD15_AREA else "sd15"
             typer.echo(f"{fault}\nRandom weights of {random}'s architecture are measured instead.", err=True)
         else:
-            return alone, load, "its own weights"
+            return alone, load_models, "its own weights"
     from jobs.bench.synthetic_diffusion import ARCHITECTURES, bare, loader
 
     if random not in ARCHITECTURES:
         message = f"--random {random}: there is no such architecture"
-        raise RunFault(message, f"There are {', '.join(ARCHITECTURES)}.")
+        raise RunError(message, f"There are {', '.join(ARCHITECTURES)}.")
     return bare(recipe), loader(ARCHITECTURES[random]), f"random weights of {random}'s architecture"
 
 
-def _table(recipe: "Recipe", told: str, rate: float, rows: list["Measured"]) -> Any:  # noqa: ANN401 - rich is imported late
+def _table(recipe: "Recipe", told: str, rate: float, rows: list["Measurement"]) -> Any:  # noqa: ANN401 - rich is imported late
     """Return the table: every row beside the tutorial's call, which is the first."""
     import torch
     from rich.table import Column, Table
@@ -113,7 +113,7 @@ def _table(recipe: "Recipe", told: str, rate: float, rows: list["Measured"]) -> 
     table = Table(
         "way", *[Column(name, justify="right") for name in numbers], "note",
         title=f"{recipe.name}, {recipe.mode}, {width}x{height}, {recipe.steps} steps, {len(recipe.controls)} nets: "
-        f"{told}, on {hardware.name(device)}, whose matrix product reaches {rate / 1e12:.3g} TFLOP/s",
+        f"{told}, on {hardware.device_name(device)}, whose matrix product reaches {rate / 1e12:.3g} TFLOP/s",
     )  # fmt: skip
     first = rows[0].pace
     for row in rows:

@@ -11,15 +11,15 @@ import torch
 from diffusers import MultiControlNetModel
 from PIL import Image
 
-from pipeline.diffusion.generator import Diffusion
-from pipeline.diffusion.request import Mask, Pixels, Request
+from pipeline.diffusion.generator import ImageGenerator
+from pipeline.diffusion.request import GenerationRequest, Mask, Pixels
 from schemas.recipe import Recipe
 
 
-class Tutorial:
+class DiffusersBaseline:
     """The plain pipeline of a recipe. `ours` must be without gains: its models are used as they were loaded."""
 
-    def __init__(self, ours: Diffusion, recipe: Recipe) -> None:
+    def __init__(self, ours: ImageGenerator, recipe: Recipe) -> None:
         self.pipe, self._recipe = ours.pipe, recipe
         self.pipe.controlnet = MultiControlNetModel(list(ours.pipe.controlnet.nets))
         if recipe.ip_adapter:
@@ -27,7 +27,7 @@ class Tutorial:
         if recipe.memory == "low" and ours.device.type != "cpu":
             self.pipe.enable_model_cpu_offload(device=ours.device)  # of the new member too
 
-    def one(self, request: Request) -> list[Any]:
+    def one(self, request: GenerationRequest) -> list[Any]:
         """Draw one picture, as a tutorial does: PIL in, PIL out, one generator."""
         maps = [Image.fromarray(drawn) for drawn in request.maps]
         generator = torch.Generator("cpu").manual_seed(request.seed)
@@ -35,7 +35,7 @@ class Tutorial:
         named = self._named(photo, maps, region) | self._reference(request)
         return self._call(named, request.prompt, request.negative_prompt, generator)
 
-    def batch(self, requests: Sequence[Request]) -> list[Any]:
+    def batch(self, requests: Sequence[GenerationRequest]) -> list[Any]:
         """Draw a batch: floats made on the host, one tensor per net, a generator for each picture, PIL out."""
         maps = [_floats([request.maps[place] for request in requests]) for place in range(len(requests[0].maps))]
         masks = _mask_floats([request.region for request in requests])
@@ -45,7 +45,7 @@ class Tutorial:
         prompts, negatives = ([getattr(each, kind) for each in requests] for kind in ("prompt", "negative_prompt"))
         return self._call(named, prompts, negatives, generators)
 
-    def _reference(self, request: Request) -> dict[str, Any]:
+    def _reference(self, request: GenerationRequest) -> dict[str, Any]:
         seen = request.reference
         return {} if seen is None else {"ip_adapter_image": Image.fromarray(seen)}
 

@@ -23,21 +23,21 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
     return float(2 * side**3 / fastest)
 
 
-def flop(call: Callable[[], object]) -> int:
+def count_flop(call: Callable[[], object]) -> int:
     """Return the floating-point operations of a call: twice its multiply-adds, without what is compiled."""
     with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
         call()
     return int(counter.get_total_flops())
 
 
-def wait(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait until a device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def forget_peak(device: torch.device) -> None:
-    """Let `peak` begin anew."""
+def reset_peak_memory(device: torch.device) -> None:
+    """Let `peak_memory` begin anew."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
@@ -45,7 +45,7 @@ def forget_peak(device: torch.device) -> None:
         _CLEAR.write_text("5")  # the high-water mark: proc_pid_clear_refs(5)
 
 
-def peak(device: torch.device) -> int | None:
+def peak_memory(device: torch.device) -> int | None:
     """Return the bytes that were held at most on a GPU, or by this process; None where the system does not say."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
@@ -55,7 +55,7 @@ def peak(device: torch.device) -> int | None:
     return int(line.split()[1]) * 1024
 
 
-def name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     """Return what a person calls the processor."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} thread"
 
@@ -65,9 +65,9 @@ _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 def _seconds(call: Callable[[], object], device: torch.device, repeats: int) -> float:
     """Return the seconds of one call, as the mean of `repeats`."""
-    wait(device)
+    synchronize(device)
     began = time.perf_counter()
     for _ in range(repeats):
         call()
-    wait(device)
+    synchronize(device)
     return (time.perf_counter() - began) / repeats

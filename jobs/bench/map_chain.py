@@ -17,7 +17,7 @@ from pipeline.recipes.load import load_recipe
 from pipeline.steps.control_maps import ControlMaps
 from pipeline.steps.decode import Geometry, decode
 from pipeline.steps.fetch import fetch
-from pipeline.steps.row_step import Each
+from pipeline.steps.row_step import RowStep
 from schemas.work import DECODED, FETCHED, PLAN
 
 SIZE = (4000, 3000)
@@ -70,8 +70,8 @@ def _chain(path: Path) -> Callable[[], object]:
     recipe = load_recipe("demo", [f"area={512 * 512}"])
     recipe = recipe.model_copy(update={"controls": recipe.controls[:1]})
     steps: list[Callable[[pa.Table], pa.Table]] = [
-        Each("fetch", partial(fetch, allowed=frozenset({"file"})), FETCHED),
-        Each("decode", partial(decode, geometry=Geometry.of(recipe)), DECODED),
+        RowStep("fetch", partial(fetch, allowed=frozenset({"file"})), FETCHED),
+        RowStep("decode", partial(decode, geometry=Geometry.of(recipe)), DECODED),
         ControlMaps(recipe),
     ]
     row = dict.fromkeys(PLAN.names) | {"uri": str(path)}

@@ -13,7 +13,7 @@ from PIL import Image
 from jobs.bench.synthetic_detectors import write_depth_small, write_weights
 from jobs.bench.timing import TimedRow, side_by_side
 from pipeline.detectors.base import load_detector
-from pipeline.detectors.inpaint import taken_out
+from pipeline.detectors.inpaint import mask_out
 from pipeline.images.arrays import Pixels
 from schemas.detectors import (
     CannySettings,
@@ -188,7 +188,7 @@ def _covered(pixels: Pixels) -> Any:  # noqa: ANN401 - [H, W], bool
 
 
 def _taken_out(pixels: Pixels) -> Pixels:
-    return taken_out(pixels, _covered(pixels))
+    return mask_out(pixels, _covered(pixels))
 
 
 def _blackened(pixels: Pixels) -> object:

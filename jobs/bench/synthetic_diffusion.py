@@ -13,9 +13,9 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, EulerDiscreteScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from pipeline.diffusion.load import PIPELINES, Loaded, scheduler_of
-from pipeline.diffusion.multi_controlnet import Nets
-from pipeline.diffusion.optimizations import Gains
+from pipeline.diffusion.load import PIPELINES, LoadedModels, build_scheduler
+from pipeline.diffusion.multi_controlnet import MultiControlNet
+from pipeline.diffusion.optimizations import Optimizations
 from pipeline.models.resolve import SHIPPED
 from schemas.models import SafetyChecker
 from schemas.recipe import Recipe
@@ -77,23 +77,23 @@ def bare(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update=left_out | {"safety": SafetyChecker()})
 
 
-def loader(architecture: Architecture) -> Callable[[Recipe, torch.dtype, Gains], Loaded]:
-    """Return what takes the place of `pipeline.diffusion.load.load` for a bare recipe."""
+def loader(architecture: Architecture) -> Callable[[Recipe, torch.dtype, Optimizations], LoadedModels]:
+    """Return what takes the place of `pipeline.diffusion.load.load_models` for a bare recipe."""
 
-    def load(recipe: Recipe, dtype: torch.dtype, gains: Gains) -> Loaded:
+    def load(recipe: Recipe, dtype: torch.dtype, gains: Optimizations) -> LoadedModels:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.random.fork_rng(devices=[0] if device.type == "cuda" else []), device:
             torch.manual_seed(SEED)
             parts = components(architecture, dtype)
             nets = [control_net(parts["unet"]) for _ in recipe.controls]
-        parts["controlnet"] = Nets(nets, leave_out=gains.leave_out_nets, embed_once=gains.embed_maps_once)
-        parts["scheduler"] = scheduler_of(recipe, _scheduler().config)
+        parts["controlnet"] = MultiControlNet(nets, leave_out=gains.leave_out_nets, embed_once=gains.embed_maps_once)
+        parts["scheduler"] = build_scheduler(recipe, _scheduler().config)
         xl = architecture.second is not None
         if not xl:
             parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
         pipe = PIPELINES[recipe.mode][xl](**parts)
         pipe.set_progress_bar_config(disable=True)
-        return Loaded(pipe, None, xl, [], None)
+        return LoadedModels(pipe, None, xl, [], None)
 
     return load
 

@@ -3,8 +3,8 @@
 import functools
 
 from pipeline.detectors.canny import Canny
-from pipeline.diffusion.generator import Diffusion
-from pipeline.diffusion.request import Request
+from pipeline.diffusion.generator import ImageGenerator
+from pipeline.diffusion.request import GenerationRequest
 from pipeline.images.arrays import Pixels
 from pipeline.recipes.load import load_recipe
 from schemas.detectors import CannySettings
@@ -28,7 +28,7 @@ def canny_of(recipe: Recipe) -> Canny:
 def draw(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixels:
     """Return the picture of one photo by the recipe's own prompt."""
     loaded = _loaded(recipe.model_copy(update={"prompt": ""}).model_dump_json())  # whatever the words: one model
-    (drawn,) = loaded.draw([Request(photo, tuple(maps), recipe.prompt, recipe.negative_prompt, seed)])
+    (drawn,) = loaded.draw([GenerationRequest(photo, tuple(maps), recipe.prompt, recipe.negative_prompt, seed)])
     if drawn.pixels is None:
         message = f"recipe {recipe.name} drew a picture that is not finite, or of one colour"
         raise ArithmeticError(message)
@@ -36,5 +36,5 @@ def draw(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixels
 
 
 @functools.lru_cache(maxsize=4)
-def _loaded(recipe: str) -> Diffusion:
-    return Diffusion(Recipe.model_validate_json(recipe))
+def _loaded(recipe: str) -> ImageGenerator:
+    return ImageGenerator(Recipe.model_validate_json(recipe))

@@ -13,9 +13,9 @@ from jobs.demo_model.scene_canvas import SIDE
 from pipeline import storage
 from pipeline.detectors.keypoints import person_from
 from pipeline.detectors.pose_drawing import draw_people
-from pipeline.errors import DecodeFault, ManifestFault
+from pipeline.errors import DecodeError, ManifestError
 from pipeline.images.arrays import Pixels
-from pipeline.images.geometry import filled
+from pipeline.images.geometry import crop_transform
 from pipeline.images.photo import read_upright
 from pipeline.plan.manifest import list_photos
 
@@ -31,7 +31,7 @@ Mask = NDArray[np.bool_]
 def photos(folder: str | None) -> list[Pixels]:
     """Return scikit-image's natural photos, or those of a folder, cropped to SIDE x SIDE; none with hardly an edge.
 
-    Raises `ManifestFault` for a folder with fewer than two such photos: each is compared with another one.
+    Raises `ManifestError` for a folder with fewer than two such photos: each is compared with another one.
     """
     if folder is None:
         return [_square(str(files("skimage").joinpath("data", name))) for name in PHOTOS]
@@ -39,7 +39,7 @@ def photos(folder: str | None) -> list[Pixels]:
     edgy = [photo for photo in listed if metrics.edges(photo).mean() >= FEWEST_EDGES]
     if len(edgy) < 2:  # noqa: PLR2004 - a photo and another one
         message = f"{storage.redact(folder)}: {len(edgy)} of {len(listed)} photos have edges to compare, two are needed"
-        raise ManifestFault(message, "Put other photos beside them.")
+        raise ManifestError(message, "Put other photos beside them.")
     return edgy
 
 
@@ -107,8 +107,8 @@ def _person(skeleton: scene_people.Skeleton, height: float) -> Person:
 def _square(uri: str) -> Pixels:
     try:
         image = read_upright(storage.read(uri))
-    except DecodeFault as error:
+    except DecodeError as error:
         message = f"{storage.redact(uri)}: {error}"
-        raise ManifestFault(message, "Take it out of the folder.") from error
-    square = filled(image.size, (SIDE, SIDE), "crop", np.empty((0, 2)))
+        raise ManifestError(message, "Take it out of the folder.") from error
+    square = crop_transform(image.size, (SIDE, SIDE), "crop", np.empty((0, 2)))
     return np.array(square.fitted(image, Image.Resampling.LANCZOS))

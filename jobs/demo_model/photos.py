@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.errors import StorageFault
+from pipeline.errors import StorageError
 from pipeline.images.arrays import Pixels
 
 PACKAGE = "opencv-doc"
@@ -19,7 +19,7 @@ NAMES = tuple(Path(__file__).with_name("photos.txt").read_text().split())
 def fetch_photos(folder: Path) -> Path:
     """Return the package's documentation below `folder`, downloading and unpacking the package if it is not there.
 
-    Raises `StorageFault` where there is no Debian to fetch from, or the package has not the photos any more.
+    Raises `StorageError` where there is no Debian to fetch from, or the package has not the photos any more.
     """
     root = folder / PACKAGE / ROOT
     if not root.is_dir():
@@ -27,7 +27,7 @@ def fetch_photos(folder: Path) -> Path:
     missing = [name for name in NAMES if not (root / name).is_file()]
     if missing:
         message = f"{root}: {len(missing)} of {len(NAMES)} photos are not in it, {missing[0]} for one"
-        raise StorageFault(message, f"Use the package {PACKAGE} of Debian 12.")
+        raise StorageError(message, f"Use the package {PACKAGE} of Debian 12.")
     return root
 
 
@@ -36,7 +36,7 @@ def _fetch(folder: Path) -> None:
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
             message = f"{program} is not on this machine: it fetches the photos to train on"
-            raise StorageFault(message, f"Train on Debian, or unpack {PACKAGE} of Debian 12 into {folder / PACKAGE}.")
+            raise StorageError(message, f"Train on Debian, or unpack {PACKAGE} of Debian 12 into {folder / PACKAGE}.")
     folder.mkdir(parents=True, exist_ok=True)
     _call(["apt-get", "download", PACKAGE], folder)
     partial = folder / f"{PACKAGE}.partial"
@@ -62,4 +62,4 @@ def _call(command: list[str], folder: Path) -> None:
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("W:")]
         message = f"{' '.join(command)} failed: {said[-1] if said else f'exit code {done.returncode}'}"
-        raise StorageFault(message, "Mend the machine's package lists (apt-get update), or fetch the package by hand.")
+        raise StorageError(message, "Mend the machine's package lists (apt-get update), or fetch the package by hand.")

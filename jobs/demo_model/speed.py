@@ -15,9 +15,9 @@ from pipeline.recipes.load import load_recipe
 from pipeline.steps.control_maps import ControlMaps
 from pipeline.steps.convert import Converter
 from pipeline.steps.decode import Geometry, decode
-from pipeline.steps.encode import encoder
+from pipeline.steps.encode import encode_step
 from pipeline.steps.fetch import fetch
-from pipeline.steps.row_step import Each
+from pipeline.steps.row_step import RowStep
 from schemas.recipe import Recipe
 from schemas.work import DECODED, FETCHED, PLAN
 
@@ -63,9 +63,9 @@ def _way(name: str) -> tuple[Recipe, list[Callable[[pa.Table], pa.Table]]]:
     """Return a recipe and the steps of a run, loaded."""
     recipe = load_recipe(name, SETTINGS)
     return recipe, [
-        Each("fetch", partial(fetch, allowed=frozenset({"file"})), FETCHED),
-        Each("decode", partial(decode, geometry=Geometry.of(recipe)), DECODED),
+        RowStep("fetch", partial(fetch, allowed=frozenset({"file"})), FETCHED),
+        RowStep("decode", partial(decode, geometry=Geometry.of(recipe)), DECODED),
         ControlMaps(recipe, BLANK),
         Converter(recipe),
-        encoder(recipe),
+        encode_step(recipe),
     ]

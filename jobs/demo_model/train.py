@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.app import in_one_line
+from jobs.app import run_command
 
 AUTOENCODER_STEPS = 3000
 STEPS = 7500
@@ -63,4 +63,4 @@ def _multiplies_bfloat16() -> bool:
 
 
 if __name__ == "__main__":
-    in_one_line(partial(typer.run, train))
+    run_command(partial(typer.run, train))

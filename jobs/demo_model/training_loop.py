@@ -11,7 +11,7 @@ from diffusers.optimization import get_cosine_schedule_with_warmup
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pipeline.errors import StoppedFault, StorageFault
+from pipeline.errors import RunStoppedError, StorageError
 
 KEEP_EVERY = 250  # steps between two checkpoints
 SHOW_EVERY = 2000  # steps between two sample sheets
@@ -46,7 +46,7 @@ class Stage:
     def run(self, folder: Path, say: Callable[[str], None]) -> Losses:
         """Train `module` from the last checkpoint below `folder` on; return the mean losses of the last steps.
 
-        Raises `StorageFault` for the checkpoint of another run, and `StoppedFault` where the loss is a number no more.
+        Raises `StorageError` for the checkpoint of another run, and `RunStoppedError` if the loss is not finite.
         """
         state = _State(self)
         state.load(folder / f"{self.name}.pt")
@@ -83,7 +83,7 @@ class _State:
         loss, losses = loss_of(Draws(np.random.default_rng(seed), noise))
         if not torch.isfinite(loss):
             message = f"{self._stage.name}, step {self.step}: the loss is {loss.item()}"
-            raise StoppedFault(message, "Its last checkpoint stands; train with another seed in another folder.")
+            raise RunStoppedError(message, "Its last checkpoint stands; train with another seed in another folder.")
         self._stage.module.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._stage.module.parameters(), CLIP)
@@ -112,7 +112,7 @@ class _State:
         parts = torch.load(path, map_location=self._stage.device, weights_only=True)
         if parts["made_of"] != self._made_of:
             message = f"{path}: the checkpoint of another run ({parts['made_of']}, not {self._made_of})"
-            raise StorageFault(message, "Remove it, or give that run's settings.")
+            raise StorageError(message, "Remove it, or give that run's settings.")
         self.step, self.losses = parts["step"], parts["losses"]
         self._stage.module.load_state_dict(parts["module"])
         kept = [*parts["optimizers"], *parts["rates"]]

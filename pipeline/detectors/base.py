@@ -43,7 +43,7 @@ class PoseDetector(Protocol):
 def load_detector(settings: DetectorSettings, device: str = "cpu") -> Detector:
     """Return the detector that `settings` name, its network loaded on `device` (`cpu` or `cuda`).
 
-    The file is named after the detector, and the class too. Raises `ModelFault` where weights are missing.
+    The file is named after the detector, and the class too. Raises `ModelError` where weights are missing.
     """
     # Imported here: each detector's library takes seconds, and a run needs few of them.
     module = import_module(f"pipeline.detectors.{settings.name}")

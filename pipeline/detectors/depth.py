@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from transformers import AutoModelForDepthEstimation, ZoeDepthImageProcessor
 
 from pipeline.detectors.depth_map import depth_to_map
-from pipeline.detectors.torch_detector import Network, padded
+from pipeline.detectors.torch_detector import TorchDetector, pad_to_multiple
 from pipeline.images.arrays import Batch
 from pipeline.models.safe_load import load_pretrained
 from schemas.detectors import DepthSettings
@@ -18,7 +18,7 @@ from schemas.detectors import DepthSettings
 MIRRORED = 8  # pixels: ZoeDepth's processor mirrors up to four at an edge, and needs a picture of more than that
 
 
-class Depth(Network):
+class Depth(TorchDetector):
     """Depth Anything and its like: models whose prediction grows towards the viewer, or away with `invert`.
 
     What counts is the network's own prediction: DepthPro's grows towards the viewer, although it is a metric model.
@@ -34,7 +34,7 @@ class Depth(Network):
     def _maps(self, photos: Batch) -> Batch:
         """Return the maps; predictions are resampled to the picture's size before they are scaled."""
         _, height, width, _ = photos.shape
-        depths = self._depths(padded(photos, self._multiple))[:, :height, :width]
+        depths = self._depths(pad_to_multiple(photos, self._multiple))[:, :height, :width]
         return np.stack([depth_to_map(self._sign * depth) for depth in depths])
 
     def _depths(self, photos: Batch) -> NDArray[np.float32]:

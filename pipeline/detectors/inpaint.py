@@ -19,6 +19,6 @@ class Inpaint:
         return pixels
 
 
-def taken_out(pixels: Pixels, covered: NDArray[np.bool_]) -> Pixels:
+def mask_out(pixels: Pixels, covered: NDArray[np.bool_]) -> Pixels:
     """Return a picture that is black where a mask [H, W] covers it; the net is told the mask beside it."""
     return cv2.bitwise_and(pixels, pixels, mask=(~covered).view(np.uint8)).astype(np.uint8, copy=False)

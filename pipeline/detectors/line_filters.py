@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pipeline.images.arrays import Pixels
 
 
-def darker_than_around(photo: Pixels, around: float, own: float = 0.0) -> NDArray[np.float32]:
+def local_darkness(photo: Pixels, around: float, own: float = 0.0) -> NDArray[np.float32]:
     """Return [H, W], float32, in steps of 255: the mean around a pixel less its own value, in its least channel.
 
     `around` and `own` are the standard deviations in pixels of the Gaussians that both are taken with; 0: the pixel.

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.detectors.line_filters import darker_than_around
-from pipeline.detectors.torch_detector import Network, fill, in_three_channels, padded
+from pipeline.detectors.line_filters import local_darkness
+from pipeline.detectors.torch_detector import TorchDetector, fill_edges, pad_to_multiple, to_three_channels
 from pipeline.images.arrays import Batch, Pixels
 from pipeline.models.safe_load import read_weights
 from schemas.detectors import LineartSettings
@@ -30,11 +30,11 @@ class Lineart:
     def batch(self, photos: Batch) -> Batch:
         """Return the lines of pictures of one shape."""
         if self._network is None:
-            return in_three_channels(np.stack([_darker(photo) for photo in photos]))
+            return to_three_channels(np.stack([_darker(photo) for photo in photos]))
         return self._network.batch(photos)
 
 
-class _Drawn(Network):
+class _Drawn(TorchDetector):
     """Informative drawings: a generator that draws black on white."""
 
     def __init__(self, path: Path, device: str) -> None:
@@ -42,18 +42,18 @@ class _Drawn(Network):
             controlnet_aux,  # here, not above: the filter needs no network
         )
 
-        super().__init__(fill(controlnet_aux.lineart.Generator(3, 1, 3), read_weights(path), path), device)
+        super().__init__(fill_edges(controlnet_aux.lineart.Generator(3, 1, 3), read_weights(path), path), device)
 
     def _maps(self, photos: Batch) -> Batch:
         _, height, width, _ = photos.shape
-        drawn = self.network(self._tensor(padded(photos, HALVED)) / 255.0)[:, 0].float().cpu().numpy()
+        drawn = self.network(self._tensor(pad_to_multiple(photos, HALVED)) / 255.0)[:, 0].float().cpu().numpy()
         grey = (drawn[:, :height, :width] * 255.0).clip(0, 255).astype(np.uint8)  # [N, H, W]
-        return in_three_channels(255 - grey)
+        return to_three_channels(255 - grey)
 
 
 def _darker(photo: Pixels) -> NDArray[np.uint8]:
     """Return how much darker each pixel is than around it, [H, W], the median of what is to be seen in middle grey."""
-    darker = darker_than_around(photo, BLUR).clip(0, 255)
+    darker = local_darkness(photo, BLUR).clip(0, 255)
     seen = darker[darker > FAINTEST]
     median = max(LEAST_MEDIAN, float(np.median(seen))) if seen.size else LEAST_MEDIAN  # a flat picture shows nothing
     drawn: NDArray[np.uint8] = (darker / median * MEDIAN_BECOMES).clip(0, 255).astype(np.uint8)

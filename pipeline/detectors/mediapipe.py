@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from pipeline.detectors.keypoints import Person, person_from
 from pipeline.detectors.pose_drawing import draw_people
-from pipeline.errors import ModelFault
+from pipeline.errors import ModelError
 from pipeline.images.arrays import Pixels
-from pipeline.quiet import hush
+from pipeline.quiet import silence_stderr
 from schemas.detectors import MediapipeSettings
 
 
@@ -27,14 +27,14 @@ class Mediapipe:
         bundle = BaseOptions(model_asset_path=str(folder / settings.files[0]))
         options = PoseLandmarkerOptions(base_options=bundle, num_poses=settings.people)
         try:
-            with hush():  # it tells of each start and of its networks' looks
+            with silence_stderr():  # it tells of each start and of its networks' looks
                 self._landmarker = PoseLandmarker.create_from_options(options)
         except OSError as error:  # a system library that is not there
             message = f"mediapipe cannot start: {error}"
-            raise ModelFault(message, "Install what it names; on Debian the packages libegl1 and libgles2.") from error
+            raise ModelError(message, "Install what it names; on Debian the packages libegl1 and libgles2.") from error
         except (RuntimeError, ValueError) as error:
             message = f"{folder / settings.file}: no bundle of mediapipe's ({str(error).splitlines()[0]})"
-            raise ModelFault(message, "Fetch pose_landmarker_full.task anew.") from error
+            raise ModelError(message, "Fetch pose_landmarker_full.task anew.") from error
         atexit.register(_leave_to_the_system, weakref.ref(self._landmarker))
         self._threshold = settings.threshold
 
@@ -46,7 +46,7 @@ class Mediapipe:
         """Return everyone in a picture."""
         image = mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(pixels))
         height, width, _ = pixels.shape
-        with hush():
+        with silence_stderr():
             found = self._landmarker.detect(image).pose_landmarks
         return [person_from(self._keypoints(landmarks, width, height)) for landmarks in found]
 

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.detectors.controlnet_aux_import import controlnet_aux
 from pipeline.detectors.keypoints import Person, Points
 from pipeline.detectors.pose_drawing import draw_people
-from pipeline.detectors.torch_detector import padded
+from pipeline.detectors.torch_detector import pad_to_multiple
 from pipeline.images.arrays import Batch, Pixels
 from schemas.detectors import OpenposeSettings
 
@@ -42,7 +42,7 @@ class Openpose:
     def people(self, pixels: Pixels) -> list[Person]:
         """Return everyone in a picture."""
         small = min(pixels.shape[:2]) < LEAST_SIDE
-        seen = padded(pixels[None], LEAST_SIDE)[0] if small else pixels
+        seen = pad_to_multiple(pixels[None], LEAST_SIDE)[0] if small else pixels
         found = self._detector.detect_poses(seen, **self._parts)
         return [_person(pose, seen.shape[1], seen.shape[0]) for pose in found]
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.detectors.base import PoseDetector, load_detector
-from pipeline.errors import ControlFault
+from pipeline.errors import ControlMapError
 from pipeline.images.arrays import Pixels
 from schemas.detectors import DetectorSettings
 
@@ -23,7 +23,7 @@ class PeopleFinder:
         self._last: tuple[bytes, NDArray[np.float64]] | None = None
 
     def __call__(self, pixels: Pixels) -> NDArray[np.float64]:
-        """Return the keypoints [N, 2] (x, y) of everyone found. Raises `ControlFault` where the detector fails."""
+        """Return the keypoints [N, 2] (x, y) of everyone found. Raises `ControlMapError` where the detector fails."""
         picture = hashlib.sha256(pixels.tobytes()).digest() + repr(pixels.shape).encode()
         if self._last is None or self._last[0] != picture:
             self._last = picture, self._found(pixels)
@@ -35,7 +35,7 @@ class PeopleFinder:
             people = detector.people(pixels)
         except (RuntimeError, ValueError) as error:
             message = f"{self._settings.name}: {type(error).__name__}: {error}"
-            raise ControlFault(message) from error
+            raise ControlMapError(message) from error
         bodies = [np.empty((0, 2)), *(person.body for person in people)]
         found: NDArray[np.float64] = np.concatenate(bodies)  # 18 rows for each person
         return np.asarray(found[~np.isnan(found).any(axis=1)])

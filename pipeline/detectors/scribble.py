@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.detectors.line_filters import darker_than_around
+from pipeline.detectors.line_filters import local_darkness
 from pipeline.images.arrays import Batch, Pixels
 from schemas.detectors import ScribbleSettings, SoftedgeSettings
 
@@ -39,7 +39,7 @@ class Scribble:
 
     def _gaussians(self, photo: Pixels) -> Pixels:
         """Return where a picture is darker than around, as sd-webui's scribble_xdog has it."""
-        ink = 2 * np.ceil(darker_than_around(photo, COARSE, FINE)) > self._threshold
+        ink = 2 * np.ceil(local_darkness(photo, COARSE, FINE)) > self._threshold
         return cv2.cvtColor(np.where(ink, np.uint8(255), np.uint8(0)), cv2.COLOR_GRAY2RGB).astype(np.uint8, copy=False)
 
 

@@ -7,8 +7,8 @@ import torch
 from transformers import AutoModelForSemanticSegmentation
 
 from pipeline.detectors.controlnet_aux_import import controlnet_aux
-from pipeline.detectors.torch_detector import Network
-from pipeline.errors import ModelFault
+from pipeline.detectors.torch_detector import TorchDetector
+from pipeline.errors import ModelError
 from pipeline.images.arrays import Batch
 from pipeline.models.safe_load import load_pretrained
 from schemas.detectors import SegSettings
@@ -16,15 +16,15 @@ from schemas.detectors import SegSettings
 PALETTE = np.array(controlnet_aux.util.ade_palette(), np.uint8)  # [150, 3], RGB
 
 
-class Seg(Network):
-    """Each pixel in its class's colour. Raises `ModelFault` for a model of more classes than there are colours."""
+class Seg(TorchDetector):
+    """Each pixel in its class's colour. Raises `ModelError` for a model of more classes than there are colours."""
 
     def __init__(self, settings: SegSettings, folder: Path, device: str) -> None:
         self._processor, network = load_pretrained(AutoModelForSemanticSegmentation, folder, torch.float32)
         classes = network.config.num_labels or 0
         if classes > len(PALETTE):
             message = f"{settings.weights} knows {classes} classes, ADE20K's palette {len(PALETTE)}"
-            raise ModelFault(message, "Name a model that was trained on ADE20K.")
+            raise ModelError(message, "Name a model that was trained on ADE20K.")
         super().__init__(network, device)
 
     def _maps(self, photos: Batch) -> Batch:

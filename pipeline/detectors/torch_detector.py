@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.errors import ModelFault
+from pipeline.errors import ModelError
 from pipeline.images.arrays import Batch, Pixels
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, which many networks expect
 
 
-class Network(ABC):
+class TorchDetector(ABC):
     """A detector whose map is drawn by a network; a subclass says how pictures go through it."""
 
     def __init__(self, network: torch.nn.Module, device: str) -> None:
@@ -48,17 +48,17 @@ class Network(ABC):
         return torch.tensor(photos, device=self.device).permute(0, 3, 1, 2).float().contiguous()
 
 
-def fill(network: torch.nn.Module, state: dict[str, Any], path: Path) -> torch.nn.Module:
-    """Put weights into a network, whose names may begin with `module.`. Raises `ModelFault` where they do not fit."""
+def fill_edges(network: torch.nn.Module, state: dict[str, Any], path: Path) -> torch.nn.Module:
+    """Put weights into a network, whose names may begin with `module.`. Raises `ModelError` where they do not fit."""
     try:
         network.load_state_dict({name.removeprefix("module."): tensor for name, tensor in state.items()})
     except (RuntimeError, AttributeError) as error:
         message = f"{path}: weights of another network ({str(error).splitlines()[0]})"
-        raise ModelFault(message, "Name the folder that holds controlnet_aux's own files.") from error
+        raise ModelError(message, "Name the folder that holds controlnet_aux's own files.") from error
     return network
 
 
-def padded(photos: Batch, multiple: int) -> Batch:
+def pad_to_multiple(photos: Batch, multiple: int) -> Batch:
     """Return `photos` with their right and lower edge repeated until both sides are multiples: no pixel moves."""
     _, height, width, _ = photos.shape
     down, right = -height % multiple, -width % multiple
@@ -68,6 +68,6 @@ def padded(photos: Batch, multiple: int) -> Batch:
     return np.stack(repeat).astype(np.uint8)  # [N, H', W', 3]
 
 
-def in_three_channels(grey: NDArray[np.uint8]) -> Batch:
+def to_three_channels(grey: NDArray[np.uint8]) -> Batch:
     """Return grey maps [N, H, W] as RGB."""
     return np.repeat(grey[..., None], 3, axis=3)

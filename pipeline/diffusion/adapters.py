@@ -7,17 +7,17 @@ from diffusers.models.embeddings import ImageProjection, IPAdapterPlusImageProje
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from pipeline import storage
-from pipeline.errors import ModelFault
-from pipeline.models.resolve import Located
-from pipeline.models.safe_load import load_whole, read_weights
+from pipeline.errors import ModelError
+from pipeline.models.resolve import LocatedModel
+from pipeline.models.safe_load import load_complete, read_weights
 from schemas.models import IpAdapter
 from schemas.recipe import Recipe
 
 _TEXT_ENCODERS = (("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2"))
 
 
-def fuse_loras(pipe: Any, recipe: Recipe, found: dict[str, Located]) -> None:  # noqa: ANN401 - diffusers' pipelines share no type
-    """Fuse the recipe's LoRAs into the UNet and the text encoders, each at its weight. Raises `ModelFault`."""
+def fuse_loras(pipe: Any, recipe: Recipe, found: dict[str, LocatedModel]) -> None:  # noqa: ANN401 - diffusers' pipelines share no type
+    """Fuse the recipe's LoRAs into the UNet and the text encoders, each at its weight. Raises `ModelError`."""
     if not recipe.loras:
         return
     weights = {}
@@ -32,14 +32,14 @@ def fuse_loras(pipe: Any, recipe: Recipe, found: dict[str, Located]) -> None:  #
             message = (
                 f"{storage.redact(lora.name)}/{lora.file} changes nothing of this base: none of its layers is there"
             )
-            raise ModelFault(message, "Name a LoRA of the base model's family.")
+            raise ModelError(message, "Name a LoRA of the base model's family.")
     pipe.set_adapters(list(weights), list(weights.values()))
     pipe.fuse_lora(components=sorted(touched), adapter_names=list(weights))
     pipe.unload_lora_weights()
 
 
-def load_embeddings(pipe: Any, recipe: Recipe, found: dict[str, Located]) -> None:  # noqa: ANN401 - as above
-    """Teach the tokenizers and text encoders the recipe's textual inversions. Raises `ModelFault`."""
+def load_embeddings(pipe: Any, recipe: Recipe, found: dict[str, LocatedModel]) -> None:  # noqa: ANN401 - as above
+    """Teach the tokenizers and text encoders the recipe's textual inversions. Raises `ModelError`."""
     for embedding in recipe.embeddings:
         located = found[f"embedding-{embedding.token}"]
         state = read_weights(located.folder / embedding.file)
@@ -51,8 +51,8 @@ def load_embeddings(pipe: Any, recipe: Recipe, found: dict[str, Located]) -> Non
             )
 
 
-def load_ip_adapter(pipe: Any, adapter: IpAdapter, found: Located, dtype: torch.dtype) -> None:  # noqa: ANN401 - as above
-    """Give the UNet an IP-Adapter at its scale, and the pipeline its image encoder. Raises `ModelFault`."""
+def load_ip_adapter(pipe: Any, adapter: IpAdapter, found: LocatedModel, dtype: torch.dtype) -> None:  # noqa: ANN401 - as above
+    """Give the UNet an IP-Adapter at its scale, and the pipeline its image encoder. Raises `ModelError`."""
     state = read_weights(found.folder / adapter.file)
     if "image_proj" not in state:  # safetensors has no nesting
         state = {
@@ -62,7 +62,7 @@ def load_ip_adapter(pipe: Any, adapter: IpAdapter, found: Located, dtype: torch.
             for part in ("image_proj", "ip_adapter")
         }
     folder = found.folder / adapter.encoder
-    encoder = load_whole(CLIPVisionModelWithProjection, folder, dtype)
+    encoder = load_complete(CLIPVisionModelWithProjection, folder, dtype)
     side = int(encoder.config.image_size)  # some models have two sides, CLIP's one
     seen = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
     pipe.register_modules(image_encoder=encoder, feature_extractor=seen)
@@ -81,7 +81,7 @@ def _refuse_other_encoder(projection: Any, encoder: Any, adapter: IpAdapter) -> 
         return
     if wanted != found:
         message = f"{storage.redact(adapter.name)}/{adapter.file} was made for an image encoder of width {wanted}"
-        raise ModelFault(message, f"{adapter.encoder} has {found}: name the adapter's own as ip_adapter.encoder.")
+        raise ModelError(message, f"{adapter.encoder} has {found}: name the adapter's own as ip_adapter.encoder.")
 
 
 def _parts(pipe: Any, state: dict[str, Any], name: str) -> list[dict[str, Any]]:  # noqa: ANN401 - as above
@@ -90,5 +90,5 @@ def _parts(pipe: Any, state: dict[str, Any], name: str) -> list[dict[str, Any]]:
         return [state]
     if not {"clip_l", "clip_g"} <= state.keys():
         message = f"{name}: an embedding for SDXL has vectors for both of its text encoders, clip_l and clip_g"
-        raise ModelFault(message, f"This one has {', '.join(list(state)[:4])}.")
+        raise ModelError(message, f"This one has {', '.join(list(state)[:4])}.")
     return [{"clip_l": state["clip_l"]}, {"clip_g": state["clip_g"]}]

@@ -3,12 +3,14 @@
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
-PATIENCE = 16  # batches that must go well before a larger one is tried again; twice as many after each that fails
+BATCHES_BEFORE_GROWTH = (
+    16  # batches that must go well before a larger one is tried again; twice as many after each that fails
+)
 # What accelerate does not know of: the words of CUDA, its driver and Triton, of cuBLAS and of cuDNN.
 _NO_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
 
-class BatchSize:
+class AdaptiveBatchSize:
     """Halved when memory runs out, kept, and cautiously raised again: another program may have been the reason."""
 
     def __init__(self, wanted: int) -> None:
@@ -18,7 +20,7 @@ class BatchSize:
         """Begin anew with another size."""
         self.now = wanted
         self._wanted = wanted
-        self._patience = PATIENCE
+        self._patience = BATCHES_BEFORE_GROWTH
         self._well = 0
         self._raised = False
 
@@ -41,7 +43,7 @@ class BatchSize:
             self._raised = True
 
 
-def out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: RuntimeError) -> bool:
     """Tell whether an error is one of memory: PyTorch's own, or of a library beneath it that says so in words."""
     if isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error):
         return True

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pipeline.diffusion.adaptive_batch_size import BatchSize, out_of_memory
-from pipeline.diffusion.request import Drawing, Request
-from pipeline.diffusion.sampling import OnePass
-from pipeline.errors import StoppedFault
+from pipeline.diffusion.adaptive_batch_size import AdaptiveBatchSize, is_out_of_memory
+from pipeline.diffusion.request import GeneratedImage, GenerationRequest
+from pipeline.diffusion.sampling import Sampler
+from pipeline.errors import RunStoppedError
 
 if TYPE_CHECKING:
-    from pipeline.diffusion.compile import Compiled
+    from pipeline.diffusion.compile import ModelCompiler
     from pipeline.diffusion.safety_checker import SafetyChecker
 
-DECODED_AGAIN, DRAWN_AGAIN = "decoded again in float32", "drawn again in float32"
-NO_ROOM = "no memory to draw it again in float32"
+DECODED_IN_FLOAT32, GENERATED_IN_FLOAT32 = "decoded again in float32", "drawn again in float32"
+OUT_OF_MEMORY = "no memory to draw it again in float32"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class _Launched:
     The latents [N, C, h, w] stay on the device. A question about a tensor there would wait for the batch behind it too.
     """
 
-    requests: Sequence[Request]
+    requests: Sequence[GenerationRequest]
     latents: torch.Tensor
     pixels: torch.Tensor
     sound: torch.Tensor
@@ -40,17 +40,17 @@ class _Launched:
     arrived: torch.cuda.Event | None
 
 
-class Batched:
+class BatchRunner:
     """Draws with one pass. `checker` is asked about every picture, `compiled` is warmed up with every new shape."""
 
-    def __init__(self, one_pass: OnePass, size: BatchSize, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, one_pass: Sampler, size: AdaptiveBatchSize, device: torch.device, dtype: torch.dtype) -> None:
         self._pass, self._size, self._device, self._dtype = one_pass, size, device, dtype
         self.checker: SafetyChecker | None = None
-        self.compiled: Compiled | None = None
+        self.compiled: ModelCompiler | None = None
 
-    def draw(self, requests: Sequence[Request]) -> list[Drawing]:
-        """Return one drawing for each request, in their order. Raises `StoppedFault` where one picture is too much."""
-        drawn: dict[int, Drawing] = {}
+    def draw(self, requests: Sequence[GenerationRequest]) -> list[GeneratedImage]:
+        """Return one image for each request, in order. Raises `RunStoppedError` if one image does not fit in memory."""
+        drawn: dict[int, GeneratedImage] = {}
         before: list[int] = []
         launched: _Launched | None = None
         for batch, following in self._batches(requests):
@@ -61,7 +61,7 @@ class Batched:
             drawn |= zip(before, self._finish(launched), strict=True)
         return [drawn[place] for place in range(len(requests))]
 
-    def _batches(self, requests: Sequence[Request]) -> Iterator[tuple[list[int], _Launched]]:
+    def _batches(self, requests: Sequence[GenerationRequest]) -> Iterator[tuple[list[int], _Launched]]:
         """Yield the places of some requests of one shape, and their batch, which may still be on its way."""
         groups: dict[tuple[object, ...], list[int]] = {}
         for place, request in enumerate(requests):
@@ -75,17 +75,17 @@ class Batched:
                     yield batch, launched
                     del waiting[: len(batch)]
 
-    def _try(self, requests: list[Request]) -> _Launched | None:
+    def _try(self, requests: list[GenerationRequest]) -> _Launched | None:
         """Draw a batch; halve the batches where memory runs out, and return nothing."""
         try:
             return self._launch(requests)
         except RuntimeError as error:
-            if not out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             if self._size.ran_out():
                 reason = None
             else:
-                reason = StoppedFault("the memory does not hold one picture", "Try --set memory=low.")
+                reason = RunStoppedError("the memory does not hold one picture", "Try --set memory=low.")
                 reason.__cause__ = error.with_traceback(None)
         self._pass.pipe.maybe_free_model_hooks()  # of models that take turns, some are still there
         if self._device.type == "cuda":
@@ -94,7 +94,7 @@ class Batched:
             raise reason
         return None
 
-    def _launch(self, requests: list[Request]) -> _Launched:
+    def _launch(self, requests: list[GenerationRequest]) -> _Launched:
         """Start a batch, filled up with its last request, and its way back."""
         filled = [*requests, *itertools.repeat(requests[-1], self._size.now - len(requests))]
         if self.compiled:
@@ -111,11 +111,11 @@ class Batched:
         nsfw = checked[0] if checked else None
         return _Launched(requests, latents[:count], pixels, sound, nsfw, len(filled), arrived)
 
-    def _draw(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _draw(self, requests: Sequence[GenerationRequest]) -> tuple[torch.Tensor, torch.Tensor]:
         latents = self._pass.latents(requests, self._device, self._dtype)
         return latents, self._pass.decoded(latents)
 
-    def _finish(self, launched: _Launched) -> list[Drawing]:
+    def _finish(self, launched: _Launched) -> list[GeneratedImage]:
         """Wait for a batch, and mend what is not sound in it."""
         if launched.arrived:
             launched.arrived.synchronize()
@@ -124,50 +124,50 @@ class Batched:
             launched.requests, launched.latents, launched.pixels.numpy(), launched.sound.tolist(), flags, strict=False
         )
         return [
-            Drawing(pixels, launched.batch_size, (), nsfw) if sound else self._again(request, latents[None])
+            GeneratedImage(pixels, launched.batch_size, (), nsfw) if sound else self._again(request, latents[None])
             for request, latents, pixels, sound, nsfw in rows
         ]
 
-    def _again(self, request: Request, latents: torch.Tensor) -> Drawing:
+    def _again(self, request: GenerationRequest, latents: torch.Tensor) -> GeneratedImage:
         """Decode a picture again in float32, then draw it again in float32; without pixels where neither helps."""
         if self._dtype == torch.float32:
-            return Drawing(None, 1)
+            return GeneratedImage(None, 1)
         tried: list[str] = []
         with torch.compiler.set_stance("force_eager"):  # nothing is compiled for a picture
             drawing = self._in_float32(request, latents, tried)
-        return drawing or Drawing(None, 1, tuple(tried))
+        return drawing or GeneratedImage(None, 1, tuple(tried))
 
-    def _in_float32(self, request: Request, latents: torch.Tensor, tried: list[str]) -> Drawing | None:
+    def _in_float32(self, request: GenerationRequest, latents: torch.Tensor, tried: list[str]) -> GeneratedImage | None:
         drawing = None
         try:
             self._pass.pipe.vae.to(torch.float32)
             if latents.isfinite().all():
-                tried.append(DECODED_AGAIN)
+                tried.append(DECODED_IN_FLOAT32)
                 drawing = self._alone(request, latents.float(), tried)
             if drawing is None:
-                tried.append(DRAWN_AGAIN)
+                tried.append(GENERATED_IN_FLOAT32)
                 self._pass.pipe.to(torch.float32)
                 redrawn = self._pass.latents([request], self._device, torch.float32, anew=True)
                 drawing = self._alone(request, redrawn, tried)
         except RuntimeError as error:
-            if not out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
-            tried.append(NO_ROOM)
+            tried.append(OUT_OF_MEMORY)
         finally:
             self._pass.pipe.to(self._dtype)
         return drawing
 
-    def _alone(self, request: Request, latents: torch.Tensor, tried: list[str]) -> Drawing | None:
+    def _alone(self, request: GenerationRequest, latents: torch.Tensor, tried: list[str]) -> GeneratedImage | None:
         """Return the drawing of these latents if it is sound."""
         decoded = self._pass.decoded(latents)
         if not _sound(latents, decoded, [request]).item():
             return None
         pictures = self._pass.pictures(decoded, [request])
         nsfw = bool(self.checker(pictures.clamp(0, 1)).item()) if self.checker else None
-        return Drawing(_as_bytes(pictures)[0].cpu().numpy(), 1, tuple(tried), nsfw)
+        return GeneratedImage(_as_bytes(pictures)[0].cpu().numpy(), 1, tuple(tried), nsfw)
 
 
-def _sound(latents: torch.Tensor, decoded: torch.Tensor, requests: Sequence[Request]) -> torch.Tensor:
+def _sound(latents: torch.Tensor, decoded: torch.Tensor, requests: Sequence[GenerationRequest]) -> torch.Tensor:
     """Return which pictures [N, 3, H, W] are finite and, unless they may be so, of more than one colour: [N], bool.
 
     Before they are clamped, and before a photo is put around a region: what is wrong must be seen to be.

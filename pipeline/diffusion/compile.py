@@ -11,15 +11,17 @@ from typing import Any
 import torch
 
 from pipeline import storage
-from pipeline.diffusion.adaptive_batch_size import out_of_memory
-from pipeline.errors import OutputFault, StorageFault
+from pipeline.diffusion.adaptive_batch_size import is_out_of_memory
+from pipeline.errors import OutputError, StorageError
 
-GRAPHS = 4096  # of all shapes, parts and windows; torch would take 8, and draw what is beyond them without a word
+RECOMPILE_LIMIT = (
+    4096  # of all shapes, parts and windows; torch would take 8, and draw what is beyond them without a word
+)
 # What the compiler raises: of its own, of the C++ or CUDA compiler that it calls, and of what is not there.
 _FAILS = (torch._dynamo.exc.TorchDynamoException, RuntimeError, OSError, ImportError)  # noqa: SLF001 - the only name of them
 
 
-class Compiled:
+class ModelCompiler:
     """The compiler over a pipeline's parts. `cache` is a folder's address; `said` is `yes`, or why it is off.
 
     The folder has a file for each shape of batches, of this torch, device and models: no process undoes another's.
@@ -36,8 +38,8 @@ class Compiled:
         self.said = "yes"
         for name in sorted(self._kept):
             torch.compiler.load_cache_artifacts(storage.read(storage.join(cache or "", name)))
-        torch._dynamo.config.recompile_limit = GRAPHS  # noqa: SLF001 - the only name of it
-        torch._dynamo.config.accumulated_recompile_limit = GRAPHS  # noqa: SLF001 - likewise
+        torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT  # noqa: SLF001 - the only name of it
+        torch._dynamo.config.accumulated_recompile_limit = RECOMPILE_LIMIT  # noqa: SLF001 - likewise
         for module in self._modules():
             module.compile(backend=backend, dynamic=False)  # a batch's shape is one of few, and kernels know it
 
@@ -52,7 +54,7 @@ class Compiled:
         try:
             draw()
         except _FAILS as error:
-            if isinstance(error, RuntimeError) and out_of_memory(error):
+            if isinstance(error, RuntimeError) and is_out_of_memory(error):
                 raise
             self._turn_off(error)
         self._known.add(shape)
@@ -67,7 +69,7 @@ class Compiled:
             return
         try:
             storage.put(storage.join(self._cache, name), kept[0])
-        except (StorageFault, OutputFault) as fault:
+        except (StorageError, OutputError) as fault:
             self.said = f"yes, and not kept: {fault}"[:300]
             self._cache = None
 

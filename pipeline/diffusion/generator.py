@@ -16,16 +16,16 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from pipeline.diffusion.adaptive_batch_size import BatchSize
-from pipeline.diffusion.batching import Batched
-from pipeline.diffusion.compile import Compiled
+from pipeline.diffusion.adaptive_batch_size import AdaptiveBatchSize
+from pipeline.diffusion.batching import BatchRunner
+from pipeline.diffusion.compile import ModelCompiler
 from pipeline.diffusion.deep_cache import DeepCache
-from pipeline.diffusion.load import Loaded, load
-from pipeline.diffusion.memory import arrange, put_on
-from pipeline.diffusion.optimizations import Gains
-from pipeline.diffusion.request import Drawing, Request
+from pipeline.diffusion.load import LoadedModels, load_models
+from pipeline.diffusion.memory import optimize_layout, place_on_device
+from pipeline.diffusion.optimizations import Optimizations
+from pipeline.diffusion.request import GeneratedImage, GenerationRequest
 from pipeline.diffusion.safety_checker import SafetyChecker
-from pipeline.diffusion.sampling import OnePass, Settings
+from pipeline.diffusion.sampling import PassSettings, Sampler
 from pipeline.diffusion.upscale import cut_into_tiles, merge_tiles
 from schemas.detectors import TileSettings
 from schemas.recipe import Control, Recipe, Upscale
@@ -38,21 +38,21 @@ LIBRARIES = (
 LOW_MEMORY_BATCH = 2  # pictures at once where memory is low
 
 
-class Diffusion:
+class ImageGenerator:
     """On a GPU in the recipe's dtype where there is one, else on the CPU in float32.
 
     `gains` are switched off to measure them, `dtype` is changed for tests, and `load_models` for models of random
     weights. `compile_cache` is a folder's address.
-    Raises `ModelFault` for weights that are missing or broken.
+    Raises `ModelError` for weights that are missing or broken.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        gains: Gains | None = None,
+        gains: Optimizations | None = None,
         compile_cache: str | None = None,
         dtype: torch.dtype | None = None,
-        load_models: Callable[[Recipe, torch.dtype, Gains], Loaded] = load,
+        load_models: Callable[[Recipe, torch.dtype, Optimizations], LoadedModels] = load_models,
     ) -> None:
         # 1. Where, and in which numbers.
         quiet_libraries()
@@ -62,29 +62,29 @@ class Diffusion:
         self._dtype = dtype or (getattr(torch, recipe.dtype) if on_gpu else torch.float32)
         if not on_gpu:
             torch.set_num_threads(1)  # sums split over threads round differently: 51 of 196,608 values at 256x256
-        reason = plain_because(recipe, on_gpu=on_gpu)
+        reason = eager_reason(recipe, on_gpu=on_gpu)
         self._plain_because = reason or "switched off"
         # Fused projections stand beside those that they are made of.
-        gains = gains or Gains(compiled=reason is None, fuse_projections=recipe.memory == "normal")
+        gains = gains or Optimizations(compiled=reason is None, fuse_projections=recipe.memory == "normal")
         # 2. The models.
         self._loaded = load_models(recipe, self._dtype, gains)
         pipes = [pipe for pipe in (self._loaded.pipe, self._loaded.upscaler) if pipe is not None]
         deep_cache = DeepCache(pipes[0], recipe.deep_cache) if recipe.deep_cache > 1 else None
         for pipe in pipes:
-            arrange(pipe, gains)
-            put_on(pipe, self._device, recipe)
+            optimize_layout(pipe, gains)
+            place_on_device(pipe, self._device, recipe)
         # 3. The passes over them.
-        self._size = BatchSize(self.batch_size)
+        self._size = AdaptiveBatchSize(self.batch_size)
         settings = [_first(recipe), *([_second(recipe)] if recipe.upscale else [])]
         self._passes = [
-            OnePass(pipe, recipe, each, gains, deep_cache) for pipe, each in zip(pipes, settings, strict=True)
+            Sampler(pipe, recipe, each, gains, deep_cache) for pipe, each in zip(pipes, settings, strict=True)
         ]
-        self._batched = [Batched(each, self._size, self._device, self._dtype) for each in self._passes]
+        self._batched = [BatchRunner(each, self._size, self._device, self._dtype) for each in self._passes]
         if self._loaded.safety_checker:
             self._batched[0].checker = SafetyChecker(
                 self._loaded.safety_checker, self._device if recipe.memory == "normal" else torch.device("cpu")
             )
-        self.compiled = Compiled(pipes, compile_cache) if gains.compiled else None
+        self.compiled = ModelCompiler(pipes, compile_cache) if gains.compiled else None
         for batched in self._batched:
             batched.compiled = self.compiled
 
@@ -117,11 +117,11 @@ class Diffusion:
         """How long compilation has taken so far."""
         return self.compiled.seconds if self.compiled else 0.0
 
-    def check(self, request: Request) -> None:
-        """Raise `PromptFault` for prompts that cannot be read."""
+    def check(self, request: GenerationRequest) -> None:
+        """Raise `PromptError` for prompts that cannot be read."""
         self._passes[0].embedded(request)
 
-    def draw(self, requests: Sequence[Request]) -> list[Drawing]:
+    def draw(self, requests: Sequence[GenerationRequest]) -> list[GeneratedImage]:
         """Return the drawing of each request, in their order, the second pass's where the recipe has one.
 
         Raises `ValueError` for requests that do not fit the recipe: diffusers would accept some of them in silence.
@@ -136,7 +136,7 @@ class Diffusion:
         self._take_turns(0)
         return larger
 
-    def made_by(self, request: Request, drawing: Drawing) -> Row:
+    def made_by(self, request: GenerationRequest, drawing: GeneratedImage) -> Row:
         """Return the columns of `schemas.work.MADE_BY` for a drawing."""
         return {
             **self._facts,
@@ -162,7 +162,9 @@ class Diffusion:
             ),
         }
 
-    def _enlarged(self, requests: Sequence[Request], drawings: list[Drawing], upscale: Upscale) -> list[Drawing]:
+    def _enlarged(
+        self, requests: Sequence[GenerationRequest], drawings: list[GeneratedImage], upscale: Upscale
+    ) -> list[GeneratedImage]:
         """Return drawings after the second pass over their tiles, those of all pictures in the same batches."""
         both = zip(requests, drawings, strict=True)
         tiled = [
@@ -175,7 +177,7 @@ class Diffusion:
         ]
         return [self._checked_again(each) for each in whole]
 
-    def _checked_again(self, drawing: Drawing) -> Drawing:
+    def _checked_again(self, drawing: GeneratedImage) -> GeneratedImage:
         """Ask the safety checker about what the second pass made of a picture, too."""
         checker = self._batched[0].checker
         if checker is None or drawing.pixels is None:
@@ -186,9 +188,9 @@ class Diffusion:
     def _take_turns(self, number: int) -> None:
         """Where memory is low, let the models that both passes share follow one of them."""
         if self._recipe.memory == "low" and self._device.type != "cpu":
-            put_on(self._passes[number].pipe, self._device, self._recipe)
+            place_on_device(self._passes[number].pipe, self._device, self._recipe)
 
-    def _refuse(self, request: Request) -> None:
+    def _refuse(self, request: GenerationRequest) -> None:
         shapes = {request.photo.shape, *(drawn.shape for drawn in request.maps)}
         kinds = {str(pixels.dtype) for pixels in (request.photo, *request.maps)}
         if len(shapes) > 1 or kinds != {"uint8"}:
@@ -202,7 +204,7 @@ class Diffusion:
             raise ValueError(message)
 
 
-def plain_because(recipe: Recipe, *, on_gpu: bool) -> str | None:
+def eager_reason(recipe: Recipe, *, on_gpu: bool) -> str | None:
     """Return why a recipe's models are not compiled; None where they are.
 
     Whether a run is worth it is decided before, in the recipe.
@@ -234,17 +236,17 @@ def _installed(library: str) -> bool:
     return True
 
 
-def _first(recipe: Recipe) -> Settings:
+def _first(recipe: Recipe) -> PassSettings:
     mode = "img2img" if recipe.mode == "maps" else recipe.mode
-    return Settings(mode, recipe.controls, recipe.strength, recipe.region.soften)
+    return PassSettings(mode, recipe.controls, recipe.strength, recipe.region.soften)
 
 
-def _second(recipe: Recipe) -> Settings:
+def _second(recipe: Recipe) -> PassSettings:
     if recipe.upscale is None:
         message = "the recipe has no second pass"
         raise ValueError(message)
     control = Control(detector=TileSettings(), net=recipe.upscale.net, scale=recipe.upscale.scale)
-    return Settings("img2img", (control,), recipe.upscale.strength)
+    return PassSettings("img2img", (control,), recipe.upscale.strength)
 
 
 def _json(config: dict[str, Any]) -> str:

@@ -10,10 +10,10 @@ _MASKS = ("mask", "masked_image_latents")  # of mode inpaint, which holds them t
 Named = dict[str, Any]
 
 
-def ending_guidance(pipe: Any, end: float) -> Named:  # noqa: ANN401 - diffusers' pipelines share no type
+def end_guidance_after(pipe: Any, end: float) -> Named:  # noqa: ANN401 - diffusers' pipelines share no type
     """Return the arguments that make a pipeline leave guidance out after the share `end` of the steps that it runs.
 
-    From there on it goes on with N latents and conditions for 2 N, which `of_the_prompts` cuts.
+    From there on it goes on with N latents and conditions for 2 N, which `prompt_half` cuts.
     """
     if end >= 1:
         return {}
@@ -29,7 +29,7 @@ def ending_guidance(pipe: Any, end: float) -> Named:  # noqa: ANN401 - diffusers
     return {"callback_on_step_end": after_step, "callback_on_step_end_tensor_inputs": names}
 
 
-def of_the_prompts(rows: int, named: Named) -> Named:
+def prompt_half(rows: int, named: Named) -> Named:
     """Return the conditions of a UNet or a net for its last `rows` pictures alone: those of the prompts."""
     cut = {"encoder_hidden_states": named["encoder_hidden_states"][-rows:]}
     if named.get("added_cond_kwargs"):
@@ -40,6 +40,6 @@ def of_the_prompts(rows: int, named: Named) -> Named:
     return named | cut
 
 
-def before_unet(_unet: Any, arguments: tuple[Any, ...], named: Named) -> tuple[tuple[Any, ...], Named]:  # noqa: ANN401 - a hook of any module
+def call_before_unet(_unet: Any, arguments: tuple[Any, ...], named: Named) -> tuple[tuple[Any, ...], Named]:  # noqa: ANN401 - a hook of any module
     """Leave to the UNet what is for the prompts alone, once guidance has ended."""
-    return arguments, of_the_prompts(len(arguments[0]), named)
+    return arguments, prompt_half(len(arguments[0]), named)

@@ -15,12 +15,12 @@ from safetensors import SafetensorError
 
 from pipeline import storage
 from pipeline.diffusion.adapters import fuse_loras, load_embeddings, load_ip_adapter
-from pipeline.diffusion.multi_controlnet import Nets
-from pipeline.diffusion.optimizations import Gains
-from pipeline.errors import ModelFault
-from pipeline.models.requirements import needs_of
-from pipeline.models.resolve import Located, index_of, is_xl, locate
-from pipeline.models.safe_load import load_whole, refuse_missing, without_values
+from pipeline.diffusion.multi_controlnet import MultiControlNet
+from pipeline.diffusion.optimizations import Optimizations
+from pipeline.errors import ModelError
+from pipeline.models.requirements import model_requirements
+from pipeline.models.resolve import LocatedModel, is_sdxl, locate, read_model_index
+from pipeline.models.safe_load import check_missing_weights, load_complete, weights_on_meta
 from schemas.models import Vae
 from schemas.recipe import Recipe
 from schemas.work import Row
@@ -46,7 +46,7 @@ _BROKEN = (
 
 
 @dataclass
-class Loaded:
+class LoadedModels:
     """The pipeline of the recipe's mode, that of a second pass, and what both are made of, as `schemas.work.MODEL`."""
 
     pipe: Any
@@ -56,9 +56,9 @@ class Loaded:
     safety_checker: Path | None
 
 
-def load(recipe: Recipe, dtype: torch.dtype, gains: Gains) -> Loaded:
-    """Load what a recipe names into this machine's memory, in `dtype`. Raises `ModelFault` for what does not fit."""
-    found = {need.role: locate(need) for need in needs_of(recipe)}
+def load_models(recipe: Recipe, dtype: torch.dtype, gains: Optimizations) -> LoadedModels:
+    """Load what a recipe names into this machine's memory, in `dtype`. Raises `ModelError` for what does not fit."""
+    found = {need.role: locate(need) for need in model_requirements(recipe)}
     nets = [found[f"controlnet-{control.detector.name}"] for control in recipe.controls]
     try:
         pipe = _pipeline(recipe, found, _nets(recipe, nets, dtype, gains), dtype)
@@ -69,22 +69,22 @@ def load(recipe: Recipe, dtype: torch.dtype, gains: Gains) -> Loaded:
         upscaler = _upscaler(pipe, recipe, found, dtype, gains) if recipe.upscale else None
     except _BROKEN as error:
         message = f"recipe {recipe.name}: its models cannot be loaded ({_reason(error)})"
-        raise ModelFault(message, "Fetch them anew, or name models that belong together.") from error
+        raise ModelError(message, "Fetch them anew, or name models that belong together.") from error
     checker = found.get("safety-checker")
     xl = getattr(pipe, "text_encoder_2", None) is not None
     rows = [each.as_row() for each in found.values()]
-    return Loaded(pipe, upscaler, xl, rows, checker.folder if checker else None)
+    return LoadedModels(pipe, upscaler, xl, rows, checker.folder if checker else None)
 
 
-def scheduler_of(recipe: Recipe, config: dict[str, Any]) -> Any:  # noqa: ANN401 - schedulers share no type
+def build_scheduler(recipe: Recipe, config: dict[str, Any]) -> Any:  # noqa: ANN401 - schedulers share no type
     """Return the recipe's scheduler over a checkpoint's configuration; each pipeline needs its own: it holds state."""
     return getattr(diffusers, recipe.scheduler.name).from_config(config, **recipe.scheduler.settings)
 
 
-def _pipeline(recipe: Recipe, found: dict[str, Located], nets: Nets, dtype: torch.dtype) -> Any:  # noqa: ANN401 - diffusers' pipelines share no type
+def _pipeline(recipe: Recipe, found: dict[str, LocatedModel], nets: MultiControlNet, dtype: torch.dtype) -> Any:  # noqa: ANN401 - diffusers' pipelines share no type
     base = found["base"]
     configuration = found["config"].folder if recipe.base.config else base.folder
-    xl = is_xl(configuration)
+    xl = is_sdxl(configuration)
     kind = PIPELINES[recipe.mode][xl]
     parts: dict[str, Any] = {"controlnet": nets, "feature_extractor": None, "dtype": dtype}
     if not xl:
@@ -95,36 +95,36 @@ def _pipeline(recipe: Recipe, found: dict[str, Located], nets: Nets, dtype: torc
         pipe = kind.from_single_file(str(base.folder / recipe.base.file), config=str(configuration), **parts)
         for name, part in pipe.components.items():
             if isinstance(part, torch.nn.Module):
-                refuse_missing(f"{recipe.base.file}, {name}", without_values(part))
+                check_missing_weights(f"{recipe.base.file}, {name}", weights_on_meta(part))
     else:
         parts |= _base_parts(base.folder, recipe.base.variant, dtype, without=parts)
         pipe = kind.from_pretrained(base.folder, **parts)
-    pipe.scheduler = scheduler_of(recipe, pipe.scheduler.config)
+    pipe.scheduler = build_scheduler(recipe, pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
 def _base_parts(folder: Path, variant: str | None, dtype: torch.dtype, without: Container[str]) -> dict[str, Any]:
     """Return the models of a checkpoint's folder, but for some, of the classes that its index names."""
-    index = index_of(folder)
+    index = read_model_index(folder)
     parts: dict[str, Any] = {}
     for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
         if name in index and name not in without:
             library, kind = index[name]
             if library not in _LIBRARIES:
                 message = f"{folder / 'model_index.json'}: {name} is {library}'s, which is not loaded"
-                raise ModelFault(message, f"Name a checkpoint of {' and '.join(_LIBRARIES)}.")
-            parts[name] = load_whole(getattr(_LIBRARIES[library], kind), folder / name, dtype, variant)
+                raise ModelError(message, f"Name a checkpoint of {' and '.join(_LIBRARIES)}.")
+            parts[name] = load_complete(getattr(_LIBRARIES[library], kind), folder / name, dtype, variant)
     return parts
 
 
-def _nets(recipe: Recipe, found: list[Located], dtype: torch.dtype, gains: Gains) -> Nets:
+def _nets(recipe: Recipe, found: list[LocatedModel], dtype: torch.dtype, gains: Optimizations) -> MultiControlNet:
     chosen = [_net(net, control.net.variant, dtype) for net, control in zip(found, recipe.controls, strict=True)]
-    return Nets(chosen, leave_out=gains.leave_out_nets, embed_once=gains.embed_maps_once)
+    return MultiControlNet(chosen, leave_out=gains.leave_out_nets, embed_once=gains.embed_maps_once)
 
 
-def _net(found: Located, variant: str | None, dtype: torch.dtype) -> ControlNetModel:
-    net: ControlNetModel = load_whole(ControlNetModel, found.folder, dtype, variant)
+def _net(found: LocatedModel, variant: str | None, dtype: torch.dtype) -> ControlNetModel:
+    net: ControlNetModel = load_complete(ControlNetModel, found.folder, dtype, variant)
     return net
 
 
@@ -135,20 +135,26 @@ def _vae(vae: Vae, folder: Path, base: Path, dtype: torch.dtype) -> Any:  # noqa
     kind = json.loads((folder / "config.json").read_text()).get("_class_name", "AutoencoderKL")
     if not kind.startswith("Autoencoder"):
         message = f"{storage.redact(vae.name)} is a {kind}, no autoencoder"
-        raise ModelFault(message, "Name a VAE.")
-    return load_whole(getattr(diffusers, kind), folder, dtype, vae.variant)
+        raise ModelError(message, "Name a VAE.")
+    return load_complete(getattr(diffusers, kind), folder, dtype, vae.variant)
 
 
-def _upscaler(pipe: Any, recipe: Recipe, found: dict[str, Located], dtype: torch.dtype, gains: Gains) -> Any:  # noqa: ANN401 - as above
+def _upscaler(
+    pipe: Any,  # noqa: ANN401 - as above
+    recipe: Recipe,
+    found: dict[str, LocatedModel],
+    dtype: torch.dtype,
+    gains: Optimizations,
+) -> Any:  # noqa: ANN401 - as above
     """Return the second pass: img2img with the tile net, of the same UNet, autoencoder and text encoders."""
     if recipe.upscale is None:
         return None
     net = _net(found["controlnet-upscale"], recipe.upscale.net.variant, dtype)
-    nets = Nets([net], leave_out=gains.leave_out_nets, embed_once=gains.embed_maps_once)
+    nets = MultiControlNet([net], leave_out=gains.leave_out_nets, embed_once=gains.embed_maps_once)
     kind = PIPELINES["img2img"][getattr(pipe, "text_encoder_2", None) is not None]
     shared = {name: part for name, part in pipe.components.items() if name not in ("controlnet", "scheduler")}
     options = {} if "text_encoder_2" in shared else {"requires_safety_checker": False}
-    upscaler = kind(**shared, controlnet=nets, scheduler=scheduler_of(recipe, pipe.scheduler.config), **options)
+    upscaler = kind(**shared, controlnet=nets, scheduler=build_scheduler(recipe, pipe.scheduler.config), **options)
     upscaler.set_progress_bar_config(disable=True)
     return upscaler
 

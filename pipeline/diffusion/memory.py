@@ -6,20 +6,20 @@ import torch
 from diffusers import AutoencoderKL
 from diffusers.models.attention_processor import Attention, FusedAttnProcessor2_0
 
-from pipeline.diffusion.optimizations import Gains
+from pipeline.diffusion.optimizations import Optimizations
 from schemas.recipe import Recipe
 
-WHOLE = 2**20 * 1.1  # pixels that an autoencoder takes as a whole where memory is low: XL's sizes, some 4 GB
+UNTILED_PIXELS = 2**20 * 1.1  # pixels that an autoencoder takes as a whole where memory is low: XL's sizes, some 4 GB
 
-ROOM_FOR_NETS = 3e9  # bytes that all nets may take beside the UNet: three of SD 1.5, one of XL
+CONTROLNET_MEMORY = 3e9  # bytes that all nets may take beside the UNet: three of SD 1.5, one of XL
 
 
-def put_on(pipe: Any, device: torch.device, recipe: Recipe) -> None:  # noqa: ANN401 - diffusers' pipelines share no type
+def place_on_device(pipe: Any, device: torch.device, recipe: Recipe) -> None:  # noqa: ANN401 - diffusers' pipelines share no type
     """Move a pipeline's models to a device; with `memory: low` each only while it is used, and decode one by one.
 
-    By its weights that is SD 1.5 with three nets on 6 GB, XL on 12 GB. Pictures above `WHOLE` are decoded in tiles
-    then, which differ a little: an autoencoder normalises over all that it sees. Two pipelines of the same models take
-    turns.
+    By its weights that is SD 1.5 with three nets on 6 GB, XL on 12 GB. Pictures above `UNTILED_PIXELS` are decoded in
+    tiles then, which differ a little: an autoencoder normalises over all that it sees. Two pipelines of the same
+    models take turns.
     """
     if recipe.memory == "normal":
         pipe.to(device)
@@ -27,19 +27,21 @@ def put_on(pipe: Any, device: torch.device, recipe: Recipe) -> None:  # noqa: AN
     if device.type != "cpu":
         offload(pipe, device)
     pipe.vae.enable_slicing()
-    if recipe.area > WHOLE and isinstance(pipe.vae, AutoencoderKL):  # a tiny one needs no tiles, and fails with them
+    if recipe.area > UNTILED_PIXELS and isinstance(
+        pipe.vae, AutoencoderKL
+    ):  # a tiny one needs no tiles, and fails with them
         pipe.vae.enable_tiling()
 
 
 def offload(pipe: Any, device: torch.device) -> None:  # noqa: ANN401 - as above
     """Keep a pipeline's models on the host, each on the device only while it works."""
     weights = sum(weight.nbytes for net in pipe.controlnet.nets for weight in net.parameters())
-    if weights > ROOM_FOR_NETS:
+    if weights > CONTROLNET_MEMORY:
         pipe.controlnet.take_turns(device)
     pipe.enable_model_cpu_offload(device=device)
 
 
-def arrange(pipe: Any, gains: Gains) -> None:  # noqa: ANN401 - as above
+def optimize_layout(pipe: Any, gains: Optimizations) -> None:  # noqa: ANN401 - as above
     """Arrange a pipeline's weights for speed; the numbers stay what they are, their sums to the last bits."""
     parts = [pipe.unet, pipe.vae, pipe.controlnet]
     for part in parts:

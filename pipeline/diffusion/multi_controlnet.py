@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from diffusers import ControlNetModel, MultiControlNetModel
 
-from pipeline.diffusion.guidance import of_the_prompts
+from pipeline.diffusion.guidance import prompt_half
 
 Residuals = tuple[list[torch.Tensor] | None, torch.Tensor | None]
 """What is added to the UNet's down blocks and to its middle; None where no net says anything."""
 
 
-class Nets(MultiControlNetModel):  # type: ignore[misc]  # diffusers is half typed
+class MultiControlNet(MultiControlNetModel):  # type: ignore[misc]  # diffusers is half typed
     """Takes the place of diffusers' own class in its pipelines; `leave_out` and `embed_once` switch the gains on.
 
     The scale stays outside of the nets: a compiled one would keep the first that it saw.
@@ -39,7 +39,7 @@ class Nets(MultiControlNetModel):  # type: ignore[misc]  # diffusers is half typ
         """Stay on the host from now on, each net on `device` only while it speaks: for cards that cannot hold all."""
         self._turns = device
 
-    def to(self, *given: Any, **named: Any) -> "Nets":  # noqa: ANN401 - as torch has it
+    def to(self, *given: Any, **named: Any) -> "MultiControlNet":  # noqa: ANN401 - as torch has it
         """Move or convert, as every module does; nets that take turns are converted alone."""
         if self._turns is None:
             return super().to(*given, **named)  # type: ignore[no-any-return]  # diffusers is half typed
@@ -57,7 +57,7 @@ class Nets(MultiControlNetModel):  # type: ignore[misc]  # diffusers is half typ
 
         `sample` is [N, C, h, w]. Maps and prompts may be for 2 N, as with guidance: the last N of them count then.
         """
-        arguments = of_the_prompts(len(sample), arguments)
+        arguments = prompt_half(len(sample), arguments)
         scales: list[float] = arguments.pop("conditioning_scale")
         maps: list[torch.Tensor] = arguments.pop("controlnet_cond")
         heard = [place for place, scale in enumerate(scales) if scale or not self._leave_out]

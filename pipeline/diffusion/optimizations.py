@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Gains:
+class Optimizations:
     """All of them, as runs have them; `compiled` follows from the recipe and the machine."""
 
     leave_out_nets: bool = True  # nets of scale 0 or outside of their window are not run
@@ -17,7 +17,7 @@ class Gains:
     compiled: bool = False  # the UNet, the nets and the decoder
 
 
-NONE = Gains(
+NO_OPTIMIZATIONS = Optimizations(
     leave_out_nets=False, embed_maps_once=False, encode_together=False, keep_prompts=False, travel_as_bytes=False,
     channels_last=False, fuse_projections=False,
 )  # fmt: skip

@@ -16,16 +16,16 @@ from compel import Compel, DiffusersTextualInversionManager
 from compel.embeddings_provider import EmbeddingsProvider
 from compel.prompt_parser import Conjunction, FlattenedPrompt
 
-from pipeline.errors import PromptFault
-from pipeline.recipes.prompt_weights import _UNREADABLE, read_prompt
+from pipeline.errors import PromptError
+from pipeline.recipes.prompt_weights import _UNREADABLE, parse_prompt
 
-TEXTS_KEPT = 512  # embeddings of the last distinct texts, some 120 kB each for SD 1.5
+CACHED_PROMPTS = 512  # embeddings of the last distinct texts, some 120 kB each for SD 1.5
 pyparsing.ParserElement.enable_packrat()  # else each pair of parentheses is read anew for each around it: 60 s for 8
 _LOST_WORD = re.compile(r"couldn't find (start|end) of token sequence|token sequence mismatch for fragment")
 
 
 @dataclass(frozen=True)
-class Embedded:
+class PromptEmbedding:
     """A prompt and its negative: [1, 77 * chunks, width] each; for SDXL also pooled, [1, width]."""
 
     prompt: torch.Tensor
@@ -43,7 +43,7 @@ class _Text:
     pooled: torch.Tensor | None
 
 
-class Embeddings:
+class PromptEncoder:
     """The text encoders of a loaded pipeline, of which the last `skip` layers are left out."""
 
     def __init__(self, pipe: Any, skip: int = 0, *, keep: bool = True) -> None:  # noqa: ANN401 - one of diffusers' pipelines, which share no type
@@ -51,10 +51,10 @@ class Embeddings:
         encoders = [(pipe.tokenizer, pipe.text_encoder)]
         encoders += [(pipe.tokenizer_2, pipe.text_encoder_2)] if self._xl else []
         self._encoders = [_encoder(pipe, tokenizer, model, skip, xl=self._xl) for tokenizer, model in encoders]
-        self._text = functools.lru_cache(maxsize=TEXTS_KEPT)(self._encode) if keep else self._encode
+        self._text = functools.lru_cache(maxsize=CACHED_PROMPTS)(self._encode) if keep else self._encode
 
-    def of(self, prompt: str, negative: str, *, anew: bool = False) -> Embedded:
-        """Return a pair of prompts; `anew` asks the encoders again. Raises `PromptFault` for what cannot be read."""
+    def of(self, prompt: str, negative: str, *, anew: bool = False) -> PromptEmbedding:
+        """Return a pair of prompts; `anew` asks the encoders again. Raises `PromptError` for what cannot be read."""
         texts = [self._encode(text) if anew else self._text(text) for text in (prompt, negative)]
         sides = [
             torch.cat(encoder.pad_conditioning_tensors_to_same_length([text.sides[number] for text in texts]))
@@ -62,21 +62,21 @@ class Embeddings:
         ]
         both = torch.cat(sides, dim=-1)  # [2, 77 * chunks, width]
         chunks = both.shape[1] // self._encoders[0].conditioning_provider.max_token_count
-        return Embedded(both[:1], both[1:], texts[0].pooled, texts[1].pooled, chunks)
+        return PromptEmbedding(both[:1], both[1:], texts[0].pooled, texts[1].pooled, chunks)
 
     @torch.inference_mode()
     def _encode(self, text: str) -> _Text:
-        parsed = read_prompt(text, xl=self._xl)
+        parsed = parse_prompt(text, xl=self._xl)
         try:
             sides = [encoder.build_conditioning_tensor_for_conjunction(parsed)[0] for encoder in self._encoders]
         except _UNREADABLE as error:
             message = f"prompt {text!r}: {error}"
-            raise PromptFault(message) from error
+            raise PromptError(message) from error
         except RuntimeError as error:  # a device's own are no fault of a prompt
             if not _LOST_WORD.search(str(error)):
                 raise
             message = f"prompt {text!r}: {error}"
-            raise PromptFault(message) from error
+            raise PromptError(message) from error
         last = self._encoders[-1].conditioning_provider
         return _Text(tuple(sides), last.get_pooled_embeddings([_plain(parsed)]) if self._xl else None)
 

@@ -12,7 +12,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Request:
+class GenerationRequest:
     """All that decides one picture beside the recipe.
 
     `maps` holds one control map per net, in the recipe's order, all of the photo's shape. `covered` is what an inpaint
@@ -32,7 +32,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class GeneratedImage:
     """One picture, [H * times, W * times, 3], or None where none was to be had; and how it came about.
 
     `retried` says what had to be done again, in order, because a picture was not finite or of one colour.

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
-from pipeline.models.safe_load import load_whole
+from pipeline.models.safe_load import load_complete
 
 MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP's, of its pixels
 
@@ -14,7 +14,7 @@ class SafetyChecker:
     """Holds the checker on a device, in float32: its answer must not depend on a batch's last bits. It takes 1.2 GB."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        loaded = load_whole(StableDiffusionSafetyChecker, folder, torch.float32)
+        loaded = load_complete(StableDiffusionSafetyChecker, folder, torch.float32)
         self._checker = loaded.eval().to(device)
         self._side = loaded.config.vision_config.image_size
         self._mean, self._deviation = (

@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.diffusion import guidance, vae
-from pipeline.diffusion.optimizations import Gains
-from pipeline.diffusion.prompt_embeddings import Embedded, Embeddings
-from pipeline.diffusion.request import Mask, Pixels, Request
+from pipeline.diffusion.optimizations import Optimizations
+from pipeline.diffusion.prompt_embeddings import PromptEmbedding, PromptEncoder
+from pipeline.diffusion.request import GenerationRequest, Mask, Pixels
 from schemas.detectors import InpaintSettings
 from schemas.recipe import Control, Recipe
 
 if TYPE_CHECKING:
     from pipeline.diffusion.deep_cache import DeepCache
 
-REFERENCES_KEPT = 4096  # of an IP-Adapter, some kB each
+CACHED_REFERENCES = 4096  # of an IP-Adapter, some kB each
 MASKED = -1.0  # what control_v11p_sd15_inpaint was trained to see where it is to paint (lllyasviel/ControlNet-v1-1)
 
 
 @dataclass(frozen=True)
-class Settings:
+class PassSettings:
     """What a pass takes of a recipe: its mode, its nets, and for img2img and inpaint the share of the steps."""
 
     mode: Literal["text2img", "img2img", "inpaint"]
@@ -36,24 +36,24 @@ class Settings:
     soften: int = 0
 
 
-class OnePass:
+class Sampler:
     """A loaded pipeline with a recipe's arguments."""
 
     def __init__(
         self,
         pipe: Any,  # noqa: ANN401 - diffusers' pipelines share no type
         recipe: Recipe,
-        settings: Settings,
-        gains: Gains,
+        settings: PassSettings,
+        gains: Optimizations,
         deep_cache: "DeepCache | None" = None,
     ) -> None:
         self.pipe, self.settings = pipe, settings
         self._recipe, self._gains, self._deep_cache = recipe, gains, deep_cache
-        self._embeddings = Embeddings(pipe, recipe.clip_skip, keep=gains.keep_prompts)
+        self._embeddings = PromptEncoder(pipe, recipe.clip_skip, keep=gains.keep_prompts)
         self._seen: dict[bytes, torch.Tensor] = {}  # references by their digest
-        self._ending = guidance.ending_guidance(pipe, recipe.guidance_end)
+        self._ending = guidance.end_guidance_after(pipe, recipe.guidance_end)
         if self._ending:
-            pipe.unet.register_forward_pre_hook(guidance.before_unet, with_kwargs=True)
+            pipe.unet.register_forward_pre_hook(guidance.call_before_unet, with_kwargs=True)
         if recipe.ip_adapter:  # diffusers would repeat the whole batch's references for each picture of it
             self._embed_references = type(pipe).prepare_ip_adapter_image_embeds
             pipe.prepare_ip_adapter_image_embeds = lambda _pictures, embedded, *_: embedded
@@ -67,13 +67,13 @@ class OnePass:
         guided = recipe.guidance > 1, recipe.guidance_end, recipe.guess_mode
         return self.settings, recipe.scheduler.model_dump_json(), recipe.steps, *guided
 
-    def embedded(self, request: Request) -> Embedded:
-        """Return a request's prompts as the UNet takes them. Raises `PromptFault`."""
+    def embedded(self, request: GenerationRequest) -> PromptEmbedding:
+        """Return a request's prompts as the UNet takes them. Raises `PromptError`."""
         return self._embeddings.of(request.prompt, request.negative_prompt)
 
     @torch.inference_mode()
     def latents(
-        self, requests: Sequence[Request], device: torch.device, dtype: torch.dtype, *, anew: bool = False
+        self, requests: Sequence[GenerationRequest], device: torch.device, dtype: torch.dtype, *, anew: bool = False
     ) -> torch.Tensor:
         """Return the scaled latents [N, C, h, w] of the pictures of N requests of one shape.
 
@@ -116,7 +116,7 @@ class OnePass:
         return vae.decode(self.pipe.vae, scaled)
 
     @torch.inference_mode()
-    def pictures(self, drawn: torch.Tensor, requests: Sequence[Request]) -> torch.Tensor:
+    def pictures(self, drawn: torch.Tensor, requests: Sequence[GenerationRequest]) -> torch.Tensor:
         """Return the pictures [N, 3, H, W] of what was decoded: in mode inpaint with the photos around the regions."""
         if self.settings.mode != "inpaint":
             return drawn
@@ -124,7 +124,9 @@ class OnePass:
         shares = np.stack([_softened(_region(request), self.settings.soften) for request in requests])
         return torch.lerp(photos, drawn, _sent(shares, drawn.device)[:, None].to(drawn.dtype))
 
-    def _prompts(self, requests: Sequence[Request], dtype: torch.dtype, *, anew: bool) -> dict[str, torch.Tensor]:
+    def _prompts(
+        self, requests: Sequence[GenerationRequest], dtype: torch.dtype, *, anew: bool
+    ) -> dict[str, torch.Tensor]:
         embedded = [self._embeddings.of(each.prompt, each.negative_prompt, anew=anew) for each in requests]
         sides: dict[str, list[torch.Tensor | None]] = {
             "prompt_embeds": [each.prompt for each in embedded],  # [N, 77 * chunks, width]
@@ -137,7 +139,7 @@ class OnePass:
         return {name: torch.cat(side).to(dtype) for name, side in whole.items() if side}
 
     def _references(
-        self, requests: Sequence[Request], dtype: torch.dtype, *, anew: bool
+        self, requests: Sequence[GenerationRequest], dtype: torch.dtype, *, anew: bool
     ) -> dict[str, list[torch.Tensor]]:
         """Return what an IP-Adapter sees: [N, 1, width], with guidance nothing for N more before them."""
         if not self._recipe.ip_adapter:
@@ -157,7 +159,7 @@ class OnePass:
             raise ValueError(message)
         name = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
         if name not in self._seen:
-            if len(self._seen) == REFERENCES_KEPT:
+            if len(self._seen) == CACHED_REFERENCES:
                 self._seen.clear()
             guided = self._recipe.guidance > 1
             device = self.pipe._execution_device  # noqa: SLF001 - where models take turns, not the UNet's own
@@ -169,7 +171,7 @@ class OnePass:
         self,
         control: Control,
         maps: list[Pixels],
-        requests: Sequence[Request],
+        requests: Sequence[GenerationRequest],
         device: torch.device,
         dtype: torch.dtype,
     ) -> torch.Tensor:
@@ -183,7 +185,7 @@ class OnePass:
         self,
         photos: torch.Tensor,
         maps: list[torch.Tensor],
-        requests: Sequence[Request],
+        requests: Sequence[GenerationRequest],
         generators: list[torch.Generator],
     ) -> dict[str, Any]:
         """Name photos and maps as the mode's pipeline calls them."""
@@ -233,7 +235,7 @@ def _stacked(masks: list[Mask | None], device: torch.device) -> torch.Tensor:
     return _sent(whole, device)[:, None].float()
 
 
-def _region(request: Request) -> Mask:
+def _region(request: GenerationRequest) -> Mask:
     if request.region is None:
         message = "mode inpaint needs a region"
         raise ValueError(message)

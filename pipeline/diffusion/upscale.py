@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.diffusion.request import Drawing, Pixels, Request
+from pipeline.diffusion.request import GeneratedImage, GenerationRequest, Pixels
 from schemas.recipe import Upscale
 
 SEED_BITS = 63
-NEARLY_FLAT = 8.0  # of 255: the deviation of a tile that may be drawn in one colour, a wall's or a night sky's
+FLAT_TILE_DEVIATION = 8.0  # of 255: the deviation of a tile that may be drawn in one colour, a wall's or a night sky's
 
 
 Corner = tuple[int, int]
@@ -20,25 +20,27 @@ Corner = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Tiled:
+class TiledImage:
     """A picture's tiles: where they lie in [height, width], and what is asked for each."""
 
     height: int
     width: int
     places: list[Corner]
-    requests: list[Request]
+    requests: list[GenerationRequest]
 
 
-def cut_into_tiles(request: Request, pixels: Pixels, upscale: Upscale) -> Tiled:
+def cut_into_tiles(request: GenerationRequest, pixels: Pixels, upscale: Upscale) -> TiledImage:
     """Return the tiles of a picture that was drawn for a request: each under its own pixels, with a seed of its own."""
-    large = enlarge(pixels, upscale.factor)
+    large = enlarge_image(pixels, upscale.factor)
     height, width = large.shape[:2]
-    places = corners(height, width, upscale.tile, upscale.overlap)
+    places = tile_corners(height, width, upscale.tile, upscale.overlap)
     cuts = [crop_tile(large, corner, upscale.tile) for corner in places]
-    return Tiled(height, width, places, [_tile(request, tile, number) for number, tile in enumerate(cuts)])
+    return TiledImage(height, width, places, [_tile(request, tile, number) for number, tile in enumerate(cuts)])
 
 
-def merge_tiles(drawing: Drawing, tiled: Tiled, drawn: Sequence[Drawing], overlap: int) -> Drawing:
+def merge_tiles(
+    drawing: GeneratedImage, tiled: TiledImage, drawn: Sequence[GeneratedImage], overlap: int
+) -> GeneratedImage:
     """Return a drawing with its tiles in place of its pixels; without any where one failed, or all have one colour."""
     retried = tuple(dict.fromkeys([*drawing.retried, *(step for each in drawn for step in each.retried)]))
     pixels = [each.pixels for each in drawn if each.pixels is not None]
@@ -49,19 +51,19 @@ def merge_tiles(drawing: Drawing, tiled: Tiled, drawn: Sequence[Drawing], overla
     return replace(drawing, pixels=None if flat else whole, retried=retried)
 
 
-def _tile(request: Request, tile: Pixels, number: int) -> Request:
+def _tile(request: GenerationRequest, tile: Pixels, number: int) -> GenerationRequest:
     seed = (request.seed + 1 + number) % 2**SEED_BITS
-    flat = bool(tile.std(axis=(0, 1)).max() < NEARLY_FLAT)
+    flat = bool(tile.std(axis=(0, 1)).max() < FLAT_TILE_DEVIATION)
     return replace(request, photo=tile, maps=(tile,), seed=seed, covered=None, region=None, may_be_flat=flat)
 
 
-def enlarge(picture: Pixels, times: int) -> Pixels:
+def enlarge_image(picture: Pixels, times: int) -> Pixels:
     """Return a picture [H, W, 3] so many times as high and wide, by Lanczos."""
     height, width = picture.shape[:2]
     return cv2.resize(picture, (width * times, height * times), interpolation=cv2.INTER_LANCZOS4).astype(np.uint8)
 
 
-def corners(height: int, width: int, side: int, overlap: int) -> list[Corner]:
+def tile_corners(height: int, width: int, side: int, overlap: int) -> list[Corner]:
     """Return where tiles of `side` begin that cover a picture, neighbours sharing at least `overlap`, row by row."""
     return list(itertools.product(_starts(height, side, overlap), _starts(width, side, overlap)))
 

@@ -16,8 +16,8 @@ from typing import Any
 import ray
 from filelock import FileLock, Timeout
 
-from pipeline.errors import StorageFault
-from pipeline.quiet import hush
+from pipeline.errors import StorageError
+from pipeline.quiet import silence_stderr
 
 PREFIX = "p2a-"  # of the temporary folders
 LONGEST_BASE = 28  # characters of the folder they stand in: a socket's path ends at 107, and Ray takes 77 of them
@@ -26,10 +26,10 @@ CONNECT_SECONDS = 10
 
 
 @contextmanager
-def connected(address: str | None, *, verbose: bool = False) -> Iterator[None]:
+def connect_ray(address: str | None, *, verbose: bool = False) -> Iterator[None]:
     """Join the cluster at `address`, or start Ray in this process with a folder of its own.
 
-    A plain `ray.init()` would join whatever the last killed run left in /tmp/ray. Raises `StorageFault` where no
+    A plain `ray.init()` would join whatever the last killed run left in /tmp/ray. Raises `StorageError` where no
     cluster answers.
     """
     if address is not None:
@@ -49,7 +49,7 @@ def connected(address: str | None, *, verbose: bool = False) -> Iterator[None]:
 
 
 def _check_answers(address: str) -> None:
-    """Raise `StorageFault` where nobody listens at `host:port` or `ray://host:port`: Ray would try for minutes."""
+    """Raise `StorageError` where nobody listens at `host:port` or `ray://host:port`: Ray would try for minutes."""
     named = re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address)
     if not named:
         return
@@ -57,18 +57,18 @@ def _check_answers(address: str) -> None:
         socket.create_connection((named.group(1), int(named.group(2))), timeout=CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         message = f"no Ray at {address!r}: {error}"
-        raise StorageFault(message, "Check --address, or leave it out to run on this machine.") from error
+        raise StorageError(message, "Check --address, or leave it out to run on this machine.") from error
 
 
 @contextmanager
 def _joined(address: str, settings: dict[str, Any], *, hushed: bool = False) -> Iterator[None]:
     try:
         try:
-            with _signals_kept(), hush() if hushed else nullcontext():
+            with _signals_kept(), silence_stderr() if hushed else nullcontext():
                 ray.init(address=address, **settings)
         except (OSError, ValueError, RuntimeError) as error:
             message = f"no Ray at {address!r}: {error}"
-            raise StorageFault(message, "Check --address, or leave it out to run on this machine.") from error
+            raise StorageError(message, "Check --address, or leave it out to run on this machine.") from error
         yield
     finally:
         ray.shutdown()

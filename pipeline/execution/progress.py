@@ -1,7 +1,7 @@
 """Callbacks that report the progress of a run."""
 
 
-class Follower:
+class RunProgress:
     """Told how a run goes; this one says nothing of it."""
 
     def listing(self, done: int, photos: int) -> None:

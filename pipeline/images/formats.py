@@ -11,20 +11,20 @@ pi_heif.register_heif_opener()
 FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 EXTENSIONS = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
 # What Pillow's readers raise over broken files: nearly anything, so this stands around their calls alone.
-BROKEN: tuple[type[Exception], ...] = (
+DECODER_ERRORS: tuple[type[Exception], ...] = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
     SyntaxError, TypeError, ValueError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
 ASPECT_TOLERANCE = 0.01  # a map or mask may be smaller than its photo, but of the same shape
 
 
-def said_of(error: Exception) -> str:
+def describe_decode_error(error: Exception) -> str:
     """Say what is wrong with a picture, of what Pillow raised: its own text may name a place in memory."""
     if isinstance(error, UnidentifiedImageError):
         return f"no readable picture: not one of {', '.join(FORMATS)}"
     return f"no readable picture: {type(error).__name__}: {error}"
 
 
-def of_one_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+def same_aspect_ratio(one: tuple[int, int], other: tuple[int, int]) -> bool:
     """Tell whether two sizes (width, height) have the same aspect ratio, nearly."""
     return abs(one[0] * other[1] / (one[1] * other[0]) - 1) <= ASPECT_TOLERANCE

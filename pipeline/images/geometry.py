@@ -15,9 +15,9 @@ from PIL import Image
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
-TURNED = range(5, 9)  # EXIF orientations that swap width and height
+TRANSPOSED_ORIENTATIONS = range(5, 9)  # EXIF orientations that swap width and height
 # How Pillow sets upright what is stored in an EXIF orientation (EXIF 2.3, tag 0x0112).
-UPRIGHT = {
+ORIENTATION_MATRICES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
@@ -53,10 +53,10 @@ class Transform:
     def picture_of_stored(self, image: Image.Image) -> Image.Image:
         """Resample the photo as it was stored, and decoded at 1 / `shrink` of its size, to the upright picture."""
         box = _stored(self._seen, self.source, self.orientation)
-        size = self.target[::-1] if self.orientation in TURNED else self.target
+        size = self.target[::-1] if self.orientation in TRANSPOSED_ORIENTATIONS else self.target
         part = 1.0 / self.shrink  # exactly, although a draft's size is rounded up
         resampled = _resampled(image, size, _scaled(box, part, part), Image.Resampling.LANCZOS)
-        turn = UPRIGHT.get(self.orientation)
+        turn = ORIENTATION_MATRICES.get(self.orientation)
         return resampled if turn is None else resampled.transpose(turn)
 
     def fitted(self, image: Image.Image, filtered: Image.Resampling) -> Image.Image:
@@ -125,7 +125,7 @@ def nearest_bucket(size: tuple[int, int], buckets: list[tuple[int, int]]) -> tup
     return min(buckets, key=lambda bucket: abs(np.log(bucket[0] / bucket[1]) - aspect))
 
 
-def filled(source: tuple[int, int], bucket: tuple[int, int], fit: str, focus: NDArray[np.float64]) -> Transform:
+def crop_transform(source: tuple[int, int], bucket: tuple[int, int], fit: str, focus: NDArray[np.float64]) -> Transform:
     """Return the transform that fills `bucket` and crops what is over.
 
     The crop is as central about the points `focus` [N, 2] of the photo as its borders allow, about the photo's middle
@@ -140,7 +140,7 @@ def filled(source: tuple[int, int], bucket: tuple[int, int], fit: str, focus: ND
     return Transform(source, bucket, 1, scale, scale, -inside[0] * scale, -inside[1] * scale, fit)
 
 
-def padded(source: tuple[int, int], bucket: tuple[int, int]) -> tuple[Transform, Padding]:
+def pad_transform(source: tuple[int, int], bucket: tuple[int, int]) -> tuple[Transform, Padding]:
     """Return the transform of the whole photo into `bucket`, and the padding that fills it up.
 
     Whole pixels, so that the photo's edge is the picture's: the two scales differ by less than a pixel.
@@ -160,7 +160,7 @@ def _stored(box: Box, upright: tuple[int, int], orientation: int) -> Box:
         left, right = width - right, width - left
     if orientation in {3, 4, 7, 8}:  # its rows from below
         top, bottom = height - bottom, height - top
-    return (top, left, bottom, right) if orientation in TURNED else (left, top, right, bottom)
+    return (top, left, bottom, right) if orientation in TRANSPOSED_ORIENTATIONS else (left, top, right, bottom)
 
 
 def _scaled(box: Box, x: float, y: float) -> Box:

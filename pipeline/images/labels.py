@@ -6,7 +6,7 @@ Boxes and keypoints are in the upright photo's pixels, x to the right, y down.
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import LabelFault
+from pipeline.errors import LabelError
 from pipeline.images.geometry import Transform
 from schemas.work import Row
 
@@ -14,11 +14,11 @@ PERSON = "person"  # COCO's name of the category
 FARTHEST = 1e6  # pixels from the photo that a label may be
 
 
-def labels_of(row: Row, transform: Transform, min_visible: float) -> Row:
+def transform_labels(row: Row, transform: Transform, min_visible: float) -> Row:
     """Return the columns of `schemas.work.LABELS` but for the mask's, each null where the manifest has none.
 
     A label of which less than `min_visible` is in the picture is left out: of a box its area as given, of keypoints
-    those that are labelled. Raises `LabelFault` for numbers that are no box or no keypoints.
+    those that are labelled. Raises `LabelError` for numbers that are no box or no keypoints.
     """
     boxes, keypoints = row["boxes"], row["keypoints"]
     moved = None if boxes is None else [_box(n, box, transform) for n, box in enumerate(boxes)]
@@ -70,7 +70,7 @@ def _corners(number: int, box: Row | None) -> NDArray[np.float64]:
     numbers = np.array([np.nan if box is None or box[name] is None else box[name] for name in "xywh"], np.float64)
     if not (np.abs(numbers) < FARTHEST).all() or not (numbers[2:] > 0).all():
         message = f"boxes: number {number} is no x, y, width and height in pixels: {numbers.tolist()}"
-        raise LabelFault(message)
+        raise LabelError(message)
     return np.array([numbers[:2], numbers[:2] + numbers[2:]])
 
 
@@ -79,5 +79,5 @@ def _triples(column: str, number: int, numbers: list[float] | None) -> NDArray[n
     points = np.array([] if numbers is None else numbers, np.float64)  # a null among them becomes NaN
     if points.size % 3 or not (np.abs(points) < FARTHEST).all():
         message = f"{column}: number {number} is no list of x, y, visibility, one keypoint after the other"
-        raise LabelFault(message)
+        raise LabelError(message)
     return points.reshape(-1, 3)

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from pipeline.errors import DecodeFault
+from pipeline.errors import DecodeError
 from pipeline.images.color import resizable, to_srgb
-from pipeline.images.formats import BROKEN, FORMATS, said_of
-from pipeline.images.geometry import TURNED, UPRIGHT, Transform, padded
+from pipeline.images.formats import DECODER_ERRORS, FORMATS, describe_decode_error
+from pipeline.images.geometry import ORIENTATION_MATRICES, TRANSPOSED_ORIENTATIONS, Transform, pad_transform
 
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, Orientation
 
 
-SHRINKS = (8, 4, 2)  # parts of its size at which libjpeg decodes: at 4 in a quarter of the time, 0.5 of 255 apart
+JPEG_SCALES = (8, 4, 2)  # parts of its size at which libjpeg decodes: at 4 in a quarter of the time, 0.5 of 255 apart
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Photo:
     def shrink_to(self, scale: float) -> int:
         """Let a JPEG be decoded at the part of its size that is still at least `scale` of it; return that part."""
         full = self.stored.size
-        for shrink in SHRINKS:
+        for shrink in JPEG_SCALES:
             if scale * shrink <= 1 and self.stored.draft(None, (full[0] // shrink, full[1] // shrink)):
-                return next((k for k in SHRINKS if self.stored.size == (-(-full[0] // k), -(-full[1] // k))), 1)
+                return next((k for k in JPEG_SCALES if self.stored.size == (-(-full[0] // k), -(-full[1] // k))), 1)
         return 1
 
     def picture(self, transform: Transform, background: str) -> tuple[Image.Image, str | None]:
@@ -42,33 +42,33 @@ class Photo:
 
 
 def read_upright(content: bytes, background: str = "white") -> Image.Image:
-    """Return the whole picture in `content`, upright and in sRGB. Raises `DecodeFault`."""
-    with _reading(content) as photo:
-        whole, _ = padded(photo.size, photo.size)
+    """Return the whole picture in `content`, upright and in sRGB. Raises `DecodeError`."""
+    with open_photo(content) as photo:
+        whole, _ = pad_transform(photo.size, photo.size)
         return photo.picture(replace(whole, orientation=photo.orientation), background)[0]
 
 
-def header_of(image: Image.Image) -> Photo:
+def read_header(image: Image.Image) -> Photo:
     """Return what the header of an opened image says; orientations that EXIF does not know are upright.
 
     A TIFF is upright already: Pillow turns it while it loads, and gives its turned size from the beginning.
     """
     said = 1 if image.format == "TIFF" else image.getexif().get(ORIENTATION_TAG, 1)
-    orientation = said if said in UPRIGHT else 1
-    return Photo(image, image.size[::-1] if orientation in TURNED else image.size, orientation)
+    orientation = said if said in ORIENTATION_MATRICES else 1
+    return Photo(image, image.size[::-1] if orientation in TRANSPOSED_ORIENTATIONS else image.size, orientation)
 
 
 @contextmanager
-def _reading(content: bytes) -> Iterator[Photo]:
-    """Open a photo, and turn whatever Pillow raises over it into a `DecodeFault`."""
+def open_photo(content: bytes) -> Iterator[Photo]:
+    """Open a photo, and turn whatever Pillow raises over it into a `DecodeError`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # odd but readable metadata
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow refuses at twice that size
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                yield header_of(image)
+                yield read_header(image)
     except Image.DecompressionBombError as error:
         message = f"too many pixels: {error}"
-        raise DecodeFault(message) from error
-    except BROKEN as error:
-        raise DecodeFault(said_of(error)) from error
+        raise DecodeError(message) from error
+    except DECODER_ERRORS as error:
+        raise DecodeError(describe_decode_error(error)) from error

@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import storage
-from pipeline.errors import ModelFault, PromptFault, RecipeFault
-from pipeline.models.requirements import Need, detector_needs, needs_of
-from pipeline.models.resolve import is_xl, locate, reference_digest
-from pipeline.recipes.prompts import prompt_of
+from pipeline.errors import ModelError, PromptError, RecipeError
+from pipeline.models.requirements import ModelRequirement, detector_requirements, model_requirements
+from pipeline.models.resolve import is_sdxl, locate, reference_digest
+from pipeline.recipes.prompts import render_prompt
 from schemas.detectors import DetectorSettings
 from schemas.prompt import template_columns
 from schemas.recipe import Recipe
 
-LAYERS = 12  # of a text encoder that does not say how many it has: transformers' default
+DEFAULT_TEXT_LAYERS = 12  # of a text encoder that does not say how many it has: transformers' default
 INPAINT_CHANNELS = 9  # of latents: the picture's 4, the mask, the masked photo's 4
-PARTICULAR = ("LCMScheduler", "TCDScheduler", "PNDMScheduler")  # schedulers that do not take every number of steps
+STEP_SENSITIVE_SCHEDULERS = (
+    "LCMScheduler",
+    "TCDScheduler",
+    "PNDMScheduler",
+)  # schedulers that do not take every number of steps
 _MARKED = re.compile(r"[()\"]")  # what begins a weight or a function of Compel's
 EXTRAS = {"mediapipe": "pose", "rtmpose": "rtmpose"}  # of pyproject.toml, by detector
 
@@ -28,14 +32,14 @@ def check_models(recipe: Recipe, brought: frozenset[str] = frozenset()) -> froze
     """Return the detectors whose weights are missing and whose maps may be blank then (`when_missing: blank`).
 
     `brought` names the detectors that are not needed, because the manifest brings every map of theirs.
-    Raises `ModelFault` for anything else that is missing, and for weights that are not those a recipe is locked to;
-    `RecipeFault` for what a scheduler does not have or cannot do, prompts that cannot be read, and a base that does not
+    Raises `ModelError` for anything else that is missing, and for weights that are not those a recipe is locked to;
+    `RecipeError` for what a scheduler does not have or cannot do, prompts that cannot be read, and a base that does not
     go with the mode or has fewer layers than are to be left out.
     """
     if recipe.mode != "maps":
         _check_scheduler(recipe)
         check_reference(recipe)
-    located = {need.role: locate(need) for need in needs_of(recipe)}
+    located = {need.role: locate(need) for need in model_requirements(recipe)}
     for found in located.values():
         if found.need.sha256:
             found.checked_digest()
@@ -49,15 +53,15 @@ def check_models(recipe: Recipe, brought: frozenset[str] = frozenset()) -> froze
     for settings in recipe.detectors:
         if settings.name not in brought:
             _check_library(settings)
-    needs = [(settings, need) for settings, need in detector_needs(recipe) if settings.name not in brought]
+    needs = [(settings, need) for settings, need in detector_requirements(recipe) if settings.name not in brought]
     blank = recipe.may_be_blank
     return frozenset(settings.name for settings, need in needs if _must_be_blank(need, allowed=settings.name in blank))
 
 
-def unpinned(recipe: Recipe, blank: frozenset[str] = frozenset()) -> list[str]:
+def unpinned_models(recipe: Recipe, blank: frozenset[str] = frozenset()) -> list[str]:
     """Name the hub repositories that the recipe takes from a branch, but for the detectors `blank`."""
-    of_detectors = [need for settings, need in detector_needs(recipe) if settings.name not in blank]
-    return [f"{need.name}@{need.revision}" for need in [*needs_of(recipe), *of_detectors] if not need.pinned]
+    of_detectors = [need for settings, need in detector_requirements(recipe) if settings.name not in blank]
+    return [f"{need.name}@{need.revision}" for need in [*model_requirements(recipe), *of_detectors] if not need.pinned]
 
 
 def _check_family(base: Path, nets: dict[str, Path]) -> None:
@@ -66,9 +70,9 @@ def _check_family(base: Path, nets: dict[str, Path]) -> None:
     for role, folder in nets.items():
         found = _text_width(folder)
         if found != width:
-            family = "Stable Diffusion XL" if is_xl(base) else "Stable Diffusion 1 or 2"
+            family = "Stable Diffusion XL" if is_sdxl(base) else "Stable Diffusion 1 or 2"
             message = f"{role} was made for a text width of {found}, the base ({family}) has {width}"
-            raise ModelFault(message, "Choose nets of the base model's family.")
+            raise ModelError(message, "Choose nets of the base model's family.")
 
 
 def _check_scheduler(recipe: Recipe) -> None:
@@ -81,22 +85,22 @@ def _check_scheduler(recipe: Recipe) -> None:
     for name, value in recipe.scheduler.settings.items():
         if name in known and isinstance(known[name].default, bool) and not isinstance(value, bool):
             message = f"recipe {recipe.name}: {recipe.scheduler.name}'s {name} is {value!r}"
-            raise RecipeFault(message, "Write true or false.")
+            raise RecipeError(message, "Write true or false.")
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             message = f"recipe {recipe.name}: {recipe.scheduler.name} has no setting {name!r}"
-            raise RecipeFault(message + (f" (is {near[0]} meant?)" if near else ""), f"It has {', '.join(known)}.")
+            raise RecipeError(message + (f" (is {near[0]} meant?)" if near else ""), f"It has {', '.join(known)}.")
 
 
 def check_reference(recipe: Recipe) -> None:
-    """Refuse a reference picture that is not there, or another than the recipe is locked to. Raises `ModelFault`."""
+    """Refuse a reference picture that is not there, or another than the recipe is locked to. Raises `ModelError`."""
     found = reference_digest(recipe)
     if recipe.ip_adapter and found and recipe.ip_adapter.reference_sha256 not in (None, found):
         uri = storage.redact(recipe.ip_adapter.reference or "")
         message = (
             f"ip_adapter.reference {uri}: is {found}, the recipe is locked to {recipe.ip_adapter.reference_sha256}"
         )
-        raise ModelFault(message, "Restore it, or lock the recipe anew: photo2anime recipes lock.")
+        raise ModelError(message, "Restore it, or lock the recipe anew: photo2anime recipes lock.")
 
 
 def _check_channels(recipe: Recipe, base: Path) -> None:
@@ -104,7 +108,7 @@ def _check_channels(recipe: Recipe, base: Path) -> None:
     inpaints = json.loads((base / "unet" / "config.json").read_text()).get("in_channels") == INPAINT_CHANNELS
     if inpaints and (recipe.mode != "inpaint" or recipe.upscale):
         message = f"recipe {recipe.name}: its base was made for inpainting alone"
-        raise RecipeFault(message, "Set mode: inpaint without upscale, or take the plain checkpoint.")
+        raise RecipeError(message, "Set mode: inpaint without upscale, or take the plain checkpoint.")
 
 
 def _check_clip_skip(recipe: Recipe, base: Path) -> None:
@@ -112,11 +116,11 @@ def _check_clip_skip(recipe: Recipe, base: Path) -> None:
     if not recipe.clip_skip:
         return
     configs = [path for name in ("text_encoder", "text_encoder_2") if (path := base / name / "config.json").is_file()]
-    layers = min(int(json.loads(path.read_text()).get("num_hidden_layers", LAYERS)) for path in configs)
-    most = layers - 1 if is_xl(base) else layers  # XL leaves out one of its own accord
+    layers = min(int(json.loads(path.read_text()).get("num_hidden_layers", DEFAULT_TEXT_LAYERS)) for path in configs)
+    most = layers - 1 if is_sdxl(base) else layers  # XL leaves out one of its own accord
     if recipe.clip_skip > most:
         message = f"recipe {recipe.name}: clip_skip {recipe.clip_skip}: a text encoder of its base has {layers} layers"
-        raise RecipeFault(message, f"Leave out {most} at most.")
+        raise RecipeError(message, f"Leave out {most} at most.")
 
 
 def _check_prompts(recipe: Recipe, base: Path) -> None:
@@ -124,20 +128,20 @@ def _check_prompts(recipe: Recipe, base: Path) -> None:
     for kind, template in (("prompt", recipe.prompt), ("negative_prompt", recipe.negative_prompt)):
         if not _MARKED.search(template):
             continue  # and no need for what reads it, whose import takes seconds
-        from pipeline.recipes.prompt_weights import read_prompt
+        from pipeline.recipes.prompt_weights import parse_prompt
 
         try:
-            read_prompt(
-                prompt_of(template, dict.fromkeys(template_columns(template), "x"), recipe.seed), xl=is_xl(base)
+            parse_prompt(
+                render_prompt(template, dict.fromkeys(template_columns(template), "x"), recipe.seed), xl=is_sdxl(base)
             )
-        except (PromptFault, ValueError) as error:
+        except (PromptError, ValueError) as error:
             message = f"recipe {recipe.name}: {kind}: {error}"
-            raise RecipeFault(message, "Weights are written (word)1.3, (word:1.3) or word++.") from error
+            raise RecipeError(message, "Weights are written (word)1.3, (word:1.3) or word++.") from error
 
 
 def _try_scheduler(recipe: Recipe, base: Path) -> None:
-    """Let a scheduler with settings, or one that is particular, make its steps. Raises `RecipeFault`."""
-    if not recipe.scheduler.settings and recipe.scheduler.name not in PARTICULAR:
+    """Let a scheduler with settings, or one that is particular, make its steps. Raises `RecipeError`."""
+    if not recipe.scheduler.settings and recipe.scheduler.name not in STEP_SENSITIVE_SCHEDULERS:
         return  # and no need for diffusers, whose import takes seconds
     import diffusers
 
@@ -149,10 +153,10 @@ def _try_scheduler(recipe: Recipe, base: Path) -> None:
     except (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError) as error:
         said = " ".join(str(error).split()).partition(". ")[0]
         message = f"recipe {recipe.name}: {recipe.scheduler.name} does not take {recipe.steps} steps so ({said})"
-        raise RecipeFault(message, "Change scheduler.settings or steps.") from error
+        raise RecipeError(message, "Change scheduler.settings or steps.") from error
     if not finite:
         message = f"recipe {recipe.name}: with these settings {recipe.scheduler.name} leaves the finite numbers"
-        raise RecipeFault(message, "Change scheduler.settings.")
+        raise RecipeError(message, "Change scheduler.settings.")
 
 
 def _shares(recipe: Recipe) -> list[float | None]:
@@ -194,14 +198,14 @@ def _text_width(folder: Path) -> int:
         return int(json.loads((folder / "config.json").read_text())["cross_attention_dim"])
     except (ValueError, KeyError, TypeError) as error:
         message = f"{folder / 'config.json'} is no configuration of a UNet or ControlNet"
-        raise ModelFault(message, "Name a folder in diffusers' layout.") from error
+        raise ModelError(message, "Name a folder in diffusers' layout.") from error
 
 
-def _must_be_blank(need: Need, *, allowed: bool) -> bool:
-    """Tell whether a detector's weights are missing, and may be; raise `ModelFault` where they may not."""
+def _must_be_blank(need: ModelRequirement, *, allowed: bool) -> bool:
+    """Tell whether a detector's weights are missing, and may be; raise `ModelError` where they may not."""
     try:
         found = locate(need)
-    except ModelFault:
+    except ModelError:
         if allowed and (need.on_hub or "://" in need.name):  # a folder that somebody names is meant
             return True
         raise
@@ -211,10 +215,10 @@ def _must_be_blank(need: Need, *, allowed: bool) -> bool:
 
 
 def _check_library(settings: DetectorSettings) -> None:
-    """Raise `ModelFault` where the library that does a detector's work is an extra, and not installed."""
+    """Raise `ModelError` where the library that does a detector's work is an extra, and not installed."""
     try:
         version(settings.library)
     except PackageNotFoundError as error:
         extra = EXTRAS[settings.name]
         message = f"detector {settings.name}: {settings.library} is not installed"
-        raise ModelFault(message, f"Install it: pip install 'photo2anime[{extra}]'.") from error
+        raise ModelError(message, f"Install it: pip install 'photo2anime[{extra}]'.") from error

@@ -7,23 +7,23 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from pipeline.errors import ModelFault
+from pipeline.errors import ModelError
 from pipeline.models.checks import check_reference
-from pipeline.models.requirements import Need, Place, detector_needs, needs_of
-from pipeline.models.resolve import Located, locate, reference_digest
-from pipeline.recipes.load import as_yaml, change, load_recipe, recipe_text
+from pipeline.models.requirements import ConfigPath, ModelRequirement, detector_requirements, model_requirements
+from pipeline.models.resolve import LocatedModel, locate, reference_digest
+from pipeline.recipes.load import apply_setting, load_recipe, recipe_text, to_yaml
 from schemas.recipe import Recipe
 
-ADAPTER: Place = ("ip_adapter",)
-REGION: Place = ("region", "detector")
+ADAPTER: ConfigPath = ("ip_adapter",)
+REGION: ConfigPath = ("region", "detector")
 
 
 @dataclass(frozen=True)
-class Pin:
+class LockedModel:
     """A model that was found, the places of the recipe that name it, and its digest."""
 
-    located: Located
-    places: tuple[Place, ...]
+    located: LocatedModel
+    places: tuple[ConfigPath, ...]
     sha256: str
 
     @property
@@ -34,16 +34,16 @@ class Pin:
 
 
 @dataclass(frozen=True)
-class Pinned:
+class LockedRecipe:
     """What a recipe names: what was found, and the detectors' weights that may be missing and are."""
 
     recipe: Recipe
-    pins: tuple[Pin, ...]
-    missing: tuple[Need, ...]
+    pins: tuple[LockedModel, ...]
+    missing: tuple[ModelRequirement, ...]
     reference_sha256: str | None
 
     @property
-    def keys(self) -> dict[Place, dict[str, str]]:
+    def keys(self) -> dict[ConfigPath, dict[str, str]]:
         """The keys that pin all of it, by the place in the recipe."""
         keys = {place: each.keys for each in self.pins for place in each.places}
         if self.reference_sha256:
@@ -51,47 +51,47 @@ class Pinned:
         return keys
 
 
-def pin(name: str, settings: Iterable[str] = (), *, anew: bool = False) -> Pinned:
+def lock_models(name: str, settings: Iterable[str] = (), *, anew: bool = False) -> LockedRecipe:
     """Find all that a recipe names, from the hub where need be; `anew`, whatever it was locked to before.
 
-    Raises `RecipeFault`, and `ModelFault` for what is not to be had, or not what the recipe is locked to.
+    Raises `RecipeError`, and `ModelError` for what is not to be had, or not what the recipe is locked to.
     """
     recipe = load_recipe(name, settings)
     if not anew:
         check_reference(recipe)
-    pins = [_pin(locate(need), (need.place,), anew=anew) for need in needs_of(recipe)]
+    pins = [_pin(locate(need), (need.place,), anew=anew) for need in model_requirements(recipe)]
     missing = []
-    for detector, need in detector_needs(recipe):
+    for detector, need in detector_requirements(recipe):
         # A recipe may name the region's detector twice, and must name the same then.
         again = (REGION,) if detector == recipe.region.detector and need.place != REGION else ()
         try:
             located = locate(need)
-        except ModelFault:
+        except ModelError:
             if detector.name not in recipe.may_be_blank:
                 raise
             missing.append(need)
         else:
             pins.append(_pin(located, (need.place, *again), anew=anew))
-    return Pinned(recipe, tuple(pins), tuple(missing), reference_digest(recipe))
+    return LockedRecipe(recipe, tuple(pins), tuple(missing), reference_digest(recipe))
 
 
-def text_with(name: str, settings: Iterable[str], keys: dict[Place, dict[str, str]]) -> str:
+def edit_recipe_text(name: str, settings: Iterable[str], keys: dict[ConfigPath, dict[str, str]]) -> str:
     """Return the YAML of a recipe with these settings and keys changed; its comments and its order stay."""
     reader = YAML()  # which keeps comments and order
     reader.preserve_quotes = True
     tree = reader.load(recipe_text(name))
     for setting in settings:
-        change(tree, setting)
+        apply_setting(tree, setting)
     for place, changed in keys.items():
         _at(tree, place).update(changed)
-    return as_yaml(tree)
+    return to_yaml(tree)
 
 
-def _pin(located: Located, places: tuple[Place, ...], *, anew: bool) -> Pin:
-    return Pin(located, places, located.digest() if anew else located.checked_digest())
+def _pin(located: LocatedModel, places: tuple[ConfigPath, ...], *, anew: bool) -> LockedModel:
+    return LockedModel(located, places, located.digest() if anew else located.checked_digest())
 
 
-def _at(tree: Any, place: Place) -> Any:  # noqa: ANN401 - a tree of YAML
+def _at(tree: Any, place: ConfigPath) -> Any:  # noqa: ANN401 - a tree of YAML
     """Return the mapping at a place, made where the recipe leaves it to its defaults."""
     for key in place:
         if isinstance(tree, dict) and not isinstance(tree.get(key), (dict, list)):

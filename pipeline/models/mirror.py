@@ -5,18 +5,20 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 from pipeline import storage
-from pipeline.models.lock import ADAPTER, Pinned, text_with
-from pipeline.models.requirements import Place
-from pipeline.models.resolve import Located
+from pipeline.models.lock import ADAPTER, LockedRecipe, edit_recipe_text
+from pipeline.models.requirements import ConfigPath
+from pipeline.models.resolve import LocatedModel
 from pipeline.storage.transfer import upload
 
 SHIPPED = "builtin:"  # is wherever the program is
 
 
-def pull(name: str, settings: Iterable[str], pinned: Pinned, to: str, told: Callable[[str], None]) -> str:
+def mirror_models(
+    name: str, settings: Iterable[str], pinned: LockedRecipe, to: str, told: Callable[[str], None]
+) -> str:
     """Copy what was found to `to`, what is there already aside; return the address of the recipe that names it there.
 
-    `told` hears of every model that is copied. The recipe is put last: where it is, all is. Raises `StorageFault`.
+    `told` hears of every model that is copied. The recipe is put last: where it is, all is. Raises `StorageError`.
     """
     root = storage.absolute(to)
     keys = pinned.keys
@@ -32,7 +34,7 @@ def pull(name: str, settings: Iterable[str], pinned: Pinned, to: str, told: Call
     if reference:
         keys[ADAPTER] = keys[ADAPTER] | {"reference": _copy_picture(reference, root)}
     recipe = storage.join(root, f"{pinned.recipe.name}.yaml")
-    storage.put(recipe, text_with(name, settings, keys).encode())
+    storage.put(recipe, edit_recipe_text(name, settings, keys).encode())
     return recipe
 
 
@@ -44,12 +46,12 @@ def _copy_picture(uri: str, root: str) -> str:
     return copied
 
 
-def _called(place: Place) -> str:
+def _called(place: ConfigPath) -> str:
     """Return the key that says at a place where a model is."""
     return "weights" if place[-1] == "detector" else "name"
 
 
-def _copy(located: Located, folder: str) -> None:
+def _copy(located: LocatedModel, folder: str) -> None:
     """Copy a model's files, those aside that are there at their size: the folder's name tells what they hold."""
     there = {name: info["size"] for name, info in storage.files(folder).items()}
     for path in located.files:

@@ -12,8 +12,8 @@ from schemas.detectors import DetectorSettings, NetworkSettings
 from schemas.models import Base, IpAdapter, Model, Vae
 from schemas.recipe import Recipe
 
-COMMIT = re.compile(r"[0-9a-f]{40}")
-Place = tuple[str | int, ...]
+COMMIT_PATTERN = re.compile(r"[0-9a-f]{40}")
+ConfigPath = tuple[str | int, ...]
 """The keys that lead through a recipe's tree to what names a model."""
 _BASE_PARTS = ("unet", "vae", "text_encoder")
 _CONFIGURATION = ("model_index.json", "scheduler/*", "tokenizer/*", "*/config.json")
@@ -22,7 +22,7 @@ _SHARDS = "*.safetensors.index*.json"  # says in which of several files a weight
 
 
 @dataclass(frozen=True)
-class Need:
+class ModelRequirement:
     """What a recipe asks for at one place of its tree: a name, and the files that are wanted of it.
 
     `of_xl` are wanted besides of a checkpoint of XL, `optional` where there are any; all are patterns of paths.
@@ -30,7 +30,7 @@ class Need:
     """
 
     role: str
-    place: Place
+    place: ConfigPath
     name: str
     revision: str
     files: tuple[str, ...]
@@ -52,10 +52,10 @@ class Need:
     @property
     def pinned(self) -> bool:
         """Tell whether its weights cannot change: a commit of the hub, or weights of a known digest."""
-        return not self.on_hub or self.sha256 is not None or COMMIT.fullmatch(self.revision) is not None
+        return not self.on_hub or self.sha256 is not None or COMMIT_PATTERN.fullmatch(self.revision) is not None
 
 
-def needs_of(recipe: Recipe) -> list[Need]:
+def model_requirements(recipe: Recipe) -> list[ModelRequirement]:
     """Return all that the converter loads for a recipe, in the order that provenance names it; nothing for maps."""
     if recipe.mode == "maps":
         return []
@@ -82,27 +82,31 @@ def needs_of(recipe: Recipe) -> list[Need]:
     return found
 
 
-def detector_needs(recipe: Recipe) -> list[tuple[DetectorSettings, Need]]:
+def detector_requirements(recipe: Recipe) -> list[tuple[DetectorSettings, ModelRequirement]]:
     """Return what the detectors of a recipe load, each with its settings; those without a network are left out."""
-    places: list[Place] = [("controls", number, "detector") for number in range(len(recipe.controls))]
+    places: list[ConfigPath] = [("controls", number, "detector") for number in range(len(recipe.controls))]
     places.append(("region", "detector"))
     named = zip(recipe.detectors, places, strict=False)
-    needs = [(settings, detector_need(settings, place)) for settings, place in named]
+    needs = [(settings, detector_requirement(settings, place)) for settings, place in named]
     return [(settings, need) for settings, need in needs if need]
 
 
-def detector_need(settings: DetectorSettings, place: Place = ()) -> Need | None:
+def detector_requirement(settings: DetectorSettings, place: ConfigPath = ()) -> ModelRequirement | None:
     """Return what a detector loads; None where it needs no network."""
     if not isinstance(settings, NetworkSettings) or not settings.files:
         return None
-    return Need(settings.name, place, settings.weights, settings.revision, settings.files, sha256=settings.sha256)
+    return ModelRequirement(
+        settings.name, place, settings.weights, settings.revision, settings.files, sha256=settings.sha256
+    )
 
 
-def _need(role: str, place: Place, model: Model, files: tuple[str, ...], optional: tuple[str, ...] = ()) -> Need:
-    return Need(role, place, model.name, model.revision, files, optional, sha256=model.sha256)
+def _need(
+    role: str, place: ConfigPath, model: Model, files: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> ModelRequirement:
+    return ModelRequirement(role, place, model.name, model.revision, files, optional, sha256=model.sha256)
 
 
-def _base(base: Base) -> Need:
+def _base(base: Base) -> ModelRequirement:
     if base.file:
         return _need("base", ("base",), base, (glob.escape(base.file),))
     weights = tuple(f"{part}/{_suffix(base)}" for part in _BASE_PARTS)
@@ -110,17 +114,17 @@ def _base(base: Base) -> Need:
     return replace(whole, of_xl=(_SECOND_TOKENIZER, f"text_encoder_2/{_suffix(base)}"))
 
 
-def _vae(vae: Vae) -> Need:
+def _vae(vae: Vae) -> ModelRequirement:
     if vae.file:
         return _need("vae", ("vae",), vae, (glob.escape(vae.file),))
     return _need("vae", ("vae",), vae, _diffusers_files(vae), (_SHARDS,))
 
 
-def _net(role: str, place: Place, net: Model) -> Need:
+def _net(role: str, place: ConfigPath, net: Model) -> ModelRequirement:
     return _need(role, place, net, _diffusers_files(net), (_SHARDS,))
 
 
-def _ip_adapter(adapter: IpAdapter) -> Need:
+def _ip_adapter(adapter: IpAdapter) -> ModelRequirement:
     folder = glob.escape(adapter.encoder)
     encoder = (f"{folder}/config.json", f"{folder}/*.safetensors")
     return _need(

@@ -1,7 +1,7 @@
 """Where the weights are that a recipe names, and what they are: found, checked and digested.
 
 A name is `builtin:demo…` (shipped in `demo_model/`), a local folder, a bucket folder (copied to the cache once) or a
-hub repository. What is missing is a `ModelFault` that names the files. The converter and the detectors load them.
+hub repository. What is missing is a `ModelError` that names the files. The converter and the detectors load them.
 """
 
 import difflib
@@ -18,8 +18,8 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from pipeline import storage
-from pipeline.errors import ModelFault, StorageFault
-from pipeline.models.requirements import COMMIT, Need, detector_need
+from pipeline.errors import ModelError, StorageError
+from pipeline.models.requirements import COMMIT_PATTERN, ModelRequirement, detector_requirement
 from pipeline.storage.transfer import download
 from schemas.detectors import DetectorSettings
 from schemas.recipe import Recipe
@@ -30,26 +30,26 @@ SHIPPED = Path(__file__).with_name("demo_model")
 
 
 @dataclass(frozen=True)
-class Located:
+class LocatedModel:
     """A folder of weights, what it was asked for, the revision that was found, and the files that were asked for."""
 
     folder: Path
-    need: Need
+    need: ModelRequirement
     revision: str
     files: tuple[Path, ...]
 
     def as_row(self) -> dict[str, str]:
-        """Return the columns of `schemas.work.MODEL`; reads all the files. Raises `ModelFault` for other weights."""
+        """Return the columns of `schemas.work.MODEL`; reads all the files. Raises `ModelError` for other weights."""
         name = storage.redact(self.need.name)
         return {"role": self.need.role, "name": name, "revision": self.revision, "sha256": self.checked_digest()}
 
     def checked_digest(self) -> str:
-        """Return `digest`; raise `ModelFault` where the recipe is locked to another one."""
+        """Return `digest`; raise `ModelError` where the recipe is locked to another one."""
         found = self.digest()
         if self.need.sha256 not in (None, found):
             message = f"{storage.redact(self.need.name)}: its files are {found}, the recipe is locked to"
             message = f"{message} {self.need.sha256}"
-            raise ModelFault(message, "Restore them, or lock the recipe anew: photo2anime recipes lock.")
+            raise ModelError(message, "Restore them, or lock the recipe anew: photo2anime recipes lock.")
         return found
 
     def digest(self) -> str:
@@ -66,7 +66,7 @@ class Located:
         """Return a name for a folder of these very files: the model's, and the commit or what the files hold."""
         last = storage.redact(self.need.name).rstrip("/")
         last = last.replace("/", "--") if self.need.on_hub else last.rpartition("/")[2]
-        pinned = COMMIT.fullmatch(self.revision) is not None
+        pinned = COMMIT_PATTERN.fullmatch(self.revision) is not None
         return f"{last}@{self.revision if pinned else self.digest()[:16]}"
 
 
@@ -77,30 +77,30 @@ def cache_folder() -> Path:
 
 
 def reference_digest(recipe: Recipe) -> str | None:
-    """Return the sha256 of the recipe's reference picture; None without one. Raises `ModelFault` where it is gone."""
+    """Return the sha256 of the recipe's reference picture; None without one. Raises `ModelError` where it is gone."""
     uri = recipe.ip_adapter.reference if recipe.ip_adapter else None
     if uri is None or recipe.mode == "maps":
         return None
     if not storage.exists(uri):
         message = f"ip_adapter.reference {storage.redact(uri)}: not found"
-        raise ModelFault(message, "Name a picture, or leave it to the manifest's reference_uri.")
+        raise ModelError(message, "Name a picture, or leave it to the manifest's reference_uri.")
     return hashlib.sha256(storage.read(uri)).hexdigest()
 
 
-def locate_detector(settings: DetectorSettings) -> Located | None:
+def locate_detector(settings: DetectorSettings) -> LocatedModel | None:
     """Find a detector's network; None where it needs none."""
-    need = detector_need(settings)
+    need = detector_requirement(settings)
     return locate(need) if need else None
 
 
-def locate(need: Need) -> Located:
-    """Find what a recipe needs. Raises `ModelFault` for what is not to be had whole."""
-    revision = need.revision if need.sha256 and COMMIT.fullmatch(need.revision) else "folder"
+def locate(need: ModelRequirement) -> LocatedModel:
+    """Find what a recipe needs. Raises `ModelError` for what is not to be had whole."""
+    revision = need.revision if need.sha256 and COMMIT_PATTERN.fullmatch(need.revision) else "folder"
     if need.name.startswith("builtin:"):
         folder, revision = _shipped(need.name), "shipped"
     elif need.on_hub:
         folder = _from_hub(need)
-        revision = folder.name if COMMIT.fullmatch(folder.name) else need.revision
+        revision = folder.name if COMMIT_PATTERN.fullmatch(folder.name) else need.revision
     else:
         folder = _copied(need) if "://" in need.name else Path(os.path.expanduser(need.name))  # noqa: PTH111 - a home that nobody has is no error
     wanted = [*need.files, *(need.of_xl if _is_whole_xl(folder) else ())]
@@ -110,28 +110,28 @@ def locate(need: Need) -> Located:
         message = f"{storage.redact(need.name)}: {', '.join(missing)} not found in {folder}"
         mend = "Name a folder that holds it, or where the hub can be reached, its repository."
         message += _meant(missing[0], folder)
-        raise ModelFault(message, mend)
+        raise ModelError(message, mend)
     found = {path for pattern in need.patterns for path in folder.glob(pattern)}
-    return Located(folder, need, revision, tuple(sorted(found)))
+    return LocatedModel(folder, need, revision, tuple(sorted(found)))
 
 
-def is_xl(folder: Path) -> bool:
-    """Tell whether a checkpoint in diffusers' folders is of Stable Diffusion XL. Raises `ModelFault`."""
-    return "text_encoder_2" in index_of(folder)
+def is_sdxl(folder: Path) -> bool:
+    """Tell whether a checkpoint in diffusers' folders is of Stable Diffusion XL. Raises `ModelError`."""
+    return "text_encoder_2" in read_model_index(folder)
 
 
-def index_of(folder: Path) -> dict[str, Any]:
-    """Return what a checkpoint's folder says of its parts. Raises `ModelFault`."""
+def read_model_index(folder: Path) -> dict[str, Any]:
+    """Return what a checkpoint's folder says of its parts. Raises `ModelError`."""
     try:
         index = json.loads((folder / "model_index.json").read_text())
     except ValueError as error:
         message = f"{folder / 'model_index.json'} is no index of a checkpoint"
-        raise ModelFault(message, "Name a folder in diffusers' layout.") from error
+        raise ModelError(message, "Name a folder in diffusers' layout.") from error
     return {name: part for name, part in index.items() if part not in (None, [None, None])}
 
 
 def _is_whole_xl(folder: Path) -> bool:
-    return (folder / "model_index.json").is_file() and is_xl(folder)
+    return (folder / "model_index.json").is_file() and is_sdxl(folder)
 
 
 def _meant(pattern: str, folder: Path) -> str:
@@ -147,7 +147,7 @@ def _shipped(name: str) -> Path:
     folders = {"builtin:demo": "base"} | {f"builtin:demo/{net}": net for net in nets}
     if name not in folders:
         message = f"{name} is not a model that ships with this program"
-        raise ModelFault(message, f"There are {', '.join(folders)}.")
+        raise ModelError(message, f"There are {', '.join(folders)}.")
     return SHIPPED / folders[name]
 
 
@@ -156,24 +156,24 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _from_hub(need: Need) -> Path:
+def _from_hub(need: ModelRequirement) -> Path:
     try:
         return Path(snapshot_download(need.name, revision=need.revision, allow_patterns=list(need.patterns)))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         reason = storage.redact_text(str(error).splitlines()[0])
         message = f"{need.name}@{need.revision}: neither in the hub's cache nor to be had from the hub ({reason})"
         mend = f"It needs {', '.join(need.files)}: run once where the hub is reachable, or name a local folder (--set)."
-        raise ModelFault(message, mend) from error
+        raise ModelError(message, mend) from error
 
 
-def _copied(need: Need) -> Path:
+def _copied(need: ModelRequirement) -> Path:
     """Copy what is needed of a bucket's folder into the cache: what is not there yet, or has changed since."""
     folder = cache_folder() / "models" / hashlib.sha256(need.name.encode()).hexdigest()[:16]
     try:
         there = storage.files(need.name)
-    except StorageFault as fault:
+    except StorageError as fault:
         message = f"weights: {fault}"
-        raise ModelFault(message) from fault
+        raise ModelError(message) from fault
     index = folder / ".versions.json"
     seen = json.loads(index.read_text()) if index.is_file() else {}
     for name, info in there.items():

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoImageProcessor, PreTrainedModel
 
-from pipeline.errors import ModelFault
+from pipeline.errors import ModelError
 
 _ARGUMENTS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [argparse.Namespace]  # a plain record
 # What torch raises over a file that is refused, cut off or changed on its way, wherever its reading then ends.
@@ -24,7 +24,7 @@ _BROKEN = (
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """Return what a file of weights holds, by name, on the CPU. Raises `ModelFault` for a file that holds no weights.
+    """Return what a file of weights holds, by name, on the CPU. Raises `ModelError` for a file that holds no weights.
 
     PiDiNet's published file carries its training's arguments too, a record of numbers and texts.
     """
@@ -35,10 +35,10 @@ def read_weights(path: Path) -> dict[str, Any]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except _BROKEN as error:
         message = f"{path}: no file of weights ({type(error).__name__})"
-        raise ModelFault(message, "Fetch it anew: nothing but weights is loaded from it.") from error
+        raise ModelError(message, "Fetch it anew: nothing but weights is loaded from it.") from error
     if not isinstance(state, dict):
         message = f"{path}: no file of weights (it holds a {type(state).__name__}, no names)"
-        raise ModelFault(message, "Name a file that holds weights by their names.")
+        raise ModelError(message, "Name a file that holds weights by their names.")
     return state
 
 
@@ -55,7 +55,7 @@ _BROKEN_MODEL = (
 def load_pretrained(kind: Any, folder: Path, dtype: torch.dtype) -> tuple[Any, PreTrainedModel]:  # noqa: ANN401 - an Auto class of transformers, which share no type
     """Return the image processor and the network of a folder, the network in `dtype` whatever it is stored in.
 
-    Raises `ModelFault` for broken files, and for weights that leave parts out: transformers would make those up.
+    Raises `ModelError` for broken files, and for weights that leave parts out: transformers would make those up.
     """
     try:
         processor = AutoImageProcessor.from_pretrained(folder)
@@ -63,31 +63,31 @@ def load_pretrained(kind: Any, folder: Path, dtype: torch.dtype) -> tuple[Any, P
     except _BROKEN_MODEL as error:
         told = (str(error).strip() or type(error).__name__).splitlines()[0]
         message = f"{folder}: no model that {kind.__name__} loads ({told})"
-        raise ModelFault(message, "Fetch it anew, or name a model that was made for this.") from error
+        raise ModelError(message, "Fetch it anew, or name a model that was made for this.") from error
     missing = sorted(name for name in report["missing_keys"] if _NEVER_USED not in name)
     if missing:
         message = f"{folder}: {len(missing)} of its weights are missing, {missing[0]} among them"
-        raise ModelFault(message, "Fetch it anew, or name a model that was trained for this.")
+        raise ModelError(message, "Fetch it anew, or name a model that was trained for this.")
     return processor, network
 
 
-def load_whole(kind: Any, folder: Path, dtype: torch.dtype, variant: str | None = None) -> Any:  # noqa: ANN401 - a model's class, which share no type
-    """Return the model of a folder, on the host, in `dtype`. Raises `ModelFault` where weights are missing."""
+def load_complete(kind: Any, folder: Path, dtype: torch.dtype, variant: str | None = None) -> Any:  # noqa: ANN401 - a model's class, which share no type
+    """Return the model of a folder, on the host, in `dtype`. Raises `ModelError` where weights are missing."""
     model, report = kind.from_pretrained(
         folder, variant=variant, use_safetensors=True, dtype=dtype, output_loading_info=True
     )
-    refuse_missing(str(folder), report["missing_keys"])
+    check_missing_weights(str(folder), report["missing_keys"])
     return model
 
 
-def refuse_missing(where: str, names: Any) -> None:  # noqa: ANN401 - any names
-    """Raise `ModelFault` if there are names of weights that a model has and its files have not."""
+def check_missing_weights(where: str, names: Any) -> None:  # noqa: ANN401 - any names
+    """Raise `ModelError` if there are names of weights that a model has and its files have not."""
     missing = sorted(names)
     if missing:
         message = f"{where}: {len(missing)} of its weights are missing, {missing[0]} among them"
-        raise ModelFault(message, "Fetch it anew, or name models that belong together.")
+        raise ModelError(message, "Fetch it anew, or name models that belong together.")
 
 
-def without_values(model: torch.nn.Module) -> list[str]:
+def weights_on_meta(model: torch.nn.Module) -> list[str]:
     """Return the names of a model's weights that no file gave a value."""
     return [name for name, weight in model.named_parameters() if weight.is_meta]

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import storage
-from pipeline.errors import OutputFault
+from pipeline.errors import OutputError
 from schemas.provenance import PROVENANCE
 
 FOLDER = "provenance"
@@ -26,14 +26,14 @@ def done_units(output: str) -> set[str]:
 
 
 def read_record(output: str, unit: str, columns: list[str] | None = None) -> pa.Table:
-    """Return the rows of one record. Raises `OutputFault` where it cannot be read as one."""
+    """Return the rows of one record. Raises `OutputError` where it cannot be read as one."""
     uri = record_uri(output, unit)
     try:
         table = storage.read_table(uri, columns=columns)
         return table.cast(pa.schema([PROVENANCE.field(name) for name in columns or PROVENANCE.names]))
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         message = f"{storage.redact(uri)} is no record ({type(error).__name__}: {error})"
-        raise OutputFault(message, "See photo2anime verify, and its --repair.") from error
+        raise OutputError(message, "See photo2anime verify, and its --repair.") from error
 
 
 def read_records(output: str, units: Iterable[str], columns: list[str] | None = None) -> pa.Table:

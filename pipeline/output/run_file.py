@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import storage
-from pipeline.errors import OutputFault
-from pipeline.recipes.load import as_yaml
+from pipeline.errors import OutputError
+from pipeline.recipes.load import to_yaml
 from schemas.recipe import Recipe
 
 RUN_FILE = "_run.json"
@@ -22,7 +22,7 @@ OWN_FOLDERS = ("_plan", "images", "maps", "masks", "provenance")
 
 
 @dataclass(frozen=True)
-class RunFacts:
+class RunMetadata:
     """What every row of a run shares."""
 
     run_id: str
@@ -31,28 +31,28 @@ class RunFacts:
     git_commit: str | None
 
 
-def read_run(output: str) -> dict[str, Any] | None:
-    """Return the last run's account; None for a new output. Raises `OutputFault` for what is not ours."""
+def read_run_file(output: str) -> dict[str, Any] | None:
+    """Return the last run's account; None for a new output. Raises `OutputError` for what is not ours."""
     uri = storage.join(output, RUN_FILE)
     if storage.exists(uri):
         try:
             account = json.loads(storage.read(uri))
         except ValueError as error:
             message = f"{storage.redact(uri)} cannot be read ({error})"
-            raise OutputFault(message, "Restore it, or choose another output.") from error
+            raise OutputError(message, "Restore it, or choose another output.") from error
         if isinstance(account, dict) and "recipe_digest" in account:
             return account
         message = f"{storage.redact(uri)} was not written by this program"
-        raise OutputFault(message, "Choose another output.")
+        raise OutputError(message, "Choose another output.")
     taken = [name for name in OWN_FOLDERS if storage.exists(storage.join(output, name))]
     if taken:
         message = f"{storage.redact(output)} holds {taken[0]!r} but no {RUN_FILE}: it is not an output of this program"
-        raise OutputFault(message, "Choose another output.")
+        raise OutputError(message, "Choose another output.")
     return None
 
 
 def check_recipe(output: str, account: dict[str, Any] | None, recipe: Recipe, *, reconvert: bool) -> None:
-    """Raise `OutputFault` where the output was made by another recipe, unless it is to be converted anew."""
+    """Raise `OutputError` where the output was made by another recipe, unless it is to be converted anew."""
     if account is None or reconvert or account["recipe_digest"] == recipe.digest:
         return
     changed = _differences(account["recipe"], storage.redact_all(recipe.model_dump(mode="json")))
@@ -60,10 +60,10 @@ def check_recipe(output: str, account: dict[str, Any] | None, recipe: Recipe, *,
         f"{storage.redact(output)} belongs to recipe {account['recipe']['name']!r} {account['recipe_digest'][:12]},"
         f" this is {recipe.name!r} {recipe.digest[:12]}; they differ in {', '.join(changed)}"
     )
-    raise OutputFault(message, "Choose another output, or convert all again with --recipe-changed=reconvert.")
+    raise OutputError(message, "Choose another output, or convert all again with --recipe-changed=reconvert.")
 
 
-def write_run(output: str, facts: RunFacts, account: dict[str, Any]) -> None:
+def write_run_file(output: str, facts: RunMetadata, account: dict[str, Any]) -> None:
     """Write the run's account, its recipe in full."""
     recipe = facts.recipe
     whole = {
@@ -78,9 +78,9 @@ def write_run(output: str, facts: RunFacts, account: dict[str, Any]) -> None:
     storage.put(storage.join(output, RUN_FILE), json.dumps(storage.redact_all(whole), indent=2).encode())
 
 
-def keep_recipe(output: str, recipe: Recipe) -> None:
+def store_recipe(output: str, recipe: Recipe) -> None:
     """Put the recipe's text under its digest, so that older pictures keep theirs when the recipe changes."""
-    text = as_yaml(storage.redact_all(recipe.model_dump(mode="json")))
+    text = to_yaml(storage.redact_all(recipe.model_dump(mode="json")))
     storage.put(storage.join(output, "_recipes", f"{recipe.digest[:16]}.yaml"), text.encode())
 
 

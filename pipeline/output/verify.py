@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline import storage
-from pipeline.errors import OutputFault
+from pipeline.errors import OutputError
 from pipeline.output import plan_store, provenance, run_file
 
 READERS = 16
@@ -46,14 +46,14 @@ class Findings:
 
 
 def verify(output: str) -> Findings:
-    """Read plan, records and every file of an output. Raises `OutputFault` where there is no output of ours."""
-    if run_file.read_run(output) is None:
+    """Read plan, records and every file of an output. Raises `OutputError` where there is no output of ours."""
+    if run_file.read_run_file(output) is None:
         message = f"{storage.redact(output)} is no output of this program"
-        raise OutputFault(message, "Name the folder that convert wrote to.")
+        raise OutputError(message, "Name the folder that convert wrote to.")
     findings = Findings()
     planned = plan_store.read_plans(output).select(["unit", "key", "photo_id", "variant"])
     rows = _read_records(output, set(planned["unit"].to_pylist()), findings)
-    _check_rows(planned.to_pylist(), rows, plan_store.superseded(planned), findings)
+    _check_rows(planned.to_pylist(), rows, plan_store.superseded_keys(planned), findings)
     _check_files(output, _recorded_files(rows), findings)
     return findings
 
@@ -74,7 +74,7 @@ def _read_records(output: str, planned: set[str], findings: Findings) -> list[di
             findings.orphaned.append(f"{name}: no plan has this unit; repair leaves it, in case the plan was lost")
         try:
             rows += provenance.read_record(output, unit, COLUMNS).to_pylist()
-        except OutputFault as fault:
+        except OutputError as fault:
             findings.altered.append(str(fault))
             findings.damaged_units |= {unit} & planned
     return rows

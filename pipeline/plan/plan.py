@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 
 from pipeline import storage
 from pipeline.images.geometry import nearest_bucket
-from pipeline.output.plan_store import hash_of, superseded
-from pipeline.plan.manifest import further_columns
-from pipeline.recipes.prompts import KINDS, Prompts
+from pipeline.output.plan_store import hash_json, superseded_keys
+from pipeline.plan.manifest import extra_columns
+from pipeline.recipes.prompts import PROMPT_COLUMNS, PromptRenderer
 from schemas.recipe import Recipe
 from schemas.work import PLAN, Row
 
@@ -30,7 +30,7 @@ FEWEST_UNITS = 12  # of a small plan: so that its work spreads, and little is do
 
 
 @dataclass(frozen=True)
-class Work:
+class RemainingWork:
     """What a run has to do: the plan's units that are not done, by name, and how many of its rows are done already."""
 
     units: dict[str, pa.Table]
@@ -45,10 +45,10 @@ class Work:
 def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Row]:
     """Return one row of `schemas.work.PLAN` for each photo and variant, still without a unit, with their true uris.
 
-    Raises `ManifestFault` where a prompt of the recipe names no column.
+    Raises `ManifestError` where a prompt of the recipe names no column.
     """
-    prompts = Prompts(recipe, _with_values(manifest))
-    further, digest, buckets = further_columns(manifest, recipe.detectors), recipe.digest, recipe.buckets
+    prompts = PromptRenderer(recipe, _with_values(manifest))
+    further, digest, buckets = extra_columns(manifest, recipe.detectors), recipe.digest, recipe.buckets
     rows = []
     for batch in manifest.to_batches(max_chunksize=10_000):
         for photo in batch.to_pylist():
@@ -62,16 +62,18 @@ def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Row]:
 def _with_values(manifest: pa.Table) -> list[str]:
     """Return the columns that a prompt may name: those with anything in them, and the prompts themselves."""
     empty = {name for name in manifest.column_names if manifest[name].null_count == manifest.num_rows}
-    return [name for name in manifest.column_names if name in KINDS or name not in empty or not manifest.num_rows]
+    return [
+        name for name in manifest.column_names if name in PROMPT_COLUMNS or name not in empty or not manifest.num_rows
+    ]
 
 
-def new_plan(rows: list[Row], known: pa.Table, size: int | None = None) -> pa.Table:
+def plan_new_rows(rows: list[Row], known: pa.Table, size: int | None = None) -> pa.Table:
     """Return the plan of what is new in `rows` beside the plans `known`.
 
     A row that stands in `known` and was superseded there, because its photo or the recipe changed and now changed
     back, is planned again in its old unit: so it is current again, and what is done of it stays done.
     """
-    old, planned = superseded(known), set(known["key"].to_pylist())
+    old, planned = superseded_keys(known), set(known["key"].to_pylist())
     again = pa.array([row["key"] for row in rows if row["key"] in old], pa.string())
     returned = known.filter(pc.is_in(known["key"], again))
     return pa.concat_tables([cut_units([row for row in rows if row["key"] not in planned], size), returned])
@@ -105,10 +107,10 @@ def _packed(photos: list[list[Row]], size: int) -> Iterator[list[Row]]:
 
 def unit_name(keys: list[str]) -> str:
     """Return the name of the unit that holds exactly these keys."""
-    return hash_of(*sorted(keys))[:16]
+    return hash_json(*sorted(keys))[:16]
 
 
-def remaining(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Row]) -> Work:
+def remaining_work(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Row]) -> RemainingWork:
     """Return the units of the recipe `digest` that are not in `done` and that this run's manifest still asks for.
 
     `rows` are the manifest's: they bring the true uris too, which the plan keeps without their secrets.
@@ -123,12 +125,12 @@ def remaining(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Row])
             elif row["recipe_digest"] == digest:
                 units.setdefault(row["unit"], {})[row["key"]] = row | uris.get(row["key"], {})
     wanted = {name: list(rows.values()) for name, rows in units.items() if rows.keys() & uris.keys()}
-    return Work({name: pa.Table.from_pylist(rows, PLAN) for name, rows in wanted.items()}, len(recorded))
+    return RemainingWork({name: pa.Table.from_pylist(rows, PLAN) for name, rows in wanted.items()}, len(recorded))
 
 
 def seed_of(run_seed: int, photo_id: str, variant: int) -> int:
     """Return a picture's seed: it depends on the recipe's seed, the photo's id and the variant, and nothing else."""
-    return int(hash_of(run_seed, photo_id, variant), 16) >> (256 - SEED_BITS)
+    return int(hash_json(run_seed, photo_id, variant), 16) >> (256 - SEED_BITS)
 
 
 def _photo_columns(photo: Row, recipe: Recipe, further: list[str]) -> Row:
@@ -144,11 +146,11 @@ def _photo_columns(photo: Row, recipe: Recipe, further: list[str]) -> Row:
     }
 
 
-def _variant_columns(shared: Row, photo: Row, prompts: Prompts, run_seed: int, variant: int) -> Row:
+def _variant_columns(shared: Row, photo: Row, prompts: PromptRenderer, run_seed: int, variant: int) -> Row:
     content = (photo["etag"], photo["modified"], photo["bytes"]) if photo["etag"] is None else (photo["etag"],)
     seed = seed_of(run_seed, photo["photo_id"], variant)
     row = shared | prompts.of(photo, seed)
-    key = hash_of(*(row[name] for name in _DECIDING), *_without_secrets(shared).values(), *content, variant)
+    key = hash_json(*(row[name] for name in _DECIDING), *_without_secrets(shared).values(), *content, variant)
     return row | {"variant": variant, "key": key, "seed": seed}
 
 

@@ -5,9 +5,9 @@ import re
 import pyparsing
 from compel.prompt_parser import Blend, Conjunction, PromptParser
 
-from pipeline.errors import PromptFault
+from pipeline.errors import PromptError
 
-DEEPEST = 16  # parentheses in each other: Compel reads them by recursion
+MAX_NESTING = 16  # parentheses in each other: Compel reads them by recursion
 
 
 _PARSER = PromptParser()  # Compel itself would make its grammar anew for every prompt, which takes as long as to use it
@@ -22,14 +22,14 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-def read_prompt(text: str, *, xl: bool) -> Conjunction:
-    """Return what Compel makes of a prompt's weights and functions. Raises `PromptFault` for what cannot be read."""
+def parse_prompt(text: str, *, xl: bool) -> Conjunction:
+    """Return what Compel makes of a prompt's weights and functions. Raises `PromptError` for what cannot be read."""
     try:
-        parsed = _PARSER.parse_conjunction(in_compels_notation(text))
+        parsed = _PARSER.parse_conjunction(to_compel_syntax(text))
     except _UNREADABLE as error:
         said = "it is nested too deeply" if isinstance(error, RecursionError) else error
         message = f"prompt {text!r}: {said}"
-        raise PromptFault(message) from error
+        raise PromptError(message) from error
     refused = None
     if any(getattr(part, "wants_cross_attention_control", False) for part in parsed.prompts):
         refused = ".swap() is not to be had with several nets"
@@ -39,11 +39,11 @@ def read_prompt(text: str, *, xl: bool) -> Conjunction:
         refused = ".blend() is not to be had with XL, whose pooled prompt is one"
     if refused:
         message = f"prompt {text!r}: {refused}"
-        raise PromptFault(message)
+        raise PromptError(message)
     return parsed
 
 
-def in_compels_notation(text: str) -> str:
+def to_compel_syntax(text: str) -> str:
     r"""Return a prompt with `(word:1.3)`, as the web interfaces of Stable Diffusion write it, as Compel's `(word)1.3`.
 
     Compel would read the number as words. Parentheses may lie in each other, and `\(` is none. Raises ValueError where
@@ -60,8 +60,8 @@ def in_compels_notation(text: str) -> str:
         if letter == ")" and not escaped and opened:
             deep = inside.pop() + 1
             inside[-1] = max(inside[-1], deep)
-            if deep > DEEPEST:
-                message = f"parentheses lie more than {DEEPEST} deep in each other"
+            if deep > MAX_NESTING:
+                message = f"parentheses lie more than {MAX_NESTING} deep in each other"
                 raise ValueError(message)
             inner = "".join(written[opened.pop() :])
             weight = _COLON_WEIGHT.search(inner)

@@ -3,17 +3,17 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.errors import ManifestFault
+from pipeline.errors import ManifestError
 from schemas.prompt import is_choice, pieces, template_columns, with_columns
 from schemas.recipe import Recipe
 
-KINDS = ("prompt", "negative_prompt")
+PROMPT_COLUMNS = ("prompt", "negative_prompt")
 
 
-class Prompts:
+class PromptRenderer:
     """The prompts of a recipe over a manifest of these columns.
 
-    Raises `ManifestFault` where the recipe names a column that is missing, or a choice that is none.
+    Raises `ManifestError` where the recipe names a column that is missing, or a choice that is none.
     """
 
     def __init__(self, recipe: Recipe, columns: Iterable[str]) -> None:
@@ -24,22 +24,22 @@ class Prompts:
                 self._filled(template, dict.fromkeys(self._columns), 0)
             except ValueError as error:
                 message = f"recipe {recipe.name}: {kind}: {error}"
-                raise ManifestFault(message, "Write {column}, or {a|b} for a choice.") from error
+                raise ManifestError(message, "Write {column}, or {a|b} for a choice.") from error
 
     def of(self, photo: dict[str, Any], seed: int) -> dict[str, str | None]:
-        """Return both prompts of one picture of a photo, and as `prompt_fault` why one of its own is no template.
+        """Return both prompts of one picture of a photo, and as `prompt_error` why one of its own is no template.
 
         A photo's own prompt stands for the recipe's, unless that one names it as `{prompt}`.
         """
-        texts: dict[str, str | None] = {"prompt_fault": None}
-        for kind in KINDS:
+        texts: dict[str, str | None] = {"prompt_error": None}
+        for kind in PROMPT_COLUMNS:
             template = self._templates[kind]
             if photo[kind] is not None and f"{{{kind}}}" not in template:
                 template = photo[kind]
             try:
                 texts[kind] = self._filled(template, photo, seed)
             except ValueError as error:
-                texts |= {kind: template, "prompt_fault": f"{kind}: {error}"}
+                texts |= {kind: template, "prompt_error": f"{kind}: {error}"}
         return texts
 
     def _filled(self, template: str, photo: dict[str, Any], seed: int) -> str:
@@ -49,10 +49,10 @@ class Prompts:
         if missing:
             message = f"{missing[0]!r} is no column with values in the manifest, which has {', '.join(self._columns)}"
             raise ValueError(message)
-        return prompt_of(template, {name: "" if photo[name] is None else str(photo[name]) for name in named}, seed)
+        return render_prompt(template, {name: "" if photo[name] is None else str(photo[name]) for name in named}, seed)
 
 
-def prompt_of(template: str, columns: dict[str, str], seed: int) -> str:
+def render_prompt(template: str, columns: dict[str, str], seed: int) -> str:
     """Return a template's text for one picture; `columns` holds the text of each column that it names.
 
     Choices are dynamicprompts': `{a|b}`, `{2$$a|b|c}`, `{0.2::a|b}`, one in another. The same seed chooses the same.

@@ -8,42 +8,42 @@ from PIL import Image
 
 from pipeline.images.arrays import Pixels
 from pipeline.images.geometry import Padding, Transform, transform_from_row
-from pipeline.images.masks import not_zero
+from pipeline.images.masks import nonzero_pixels
 from schemas.work import Row
 
 
-def transform_of(row: Row) -> Transform:
+def row_transform(row: Row) -> Transform:
     """Return the transform from the upright photo to the picture, which is the canvas without its padding."""
-    padding = padding_of(row)
+    padding = row_padding(row)
     target = (row["width"] - padding.left - padding.right, row["height"] - padding.top - padding.bottom)
     return transform_from_row(row["transform"], (row["source_width"], row["source_height"]), target)
 
 
-def padding_of(row: Row) -> Padding:
+def row_padding(row: Row) -> Padding:
     """Return what the canvas adds around the picture."""
     return Padding(**row["padding"])
 
 
-def pixels_of(row: Row, raw: bytes, times: int = 1) -> Pixels:
+def as_pixels(row: Row, raw: bytes, times: int = 1) -> Pixels:
     """Return raw bytes of `times` the canvas's size as pixels [H, W, 3], uint8, 0..255, not to be written to."""
     return np.frombuffer(raw, np.uint8).reshape(row["height"] * times, row["width"] * times, 3)
 
 
-def covered(row: Row) -> NDArray[np.bool_]:
+def row_mask(row: Row) -> NDArray[np.bool_]:
     """Return what the manifest's mask covers of the canvas [H, W]: all that is not 0 in it. The row must have one."""
     with Image.open(io.BytesIO(row["mask"])) as image:
         values = np.asarray(image)  # [h, w] or [h, w, C], of the picture without its padding
-    return padding_of(row).pad(not_zero(values), edge=False)
+    return row_padding(row).pad(nonzero_pixels(values), edge=False)
 
 
-def enlarged(row: Row, times: int) -> Row:
+def enlarged_columns(row: Row, times: int) -> Row:
     """Return the columns that change when a row's picture is `times` as wide and high; none of the maps' does."""
     if times == 1 or row["failure"]:
         return {}
-    transform = transform_of(row).enlarged(times)
+    transform = row_transform(row).enlarged(times)
     return {
         "transform": transform.as_row(),
-        "padding": padding_of(row).enlarged(times).as_row(),
+        "padding": row_padding(row).enlarged(times).as_row(),
         "labels": _labels(row["labels"], times),
         "mask": row["mask"] and _mask(row["mask"], transform.target),
     }

@@ -11,12 +11,12 @@ import time
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.errors import StoppedFault
+from pipeline.errors import RunStoppedError
 from pipeline.output.provenance import read_record, record_uri
-from pipeline.output.run_file import RunFacts
+from pipeline.output.run_file import RunMetadata
 from pipeline.plan.plan import unit_name
-from pipeline.steps.canvas import enlarged, padding_of, pixels_of
-from pipeline.steps.encode import EXTENSIONS, encoded
+from pipeline.steps.canvas import as_pixels, enlarged_columns, row_padding
+from pipeline.steps.encode import FILE_EXTENSIONS, encode_pixels
 from pipeline.steps.row_step import add_seconds
 from schemas.provenance import PROVENANCE
 from schemas.recipe import Control, Output
@@ -31,7 +31,7 @@ class Commit:
     With `keep_done` a unit that has a record already keeps the rows of it that are done: only failures are replaced.
     """
 
-    def __init__(self, output: str, facts: RunFacts, *, keep_maps: bool = False, keep_done: bool = False) -> None:
+    def __init__(self, output: str, facts: RunMetadata, *, keep_maps: bool = False, keep_done: bool = False) -> None:
         self.output = output
         self._facts = facts
         self._settings = json.dumps(storage.redact_all(facts.recipe.model_dump(mode="json", exclude={"description"})))
@@ -41,7 +41,7 @@ class Commit:
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Write the whole units in a batch of `schemas.work.ENCODED`; return one row of `COMMITTED` for each row.
 
-        Raises `OutputFault`, `StorageFault` or, for half a unit, `StoppedFault`: what has no record is done again.
+        Raises `OutputError`, `StorageError` or, for half a unit, `RunStoppedError`: what has no record is done again.
         """
         units: dict[str, list[Row]] = {}
         for row in batch.to_pylist():
@@ -54,9 +54,9 @@ class Commit:
         """Put a unit's pictures, then its record; return the record's rows."""
         if unit_name([row["key"] for row in rows]) != unit:
             message = f"unit {unit} came apart on its way: {len(rows)} of its rows arrived together"
-            raise StoppedFault(message, "This is a fault of the program: please report it.")
+            raise RunStoppedError(message, "This is a fault of the program: please report it.")
         for folder in ("images", "maps", "masks"):
-            storage.sweep(storage.join(self.output, folder, unit))
+            storage.remove_partial_files(storage.join(self.output, folder, unit))
         before = self._done_before(unit) if self._keep_done else {}
         record = [before.get(row["key"]) or self._written(row) for row in rows]
         storage.put_table(record_uri(self.output, unit), pa.Table.from_pylist(record, PROVENANCE))
@@ -71,7 +71,9 @@ class Commit:
     def _written(self, row: Row) -> Row:
         """Put the picture, the mask and the kept maps of a row; return its row of provenance."""
         began = time.perf_counter()
-        large = row | enlarged(row, self._facts.recipe.enlargement)  # maps are of the canvas, all else of the picture
+        large = row | enlarged_columns(
+            row, self._facts.recipe.enlargement
+        )  # maps are of the canvas, all else of the picture
         picture = {} if row["failure"] else self._put_picture(row) | self._put_mask(large)
         controls = [self._control(row, place) for place in range(len(self._facts.recipe.detectors))]
         add_seconds(row, "commit", time.perf_counter() - began)
@@ -99,8 +101,8 @@ class Commit:
         content = row.get("picture_bytes")
         if content is None:
             return {}  # maps alone
-        extension = EXTENSIONS[self._facts.recipe.output.format]
-        name = f"images/{row['unit']}/{picture_name(row)}.{extension}"
+        extension = FILE_EXTENSIONS[self._facts.recipe.output.format]
+        name = f"images/{row['unit']}/{image_name(row)}.{extension}"
         storage.put(storage.join(self.output, name), content)
         return {"uri": name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
@@ -108,7 +110,7 @@ class Commit:
         """Put the manifest's mask, unless too little of it is in the picture."""
         if row["mask"] is None or (row["labels"]["mask_visible"] or 0) < self._facts.recipe.min_visible:
             return {}
-        name = f"masks/{row['unit']}/{picture_name(row)}.png"
+        name = f"masks/{row['unit']}/{image_name(row)}.png"
         storage.put(storage.join(self.output, name), row["mask"])
         return {"label_mask_uri": name, "label_mask_sha256": hashlib.sha256(row["mask"]).hexdigest()}
 
@@ -122,9 +124,9 @@ class Commit:
         drawn = dict(row["maps"][place])
         raw = drawn.pop("pixels")
         if self._keep_maps:
-            pixels = padding_of(row).cut(pixels_of(row, raw))  # [H, W, 3], RGB: as the picture
-            content = encoded(pixels, Output(format="png"))
-            uri = f"maps/{row['unit']}/{picture_name(row)}.{name}.png"
+            pixels = row_padding(row).cut(as_pixels(row, raw))  # [H, W, 3], RGB: as the picture
+            content = encode_pixels(pixels, Output(format="png"))
+            uri = f"maps/{row['unit']}/{image_name(row)}.{name}.png"
             storage.put(storage.join(self.output, uri), content)
             drawn |= {"uri": uri, "file_sha256": hashlib.sha256(content).hexdigest()}
         return {**drawn, **chosen}
@@ -140,7 +142,7 @@ def _size(row: Row, times: int) -> Row:
     """Return the picture's width and height, `times` the canvas's without its padding; null where there is none."""
     if row["failure"]:
         return {"width": None, "height": None}
-    padding = padding_of(row)
+    padding = row_padding(row)
     width, height = row["width"] * times, row["height"] * times
     return {"width": width - padding.left - padding.right, "height": height - padding.top - padding.bottom}
 
@@ -152,7 +154,7 @@ def _counts(recorded: Row) -> Row:
     return {"detected": len(origins) - cached, "cached": cached}
 
 
-def picture_name(row: Row) -> str:
+def image_name(row: Row) -> str:
     """Return a file's name without its extension: readable, safe on every file system, and different for each key."""
     slug = re.sub(r"[^A-Za-z0-9_-]+", "-", row["photo_id"]).strip("-")[:SLUG_LENGTH] or "photo"
     return f"{slug}-{row['key'][:10]}-v{row['variant']}"

@@ -17,21 +17,21 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.detectors.base import BatchDetector, Detector, detector_version, load_detector, settings_json
-from pipeline.detectors.inpaint import taken_out
-from pipeline.errors import ControlFault
+from pipeline.detectors.inpaint import mask_out
+from pipeline.errors import ControlMapError
 from pipeline.images.arrays import Pixels
 from pipeline.models import resolve
-from pipeline.steps.canvas import covered, pixels_of
+from pipeline.steps.canvas import as_pixels, row_mask
 from pipeline.steps.map_cache import MapCache, map_key
-from pipeline.steps.provided_maps import given_map, is_given
-from pipeline.steps.row_step import Each, add_seconds
+from pipeline.steps.provided_maps import is_provided, provided_map
+from pipeline.steps.row_step import RowStep, add_seconds
 from schemas.detectors import DetectorSettings, InpaintSettings
-from schemas.recipe import Recipe, on_gpu
+from schemas.recipe import Recipe, gpu_detectors
 from schemas.work import MAPPED, Row
 
-ON_CPU = "cpu"  # where photos go through a network one by one: a map then does not depend on the photos beside it
+CPU = "cpu"  # where photos go through a network one by one: a map then does not depend on the photos beside it
 # What the detectors' libraries raise over odd pixels; memory of a GPU that does not suffice is a RuntimeError too.
-TROUBLE = (RuntimeError, ValueError, cv2.error)
+DETECTOR_ERRORS = (RuntimeError, ValueError, cv2.error)
 
 
 @dataclass
@@ -67,27 +67,27 @@ class ControlMaps:
     ) -> None:
         cv2.setNumThreads(1)
         self._recipe, self._blank, self._left, self._device = recipe, blank, left, device
-        self._joined = on_gpu(recipe)
+        self._joined = gpu_detectors(recipe)
         self._cache = MapCache(cache)
         self._unit = _Unit()
         self._loaded: dict[str, Detector] = {}
         self._model = functools.cache(_located)  # reads the weights, but does not load them
-        self._each = Each("controls", self.draw, MAPPED)
+        self._each = RowStep("controls", self.draw, MAPPED)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Return a batch of `schemas.work.DECODED`, or of `MAPPED` with null maps, as one of `MAPPED`."""
         rows = batch.to_pylist()
         wanted = [(row, settings) for row in rows if not row["failure"] for settings in self._to_detect(row)]
         self._unit = _Unit(self._cache.read(self._key(row, settings) for row, settings in wanted))
-        if self._device != ON_CPU:
+        if self._device != CPU:
             self._draw_ahead(wanted)
         mapped = self._each.rows(rows)
         self._cache.write({key: self._unit.known[key] for key in self._unit.drawn})
         return mapped
 
     def draw(self, row: Row) -> Row:
-        """Add `maps` to a row, in the order of the recipe's controls. Raises `ControlFault`."""
-        pixels = pixels_of(row, row["pixels"])  # [H, W, 3], RGB, 0..255
+        """Add `maps` to a row, in the order of the recipe's controls. Raises `ControlMapError`."""
+        pixels = as_pixels(row, row["pixels"])  # [H, W, 3], RGB, 0..255
         before = row.get("maps") or itertools.repeat(None)
         row["maps"] = [
             drawn or self._one(settings, row, pixels)
@@ -97,7 +97,7 @@ class ControlMaps:
 
     def _one(self, settings: DetectorSettings, row: Row, pixels: Pixels) -> Row | None:
         """Return the columns of `schemas.work.CONTROL_MAP`; None for a map that another process draws."""
-        given = given_map(settings, row)
+        given = provided_map(settings, row)
         if given is not None:
             return _as_row(settings, given.pixels, "manifest") | {"source_uri": given.uri}
         if settings.name in self._blank:
@@ -125,16 +125,16 @@ class ControlMaps:
             return drawn  # the converter takes out what it finds to be the region
         if row["mask"] is None:
             message = "inpaint: the manifest gives no mask_uri for this photo"
-            raise ControlFault(message)
-        return taken_out(drawn, covered(row))
+            raise ControlMapError(message)
+        return mask_out(drawn, row_mask(row))
 
     def _detect(self, settings: DetectorSettings, pixels: Pixels) -> Pixels:
         detector = self._detector(settings)  # what fails over its weights is no photo's fault
         try:
             return detector(pixels)
-        except TROUBLE as error:
+        except DETECTOR_ERRORS as error:
             message = f"{settings.name}: {type(error).__name__}: {error}"
-            raise ControlFault(message) from error
+            raise ControlMapError(message) from error
 
     def _draw_ahead(self, wanted: list[tuple[Row, DetectorSettings]]) -> None:
         """Draw what the rows will ask for in batches of one shape; what fails is left to its row, to fail alone."""
@@ -146,8 +146,8 @@ class ControlMaps:
             for keys in _batches(missing, self._recipe.batch_size):
                 began = time.perf_counter()
                 try:
-                    drawn = detector.batch(np.stack([pixels_of(missing[key], missing[key]["pixels"]) for key in keys]))
-                except TROUBLE:
+                    drawn = detector.batch(np.stack([as_pixels(missing[key], missing[key]["pixels"]) for key in keys]))
+                except DETECTOR_ERRORS:
                     continue
                 self._unit.known |= dict(zip(keys, drawn, strict=True))
                 self._unit.drawn |= set(keys)
@@ -158,7 +158,7 @@ class ControlMaps:
         """Yield the detectors whose maps of a row are to be drawn or to be looked up here."""
         elsewhere = self._blank | self._left | {each["detector"] for each in row.get("maps") or [] if each}
         for settings in self._recipe.detectors:
-            if settings.name not in elsewhere and not settings.is_the_photo and not is_given(settings, row):
+            if settings.name not in elsewhere and not settings.is_the_photo and not is_provided(settings, row):
                 yield settings
 
     def _detector(self, settings: DetectorSettings) -> Detector:
@@ -173,7 +173,7 @@ class ControlMaps:
 
     def _place(self, settings: DetectorSettings) -> str:
         """Return where a detector runs: on this process's device if it gains from a GPU, else on the CPU."""
-        return self._device if settings.name in self._joined else ON_CPU
+        return self._device if settings.name in self._joined else CPU
 
 
 def _as_row(settings: DetectorSettings, drawn: Pixels, origin: str) -> Row:

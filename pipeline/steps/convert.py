@@ -10,29 +10,37 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.diffusion.request import Drawing, Mask, Pixels, Request
-from pipeline.errors import ControlFault, DecodeFault, ModelFault, PictureFault, PromptFault, StorageFault, UnsafeFault
+from pipeline.diffusion.request import GeneratedImage, GenerationRequest, Mask, Pixels
+from pipeline.errors import (
+    ControlMapError,
+    DecodeError,
+    ModelError,
+    PromptError,
+    StorageError,
+    UnsafeImageError,
+    UnusableImageError,
+)
 from pipeline.images.photo import read_upright
-from pipeline.steps.canvas import covered, pixels_of
-from pipeline.steps.inpaint_region import region_of
-from pipeline.steps.row_step import Each, add_seconds, failure
+from pipeline.steps.canvas import as_pixels, row_mask
+from pipeline.steps.inpaint_region import inpaint_region
+from pipeline.steps.row_step import RowStep, add_seconds, failure
 from schemas.recipe import Recipe
 from schemas.work import CONVERTED, Row
 
 
 class Converter:
-    """Holds the diffusion pipeline of a recipe and maps batches. Raises `ModelFault` for weights that do not fit."""
+    """Holds the diffusion pipeline of a recipe and maps batches. Raises `ModelError` for weights that do not fit."""
 
     def __init__(self, recipe: Recipe, compile_cache: str | None = None) -> None:
         # Here, not above: torch and diffusers take seconds, and this actor alone has them.
-        from pipeline.diffusion.generator import Diffusion
+        from pipeline.diffusion.generator import ImageGenerator
 
         self._recipe = recipe
-        self._diffusion = Diffusion(recipe, compile_cache=compile_cache)
+        self._diffusion = ImageGenerator(recipe, compile_cache=compile_cache)
         self._reference = _recipes_reference(recipe)  # the file's bytes, decoded once
         self._decoded = np.asarray(read_upright(self._reference)) if self._reference else None
-        self._requests: dict[int, Request] = {}  # of the batch in work, by the row's identity
-        self._each = Each("convert", self._ask, CONVERTED)
+        self._requests: dict[int, GenerationRequest] = {}  # of the batch in work, by the row's identity
+        self._each = RowStep("convert", self._ask, CONVERTED)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Return a batch of `schemas.work.MAPPED` as one of `CONVERTED`."""
@@ -48,13 +56,13 @@ class Converter:
         return pa.Table.from_pylist(rows, CONVERTED)
 
     def _ask(self, row: Row) -> Row:
-        """Note what a row asks for. Raises `PhotoFault` where that cannot be drawn."""
-        if row["prompt_fault"]:
-            raise PromptFault(row["prompt_fault"])
-        maps = [pixels_of(row, drawn["pixels"]) for drawn in row["maps"]]
-        region = region_of(row, self._recipe) if self._recipe.mode == "inpaint" else None
-        request = Request(
-            photo=pixels_of(row, row["pixels"]),
+        """Note what a row asks for. Raises `PhotoError` where that cannot be drawn."""
+        if row["prompt_error"]:
+            raise PromptError(row["prompt_error"])
+        maps = [as_pixels(row, drawn["pixels"]) for drawn in row["maps"]]
+        region = inpaint_region(row, self._recipe) if self._recipe.mode == "inpaint" else None
+        request = GenerationRequest(
+            photo=as_pixels(row, row["pixels"]),
             maps=tuple(maps[: len(self._recipe.controls)]),
             prompt=row["prompt"],
             negative_prompt=row["negative_prompt"],
@@ -67,16 +75,16 @@ class Converter:
         self._requests[id(row)] = request
         return row
 
-    def _note(self, row: Row, drawing: Drawing) -> None:
+    def _note(self, row: Row, drawing: GeneratedImage) -> None:
         """Add a drawing to its row, or why there is none."""
         seen = row["reference_bytes"] or self._reference if self._recipe.ip_adapter else None
         reference = {"reference_sha256": hashlib.sha256(seen).hexdigest() if seen else None}
         row["made_by"] = self._diffusion.made_by(self._requests[id(row)], drawing) | reference
         if drawing.pixels is None:
             tried = ", ".join(drawing.retried) or "there was nothing left to try"
-            row["failure"] = failure("convert", PictureFault(f"not finite, or of one colour ({tried})"))
+            row["failure"] = failure("convert", UnusableImageError(f"not finite, or of one colour ({tried})"))
         elif drawing.nsfw and self._recipe.safety.policy == "drop":
-            row["failure"] = failure("convert", UnsafeFault("dropped by the safety checker"))
+            row["failure"] = failure("convert", UnsafeImageError("dropped by the safety checker"))
         else:
             row["picture"] = drawing.pixels.tobytes()
 
@@ -88,24 +96,24 @@ class Converter:
             return np.asarray(read_upright(row["reference_bytes"]))
         if self._decoded is None:
             message = "the IP-Adapter has no reference: neither reference_uri in the manifest nor one in the recipe"
-            raise ControlFault(message)
+            raise ControlMapError(message)
         return self._decoded
 
 
 def _recipes_reference(recipe: Recipe) -> bytes | None:
-    """Return the recipe's own reference picture as a file. Raises `ModelFault` where it cannot be read."""
+    """Return the recipe's own reference picture as a file. Raises `ModelError` where it cannot be read."""
     if not recipe.ip_adapter or not recipe.ip_adapter.reference:
         return None
     uri = recipe.ip_adapter.reference
     try:
         content = storage.read(uri)
         read_upright(content)
-    except (DecodeFault, StorageFault, OSError) as error:
+    except (DecodeError, StorageError, OSError) as error:
         message = f"ip_adapter.reference {storage.redact(uri)}: cannot be read ({error})"
-        raise ModelFault(message, "Name a picture.") from error
+        raise ModelError(message, "Name a picture.") from error
     return content
 
 
 def _covered(row: Row) -> Mask | None:
     """Return what the manifest's mask covers, which an inpaint net is told."""
-    return None if row["mask"] is None else covered(row)
+    return None if row["mask"] is None else row_mask(row)

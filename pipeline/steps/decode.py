@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from pipeline.detectors.person_finder import PeopleFinder
 from pipeline.images.arrays import Pixels
-from pipeline.images.geometry import Padding, Transform, filled, nearest_bucket, padded
-from pipeline.images.labels import labels_of, person_points
+from pipeline.images.geometry import Padding, Transform, crop_transform, nearest_bucket, pad_transform
+from pipeline.images.labels import person_points, transform_labels
 from pipeline.images.masks import fit_mask
-from pipeline.images.photo import Photo, _reading
+from pipeline.images.photo import Photo, open_photo
 from schemas.recipe import Recipe
 from schemas.work import Row
 
@@ -38,10 +38,10 @@ class Geometry:
 def decode(row: Row, geometry: Geometry, find_people: FindPeople | None = None) -> Row:
     """Add the photo's pixels on its canvas [height, width, 3], uint8, RGB, its transform, and its labels.
 
-    `find_people` is asked where a recipe crops around people and the manifest does not tell. Raises `DecodeFault` for
-    bytes that Pillow cannot read whole and for pictures beyond Pillow's pixel limit, `LabelFault` for bad labels.
+    `find_people` is asked where a recipe crops around people and the manifest does not tell. Raises `DecodeError` for
+    bytes that Pillow cannot read whole and for pictures beyond Pillow's pixel limit, `LabelError` for bad labels.
     """
-    with _reading(row.pop("photo_bytes")) as photo:
+    with open_photo(row.pop("photo_bytes")) as photo:
         transform, padding = _placed(row, photo, geometry, find_people)
         picture, profile = photo.picture(transform, geometry.background)
     pixels = padding.pad(np.asarray(picture), edge=True)  # [H, W, 3]
@@ -50,7 +50,7 @@ def decode(row: Row, geometry: Geometry, find_people: FindPeople | None = None) 
     row["transform"], row["padding"] = transform.as_row(), padding.as_row()
     row["height"], row["width"], _ = pixels.shape
     row["pixels"] = pixels.tobytes()
-    row["labels"] = labels_of(row, transform, geometry.min_visible)
+    row["labels"] = transform_labels(row, transform, geometry.min_visible)
     mask = row.pop("mask_bytes", None)
     row["mask"], row["labels"]["mask_visible"] = fit_mask(mask, transform) if mask else (None, None)
     return row
@@ -60,12 +60,14 @@ def _placed(row: Row, photo: Photo, geometry: Geometry, find_people: FindPeople 
     """Return where a photo goes, a JPEG set to be decoded no larger than that needs."""
     bucket, padding = nearest_bucket(photo.size, list(geometry.buckets)), Padding()
     if geometry.fit == "pad":
-        transform, padding = padded(photo.size, bucket)
+        transform, padding = pad_transform(photo.size, bucket)
     else:
-        transform = filled(photo.size, bucket, geometry.fit, np.empty((0, 2)))
+        transform = crop_transform(photo.size, bucket, geometry.fit, np.empty((0, 2)))
     shrink = photo.shrink_to(max(transform.scale_x, transform.scale_y))
     if geometry.fit == "people":
-        transform = filled(photo.size, bucket, geometry.fit, _people(row, photo, transform, shrink, find_people))
+        transform = crop_transform(
+            photo.size, bucket, geometry.fit, _people(row, photo, transform, shrink, find_people)
+        )
     return replace(transform, orientation=photo.orientation, shrink=shrink), padding
 
 
@@ -77,13 +79,13 @@ def _people(
     if given is not None or find_people is None:
         return np.empty((0, 2)) if given is None else given
     size = (max(1, round(photo.size[0] * transform.scale_x)), max(1, round(photo.size[1] * transform.scale_y)))
-    whole, _ = padded(photo.size, size)
+    whole, _ = pad_transform(photo.size, size)
     whole = replace(whole, orientation=photo.orientation, shrink=shrink)
     picture, _ = photo.picture(whole, "white")
     return whole.back(find_people(np.asarray(picture)))
 
 
-def decoding(recipe: Recipe, blank: frozenset[str]) -> dict[str, Any]:
+def decode_settings(recipe: Recipe, blank: frozenset[str]) -> dict[str, Any]:
     """Return what `decode` is told: where pixels go, and for a crop around people, who finds them."""
     finders = [settings for settings in recipe.pose_detectors if settings.name not in blank]
     people = PeopleFinder(finders[0]) if recipe.fit == "people" and finders else None

@@ -11,14 +11,14 @@ from pathlib import PurePath
 from urllib.parse import urlsplit
 
 from pipeline import storage
-from pipeline.errors import FetchFault, StorageFault
+from pipeline.errors import FetchError, StorageError
 from schemas.work import Row
 
 
 def fetch(row: Row, allowed: frozenset[str]) -> Row:
     """Add the bytes of the photo and of what comes with it, and the photo's digest.
 
-    `allowed`: schemes, `file` for local files, `private` for private addresses. Raises `FetchFault`.
+    `allowed`: schemes, `file` for local files, `private` for private addresses. Raises `FetchError`.
     """
     row["started"] = datetime.now(UTC)
     photo, row["attempts"] = _bytes_of(row["uri"], allowed)
@@ -37,7 +37,7 @@ def _bytes_of(uri: str | None, allowed: frozenset[str]) -> tuple[bytes, int]:
     """Return the file's content, and how many attempts that took."""
     if not uri:
         message = "the manifest gives no uri"
-        raise FetchFault(message)
+        raise FetchError(message)
     where = storage.redact(uri)
     _refuse_forbidden(uri, allowed)
     attempts = 0
@@ -48,18 +48,18 @@ def _bytes_of(uri: str | None, allowed: frozenset[str]) -> tuple[bytes, int]:
         return storage.read_once(uri)
 
     try:
-        content = storage.attempt(once)
-    except storage.errors() as error:
+        content = storage.with_retries(once)
+    except storage.storage_errors() as error:
         said = storage.redact_text(f"{type(error).__name__}: {error}")  # its repr may hold the request's headers
         what = "not found" if isinstance(error, FileNotFoundError) else said
         message = f"{where}: {what}"
-        raise FetchFault(message, retryable=storage.transient(error), attempts=attempts) from error
-    except (StorageFault, ValueError) as error:  # ValueError: an address that is none, or holds a zero byte
+        raise FetchError(message, retryable=storage.is_transient(error), attempts=attempts) from error
+    except (StorageError, ValueError) as error:  # ValueError: an address that is none, or holds a zero byte
         message = f"{where}: no address that can be read ({storage.redact_text(str(error))})"
-        raise FetchFault(message) from error
+        raise FetchError(message) from error
     if not content:
         message = f"{where}: the file is empty"
-        raise FetchFault(message)
+        raise FetchError(message)
     return content, attempts
 
 
@@ -68,10 +68,10 @@ def _refuse_forbidden(uri: str, allowed: frozenset[str]) -> None:
     if "::" in uri or scheme not in allowed:
         named = "chained addresses are" if "::" in uri else f"{scheme!r} addresses are"
         message = f"{storage.redact(uri)}: {named} not allowed in this run (--allow {scheme})"
-        raise FetchFault(message)
+        raise FetchError(message)
     if scheme in storage.WEB_SCHEMES and "private" not in allowed and _is_private(_host(uri)):
         message = f"{storage.redact(uri)}: a private address (--allow private)"
-        raise FetchFault(message)
+        raise FetchError(message)
 
 
 def _host(uri: str) -> str:
@@ -79,7 +79,7 @@ def _host(uri: str) -> str:
         return urlsplit(uri).hostname or ""
     except ValueError as error:
         message = f"{storage.redact(uri)}: no address that can be read ({error})"
-        raise FetchFault(message) from error
+        raise FetchError(message) from error
 
 
 def _is_private(host: str) -> bool:

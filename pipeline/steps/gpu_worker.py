@@ -10,12 +10,12 @@ from pipeline.steps.convert import Converter
 from schemas.recipe import Recipe
 
 
-class Draw:
+class GpuWorker:
     """Holds the networks of a recipe and maps batches of `schemas.work.MAPPED` to `CONVERTED`.
 
     `on_gpu` names the detectors whose maps are still null: they are drawn here, with a cache if there is a folder of
     one. `compile_cache` is the folder of compiled models. A recipe of mode maps ends with them, as `MAPPED`.
-    Raises `ModelFault` for weights that do not fit.
+    Raises `ModelError` for weights that do not fit.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class Draw:
         cache: str | None = None,
         compile_cache: str | None = None,
     ) -> None:
-        self._maps = ControlMaps(recipe, device=device(), cache=cache) if on_gpu else None
+        self._maps = ControlMaps(recipe, device=available_device(), cache=cache) if on_gpu else None
         self._converter = Converter(recipe, compile_cache) if recipe.mode != "maps" else None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -35,7 +35,7 @@ class Draw:
         return self._converter(batch) if self._converter else batch
 
 
-def device() -> str:
+def available_device() -> str:
     """Return `cuda` where this process has a GPU, else `cpu`."""
     import torch  # here, not above: it takes seconds, and only this process needs it
 

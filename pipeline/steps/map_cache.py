@@ -17,11 +17,11 @@ from PIL import Image
 from pipeline import storage
 from pipeline.detectors.base import detector_version, settings_json
 from pipeline.images.arrays import Pixels
-from pipeline.images.formats import BROKEN
+from pipeline.images.formats import DECODER_ERRORS
 from schemas.detectors import Settings
 from schemas.work import Row
 
-DRAWING = 2  # to be raised whenever a detector here draws anything otherwise: older maps are then left alone
+MAP_VERSION = 2  # to be raised whenever a detector here draws anything otherwise: older maps are then left alone
 THREADS = 16  # a map is a wait for the network, not work
 GEOMETRY = ("transform", "padding", "width", "height")
 
@@ -31,7 +31,7 @@ def map_key(row: Row, settings: Settings, weights: str | None, place: str) -> st
 
     `weights` is the digest of the detector's network; `place` all else that decides pixels: the device, the background.
     """
-    drawn_by = [DRAWING, settings.name, settings_json(settings), detector_version(settings), weights, place]
+    drawn_by = [MAP_VERSION, settings.name, settings_json(settings), detector_version(settings), weights, place]
     photo = [row["source_sha256"], *(row[name] for name in GEOMETRY), version("pillow")]
     return hashlib.sha256(json.dumps([drawn_by, photo], sort_keys=True).encode()).hexdigest()
 
@@ -59,13 +59,13 @@ class MapCache:
             list(writers.map(lambda key: storage.put(self._place(key), _png(maps[key])), maps))
 
     def _read(self, key: str) -> Pixels | None:
-        content = storage.read_if_there(self._place(key))
+        content = storage.read_if_exists(self._place(key))
         if content is None:
             return None
         try:
             with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
                 return np.asarray(image.convert("RGB"))
-        except BROKEN:
+        except DECODER_ERRORS:
             return None
 
     def _place(self, key: str) -> str:

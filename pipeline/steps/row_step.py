@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
-from pipeline.errors import PhotoFault
+from pipeline.errors import PhotoError
 from schemas.work import STAGES, Row
 
 
-class Each:
-    """Apply `step` to each row of a batch that has not failed, note its seconds, and record a `PhotoFault` as data.
+class RowStep:
+    """Apply `step` to each row of a batch that has not failed, note its seconds, and record a `PhotoError` as data.
 
     `stage` is one of `schemas.work.STAGES`; the result has the columns of `schema`, null where a row lacks them.
     `threads` is how many rows are in work at once, for a step that computes without Python's lock.
@@ -42,14 +42,14 @@ class Each:
         began = clock()
         try:
             row = self._step(row)
-        except PhotoFault as fault:
+        except PhotoError as fault:
             row["failure"] = failure(self.stage, fault)
             row["attempts"] = fault.attempts
         add_seconds(row, self.stage, clock() - began)
         return row
 
 
-def failure(stage: str, fault: PhotoFault) -> Row:
+def failure(stage: str, fault: PhotoError) -> Row:
     """Return the columns of `schemas.work.FAILURE` for a fault in a stage."""
     return {
         "stage": stage,

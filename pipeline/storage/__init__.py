@@ -1,7 +1,7 @@
 """Read and write files at any fsspec address: one atomic put, retries, and no credentials in messages.
 
-A local path is an address too. Errors of the storage libraries leave this package as `StorageFault`; `attempt` alone
-lets them through, for the step that records them for each photo.
+A local path is an address too. Errors of the storage libraries leave this package as `StorageError`; `with_retries`
+alone lets them through, for the step that records them for each photo.
 """
 
 from pipeline.storage.addresses import CLOUD_SCHEMES, PUBLIC_SCHEMES, absolute, filesystem, join, local_path
@@ -14,18 +14,18 @@ from pipeline.storage.objects import (
     put,
     put_table,
     read,
-    read_if_there,
+    read_if_exists,
     read_once,
     read_table,
     remove,
-    sweep,
+    remove_partial_files,
 )  # fmt: skip
 from pipeline.storage.redaction import WEB_SCHEMES, redact, redact_all, redact_text
-from pipeline.storage.retry import ATTEMPTS, as_fault, attempt, errors, transient, translated
+from pipeline.storage.retry import ATTEMPTS, as_error, is_transient, storage_errors, translate_errors, with_retries
 
 __all__ = [
-    "ATTEMPTS", "CLOUD_SCHEMES", "PUBLIC_SCHEMES", "WEB_SCHEMES", "absolute", "as_fault", "attempt",
-    "check_credentials", "errors", "exists", "files", "filesystem", "is_folder", "join", "local_path", "names", "put",
-    "put_table", "read", "read_if_there", "read_once", "read_table", "redact", "redact_all", "redact_text", "remove",
-    "sweep", "transient", "translated",
+    "ATTEMPTS", "CLOUD_SCHEMES", "PUBLIC_SCHEMES", "WEB_SCHEMES", "absolute", "as_error", "check_credentials",
+    "exists", "files", "filesystem", "is_folder", "is_transient", "join", "local_path", "names", "put", "put_table",
+    "read", "read_if_exists", "read_once", "read_table", "redact", "redact_all", "redact_text", "remove",
+    "remove_partial_files", "storage_errors", "translate_errors", "with_retries",
 ]  # fmt: skip

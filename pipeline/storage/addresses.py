@@ -7,9 +7,9 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.errors import StorageFault
+from pipeline.errors import StorageError
 from pipeline.storage.redaction import WEB_SCHEMES, redact, redact_text
-from pipeline.storage.retry import as_fault, errors
+from pipeline.storage.retry import as_error, storage_errors
 
 CLOUD_SCHEMES = frozenset({"s3", "gs", "gcs", "az", "abfs", "abfss"})
 
@@ -40,7 +40,7 @@ def absolute(uri: str) -> str:
 
 
 def filesystem(uri: str) -> tuple[Any, str]:
-    """Return fsspec's file system of `uri` and the path within it. Raises `StorageFault` for an unknown scheme."""
+    """Return fsspec's file system of `uri` and the path within it. Raises `StorageError` for an unknown scheme."""
     scheme = uri.partition("://")[0]
     try:
         fs, path = fsspec.core.url_to_fs(uri)
@@ -48,10 +48,10 @@ def filesystem(uri: str) -> tuple[Any, str]:
         extra = _EXTRAS.get(scheme)
         mend = f"Install it: pip install 'photo2anime[{extra}]'." if extra else f"It needs another package: {error}"
         message = f"{redact(uri)}: the file system {scheme!r} is not installed"
-        raise StorageFault(message, mend) from error
+        raise StorageError(message, mend) from error
     except ValueError as error:
         message = f"{redact(uri)}: {redact_text(str(error))}"
-        raise StorageFault(message, "Write a local path, s3://, gs:// or az://.") from error
-    except errors() as error:
-        raise as_fault(error, uri) from error
+        raise StorageError(message, "Write a local path, s3://, gs:// or az://.") from error
+    except storage_errors() as error:
+        raise as_error(error, uri) from error
     return fs, path

@@ -1,7 +1,7 @@
 """Every read and write of the project: fsspec addresses, one atomic put, retries, and no secret in a message.
 
 Knows nothing of photos. A local path is an address too. Errors of the cloud libraries leave this file as
-`StorageFault`; `attempt` alone lets them through, for the step that records them per photo.
+`StorageError`; `with_retries` alone lets them through, for the step that records them per photo.
 """
 
 import io
@@ -14,13 +14,13 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.storage.addresses import filesystem, local_path
 from pipeline.storage.atomic import put_file
-from pipeline.storage.retry import _lacks_credentials, as_fault, attempt, errors, translated
+from pipeline.storage.retry import _lacks_credentials, as_error, storage_errors, translate_errors, with_retries
 
 
 def read(uri: str) -> bytes:
     """Return the content of a file."""
-    with translated(uri):
-        return attempt(lambda: read_once(uri))
+    with translate_errors(uri):
+        return with_retries(lambda: read_once(uri))
 
 
 def read_once(uri: str) -> bytes:
@@ -30,11 +30,11 @@ def read_once(uri: str) -> bytes:
     return content
 
 
-def read_if_there(uri: str) -> bytes | None:
+def read_if_exists(uri: str) -> bytes | None:
     """Return the content of a file; None where there is no such file."""
-    with translated(uri):
+    with translate_errors(uri):
         try:
-            return attempt(lambda: read_once(uri))
+            return with_retries(lambda: read_once(uri))
         except FileNotFoundError:
             return None
 
@@ -42,11 +42,11 @@ def read_if_there(uri: str) -> bytes | None:
 def put(uri: str, content: bytes) -> None:
     """Write a file whole or not at all: locally by a temporary file and a rename, elsewhere by one PUT."""
     fs, path = filesystem(uri)
-    with translated(uri):
+    with translate_errors(uri):
         if isinstance(fs, LocalFileSystem):
-            attempt(lambda: put_file(Path(path), content))
+            with_retries(lambda: put_file(Path(path), content))
         else:
-            attempt(lambda: fs.pipe_file(path, content))
+            with_retries(lambda: fs.pipe_file(path, content))
 
 
 def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
@@ -75,9 +75,9 @@ def names(folder: str) -> list[str]:
 def files(folder: str, depth: int | None = None) -> dict[str, dict[str, Any]]:
     """Return the files below `folder`: their path relative to it, and what fsspec knows of each (size, etag, …)."""
     fs, root = filesystem(folder)
-    with translated(folder):
+    with translate_errors(folder):
         fs.invalidate_cache()
-        found = attempt(lambda: fs.find(root, maxdepth=depth, detail=True))
+        found = with_retries(lambda: fs.find(root, maxdepth=depth, detail=True))
     prefix = root.rstrip("/") + "/"
     return {path.removeprefix(prefix): info for path, info in found.items() if path.startswith(prefix)}
 
@@ -85,40 +85,40 @@ def files(folder: str, depth: int | None = None) -> dict[str, dict[str, Any]]:
 def exists(uri: str) -> bool:
     """Tell whether there is a file or a folder at `uri`."""
     fs, path = filesystem(uri)
-    with translated(uri):
+    with translate_errors(uri):
         fs.invalidate_cache()
-        return bool(attempt(lambda: fs.exists(path)))
+        return bool(with_retries(lambda: fs.exists(path)))
 
 
 def is_folder(uri: str) -> bool:
     """Tell whether `uri` is a folder."""
     fs, path = filesystem(uri)
-    with translated(uri):
+    with translate_errors(uri):
         fs.invalidate_cache()
-        return bool(attempt(lambda: fs.isdir(path)))
+        return bool(with_retries(lambda: fs.isdir(path)))
 
 
 def remove(uri: str) -> None:
     """Delete one file; it is no error where there is none."""
     fs, path = filesystem(uri)
-    with translated(uri):
+    with translate_errors(uri):
         try:
-            attempt(lambda: fs.rm_file(path))
+            with_retries(lambda: fs.rm_file(path))
         except FileNotFoundError:
             return
 
 
 def check_credentials(uri: str) -> None:
-    """Raise `StorageFault` where the account's credentials for `uri` are missing; the file itself may be missing."""
+    """Raise `StorageError` where the account's credentials for `uri` are missing; the file itself may be missing."""
     fs, path = filesystem(uri)
     try:
         fs.info(path)
-    except errors() as error:
+    except storage_errors() as error:
         if _lacks_credentials(error):
-            raise as_fault(error, uri) from error
+            raise as_error(error, uri) from error
 
 
-def sweep(folder: str) -> None:
+def remove_partial_files(folder: str) -> None:
     """Remove what a process that was killed left half written directly in a local folder."""
     path = local_path(folder)
     if path is not None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from pipeline.errors import OutputFault, StorageFault
+from pipeline.errors import OutputError, StorageError
 from pipeline.storage.redaction import redact, redact_text
 
 T = TypeVar("T")
@@ -40,13 +40,13 @@ _FINAL_NUMBERS = (*_FULL, errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL)
 _AGAIN_STATUS = (408, 425, 429)  # HTTP 4xx answers that ask for another try
 
 
-def errors() -> tuple[type[Exception], ...]:
+def storage_errors() -> tuple[type[Exception], ...]:
     """Return the classes that storage libraries raise, of those libraries that are loaded; for an `except`."""
     known = (getattr(sys.modules.get(module), name, None) for module, name in _FOREIGN_ERRORS)
     return (OSError, *(error for error in known if error is not None))
 
 
-def transient(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Tell whether another try may succeed."""
     if isinstance(error, _FINAL) or getattr(error, "errno", None) in _FINAL_NUMBERS:
         return False
@@ -56,40 +56,40 @@ def transient(error: BaseException) -> bool:
     return not (isinstance(status, int) and 400 <= status < 500 and status not in _AGAIN_STATUS)  # noqa: PLR2004 - HTTP
 
 
-def attempt(function: Callable[[], T]) -> T:
+def with_retries(function: Callable[[], T]) -> T:
     """Call `function`, and again up to `ATTEMPTS` times for faults that pass; the last error is raised."""
     retrying = Retrying(
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_random_exponential(multiplier=0.2, max=5),
-        retry=retry_if_exception(lambda error: isinstance(error, errors()) and transient(error)),
+        retry=retry_if_exception(lambda error: isinstance(error, storage_errors()) and is_transient(error)),
         reraise=True,
     )
     return retrying(function)
 
 
 @contextmanager
-def translated(uri: str) -> Iterator[None]:
-    """Turn whatever a storage library raises over `uri` into a `StorageFault` of one line."""
+def translate_errors(uri: str) -> Iterator[None]:
+    """Turn whatever a storage library raises over `uri` into a `StorageError` of one line."""
     try:
         yield
-    except errors() as error:
-        raise as_fault(error, uri) from error
+    except storage_errors() as error:
+        raise as_error(error, uri) from error
 
 
-def as_fault(error: BaseException, uri: str) -> StorageFault | OutputFault:
+def as_error(error: BaseException, uri: str) -> StorageError | OutputError:
     """Return the fault that says what `error` means for `uri` and how to mend it."""
     where = redact(uri)
     kind = type(error).__name__
     if getattr(error, "errno", None) in _FULL:
-        return OutputFault(f"{where}: no space left", "Free some, or write elsewhere; the same command goes on.")
+        return OutputError(f"{where}: no space left", "Free some, or write elsewhere; the same command goes on.")
     if _lacks_credentials(error):
         message = f"{where}: no credentials ({kind}: {redact_text(str(error))})"
-        return StorageFault(message, "Set them in the environment, as the cloud's own command line expects.")
+        return StorageError(message, "Set them in the environment, as the cloud's own command line expects.")
     if isinstance(error, FileNotFoundError):
-        return StorageFault(f"{where}: not found", "Check the address.")
+        return StorageError(f"{where}: not found", "Check the address.")
     if isinstance(error, PermissionError):
-        return StorageFault(f"{where}: not allowed ({redact_text(str(error))})", "Check the rights of this account.")
-    return StorageFault(f"{where}: {kind}: {redact_text(str(error))}", "Check the address and the network.")
+        return StorageError(f"{where}: not allowed ({redact_text(str(error))})", "Check the rights of this account.")
+    return StorageError(f"{where}: {kind}: {redact_text(str(error))}", "Check the address and the network.")
 
 
 def _lacks_credentials(error: BaseException) -> bool:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.bench.throughput import Bench, Measured
+from jobs.bench.throughput import Bench, Measurement
 from pipeline.diffusion import memory
-from pipeline.diffusion.batching import DECODED_AGAIN
-from pipeline.diffusion.generator import Diffusion
-from pipeline.diffusion.request import Request
+from pipeline.diffusion.batching import DECODED_IN_FLOAT32
+from pipeline.diffusion.generator import ImageGenerator
+from pipeline.diffusion.request import GenerationRequest
 from pipeline.recipes.load import load_recipe
 
 pytestmark = [
@@ -20,12 +20,12 @@ TOLERANCE = 6  # of 255, at the worst pixel
 
 
 def test_the_place_in_the_batch_does_not_show() -> None:
-    subject = Diffusion(load_recipe("demo", ["dtype=float16", "steps=4", "batch_size=4"]))
+    subject = ImageGenerator(load_recipe("demo", ["dtype=float16", "steps=4", "batch_size=4"]))
     random = np.random.default_rng(4)
     photos, *maps = (random.integers(0, 256, (4, 256, 256, 3), np.uint8) for _ in range(4))
     order = [2, 0, 3, 1]
     asked = [
-        Request(photo, tuple(drawn), "anime", "photo", seed)
+        GenerationRequest(photo, tuple(drawn), "anime", "photo", seed)
         for seed, (photo, *drawn) in enumerate(zip(photos, *maps, strict=True))
     ]
     whole = subject.draw(asked)
@@ -37,16 +37,18 @@ def test_the_place_in_the_batch_does_not_show() -> None:
 
 def drawn(*settings: str) -> list[np.ndarray]:
     """Return two pictures by the demo recipe in half precision."""
-    subject = Diffusion(load_recipe("demo", ["dtype=float16", "steps=4", "batch_size=2", "compile=off", *settings]))
+    subject = ImageGenerator(
+        load_recipe("demo", ["dtype=float16", "steps=4", "batch_size=2", "compile=off", *settings])
+    )
     return [drawing.pixels for drawing in subject.draw(requests()) if drawing.pixels is not None]
 
 
-def requests() -> list[Request]:
+def requests() -> list[GenerationRequest]:
     """Return what asks for two pictures of their own photos and maps."""
     random = np.random.default_rng(4)
     photos, *maps = (random.integers(0, 256, (2, 256, 256, 3), np.uint8) for _ in range(4))
     return [
-        Request(photo, tuple(own), "anime", "photo", seed)
+        GenerationRequest(photo, tuple(own), "anime", "photo", seed)
         for seed, (photo, *own) in enumerate(zip(photos, *maps, strict=True))
     ]
 
@@ -58,23 +60,23 @@ def test_low_memory_and_compilation_draw_the_same_picture(setting: str) -> None:
 
 
 def test_nets_one_by_one_draw_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "ROOM_FOR_NETS", 0)
+    monkeypatch.setattr(memory, "CONTROLNET_MEMORY", 0)
     for one, other in zip(drawn(), drawn("memory=low"), strict=True):
         assert np.abs(one.astype(int) - other).mean() <= 1
 
 
 def test_a_picture_that_is_not_finite_is_mended_there_too() -> None:
-    subject = Diffusion(load_recipe("demo", ["dtype=float16", "steps=4", "batch_size=2", "compile=off"]))
+    subject = ImageGenerator(load_recipe("demo", ["dtype=float16", "steps=4", "batch_size=2", "compile=off"]))
     subject.pipe.vae.decoder.register_forward_hook(
         lambda layer, _given, said: said * float("nan") if next(layer.parameters()).dtype == torch.float16 else None
     )
     for drawing in subject.draw(requests()):
-        assert drawing.retried == (DECODED_AGAIN,)
+        assert drawing.retried == (DECODED_IN_FLOAT32,)
         assert drawing.pixels is not None
 
 
 def test_the_bench_measures_there() -> None:
-    plain, ours = Bench(load_recipe("demo", ["dtype=float16", "steps=4"]), [2], 1).plain(), list[Measured]()
+    plain, ours = Bench(load_recipe("demo", ["dtype=float16", "steps=4"]), [2], 1).plain(), list[Measurement]()
     ours += Bench(load_recipe("demo", ["dtype=float16", "steps=4", "compile=off"]), [2], 1).sizes()
     for row in (*plain, *ours):
         assert row.pace

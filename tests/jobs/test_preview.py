@@ -55,7 +55,7 @@ def test_a_photo_that_cannot_be_read_is_said_beside_the_others(photos: Path, tmp
         app, ["preview", *named, "--recipe", "demo", "-o", str(tmp_path / "sheet.png"), *TINY_SET]
     )
     assert done.exit_code == 3
-    assert "/none.jpg: FetchFault in fetch: /none.jpg: not found" in done.stdout
+    assert "/none.jpg: FetchError in fetch: /none.jpg: not found" in done.stdout
     assert "1 of 2 photos" in done.stdout
     assert (tmp_path / "sheet.png").is_file()
 

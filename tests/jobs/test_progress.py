@@ -6,11 +6,11 @@ import time
 import pytest
 from rich.console import Console
 
-from jobs.progress import Bar, Lines, following
+from jobs.progress import ProgressBar, ProgressLines, show_progress
 
 
 def test_lines_come_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = Lines(every=0.05)
+    lines = ProgressLines(every=0.05)
     lines.notice("no weights for depth")
     lines.begin(10)
     lines.advance(3, 1)
@@ -24,7 +24,7 @@ def test_lines_come_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_listing_says_its_end(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = Lines()
+    lines = ProgressLines()
     for done in range(1, 4):
         lines.listing(done, 3)
     assert capsys.readouterr().err.splitlines() == ["listing: 3 of 3 photos"]
@@ -32,7 +32,7 @@ def test_a_listing_says_its_end(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_bar_shows_done_failed_rate_and_time_left() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
-    with Bar(console) as bar:
+    with ProgressBar(console) as bar:
         bar.listing(2, 2)
         bar.notice("look")
         bar.begin(4)
@@ -45,5 +45,5 @@ def test_the_bar_shows_done_failed_rate_and_time_left() -> None:
 
 
 def test_off_a_terminal_there_are_lines() -> None:
-    with following() as follower:
-        assert isinstance(follower, Lines)
+    with show_progress() as follower:
+        assert isinstance(follower, ProgressLines)

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.app import app
-from pipeline.errors import RecipeFault
-from pipeline.recipes.load import load_recipe, shipped
+from pipeline.errors import RecipeError
+from pipeline.recipes.load import load_recipe, shipped_recipes
 
 
 def test_a_shipped_recipe_becomes_a_locked_file_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,10 +23,10 @@ def test_a_shipped_recipe_becomes_a_locked_file_here(tmp_path: Path, monkeypatch
     assert recipe.base.sha256 is not None
     # Not over a file that may be somebody's, but in place where it is named.
     again = CliRunner().invoke(app, ["recipes", "lock", "demo"])
-    assert isinstance(again.exception, RecipeFault)
+    assert isinstance(again.exception, RecipeError)
     assert "demo.yaml is there already. Lock that file itself" in str(again.exception)
     again = CliRunner().invoke(app, ["recipes", "lock", "demo", "-o", "demo.yaml"])
-    assert isinstance(again.exception, RecipeFault)
+    assert isinstance(again.exception, RecipeError)
     before = Path("demo.yaml").read_text()
     assert CliRunner().invoke(app, ["recipes", "lock", "demo.yaml"]).exit_code == 0
     assert Path("demo.yaml").read_text() == before
@@ -40,7 +40,7 @@ def test_it_may_go_to_a_bucket(bucket: str) -> None:
 
 def test_recipes_are_listed() -> None:
     listed = CliRunner().invoke(app, ["recipes"]).stdout.splitlines()
-    assert [line.split()[0] for line in listed] == shipped()
+    assert [line.split()[0] for line in listed] == shipped_recipes()
 
 
 def test_one_is_shown_in_full_and_may_be_saved_as_it_is(tmp_path: Path) -> None:

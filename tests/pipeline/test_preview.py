@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ModelFault
+from pipeline.errors import ModelError
 from pipeline.preview import preview_rows
 from pipeline.recipes.load import load_recipe
 from schemas.recipe import Recipe
@@ -32,5 +32,5 @@ def test_the_bases_weights_are_needed_for_pictures_alone(photos: Path) -> None:
     far = load_recipe("demo", ["area=4096", "base.name=/none"])
     named = [str(photos / "p000.jpg")]
     assert preview_rows(named, far, cache=None, pictures=False, note=lambda _: None)[0]["maps"]
-    with pytest.raises(ModelFault, match="/none"):
+    with pytest.raises(ModelError, match="/none"):
         preview_rows(named, far, cache=None, pictures=True, note=lambda _: None)

@@ -8,18 +8,18 @@ from typer.testing import CliRunner
 from jobs.app import app
 from jobs.bench import converter
 from jobs.bench.converter import _models
-from jobs.bench.throughput import GAINS, Measured
-from pipeline.errors import RunFault
+from jobs.bench.throughput import OPTIMIZATIONS, Measurement
+from pipeline.errors import RunError
 from pipeline.recipes.load import load_recipe
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(180)]
 
 
 def test_the_table_has_every_gain_in_turn_and_a_size_is_suggested(monkeypatch: pytest.MonkeyPatch) -> None:
-    measured: list[Measured] = []
+    measured: list[Measurement] = []
     table = converter._table
 
-    def noted(recipe: Any, told: str, rate: float, rows: list[Measured]) -> Any:
+    def noted(recipe: Any, told: str, rate: float, rows: list[Measurement]) -> Any:
         measured.extend(rows)
         return table(recipe, told, rate, rows)
 
@@ -38,7 +38,7 @@ def test_the_table_has_every_gain_in_turn_and_a_size_is_suggested(monkeypatch: p
     assert lines[-2] in {"Suggested: --set batch_size=1", "Suggested: --set batch_size=2"}
     assert lines[-1].startswith("A run on a CPU draws one by one all the same")
     # 2. Every gain has its row, and only some spare arithmetic.
-    on = [f"  + {what}" for gain, what in GAINS.items() if gain != "compiled"]
+    on = [f"  + {what}" for gain, what in OPTIMIZATIONS.items() if gain != "compiled"]
     files = ["ours and its files, in turns", "  + encoded in threads meanwhile"]
     assert [row.what for row in measured][3:-2] == ["ours without gains", *on, *files]
     flop = {row.what: row.flop or 0 for row in measured}
@@ -58,7 +58,7 @@ def test_the_table_has_every_gain_in_turn_and_a_size_is_suggested(monkeypatch: p
 )
 def test_mistakes_are_one_line(arguments: list[str], said: str) -> None:
     done = CliRunner().invoke(app, ["bench", "converter", "--recipe", "demo", *arguments])
-    assert isinstance(done.exception, RunFault)
+    assert isinstance(done.exception, RunError)
     assert said in str(done.exception)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobs.bench.diffusers_baseline import Tutorial
-from pipeline.diffusion.generator import Diffusion
-from pipeline.diffusion.optimizations import NONE
+from jobs.bench.diffusers_baseline import DiffusersBaseline
+from pipeline.diffusion.generator import ImageGenerator
+from pipeline.diffusion.optimizations import NO_OPTIMIZATIONS
 from tests import tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def test_diffusers_own_way_draws_our_picture(families: dict[str, Path], family: str, mode: str) -> None:
     recipe = tiny.tiny_recipe(families[family], mode, 2, guidance=5.0, region={"soften": 0})
     requests = tiny.asked(2, 2, mode)
-    ours = Diffusion(recipe).draw(requests)
-    tutorial = Tutorial(Diffusion(recipe, gains=NONE), recipe)
+    ours = ImageGenerator(recipe).draw(requests)
+    tutorial = DiffusersBaseline(ImageGenerator(recipe, gains=NO_OPTIMIZATIONS), recipe)
     theirs = [tutorial.one(request)[0] for request in requests]
     both = tutorial.batch(requests)
     for request, our, one, other in zip(requests, ours, theirs, both, strict=True):
@@ -36,8 +36,8 @@ def test_an_ip_adapters_reference_is_seen_as_ours_sees_it(sd: Path, tmp_path: Pa
     recipe = tiny.tiny_recipe(sd, "img2img", 2, guidance=5.0, ip_adapter=adapter)
     reference = np.random.default_rng(1).integers(0, 256, (50, 60, 3), np.uint8)
     requests = [replace(request, reference=reference) for request in tiny.asked(2, 2)]
-    ours = Diffusion(recipe).draw(requests)
-    tutorial = Tutorial(Diffusion(recipe, gains=NONE), recipe)
+    ours = ImageGenerator(recipe).draw(requests)
+    tutorial = DiffusersBaseline(ImageGenerator(recipe, gains=NO_OPTIMIZATIONS), recipe)
     for our, one, other in zip(ours, map(tutorial.one, requests), tutorial.batch(requests), strict=True):
         assert our.pixels is not None
         for their in (one[0], other):
@@ -46,7 +46,7 @@ def test_an_ip_adapters_reference_is_seen_as_ours_sees_it(sd: Path, tmp_path: Pa
 
 def test_it_hears_seed_photo_and_maps(sd: Path) -> None:
     recipe = tiny.tiny_recipe(sd, "img2img", 2)
-    tutorial = Tutorial(Diffusion(recipe, gains=NONE), recipe)
+    tutorial = DiffusersBaseline(ImageGenerator(recipe, gains=NO_OPTIMIZATIONS), recipe)
     request, other = tiny.asked(2, 2)
     plain = np.asarray(tutorial.one(request)[0])
     for change in ({"seed": 9}, {"photo": other.photo}, {"maps": other.maps}, {"prompt": "night"}):

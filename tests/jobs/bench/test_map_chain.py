@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jobs.bench import map_chain
-from pipeline.steps.canvas import pixels_of
+from pipeline.steps.canvas import as_pixels
 
 
 def test_the_bare_calls_come_to_the_chains_map(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_the_bare_calls_come_to_the_chains_map(tmp_path: Path) -> None:
     assert row["transform"]["shrink"] == map_chain.SHRINK
     assert row["source_sha256"] == digest
     assert (row["width"], row["height"]) == map_chain.TARGET
-    found = pixels_of(row, row["maps"][0]["pixels"])
+    found = as_pixels(row, row["maps"][0]["pixels"])
     assert (found != edges).mean() < 0.01  # the box of the bare call is rounded to a tenth of a pixel
 
 

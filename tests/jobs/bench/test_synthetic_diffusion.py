@@ -7,7 +7,7 @@ import torch
 
 from jobs.bench import hardware
 from jobs.bench.synthetic_diffusion import ARCHITECTURES, Architecture, bare, components, control_net, loader
-from pipeline.diffusion.generator import Diffusion
+from pipeline.diffusion.generator import ImageGenerator
 from pipeline.recipes.load import load_recipe
 from tests.tiny import CHANNELS, WIDTH, asked, tiny_recipe
 
@@ -36,8 +36,10 @@ def test_a_step_of_sd15_takes_the_operations_that_are_known() -> None:
         parts = components(ARCHITECTURES["sd15"], torch.float16)
         latents, text = torch.zeros(1, 4, 64, 64).half(), torch.zeros(1, 77, 768).half()
         step = torch.tensor(1)
-        unet = hardware.flop(lambda: parts["unet"](latents, step, text))
-        net = hardware.flop(lambda: control_net(parts["unet"])(latents, step, text, torch.zeros(1, 3, 512, 512).half()))
+        unet = hardware.count_flop(lambda: parts["unet"](latents, step, text))
+        net = hardware.count_flop(
+            lambda: control_net(parts["unet"])(latents, step, text, torch.zeros(1, 3, 512, 512).half())
+        )
     assert (round(unet / 1e9, 1), round(net / 1e9, 1)) == (803.3, 283.3)
 
 
@@ -66,7 +68,7 @@ def tiny(*, xl: bool) -> Architecture:
 def test_they_draw_in_every_mode_the_same_each_time(mode: str, xl: bool) -> None:  # noqa: FBT001 - a case
     recipe = bare(tiny_recipe(Path("/none"), mode, 2))
     requests = asked(2, 2, mode)
-    first, second = (Diffusion(recipe, load_models=loader(tiny(xl=xl))).draw(requests) for _ in range(2))
+    first, second = (ImageGenerator(recipe, load_models=loader(tiny(xl=xl))).draw(requests) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         assert one.pixels is not None
         assert (one.pixels == other.pixels).all()

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from jobs.bench import throughput
-from jobs.bench.throughput import GAINS, Bench, Measured, requests_for, sound, suggested
-from pipeline.diffusion.optimizations import Gains
-from pipeline.diffusion.request import Drawing
-from pipeline.errors import StoppedFault
+from jobs.bench.throughput import OPTIMIZATIONS, Bench, Measurement, bench_requests, sound, suggested
+from pipeline.diffusion.optimizations import Optimizations
+from pipeline.diffusion.request import GeneratedImage
+from pipeline.errors import RunStoppedError
 from pipeline.recipes.load import load_recipe
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(180)]
@@ -23,7 +23,7 @@ def bench() -> Bench:
 
 
 def test_every_gain_has_a_row() -> None:
-    assert list(GAINS) == [field.name for field in fields(Gains)]
+    assert list(OPTIMIZATIONS) == [field.name for field in fields(Optimizations)]
 
 
 def test_plain_calls_stand_beside_ours_at_every_size(bench: Bench) -> None:
@@ -56,9 +56,9 @@ def test_a_rate_is_of_one_core_where_a_core_draws(bench: Bench) -> None:
 
 def test_with_compilation_its_seconds_stand_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.diffusion import generator
-    from pipeline.diffusion.compile import Compiled
+    from pipeline.diffusion.compile import ModelCompiler
 
-    monkeypatch.setattr(generator, "Compiled", lambda pipes, cache: Compiled(pipes, cache, "eager"))
+    monkeypatch.setattr(generator, "Compiled", lambda pipes, cache: ModelCompiler(pipes, cache, "eager"))
     (row,) = Bench(load_recipe("demo", [*SMALL, "compile=on"]), [1], 1).sizes()
     assert row.warming
     assert row.warming > 1 / (row.pace or 1)
@@ -66,34 +66,34 @@ def test_with_compilation_its_seconds_stand_apart(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_smallest_size_that_is_nearly_as_fast_is_suggested() -> None:
-    rows = [Measured("ours", size, pace) for size, pace in ((1, 2.0), (4, 5.9), (8, 6.0), (16, 5.0), (32, None))]
+    rows = [Measurement("ours", size, pace) for size, pace in ((1, 2.0), (4, 5.9), (8, 6.0), (16, 5.0), (32, None))]
     assert suggested(rows) == 4
     assert suggested([replace(row, pace=None) for row in rows]) is None
 
 
 def test_a_share_is_of_what_the_chip_does() -> None:
-    assert Measured("ours", 1, pace=5.0, flop=2e12).share(40e12) == 0.25
-    assert Measured("ours", 1).share(40e12) is None
+    assert Measurement("ours", 1, pace=5.0, flop=2e12).share(40e12) == 0.25
+    assert Measurement("ours", 1).share(40e12) is None
 
 
 def test_pictures_that_were_drawn_again_are_not_measured() -> None:
-    with pytest.raises(StoppedFault, match="their pace says nothing"):
-        sound([Drawing(None, 1)])
-    with pytest.raises(StoppedFault, match="their pace says nothing"):
-        sound([replace(Drawing(None, 1, ("drawn again in float32",)))])
+    with pytest.raises(RunStoppedError, match="their pace says nothing"):
+        sound([GeneratedImage(None, 1)])
+    with pytest.raises(RunStoppedError, match="their pace says nothing"):
+        sound([replace(GeneratedImage(None, 1, ("drawn again in float32",)))])
 
 
 def test_a_size_that_memory_does_not_hold_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.diffusion.sampling import OnePass
+    from pipeline.diffusion.sampling import Sampler
 
-    latents = OnePass.latents
+    latents = Sampler.latents
 
-    def limited(self: OnePass, requests: Any, *more: Any) -> Any:
+    def limited(self: Sampler, requests: Any, *more: Any) -> Any:
         if len(requests) > 1:
             raise torch.OutOfMemoryError
         return latents(self, requests, *more)
 
-    monkeypatch.setattr(OnePass, "latents", limited)
+    monkeypatch.setattr(Sampler, "latents", limited)
     one, two = bench.sizes()
     assert one.pace
     assert (two.pace, two.note) == (None, "memory holds 1 at once")
@@ -109,7 +109,7 @@ def test_a_size_that_memory_does_not_hold_says_so(bench: Bench, monkeypatch: pyt
 @pytest.mark.parametrize("mode", ["img2img", "inpaint"])
 def test_requests_are_of_the_recipes_size_and_mode(mode: str) -> None:
     recipe = load_recipe("demo", ["prompt='{title}, {red|blue}'", 'aspect_ratios=["3:2"]', f"mode={mode}"])
-    requests = requests_for(recipe, 3)
+    requests = bench_requests(recipe, 3)
     width, height = recipe.buckets[0]
     assert {request.photo.shape for request in requests} == {(height, width, 3)}
     assert [request.seed for request in requests] == [0, 1, 2]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from jobs.demo_model import eval_inputs, metrics
 from jobs.demo_model.scene_canvas import SIDE
-from pipeline.errors import ManifestFault
+from pipeline.errors import ManifestError
 
 
 def test_photos_are_squares_of_scikit_image_or_of_a_folder(photos: Path) -> None:
@@ -19,14 +19,14 @@ def test_photos_are_squares_of_scikit_image_or_of_a_folder(photos: Path) -> None
 
 
 def test_a_folder_that_cannot_be_measured_on_is_one_line(tmp_path: Path, photos: Path) -> None:
-    with pytest.raises(ManifestFault, match="no picture there"):
+    with pytest.raises(ManifestError, match="no picture there"):
         eval_inputs.photos(str(tmp_path))
     shutil.copy(next(photos.glob("*.jpg")), tmp_path / "one.JPG")
     Image.new("RGB", (300, 300), "white").save(tmp_path / "white.png")
-    with pytest.raises(ManifestFault, match="1 of 2 photos have edges to compare, two are needed"):
+    with pytest.raises(ManifestError, match="1 of 2 photos have edges to compare, two are needed"):
         eval_inputs.photos(str(tmp_path))
     (tmp_path / "two.jpeg").write_bytes(b"none")
-    with pytest.raises(ManifestFault, match="two.jpeg: no readable picture"):
+    with pytest.raises(ManifestError, match="two.jpeg: no readable picture"):
         eval_inputs.photos(str(tmp_path))
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from jobs.demo_model import photos
-from pipeline.errors import StorageFault
+from pipeline.errors import StorageError
 
 
 @pytest.fixture
@@ -37,13 +37,13 @@ def test_an_unpacked_package_is_not_fetched_again(unpacked: Path, monkeypatch: p
 
 def test_without_debian_it_says_what_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(StorageFault, match="apt-get is not on this machine.*Train on Debian"):
+    with pytest.raises(StorageError, match="apt-get is not on this machine.*Train on Debian"):
         photos.fetch_photos(tmp_path)
 
 
 def test_another_package_is_refused(unpacked: Path) -> None:
     (unpacked / photos.PACKAGE / photos.ROOT / "html" / "b.jpg").unlink()
-    with pytest.raises(StorageFault, match="1 of 2 photos are not in it, html/b.jpg"):
+    with pytest.raises(StorageError, match="1 of 2 photos are not in it, html/b.jpg"):
         photos.fetch_photos(unpacked)
 
 
@@ -54,7 +54,7 @@ def test_a_failed_download_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
         (programs / name).write_text("#!/bin/sh\necho 'E: Unable to locate package' >&2\nexit 100\n")
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.defpath}")
-    with pytest.raises(StorageFault, match="apt-get download opencv-doc failed: E: Unable to locate package") as caught:
+    with pytest.raises(StorageError, match="apt-get download opencv-doc failed: E: Unable to locate package") as caught:
         photos.fetch_photos(tmp_path / "work")
     assert "\n" not in str(caught.value)
 

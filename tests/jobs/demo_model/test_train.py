@@ -32,13 +32,13 @@ def test_a_few_steps_make_a_model_that_draws(
     train(tmp_path, **settings)
     assert {path.name: path.read_bytes() for path in (tmp_path / "demo_model").rglob("*.safetensors")} == before
 
-    from pipeline.diffusion.generator import Diffusion
-    from pipeline.diffusion.request import Request
+    from pipeline.diffusion.generator import ImageGenerator
+    from pipeline.diffusion.request import GenerationRequest
 
     model = tmp_path / "demo_model"
     nets = [f"controls.{name}.net.name={model}/controlnet-{name}" for name in ("canny", "openpose", "depth")]
     recipe = load_recipe("demo", [f"base.name={model}/base", *nets, "steps=2"])
     nothing = np.zeros((64, 64, 3), np.uint8)
-    (drawn,) = Diffusion(recipe).draw([Request(nothing, (nothing,) * 3, "anime style", "photo", 1)])
+    (drawn,) = ImageGenerator(recipe).draw([GenerationRequest(nothing, (nothing,) * 3, "anime style", "photo", 1)])
     assert drawn.pixels is not None
     assert drawn.pixels.shape == nothing.shape

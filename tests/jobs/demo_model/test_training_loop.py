@@ -12,7 +12,7 @@ from torch import Tensor
 from jobs.demo_model import training_loop
 from jobs.demo_model.muon import optimizers
 from jobs.demo_model.training_loop import Draws, Losses, Stage
-from pipeline.errors import StoppedFault, StorageFault
+from pipeline.errors import RunStoppedError, StorageError
 
 
 def fitting(steps: int, seed: int = 7) -> Stage:
@@ -82,7 +82,7 @@ def test_a_finished_one_only_loads(tmp_path: Path) -> None:
 @pytest.mark.parametrize("other", [fitting(20, seed=8), fitting(30)])
 def test_another_runs_checkpoint_is_refused(tmp_path: Path, other: Stage) -> None:
     fitting(20).run(tmp_path, lambda _: None)
-    with pytest.raises(StorageFault, match=r"line.pt: the checkpoint of another run .*7.*20.* Remove it"):
+    with pytest.raises(StorageError, match=r"line.pt: the checkpoint of another run .*7.*20.* Remove it"):
         other.run(tmp_path, lambda _: None)
 
 
@@ -94,7 +94,7 @@ def test_a_loss_that_is_no_number_ends_it_before_a_checkpoint(tmp_path: Path, mo
         error, losses = sound.loss(draws)
         return (error if next(steps) < 20 else error * torch.nan), losses
 
-    with pytest.raises(StoppedFault, match="line, step 20: the loss is nan"):
+    with pytest.raises(RunStoppedError, match="line, step 20: the loss is nan"):
         dataclasses.replace(sound, loss=loss).run(tmp_path, lambda _: None)
     assert torch.load(tmp_path / "line.pt", weights_only=True)["step"] == 20
     assert np.isfinite(weights(sound)).all()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.detectors.base import detector_version, load_detector, settings_json
-from pipeline.errors import ModelFault
+from pipeline.errors import ModelError
 from schemas.detectors import (
     ALL_SETTINGS,
     DETECTORS,
@@ -33,7 +33,7 @@ def test_settings_choose_the_detector(kind: type[Settings]) -> None:
 
 def test_a_way_without_a_network_needs_no_weights() -> None:
     assert load_detector(ScribbleSettings(method="xdog", weights="/none"))
-    with pytest.raises(ModelFault, match=r"/none: ControlNetHED.pth not found"):
+    with pytest.raises(ModelError, match=r"/none: ControlNetHED.pth not found"):
         load_detector(ScribbleSettings(weights="/none"))
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.detectors.inpaint import Inpaint, taken_out
+from pipeline.detectors.inpaint import Inpaint, mask_out
 from schemas.detectors import InpaintSettings
 from tests.pipeline.detectors.bare import photo
 
@@ -17,7 +17,7 @@ def test_what_is_covered_is_black_and_the_picture_stays() -> None:
     before = pixels.copy()
     covered = np.zeros((64, 64), np.bool_)
     covered[3:9, 50:] = True
-    drawn = taken_out(pixels, covered)
+    drawn = mask_out(pixels, covered)
     assert not drawn[covered].any()
     assert (drawn[~covered] == pixels[~covered]).all()
     assert (pixels == before).all()

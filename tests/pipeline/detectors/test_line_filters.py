@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.detectors.line_filters import darker_than_around
+from pipeline.detectors.line_filters import local_darkness
 from tests.pipeline.detectors.bare import photo
 
 
@@ -14,12 +14,12 @@ def test_it_is_the_formula(own: float) -> None:
     exact = pixels.astype(np.float32)
     fine = cv2.GaussianBlur(exact, (0, 0), own) if own else exact
     expected = (cv2.GaussianBlur(exact, (0, 0), 5.0) - fine).min(axis=2)
-    assert (darker_than_around(pixels, 5.0, own) == expected).all()
+    assert (local_darkness(pixels, 5.0, own) == expected).all()
 
 
 def test_a_dark_dot_is_darker_and_a_light_one_is_not() -> None:
     page = np.full((32, 32, 3), 128, np.uint8)
     page[8, 8], page[24, 24] = 0, 255
-    found = darker_than_around(page, 5.0)
+    found = local_darkness(page, 5.0)
     assert found[8, 8] > 100
     assert found[24, 24] < 0

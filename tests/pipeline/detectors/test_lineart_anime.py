@@ -28,7 +28,7 @@ def test_the_map_is_the_librarys(ours: LineartAnime) -> None:
 
 
 def test_an_odd_size_goes_through_padded_on_the_right_and_below(ours: LineartAnime) -> None:
-    from pipeline.detectors.torch_detector import padded
+    from pipeline.detectors.torch_detector import pad_to_multiple
 
     pixels = photo(256)[:200, :180]
-    assert (ours(pixels) == ours(padded(pixels[None], 256)[0])[:200, :180]).all()
+    assert (ours(pixels) == ours(pad_to_multiple(pixels[None], 256)[0])[:200, :180]).all()

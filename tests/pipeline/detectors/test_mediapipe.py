@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.detectors.keypoints import Points
 from pipeline.detectors.mediapipe import Mediapipe
-from pipeline.errors import ModelFault
+from pipeline.errors import ModelError
 from schemas.detectors import MediapipeSettings
 
 pytestmark = pytest.mark.shared
@@ -99,7 +99,7 @@ def test_it_says_nothing(detector: Mediapipe, astronaut: NDArray[np.uint8], capf
 
 def test_a_bundle_that_is_none_is_a_fault_of_one_line(tmp_path: Path) -> None:
     (tmp_path / "pose_landmarker_full.task").write_bytes(b"no bundle")
-    with pytest.raises(ModelFault, match="pose_landmarker_full.task: no bundle of mediapipe's"):
+    with pytest.raises(ModelError, match="pose_landmarker_full.task: no bundle of mediapipe's"):
         Mediapipe(MediapipeSettings(), tmp_path, "cpu")
 
 
@@ -111,5 +111,5 @@ def test_a_missing_system_library_says_how_to_mend_it(
         raise OSError(message)
 
     monkeypatch.setattr("pipeline.detectors.mediapipe.PoseLandmarker.create_from_options", missing)
-    with pytest.raises(ModelFault, match="libEGL.so.1.* the packages libegl1 and libgles2"):
+    with pytest.raises(ModelError, match="libEGL.so.1.* the packages libegl1 and libgles2"):
         Mediapipe(MediapipeSettings(), weights_of("mediapipe"), "cpu")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.detectors.person_finder import PeopleFinder
-from pipeline.errors import ControlFault
+from pipeline.errors import ControlMapError
 from schemas.detectors import DepthSettings, RtmposeSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -50,7 +50,7 @@ def test_trouble_is_a_fault_of_the_photo(settings: RtmposeSettings, monkeypatch:
         raise RuntimeError(message)
 
     monkeypatch.setattr("pipeline.detectors.rtmpose.Rtmpose.people", fail)
-    with pytest.raises(ControlFault, match="rtmpose: RuntimeError: no session"):
+    with pytest.raises(ControlMapError, match="rtmpose: RuntimeError: no session"):
         PeopleFinder(settings)(np.zeros((8, 8, 3), np.uint8))
 
 

@@ -11,7 +11,7 @@ from transformers import SegformerForSemanticSegmentation
 
 from jobs.bench.synthetic_detectors import write_seg
 from pipeline.detectors.seg import PALETTE, Seg
-from pipeline.errors import ModelFault
+from pipeline.errors import ModelError
 from schemas.detectors import SegSettings
 from tests.pipeline.detectors.bare import photo
 
@@ -36,7 +36,7 @@ def test_the_palette_is_that_of_ade20k() -> None:
 
 def test_a_model_of_other_classes_is_refused(tmp_path: Path) -> None:
     write_seg(tmp_path, classes=171)
-    with pytest.raises(ModelFault, match="knows 171 classes, ADE20K's palette 150"):
+    with pytest.raises(ModelError, match="knows 171 classes, ADE20K's palette 150"):
         Seg(SegSettings(weights="org/coco-stuff"), tmp_path, "cpu")
 
 
@@ -52,5 +52,5 @@ def test_weights_without_a_classifier_are_refused(tmp_path: Path) -> None:
     encoder = SegformerForSemanticSegmentation.from_pretrained(tmp_path).segformer
     state = {f"segformer.{name}": tensor for name, tensor in encoder.state_dict().items()}
     save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ModelFault, match="weights are missing, decode_head"):
+    with pytest.raises(ModelError, match="weights are missing, decode_head"):
         Seg(SegSettings(), tmp_path, "cpu")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipeline.detectors.softedge import Softedge
-from pipeline.errors import ModelFault
+from pipeline.errors import ModelError
 from schemas.detectors import SoftedgeSettings
 from tests.pipeline.detectors.bare import bare_map, photo
 
@@ -57,5 +57,5 @@ def test_a_batch_is_as_one_by_one(weights_of: Callable[[str], Path]) -> None:
 def test_weights_of_another_network_are_a_fault_of_one_line(tmp_path: Path, method: Any) -> None:
     settings = SoftedgeSettings(method=method)
     torch.save({"other": torch.zeros(1)}, tmp_path / settings.files[0])
-    with pytest.raises(ModelFault, match="weights of another network"):
+    with pytest.raises(ModelError, match="weights of another network"):
         Softedge(settings, tmp_path, "cpu")

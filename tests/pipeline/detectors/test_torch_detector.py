@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.detectors.torch_detector import Network, fill, in_three_channels, padded
-from pipeline.errors import ModelFault
+from pipeline.detectors.torch_detector import TorchDetector, fill_edges, pad_to_multiple, to_three_channels
+from pipeline.errors import ModelError
 from pipeline.images.arrays import Batch
 
 
 def test_weights_of_another_network_are_a_fault_of_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ModelFault, match="weights of another network"):
-        fill(torch.nn.Linear(2, 2), {"module.weight": torch.zeros(3, 3)}, tmp_path / "other.pth")
+    with pytest.raises(ModelError, match="weights of another network"):
+        fill_edges(torch.nn.Linear(2, 2), {"module.weight": torch.zeros(3, 3)}, tmp_path / "other.pth")
 
 
-class Seen(Network):
+class Seen(TorchDetector):
     """Draws what its network is given, and tells how that lay in memory."""
 
     def _maps(self, photos: Batch) -> Batch:
@@ -34,13 +34,13 @@ def test_a_network_is_given_channels_one_after_the_other() -> None:
 
 def test_padding_repeats_the_right_and_lower_edge() -> None:
     photos = np.arange(2 * 3 * 5 * 3, dtype=np.uint8).reshape(2, 3, 5, 3)
-    wide = padded(photos, 4)
+    wide = pad_to_multiple(photos, 4)
     assert wide.shape == (2, 4, 8, 3)
     assert (wide[:, :3, :5] == photos).all()
     assert (wide[:, 3, :5] == photos[:, 2]).all()
     assert (wide[:, :3, 7] == photos[:, :, 4]).all()
-    assert padded(photos[:, :2, :4], 2).shape == (2, 2, 4, 3)
+    assert pad_to_multiple(photos[:, :2, :4], 2).shape == (2, 2, 4, 3)
 
 
 def test_grey_becomes_three_channels() -> None:
-    assert in_three_channels(np.full((1, 2, 3), 7, np.uint8)).shape == (1, 2, 3, 3)
+    assert to_three_channels(np.full((1, 2, 3), 7, np.uint8)).shape == (1, 2, 3, 3)

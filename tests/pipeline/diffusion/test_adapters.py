@@ -12,17 +12,17 @@ from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from pipeline.diffusion.generator import Diffusion
-from pipeline.diffusion.request import Drawing
-from pipeline.errors import ModelFault
+from pipeline.diffusion.generator import ImageGenerator
+from pipeline.diffusion.request import GeneratedImage
+from pipeline.errors import ModelError
 from tests.tiny import WIDTH, apart, asked, tiny_recipe, write_ip_adapter
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def draw(folder: Path, prompt: str = "anime style", **changes: Any) -> Drawing:
+def draw(folder: Path, prompt: str = "anime style", **changes: Any) -> GeneratedImage:
     (request,) = asked(1)
-    (drawing,) = Diffusion(tiny_recipe(folder, **changes)).draw([replace(request, prompt=prompt)])
+    (drawing,) = ImageGenerator(tiny_recipe(folder, **changes)).draw([replace(request, prompt=prompt)])
     return drawing
 
 
@@ -46,10 +46,10 @@ def test_loras_are_heard_by_their_weight_and_add_up(sd: Path, tmp_path: Path) ->
 
 
 def test_a_lora_is_fused_and_named_in_provenance(sd: Path, tmp_path: Path) -> None:
-    subject = Diffusion(tiny_recipe(sd, loras=[write_lora(sd / "base", tmp_path, 1)]))
+    subject = ImageGenerator(tiny_recipe(sd, loras=[write_lora(sd / "base", tmp_path, 1)]))
     assert not any("lora" in name for name, _ in subject._passes[0].pipe.unet.named_modules())
     (request,) = asked(1)
-    roles = [model["role"] for model in subject.made_by(request, Drawing(None, 1))["models"]]
+    roles = [model["role"] for model in subject.made_by(request, GeneratedImage(None, 1))["models"]]
     assert roles == ["base", "controlnet-canny", "lora-0"]
 
 
@@ -66,13 +66,13 @@ def test_an_image_encoder_of_another_width_is_refused(sd: Path, tmp_path: Path) 
         projection_dim=24,
     )  # fmt: skip
     CLIPVisionModelWithProjection(config).save_pretrained(tmp_path / "models" / "image_encoder")
-    with pytest.raises(ModelFault, match="made for an image encoder of width 16. models/image_encoder has 24"):
+    with pytest.raises(ModelError, match="made for an image encoder of width 16. models/image_encoder has 24"):
         draw(sd, ip_adapter=adapter)
 
 
 def test_a_lora_of_another_family_is_refused(sd: Path, tmp_path: Path) -> None:
     save_file({"transformer.blocks.0.to_q.lora_A.weight": torch.ones(2, 4)}, tmp_path / "other.safetensors")
-    with pytest.raises(ModelFault, match="other.safetensors|cannot be loaded"):
+    with pytest.raises(ModelError, match="other.safetensors|cannot be loaded"):
         draw(sd, loras=[{"name": str(tmp_path), "file": "other.safetensors"}])
 
 
@@ -93,13 +93,13 @@ def test_one_for_sdxl_has_vectors_for_both_text_encoders(families: dict[str, Pat
     folder = families["sdxl"]
     assert apart(draw(folder, "anime <moody>", embeddings=embeddings), draw(folder, "anime <moody>")) > 0
     save_file({"emb_params": torch.randn(2, WIDTH)}, tmp_path / "learned_embeds.safetensors")
-    with pytest.raises(ModelFault, match="clip_l and clip_g"):
+    with pytest.raises(ModelError, match="clip_l and clip_g"):
         draw(folder, embeddings=embeddings)
 
 
 @pytest.mark.parametrize("changes", [{}, {"guidance": 1.0}, {"guidance_end": 0.5, "strength": 1.0}])
 def test_an_ip_adapter_sees_each_pictures_own_reference(sd: Path, tmp_path: Path, changes: dict[str, float]) -> None:
-    subject = Diffusion(tiny_recipe(sd, ip_adapter=write_ip_adapter(sd / "base", tmp_path), **changes))
+    subject = ImageGenerator(tiny_recipe(sd, ip_adapter=write_ip_adapter(sd / "base", tmp_path), **changes))
     subject._size.now = 2
     random = np.random.default_rng(1)
     red, noisy = np.full((40, 60, 3), (255, 0, 0), np.uint8), random.integers(0, 256, (50, 50, 3), np.uint8)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.diffusion.batching import DECODED_AGAIN, DRAWN_AGAIN, NO_ROOM
-from pipeline.diffusion.generator import Diffusion
-from pipeline.diffusion.request import Request
-from pipeline.errors import StoppedFault
+from pipeline.diffusion.batching import DECODED_IN_FLOAT32, GENERATED_IN_FLOAT32, OUT_OF_MEMORY
+from pipeline.diffusion.generator import ImageGenerator
+from pipeline.diffusion.request import GenerationRequest
+from pipeline.errors import RunStoppedError
 from tests.tiny import asked, tiny_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -19,11 +19,11 @@ Latents = Callable[..., torch.Tensor]
 
 
 @pytest.fixture
-def subject(sd: Path) -> Diffusion:
-    return Diffusion(tiny_recipe(sd), dtype=HALF)
+def subject(sd: Path) -> ImageGenerator:
+    return ImageGenerator(tiny_recipe(sd), dtype=HALF)
 
 
-def spoil_decoder(subject: Diffusion, *, whenever: torch.dtype, by: float = float("nan")) -> None:
+def spoil_decoder(subject: ImageGenerator, *, whenever: torch.dtype, by: float = float("nan")) -> None:
     """Let the decoder's last layer overflow while it computes in a dtype."""
 
     def spoiled(layer: Any, _given: Any, said: torch.Tensor) -> torch.Tensor | None:
@@ -32,55 +32,55 @@ def spoil_decoder(subject: Diffusion, *, whenever: torch.dtype, by: float = floa
     subject._passes[0].pipe.vae.decoder.conv_out.register_forward_hook(spoiled)
 
 
-def spoil_unet(subject: Diffusion, *, whenever: torch.dtype) -> None:
+def spoil_unet(subject: ImageGenerator, *, whenever: torch.dtype) -> None:
     def spoiled(layer: Any, _given: Any, said: torch.Tensor) -> torch.Tensor | None:
         return said * float("nan") if layer.weight.dtype == whenever else None
 
     subject._passes[0].pipe.unet.conv_out.register_forward_hook(spoiled)
 
 
-def test_a_sound_picture_is_drawn_once(subject: Diffusion) -> None:
+def test_a_sound_picture_is_drawn_once(subject: ImageGenerator) -> None:
     (drawing,) = subject.draw(asked(1))
     assert drawing.pixels is not None
     assert drawing.retried == ()
 
 
 @pytest.mark.parametrize("by", [float("nan"), float("inf")])
-def test_a_decoder_that_overflows_decodes_again_in_float32(subject: Diffusion, by: float) -> None:
+def test_a_decoder_that_overflows_decodes_again_in_float32(subject: ImageGenerator, by: float) -> None:
     spoil_decoder(subject, whenever=HALF, by=by)
     drawings = subject.draw(asked(2))
-    assert [drawing.retried for drawing in drawings] == [(DECODED_AGAIN,)] * 2
+    assert [drawing.retried for drawing in drawings] == [(DECODED_IN_FLOAT32,)] * 2
     assert all(drawing.pixels is not None and drawing.pixels.std() > 5 for drawing in drawings)
     assert subject._passes[0].pipe.vae.dtype == subject._passes[0].pipe.unet.dtype == HALF
 
 
-def test_a_unet_that_overflows_draws_again_in_float32(subject: Diffusion, sd: Path) -> None:
+def test_a_unet_that_overflows_draws_again_in_float32(subject: ImageGenerator, sd: Path) -> None:
     spoil_unet(subject, whenever=HALF)
     (drawing,) = subject.draw(asked(1))
-    assert drawing.retried == (DRAWN_AGAIN,)
+    assert drawing.retried == (GENERATED_IN_FLOAT32,)
     assert drawing.pixels is not None
     assert subject._passes[0].pipe.unet.dtype == HALF
-    (exact,) = Diffusion(tiny_recipe(sd)).draw(asked(1))
+    (exact,) = ImageGenerator(tiny_recipe(sd)).draw(asked(1))
     assert exact.pixels is not None
     assert abs(drawing.pixels.astype(int) - exact.pixels).mean() < 4  # weights have been in half precision
 
 
-def test_where_nothing_helps_there_is_no_picture_and_all_that_was_tried(subject: Diffusion) -> None:
+def test_where_nothing_helps_there_is_no_picture_and_all_that_was_tried(subject: ImageGenerator) -> None:
     spoil_decoder(subject, whenever=HALF)
     spoil_decoder(subject, whenever=torch.float32)
     (drawing,) = subject.draw(asked(1))
     assert drawing.pixels is None
-    assert drawing.retried == (DECODED_AGAIN, DRAWN_AGAIN)
+    assert drawing.retried == (DECODED_IN_FLOAT32, GENERATED_IN_FLOAT32)
 
 
 def test_in_float32_there_is_nothing_beyond_to_try(sd: Path) -> None:
-    subject = Diffusion(tiny_recipe(sd))
+    subject = ImageGenerator(tiny_recipe(sd))
     spoil_decoder(subject, whenever=torch.float32)
     (drawing,) = subject.draw(asked(1))
     assert (drawing.pixels, drawing.retried) == (None, ())
 
 
-def test_a_picture_of_one_colour_is_none(subject: Diffusion) -> None:
+def test_a_picture_of_one_colour_is_none(subject: ImageGenerator) -> None:
     def flat(_layer: Any, _given: Any, said: torch.Tensor) -> torch.Tensor:
         return torch.full_like(said, -1.0)
 
@@ -93,13 +93,13 @@ def test_a_region_that_the_decoder_leaves_black_is_no_picture(sd: Path) -> None:
     def black(_layer: Any, _given: Any, said: torch.Tensor) -> torch.Tensor:
         return torch.full_like(said, -1.0)
 
-    subject = Diffusion(tiny_recipe(sd, "inpaint"))
+    subject = ImageGenerator(tiny_recipe(sd, "inpaint"))
     subject.pipe.vae.decoder.conv_out.register_forward_hook(black)
     (drawing,) = subject.draw(asked(1, 1, "inpaint"))
     assert drawing.pixels is None
 
 
-def test_a_text_encoder_that_overflows_is_asked_again_in_float32(subject: Diffusion) -> None:
+def test_a_text_encoder_that_overflows_is_asked_again_in_float32(subject: ImageGenerator) -> None:
     def spoiled(layer: Any, _given: Any, said: Any) -> Any:
         if layer.dtype == HALF:
             said.last_hidden_state = said.last_hidden_state * float("nan")
@@ -107,7 +107,7 @@ def test_a_text_encoder_that_overflows_is_asked_again_in_float32(subject: Diffus
 
     subject.pipe.text_encoder.register_forward_hook(spoiled)
     (drawing,) = subject.draw(asked(1))
-    assert drawing.retried == (DRAWN_AGAIN,)
+    assert drawing.retried == (GENERATED_IN_FLOAT32,)
     assert drawing.pixels is not None
 
 
@@ -115,9 +115,9 @@ def test_embedded_maps_are_let_go_where_memory_runs_out(sd: Path) -> None:
     def failing(*_: Any) -> None:
         raise torch.OutOfMemoryError
 
-    subject = Diffusion(tiny_recipe(sd))
+    subject = ImageGenerator(tiny_recipe(sd))
     handle = subject.pipe.unet.register_forward_pre_hook(failing)
-    with pytest.raises(StoppedFault):
+    with pytest.raises(RunStoppedError):
         subject.draw(asked(1))
     assert subject.pipe.controlnet._embedded == {}
     handle.remove()
@@ -127,7 +127,7 @@ def test_embedded_maps_are_let_go_where_memory_runs_out(sd: Path) -> None:
 def test_a_librarys_words_for_no_memory_are_understood_and_other_errors_are_not_hidden(
     sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subject = Diffusion(tiny_recipe(sd))
+    subject = ImageGenerator(tiny_recipe(sd))
     subject.resize(2)
     said = iter(["CUDA error: out of memory\nCUDA kernel errors might be late.", "an illegal memory access"])
     latents = subject._passes[0].latents
@@ -144,21 +144,23 @@ def test_a_librarys_words_for_no_memory_are_understood_and_other_errors_are_not_
         subject.draw(asked(2))
 
 
-def test_a_retry_that_finds_no_memory_says_so(subject: Diffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_that_finds_no_memory_says_so(subject: ImageGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil_unet(subject, whenever=HALF)
     limit_memory(subject, monkeypatch, lambda _count, dtype: dtype == HALF)
     (drawing,) = subject.draw(asked(1))
-    assert drawing.retried == (DRAWN_AGAIN, NO_ROOM)
+    assert drawing.retried == (GENERATED_IN_FLOAT32, OUT_OF_MEMORY)
 
 
 def limit_memory(
-    subject: Diffusion, monkeypatch: pytest.MonkeyPatch, fits: Callable[[int, torch.dtype], bool]
+    subject: ImageGenerator, monkeypatch: pytest.MonkeyPatch, fits: Callable[[int, torch.dtype], bool]
 ) -> list[int]:
     """Let the pass run out of memory unless a batch fits; return the sizes that were tried."""
     one_pass, tried = subject._passes[0], list[int]()
     latents: Latents = one_pass.latents
 
-    def limited(requests: Sequence[Request], device: torch.device, dtype: torch.dtype, **more: bool) -> torch.Tensor:
+    def limited(
+        requests: Sequence[GenerationRequest], device: torch.device, dtype: torch.dtype, **more: bool
+    ) -> torch.Tensor:
         tried.append(len(requests))
         if not fits(len(requests), dtype):
             raise torch.OutOfMemoryError
@@ -171,7 +173,7 @@ def limit_memory(
 def test_where_memory_runs_out_batches_are_halved_and_the_unit_is_finished(
     sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subject = Diffusion(tiny_recipe(sd))
+    subject = ImageGenerator(tiny_recipe(sd))
     subject._size.now = subject._size._wanted = 8
     tried = limit_memory(subject, monkeypatch, lambda count, _dtype: count <= 2)
     drawings = subject.draw(asked(5))
@@ -182,16 +184,16 @@ def test_where_memory_runs_out_batches_are_halved_and_the_unit_is_finished(
     assert tried[-1] == 2
 
 
-def test_where_one_picture_is_too_much_the_run_stops(subject: Diffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_one_picture_is_too_much_the_run_stops(subject: ImageGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
     limit_memory(subject, monkeypatch, lambda *_: False)
-    with pytest.raises(StoppedFault, match="memory does not hold one picture. Try --set memory=low"):
+    with pytest.raises(RunStoppedError, match="memory does not hold one picture. Try --set memory=low"):
         subject.draw(asked(1))
 
 
 def test_pictures_of_several_shapes_and_prompts_of_several_lengths_come_back_in_order(sd: Path) -> None:
     from dataclasses import replace
 
-    subject = Diffusion(tiny_recipe(sd))
+    subject = ImageGenerator(tiny_recipe(sd))
     subject._size.now = 2
     requests = asked(5)
     requests[1] = replace(requests[1], photo=requests[1].photo[:32], maps=(requests[1].maps[0][:32],))  # half as high

@@ -9,17 +9,17 @@ import torch
 from pydantic import ValidationError
 
 from pipeline import storage
-from pipeline.diffusion.batching import DECODED_AGAIN
-from pipeline.diffusion.compile import Compiled
-from pipeline.diffusion.generator import Diffusion, plain_because
+from pipeline.diffusion.batching import DECODED_IN_FLOAT32
+from pipeline.diffusion.compile import ModelCompiler
+from pipeline.diffusion.generator import ImageGenerator, eager_reason
 from tests.tiny import apart, asked, tiny_recipe
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(300)]
 
 
-def with_compiler(folder: Path, backend: str, cache: str | None = None) -> Diffusion:
-    subject = Diffusion(tiny_recipe(folder))
-    subject.compiled = Compiled([subject._passes[0].pipe], cache, backend)
+def with_compiler(folder: Path, backend: str, cache: str | None = None) -> ImageGenerator:
+    subject = ImageGenerator(tiny_recipe(folder))
+    subject.compiled = ModelCompiler([subject._passes[0].pipe], cache, backend)
     for batched in subject._batched:
         batched.compiled = subject.compiled
     return subject
@@ -32,7 +32,7 @@ def test_compiled_models_draw_the_same_and_warm_up_once(sd: Path) -> None:
     warmed = subject.warming_seconds
     assert warmed > 0
     assert subject.compiled.said == "yes"
-    plain = Diffusion(tiny_recipe(sd)).draw(asked(2))
+    plain = ImageGenerator(tiny_recipe(sd)).draw(asked(2))
     assert max(apart(*both) for both in zip(drawings, plain, strict=True)) <= 1
     subject.draw(asked(1))
     assert subject.warming_seconds == warmed
@@ -68,8 +68,8 @@ def test_nothing_is_compiled_to_mend_a_picture(sd: Path) -> None:
         graphs.append(graph)
         return graph
 
-    subject = Diffusion(tiny_recipe(sd), dtype=torch.bfloat16)
-    subject.compiled = Compiled([subject._passes[0].pipe], None, counted)  # type: ignore[arg-type]  # as above
+    subject = ImageGenerator(tiny_recipe(sd), dtype=torch.bfloat16)
+    subject.compiled = ModelCompiler([subject._passes[0].pipe], None, counted)  # type: ignore[arg-type]  # as above
     for batched in subject._batched:
         batched.compiled = subject.compiled
     subject.draw(asked(1))
@@ -78,7 +78,7 @@ def test_nothing_is_compiled_to_mend_a_picture(sd: Path) -> None:
         lambda layer, _given, said: said * float("nan") if layer.weight.dtype == torch.bfloat16 else None
     )
     (drawing,) = subject.draw(asked(1))
-    assert drawing.retried == (DECODED_AGAIN,)
+    assert drawing.retried == (DECODED_IN_FLOAT32,)
     assert drawing.pixels is not None
     assert len(graphs) == compiled
 
@@ -90,7 +90,7 @@ def test_where_the_compiler_fails_pictures_are_drawn_plainly_and_the_reason_is_s
 
     subject = with_compiler(sd, failing)  # type: ignore[arg-type]  # torch takes a function for a backend
     (drawing,) = subject.draw(asked(1))
-    (plain,) = Diffusion(tiny_recipe(sd)).draw(asked(1))
+    (plain,) = ImageGenerator(tiny_recipe(sd)).draw(asked(1))
     assert apart(drawing, plain) == 0
     said = subject.made_by(asked(1)[0], drawing)["compiled"]
     assert said.startswith("no: ")
@@ -100,14 +100,14 @@ def test_where_the_compiler_fails_pictures_are_drawn_plainly_and_the_reason_is_s
 def test_what_was_compiled_is_kept_for_the_next_process_and_no_process_undoes_anothers(
     sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipe, loaded = Diffusion(tiny_recipe(sd)).pipe, list[bytes]()
+    pipe, loaded = ImageGenerator(tiny_recipe(sd)).pipe, list[bytes]()
     kept = [b"of one shape", b"of another"]
     monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: (kept.pop(0), None))
     monkeypatch.setattr(torch.compiler, "load_cache_artifacts", loaded.append)
 
-    def process(*shapes: int) -> Compiled:
+    def process(*shapes: int) -> ModelCompiler:
         """Return what a process has that draws batches of these shapes."""
-        compiled = Compiled([pipe], "memory://compiled", "eager")
+        compiled = ModelCompiler([pipe], "memory://compiled", "eager")
         for shape in shapes:
             compiled.warm_up((shape,), lambda: None)
         return compiled
@@ -128,9 +128,9 @@ def test_what_another_recipe_compiles_is_kept_beside_it(sd: Path, monkeypatch: p
 
     def kept(dtype: torch.dtype = torch.float32, **changes: Any) -> int:
         """Return how many files there are when a recipe has drawn."""
-        subject = Diffusion(tiny_recipe(sd, **changes), dtype=dtype)
+        subject = ImageGenerator(tiny_recipe(sd, **changes), dtype=dtype)
         for batched in subject._batched:
-            batched.compiled = Compiled([subject.pipe], cache, "eager")
+            batched.compiled = ModelCompiler([subject.pipe], cache, "eager")
         subject.draw(asked(1))
         return len(storage.names(cache))
 
@@ -146,7 +146,7 @@ def test_a_folder_that_cannot_be_written_stops_nothing(
     sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: (b"compiled code", None))
-    subject = Compiled([Diffusion(tiny_recipe(sd)).pipe], str(tmp_path / "file" / "cache"), "eager")
+    subject = ModelCompiler([ImageGenerator(tiny_recipe(sd)).pipe], str(tmp_path / "file" / "cache"), "eager")
     (tmp_path / "file").touch()
     for shape in (1, 2):
         subject.warm_up((shape,), lambda: None)
@@ -161,9 +161,9 @@ def test_each_pass_is_warmed_up_for_itself(sd: Path) -> None:
         return graph
 
     upscale = {"net": {"name": str(sd / "net-1")}, "strength": 0.5, "tile": 64, "overlap": 0, "factor": 2}
-    subject = Diffusion(tiny_recipe(sd, "text2img", upscale=upscale))
+    subject = ImageGenerator(tiny_recipe(sd, "text2img", upscale=upscale))
     pipes = [each.pipe for each in subject._passes]
-    subject.compiled = Compiled(pipes, None, counted)  # type: ignore[arg-type]  # torch takes a function for a backend
+    subject.compiled = ModelCompiler(pipes, None, counted)  # type: ignore[arg-type]  # torch takes a function for a backend
     for batched in subject._batched:
         batched.compiled = subject.compiled
     warm_up, during = subject.compiled.warm_up, list[int]()
@@ -181,7 +181,7 @@ def test_each_pass_is_warmed_up_for_itself(sd: Path) -> None:
 def test_models_that_move_are_not_compiled(sd: Path) -> None:
     with pytest.raises(ValidationError, match="memory: low goes not with compile: on"):
         tiny_recipe(sd, memory="low", compile="on")
-    assert "memory is low" in (plain_because(tiny_recipe(sd, memory="low"), on_gpu=True) or "")
+    assert "memory is low" in (eager_reason(tiny_recipe(sd, memory="low"), on_gpu=True) or "")
 
 
 @pytest.mark.parametrize(
@@ -189,4 +189,4 @@ def test_models_that_move_are_not_compiled(sd: Path) -> None:
     [("on", False, True), ("off", True, False), ("auto", True, True), ("auto", False, False)],
 )
 def test_who_is_compiled(sd: Path, choice: str, on_gpu: bool, wanted: bool) -> None:  # noqa: FBT001 - cases
-    assert (plain_because(tiny_recipe(sd, compile=choice), on_gpu=on_gpu) is None) is wanted
+    assert (eager_reason(tiny_recipe(sd, compile=choice), on_gpu=on_gpu) is None) is wanted

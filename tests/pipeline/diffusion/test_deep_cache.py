@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pipeline.diffusion.generator import Diffusion, plain_because
+from pipeline.diffusion.generator import ImageGenerator, eager_reason
 from tests.tiny import apart, asked, tiny_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def test_inner_blocks_run_at_every_nth_step_alone_from_the_first_step_of_each_batch(sd: Path) -> None:
-    subject = Diffusion(tiny_recipe(sd, steps=10, strength=0.5, deep_cache=2))
+    subject = ImageGenerator(tiny_recipe(sd, steps=10, strength=0.5, deep_cache=2))
     unet, calls = subject._passes[0].pipe.unet, list[str]()
     # The library wraps a block's forward: its children's are what runs.
     unet.mid_block.attentions[0].register_forward_pre_hook(lambda *_: calls.append("inner"))
@@ -22,14 +22,14 @@ def test_inner_blocks_run_at_every_nth_step_alone_from_the_first_step_of_each_ba
     assert (calls.count("outer"), calls.count("inner")) == (2 * 5, 2 * 3)  # five steps each: the 1st, 3rd and 5th whole
     again = subject.draw(requests[::-1])[::-1]
     assert max(apart(*both) for both in zip(once, again, strict=True)) == 0
-    (plain,) = Diffusion(tiny_recipe(sd, steps=10, strength=0.5)).draw(requests[:1])
+    (plain,) = ImageGenerator(tiny_recipe(sd, steps=10, strength=0.5)).draw(requests[:1])
     assert apart(once[0], plain) > 0
 
 
 @pytest.mark.parametrize("scheduler", ["HeunDiscreteScheduler", "PNDMScheduler", "EulerDiscreteScheduler"])
 def test_calls_are_counted_whatever_the_scheduler_calls_its_steps(sd: Path, scheduler: str) -> None:
     recipe = tiny_recipe(sd, scheduler={"name": scheduler}, steps=8, strength=1.0, deep_cache=2)
-    subject, calls = Diffusion(recipe), list[str]()
+    subject, calls = ImageGenerator(recipe), list[str]()
     subject.pipe.unet.mid_block.attentions[0].register_forward_pre_hook(lambda *_: calls.append("inner"))
     subject.pipe.unet.conv_in.register_forward_pre_hook(lambda *_: calls.append("outer"))
     subject.draw(asked(1))
@@ -38,7 +38,7 @@ def test_calls_are_counted_whatever_the_scheduler_calls_its_steps(sd: Path, sche
 
 def test_a_second_pass_counts_its_own_steps(sd: Path) -> None:
     upscale = {"net": {"name": str(sd / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 16}
-    subject = Diffusion(tiny_recipe(sd, steps=8, strength=1.0, deep_cache=3, upscale=upscale))
+    subject = ImageGenerator(tiny_recipe(sd, steps=8, strength=1.0, deep_cache=3, upscale=upscale))
     requests = asked(2)
     larger = subject.draw(requests)
     assert apart(subject.draw(requests[1:])[0], larger[1]) == 0
@@ -48,4 +48,4 @@ def test_what_it_does_not_go_with_is_refused(sd: Path) -> None:
     for other in ({"guidance_end": 0.5}, {"compile": "on"}):
         with pytest.raises(ValidationError, match="deep_cache goes neither with guidance_end nor with compile: on"):
             tiny_recipe(sd, deep_cache=2, **other)
-    assert "deep_cache" in (plain_because(tiny_recipe(sd, deep_cache=2), on_gpu=True) or "")
+    assert "deep_cache" in (eager_reason(tiny_recipe(sd, deep_cache=2), on_gpu=True) or "")

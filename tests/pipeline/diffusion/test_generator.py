@@ -15,8 +15,8 @@ from PIL import Image
 
 from jobs.demo_model import metrics
 from pipeline.detectors.canny import Canny
-from pipeline.diffusion.generator import Diffusion
-from pipeline.diffusion.request import Request
+from pipeline.diffusion.generator import ImageGenerator
+from pipeline.diffusion.request import GenerationRequest
 from pipeline.recipes.load import load_recipe
 from schemas.detectors import CannySettings, InpaintSettings
 from tests.conftest import ROOT, TINY, recipe_of
@@ -27,8 +27,8 @@ N = 3
 
 
 @cache
-def diffusion(*settings: str) -> Diffusion:
-    return Diffusion(load_recipe("demo", [*TINY, "steps=4", *settings]))
+def diffusion(*settings: str) -> ImageGenerator:
+    return ImageGenerator(load_recipe("demo", [*TINY, "steps=4", *settings]))
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +49,10 @@ def only(batch: dict[str, Any], *which: int) -> dict[str, Any]:
     }
 
 
-def requests(batch: dict[str, Any]) -> list[Request]:
+def requests(batch: dict[str, Any]) -> list[GenerationRequest]:
     """Return what a batch of arrays asks for."""
     return [
-        Request(photo, tuple(maps), prompt, negative, seed)
+        GenerationRequest(photo, tuple(maps), prompt, negative, seed)
         for photo, maps, (prompt, negative), seed in zip(
             batch["photos"], zip(*batch["maps"], strict=True), batch["prompts"], batch["seeds"], strict=True
         )
@@ -241,7 +241,7 @@ def test_a_net_of_scale_0_leaves_its_map_undrawn(two: dict[str, Any]) -> None:
 
 
 def test_the_inpaint_net_sees_minus_one_where_a_mask_covers(batch: dict[str, Any]) -> None:
-    painter = Diffusion(recipe_of(CannySettings(), InpaintSettings()))
+    painter = ImageGenerator(recipe_of(CannySettings(), InpaintSettings()))
     masks = np.zeros((N, 64, 64), np.bool_)
     masks[1, 8:16, 40:] = True
     asked = [replace(each, maps=each.maps[:2], covered=mask) for each, mask in zip(requests(batch), masks, strict=True)]

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from pipeline.diffusion.guidance import ending_guidance, of_the_prompts
+from pipeline.diffusion.guidance import end_guidance_after, prompt_half
 
 PIPE = SimpleNamespace(_callback_tensor_inputs=["latents", "mask", "prompt_embeds"])
 
@@ -13,17 +13,17 @@ PIPE = SimpleNamespace(_callback_tensor_inputs=["latents", "mask", "prompt_embed
 def test_conditions_are_cut_to_the_last_rows() -> None:
     both = torch.arange(4.0)[:, None]
     added = {"text_embeds": both, "image_embeds": [both, both]}
-    cut = of_the_prompts(2, {"encoder_hidden_states": both, "added_cond_kwargs": added, "return_dict": False})
+    cut = prompt_half(2, {"encoder_hidden_states": both, "added_cond_kwargs": added, "return_dict": False})
     assert cut["encoder_hidden_states"].flatten().tolist() == [2, 3]
     assert cut["added_cond_kwargs"]["text_embeds"].flatten().tolist() == [2, 3]
     assert [each.flatten().tolist() for each in cut["added_cond_kwargs"]["image_embeds"]] == [[2, 3], [2, 3]]
     assert cut["return_dict"] is False
-    whole = of_the_prompts(4, {"encoder_hidden_states": both, "added_cond_kwargs": None})
+    whole = prompt_half(4, {"encoder_hidden_states": both, "added_cond_kwargs": None})
     assert torch.equal(whole["encoder_hidden_states"], both)
 
 
 def test_it_ends_once_after_its_share_of_the_steps() -> None:
-    arguments = ending_guidance(PIPE, 0.5)
+    arguments = end_guidance_after(PIPE, 0.5)
     assert arguments["callback_on_step_end_tensor_inputs"] == ["mask"]
     running: Any = SimpleNamespace(num_timesteps=6, _guidance_scale=7.0, do_classifier_free_guidance=True)
     mask = torch.arange(4.0)
@@ -37,4 +37,4 @@ def test_it_ends_once_after_its_share_of_the_steps() -> None:
 
 
 def test_guidance_to_the_end_needs_nothing() -> None:
-    assert ending_guidance(PIPE, 1.0) == {}
+    assert end_guidance_after(PIPE, 1.0) == {}

@@ -14,26 +14,26 @@ from torch.utils._pytree import tree_leaves
 
 from jobs.bench.synthetic_diffusion import ARCHITECTURES, components, control_net
 from pipeline.diffusion import memory
-from pipeline.diffusion.batching import DRAWN_AGAIN
-from pipeline.diffusion.generator import Diffusion
-from pipeline.diffusion.multi_controlnet import Nets
-from pipeline.diffusion.optimizations import NONE, Gains
-from pipeline.diffusion.request import Drawing
+from pipeline.diffusion.batching import GENERATED_IN_FLOAT32
+from pipeline.diffusion.generator import ImageGenerator
+from pipeline.diffusion.multi_controlnet import MultiControlNet
+from pipeline.diffusion.optimizations import NO_OPTIMIZATIONS, Optimizations
+from pipeline.diffusion.request import GeneratedImage
 from pipeline.recipes.load import load_recipe
 from tests.tiny import apart, asked, tiny_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def worst(some: list[Drawing], others: list[Drawing]) -> int:
+def worst(some: list[GeneratedImage], others: list[GeneratedImage]) -> int:
     return max(apart(*both) for both in zip(some, others, strict=True))
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
 def test_each_gain_of_arrangement_is_there_and_leaves_the_picture(families: dict[str, Path], family: str) -> None:
     recipe, requests = tiny_recipe(families[family], "img2img", 2), asked(1, 2)
-    plain = Diffusion(recipe, gains=NONE).draw(requests)
-    swift = Diffusion(recipe, gains=replace(NONE, channels_last=True, fuse_projections=True))
+    plain = ImageGenerator(recipe, gains=NO_OPTIMIZATIONS).draw(requests)
+    swift = ImageGenerator(recipe, gains=replace(NO_OPTIMIZATIONS, channels_last=True, fuse_projections=True))
     for part in (swift.pipe.unet, swift.pipe.vae, *swift.pipe.controlnet.nets):
         weight = next(each for each in part.parameters() if each.ndim == 4 and each.shape[2] > 1)
         assert weight.is_contiguous(memory_format=torch.channels_last)
@@ -51,11 +51,11 @@ def test_each_other_gain_alone_leaves_the_picture(sd: Path, gain: str) -> None:
     recipe = tiny_recipe(sd, "img2img", 2)
     quiet = recipe.controls[1].model_copy(update={"end": 0.5})
     recipe, requests = recipe.model_copy(update={"controls": (recipe.controls[0], quiet)}), asked(2, 2)
-    plain = Diffusion(recipe, gains=NONE).draw(requests)
-    assert worst(Diffusion(recipe, gains=replace(NONE, **{gain: True})).draw(requests), plain) <= 1
+    plain = ImageGenerator(recipe, gains=NO_OPTIMIZATIONS).draw(requests)
+    assert worst(ImageGenerator(recipe, gains=replace(NO_OPTIMIZATIONS, **{gain: True})).draw(requests), plain) <= 1
 
 
-def taking_turns(subject: Diffusion) -> None:
+def taking_turns(subject: ImageGenerator) -> None:
     """Let the models of a pipeline take turns, by the hooks that a GPU's would, on the CPU."""
     memory.offload(subject.pipe, torch.device("cpu"))
     for part in (subject.pipe.unet, subject.pipe.vae, subject.pipe.text_encoder, subject.pipe.controlnet):
@@ -68,33 +68,33 @@ def taking_turns(subject: Diffusion) -> None:
 def test_models_that_take_turns_draw_the_same(
     families: dict[str, Path], family: str, mode: str, room: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "ROOM_FOR_NETS", room)
+    monkeypatch.setattr(memory, "CONTROLNET_MEMORY", room)
     recipe = tiny_recipe(families[family], mode, 2, memory="low")
-    requests, subject = asked(3, 2, mode), Diffusion(recipe)
+    requests, subject = asked(3, 2, mode), ImageGenerator(recipe)
     taking_turns(subject)
     subject.resize(2)
-    assert worst(subject.draw(requests), Diffusion(tiny_recipe(families[family], mode, 2)).draw(requests)) <= 1
+    assert worst(subject.draw(requests), ImageGenerator(tiny_recipe(families[family], mode, 2)).draw(requests)) <= 1
 
 
 @pytest.mark.parametrize("room", [1e9, 0], ids=["nets together", "nets one by one"])
 def test_models_that_take_turns_draw_again_in_float32(sd: Path, room: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "ROOM_FOR_NETS", room)
+    monkeypatch.setattr(memory, "CONTROLNET_MEMORY", room)
     recipe = tiny_recipe(sd, memory="low")
-    subject = Diffusion(recipe, dtype=torch.bfloat16)
+    subject = ImageGenerator(recipe, dtype=torch.bfloat16)
     taking_turns(subject)
     subject.pipe.unet.conv_out.register_forward_hook(
         lambda layer, _given, said: said * float("nan") if layer.weight.dtype == torch.bfloat16 else None
     )
     for _ in range(2):
         (drawing,) = subject.draw(asked(1))
-        assert drawing.retried == (DRAWN_AGAIN,)
+        assert drawing.retried == (GENERATED_IN_FLOAT32,)
         assert drawing.pixels is not None
         assert subject.pipe.unet.dtype == torch.bfloat16
 
 
 def test_low_memory_draws_with_a_tiny_autoencoder_too() -> None:
     requests = asked(2, 3)
-    low, plain = (Diffusion(load_recipe("demo", ["steps=2", f"memory={memory}"])) for memory in ("low", "normal"))
+    low, plain = (ImageGenerator(load_recipe("demo", ["steps=2", f"memory={memory}"])) for memory in ("low", "normal"))
     assert worst(low.draw(requests), plain.draw(requests)) <= 1
 
 
@@ -102,12 +102,12 @@ def test_pictures_that_are_large_are_decoded_in_tiles_and_differ_a_little(
     sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = tiny_recipe(sd, memory="low", area=128 * 128)
-    assert not Diffusion(recipe).pipe.vae.use_tiling
+    assert not ImageGenerator(recipe).pipe.vae.use_tiling
     photo = np.random.default_rng(1).integers(0, 256, (128, 128, 3), np.uint8)
     requests = [replace(each, photo=photo, maps=(photo,)) for each in asked(1)]
-    (whole,) = Diffusion(recipe).draw(requests)
-    monkeypatch.setattr(memory, "WHOLE", 64 * 64)
-    subject = Diffusion(recipe)
+    (whole,) = ImageGenerator(recipe).draw(requests)
+    monkeypatch.setattr(memory, "UNTILED_PIXELS", 64 * 64)
+    subject = ImageGenerator(recipe)
     assert subject.pipe.vae.use_tiling
     (tiled,) = subject.draw(requests)
     assert tiled.pixels is not None
@@ -152,7 +152,7 @@ def test_two_pictures_under_three_nets_fit_on_a_small_card(name: str, card: floa
     architecture, batch, kind = ARCHITECTURES[name], 2 * 2, {"device": "meta", "dtype": torch.float16}  # with guidance
     with torch.device("meta"):
         parts = components(architecture, torch.float16)
-        unet, nets = parts["unet"], Nets([control_net(parts["unet"]) for _ in range(3)])
+        unet, nets = parts["unet"], MultiControlNet([control_net(parts["unet"]) for _ in range(3)])
     side, width = architecture.unet["sample_size"], architecture.unet["cross_attention_dim"]
     given = {
         "sample": torch.zeros(batch, 4, side, side, **kind), "timestep": torch.tensor(1, device="meta"),
@@ -167,12 +167,12 @@ def test_two_pictures_under_three_nets_fit_on_a_small_card(name: str, card: floa
         down, middle = nets(controlnet_cond=maps, conditioning_scale=[1.0] * 3, **given)
         unet(down_block_additional_residuals=down, mid_block_additional_residual=middle, **given)
     together = bytes_of(nets)
-    of_nets = together if together <= memory.ROOM_FOR_NETS else bytes_of(nets.nets[0], nets.embeddings)
+    of_nets = together if together <= memory.CONTROLNET_MEMORY else bytes_of(nets.nets[0], nets.embeddings)
     whole = bytes_of(unet, parts["vae"]) + of_nets + held.most
     assert held.most > 0.3e9  # all that a step holds was seen
     assert whole < 0.8 * card  # the rest is the system's, and kernels' workspace
 
 
 def test_gains_are_all_on_but_compilation() -> None:
-    assert vars(Gains()) == {name: name != "compiled" for name in vars(NONE)}
-    assert not any(vars(NONE).values())
+    assert vars(Optimizations()) == {name: name != "compiled" for name in vars(NO_OPTIMIZATIONS)}
+    assert not any(vars(NO_OPTIMIZATIONS).values())

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.diffusion.generator import Diffusion
-from pipeline.diffusion.optimizations import NONE
-from pipeline.diffusion.request import Request
+from pipeline.diffusion.generator import ImageGenerator
+from pipeline.diffusion.optimizations import NO_OPTIMIZATIONS
+from pipeline.diffusion.request import GenerationRequest
 from tests.tiny import apart, asked, tiny_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -23,7 +23,7 @@ SCHEDULERS = (
 )  # fmt: skip
 
 
-def assert_latents_agree(subject: Diffusion, requests: list[Request]) -> None:
+def assert_latents_agree(subject: ImageGenerator, requests: list[GenerationRequest]) -> None:
     """Assert that one of five pictures is the same alone, to 1e-5 of the largest value."""
     one_pass, device, dtype = subject._passes[0], subject._device, subject._dtype
     together = one_pass.latents(requests[::-1], device, dtype)[1]
@@ -41,15 +41,15 @@ def test_a_picture_is_the_same_alone_in_any_batch_again_and_without_gains(
     mode, upscale = ("img2img", tiles) if mode == TILES else (mode, None)
     count = 2 if upscale else 5  # of four tiles each
     recipe, requests = tiny_recipe(families[family], mode, nets, upscale=upscale), asked(count, nets, mode)
-    subject = Diffusion(recipe)
+    subject = ImageGenerator(recipe)
     alone = subject.draw(requests)
-    again = Diffusion(recipe).draw(requests[1:2])
+    again = ImageGenerator(recipe).draw(requests[1:2])
     assert (again[0].pixels == alone[1].pixels).all()
     if not upscale:
         assert_latents_agree(subject, requests)
     subject._size.now = 5
     turned = subject.draw(requests[::-1])[::-1]
-    plain = Diffusion(recipe, gains=NONE).draw(requests[:2])
+    plain = ImageGenerator(recipe, gains=NO_OPTIMIZATIONS).draw(requests[:2])
     assert max(apart(*both) for both in zip(alone, turned, strict=True)) <= 1  # of 255: latents are within 1e-5
     assert max(apart(*both) for both in zip(alone, plain, strict=False)) <= 1
     pictures = [drawing.pixels for drawing in alone]
@@ -58,7 +58,7 @@ def test_a_picture_is_the_same_alone_in_any_batch_again_and_without_gains(
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_latents_do_not_know_their_batch_whatever_the_scheduler(sd: Path, scheduler: str) -> None:
-    subject = Diffusion(tiny_recipe(sd, scheduler={"name": scheduler}, steps=6))
+    subject = ImageGenerator(tiny_recipe(sd, scheduler={"name": scheduler}, steps=6))
     (one_pass,), device, dtype = subject._passes, subject._device, subject._dtype
     requests = asked(5)
     together = one_pass.latents(requests[::-1], device, dtype).flip(0)
@@ -72,7 +72,7 @@ def test_latents_do_not_know_their_batch_whatever_the_scheduler(sd: Path, schedu
 def test_what_is_around_a_region_stays_the_photos_own(families: dict[str, Path], family: str) -> None:
     (request,) = asked(1, 1, "inpaint")
     recipe = tiny_recipe(families[family], "inpaint", region={"soften": 3})
-    (drawing,) = Diffusion(recipe).draw([request])
+    (drawing,) = ImageGenerator(recipe).draw([request])
     assert drawing.pixels is not None
     assert request.region is not None
     changed = (drawing.pixels != request.photo).any(axis=2)
@@ -87,7 +87,7 @@ def test_a_narrow_region_is_painted_and_none_has_a_hard_rim(sd: Path, soften: in
     (request,) = asked(1, 1, "inpaint")
     narrow = np.zeros_like(request.region)
     narrow[8:40, 30:38] = True
-    (drawing,) = Diffusion(tiny_recipe(sd, "inpaint", region={"soften": soften})).draw(
+    (drawing,) = ImageGenerator(tiny_recipe(sd, "inpaint", region={"soften": soften})).draw(
         [replace(request, region=narrow)]
     )
     assert drawing.pixels is not None
@@ -103,7 +103,7 @@ def test_a_base_made_for_inpainting_draws_too(tmp_path: Path, sd: Path) -> None:
 
     tiny.write_sd(tmp_path / "base", in_channels=9)
     recipe = tiny_recipe(sd, "inpaint", base={"name": str(tmp_path / "base")})
-    (drawing,) = Diffusion(recipe).draw(asked(1, 1, "inpaint"))
+    (drawing,) = ImageGenerator(recipe).draw(asked(1, 1, "inpaint"))
     assert drawing.pixels is not None
 
 
@@ -114,7 +114,7 @@ def test_guidance_may_end_early_and_guess_mode_draws(families: dict[str, Path], 
 
     def drawn(**changes: float) -> list[int]:
         recipe = tiny_recipe(families[family], mode, 2, guidance=5.0, strength=1.0, **changes)
-        subject = Diffusion(recipe)
+        subject = ImageGenerator(recipe)
         subject._size.now = 2
         calls: list[int] = []
         subject._passes[0].pipe.unet.register_forward_pre_hook(lambda _unet, given: calls.append(len(given[0])))

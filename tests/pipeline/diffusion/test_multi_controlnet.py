@@ -9,8 +9,8 @@ import pytest
 import torch
 from diffusers import ControlNetModel, MultiControlNetModel
 
-from pipeline.diffusion.generator import Diffusion
-from pipeline.diffusion.multi_controlnet import Nets
+from pipeline.diffusion.generator import ImageGenerator
+from pipeline.diffusion.multi_controlnet import MultiControlNet
 from tests.tiny import WIDTH, asked, tiny_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -38,7 +38,7 @@ def arguments() -> dict[str, Any]:
 @pytest.mark.parametrize("guess", [False, True])
 def test_the_sum_is_diffusers_own(nets: list[ControlNetModel], arguments: dict[str, Any], guess: bool) -> None:  # noqa: FBT001 - a case
     theirs = MultiControlNetModel(copy.deepcopy(nets))(**arguments, guess_mode=guess)
-    ours = Nets(nets)(**arguments, guess_mode=guess)
+    ours = MultiControlNet(nets)(**arguments, guess_mode=guess)
     for one, other in zip([*ours[0], ours[1]], [*theirs[0], theirs[1]], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
@@ -47,7 +47,7 @@ def test_the_sum_is_diffusers_own(nets: list[ControlNetModel], arguments: dict[s
 def test_without_guidance_the_maps_of_the_prompts_are_left(
     nets: list[ControlNetModel], arguments: dict[str, Any]
 ) -> None:
-    subject = Nets(nets)
+    subject = MultiControlNet(nets)
     whole = subject(**arguments)
     shorter = subject(**arguments | {"sample": arguments["sample"][2:]})
     torch.testing.assert_close(shorter[1], whole[1][2:], rtol=1e-4, atol=1e-5)
@@ -55,15 +55,15 @@ def test_without_guidance_the_maps_of_the_prompts_are_left(
 
 @torch.inference_mode()
 def test_where_every_net_is_silent_nothing_is_said(nets: list[ControlNetModel], arguments: dict[str, Any]) -> None:
-    assert Nets(nets)(**arguments | {"conditioning_scale": [0.0] * 3}) == (None, None)
+    assert MultiControlNet(nets)(**arguments | {"conditioning_scale": [0.0] * 3}) == (None, None)
 
 
 @torch.inference_mode()
 def test_nets_that_take_turns_are_on_the_device_one_by_one_and_come_back(
     nets: list[ControlNetModel], arguments: dict[str, Any]
 ) -> None:
-    wanted = Nets(copy.deepcopy(nets))(**arguments)[1]
-    subject = Nets(nets)
+    wanted = MultiControlNet(copy.deepcopy(nets))(**arguments)[1]
+    subject = MultiControlNet(nets)
     hosts = [[weight.data_ptr() for weight in net.parameters()] for net in nets]
     there: list[list[bool]] = []  # at each call, whether a net's weights are copies
 
@@ -87,7 +87,7 @@ def test_calls_are_as_few_as_windows_and_maps_allow(sd: Path) -> None:
     recipe = tiny_recipe(sd, "text2img", 3, steps=10)
     first, second, third = recipe.controls
     controls = (first, second.model_copy(update={"end": 0.5}), third.model_copy(update={"scale": 0.0}))
-    subject = Diffusion(recipe.model_copy(update={"controls": controls}))
+    subject = ImageGenerator(recipe.model_copy(update={"controls": controls}))
     calls: Counter[str] = Counter()
     nets = subject._passes[0].pipe.controlnet
 

@@ -7,7 +7,7 @@ import torch
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPTextConfig, CLIPVisionConfig
 
-from pipeline.diffusion.generator import Diffusion
+from pipeline.diffusion.generator import ImageGenerator
 from pipeline.diffusion.safety_checker import SafetyChecker
 from tests.tiny import asked, tiny_recipe
 
@@ -47,7 +47,7 @@ def test_it_answers_for_each_picture(folder: Path) -> None:
 def test_it_is_asked_about_the_second_pass_too(folder: Path, sd: Path) -> None:
     upscale = {"net": {"name": str(sd / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 0}
     recipe = tiny_recipe(sd, safety={"name": str(folder), "policy": "flag"}, upscale=upscale)
-    subject = Diffusion(recipe)
+    subject = ImageGenerator(recipe)
     seen: list[tuple[int, ...]] = []
 
     def answers(pictures: torch.Tensor) -> torch.Tensor:
@@ -63,6 +63,6 @@ def test_it_is_asked_about_the_second_pass_too(folder: Path, sd: Path) -> None:
 @pytest.mark.parametrize("policy", ["off", "flag"])
 def test_a_drawing_says_what_was_found(folder: Path, sd: Path, policy: str) -> None:
     recipe = tiny_recipe(sd, safety={"name": str(folder), "policy": policy})
-    (drawing,) = Diffusion(recipe).draw(asked(1))
+    (drawing,) = ImageGenerator(recipe).draw(asked(1))
     assert drawing.pixels is not None
     assert (drawing.nsfw is None) == (policy == "off")

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.images.geometry import Padding, Transform, filled, nearest_bucket, padded, transform_from_row
+from pipeline.images.geometry import (
+    Padding,
+    Transform,
+    crop_transform,
+    nearest_bucket,
+    pad_transform,
+    transform_from_row,
+)
 
 SIDES = st.integers(1, 3000)
 TARGETS = st.sampled_from([(512, 512), (576, 448), (448, 576), (64, 64), (1344, 768)])
@@ -16,7 +23,7 @@ NOBODY = np.empty((0, 2))
 
 
 def placed(source: tuple[int, int], target: tuple[int, int], fit: str) -> tuple[Transform, Padding]:
-    return padded(source, target) if fit == "pad" else (filled(source, target, fit, NOBODY), Padding())
+    return pad_transform(source, target) if fit == "pad" else (crop_transform(source, target, fit, NOBODY), Padding())
 
 
 def corners(transform: Transform) -> NDArray[np.float64]:
@@ -32,7 +39,7 @@ def test_points_go_and_come_back(width: int, height: int, target: tuple[int, int
 
 @given(SIDES, SIDES, TARGETS)
 def test_a_crop_covers_the_picture_and_stands_central(width: int, height: int, target: tuple[int, int]) -> None:
-    (left, top), (right, bottom) = corners(filled((width, height), target, "crop", NOBODY))
+    (left, top), (right, bottom) = corners(crop_transform((width, height), target, "crop", NOBODY))
     assert left <= 1e-6
     assert top <= 1e-6
     assert right >= target[0] - 1e-6
@@ -46,7 +53,7 @@ def test_a_crop_around_people_covers_the_picture_and_shows_what_fits(
     width: int, height: int, target: tuple[int, int], shares: list[tuple[float, float]]
 ) -> None:
     people = np.array(shares) * (width, height)
-    transform = filled((width, height), target, "people", people)
+    transform = crop_transform((width, height), target, "people", people)
     (left, top), (right, bottom) = corners(transform)
     assert max(left, top) <= 1e-6
     assert right >= target[0] - 1e-6
@@ -62,7 +69,7 @@ def test_a_crop_around_people_covers_the_picture_and_shows_what_fits(
 
 @given(SIDES, SIDES, TARGETS)
 def test_padding_keeps_the_whole_photo_and_fills_the_canvas(width: int, height: int, target: tuple[int, int]) -> None:
-    transform, padding = padded((width, height), target)
+    transform, padding = pad_transform((width, height), target)
     assert np.allclose(corners(transform), [(0, 0), transform.target])
     assert min(padding.left, padding.top, padding.right, padding.bottom) >= 0
     assert padding.left + transform.target[0] + padding.right == target[0]

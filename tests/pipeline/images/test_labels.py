@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import LabelFault
-from pipeline.images.geometry import Transform, filled, padded
-from pipeline.images.labels import labels_of, person_points
+from pipeline.errors import LabelError
+from pipeline.images.geometry import Transform, crop_transform, pad_transform
+from pipeline.images.labels import person_points, transform_labels
 from schemas.work import Row
 
 NOBODY = np.empty((0, 2))
-HALF = filled((512, 256), (64, 64), "crop", NOBODY)  # a fourth of the size; the middle 256 columns are seen
+HALF = crop_transform((512, 256), (64, 64), "crop", NOBODY)  # a fourth of the size; the middle 256 columns are seen
 NONE: Row = {"boxes": None, "keypoints": None, "pose_keypoints": None}
 
 
@@ -22,7 +22,7 @@ def box(x: float, y: float, w: float, h: float, category: str | None = None) -> 
 
 
 def labels(transform: Transform, min_visible: float = 0.25, **given_: Any) -> Row:
-    return labels_of(NONE | given_, transform, min_visible)
+    return transform_labels(NONE | given_, transform, min_visible)
 
 
 def test_a_box_is_moved_and_keeps_its_category() -> None:
@@ -58,7 +58,7 @@ def test_no_labels_and_an_empty_list_are_two_things() -> None:
 def test_what_is_not_clipped_comes_back(
     source: tuple[int, int], fit: str, shares: list[tuple[float, float, float, float]]
 ) -> None:
-    transform = padded(source, (128, 64))[0] if fit == "pad" else filled(source, (128, 64), fit, NOBODY)
+    transform = pad_transform(source, (128, 64))[0] if fit == "pad" else crop_transform(source, (128, 64), fit, NOBODY)
     starts = np.array(shares)[:, :2] * source
     sides = np.maximum((np.array(source) - starts) * np.array(shares)[:, 2:], 0.5)
     given_ = [box(*start, *side) for start, side in zip(starts.tolist(), sides.tolist(), strict=True)]
@@ -89,13 +89,13 @@ def test_what_is_not_clipped_comes_back(
     ],
 )
 def test_a_box_that_is_none_is_a_fault(bad: Row | None) -> None:
-    with pytest.raises(LabelFault, match="boxes: number 1 is no x, y, width and height"):
+    with pytest.raises(LabelError, match="boxes: number 1 is no x, y, width and height"):
         labels(HALF, boxes=[box(0, 0, 1, 1), bad])
 
 
 @pytest.mark.parametrize("bad", [[1.0, 2.0], [1.0, 2.0, float("nan")], [3e9, 0.0, 1.0], [None, 1.0, 1.0]])
 def test_keypoints_that_are_none_are_a_fault(bad: list[Any]) -> None:
-    with pytest.raises(LabelFault, match="keypoints: number 0 is no list of x, y, visibility"):
+    with pytest.raises(LabelError, match="keypoints: number 0 is no list of x, y, visibility"):
         labels(HALF, keypoints=[bad])
 
 

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.errors import LabelFault
-from pipeline.images.geometry import filled, padded
-from pipeline.images.labels import labels_of
-from pipeline.images.masks import fit_mask, not_zero
+from pipeline.errors import LabelError
+from pipeline.images.geometry import crop_transform, pad_transform
+from pipeline.images.labels import transform_labels
+from pipeline.images.masks import fit_mask, nonzero_pixels
 
 NOBODY = np.empty((0, 2))
-CROP = filled((512, 256), (64, 64), "crop", NOBODY)
+CROP = crop_transform((512, 256), (64, 64), "crop", NOBODY)
 
 
 def stored(image: Image.Image, kind: str = "png", **options: Any) -> bytes:
@@ -54,7 +54,7 @@ def test_values_and_mode_are_kept(mode: str) -> None:
     assert visible == pytest.approx(0.5, abs=0.01)
     if mode == "P":
         assert after.getpalette()[:6] == [0, 0, 0, 255, 0, 0]
-    half = not_zero(np.asarray(after))
+    half = nonzero_pixels(np.asarray(after))
     assert not half[:, :32].any()
     assert half[:, 32:].all()
 
@@ -69,14 +69,14 @@ def test_a_rectangle_is_the_box_of_the_same_rectangle(
     source: tuple[int, int], fit: str, share: tuple[float, float], smaller: int
 ) -> None:
     source = (source[0] * smaller, source[1] * smaller)
-    transform = padded(source, (96, 64))[0] if fit == "pad" else filled(source, (96, 64), fit, NOBODY)
+    transform = pad_transform(source, (96, 64))[0] if fit == "pad" else crop_transform(source, (96, 64), fit, NOBODY)
     width, height = source
     x, y = (smaller * int(part * side / smaller) for part, side in zip(share, source, strict=True))
     painted = np.zeros((height // smaller, width // smaller), np.uint8)
     painted[y // smaller :, x // smaller :] = 255
     content, visible = fit_mask(stored(Image.fromarray(painted)), transform)
     row = {"boxes": [{"x": x, "y": y, "w": width - x, "h": height - y, "category": None}], "keypoints": None}
-    boxes = labels_of(row, transform, 1e-9)["boxes"]
+    boxes = transform_labels(row, transform, 1e-9)["boxes"]
     rows, columns = np.nonzero(np.asarray(opened(content)))
     if not boxes or min(boxes[0]["w"], boxes[0]["h"]) < 2:
         return  # nothing of it is left, or less than two pixels
@@ -109,5 +109,5 @@ def test_of_nothing_all_is_left() -> None:
     ],
 )
 def test_a_bad_mask_is_a_fault(content: bytes, said: str) -> None:
-    with pytest.raises(LabelFault, match=said):
+    with pytest.raises(LabelError, match=said):
         fit_mask(content, CROP)

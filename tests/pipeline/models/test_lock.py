@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.errors import ModelFault
-from pipeline.models.checks import check_models, unpinned
-from pipeline.models.lock import Pinned, pin, text_with
+from pipeline.errors import ModelError
+from pipeline.models.checks import check_models, unpinned_models
+from pipeline.models.lock import LockedRecipe, edit_recipe_text, lock_models
 from pipeline.models.resolve import SHIPPED
 from pipeline.recipes.load import load_recipe, recipe_text
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def locked(name: str, *settings: str) -> tuple[Pinned, str]:
-    pinned = pin(name, settings, anew=True)
-    return pinned, text_with(name, settings, pinned.keys)
+def locked(name: str, *settings: str) -> tuple[LockedRecipe, str]:
+    pinned = lock_models(name, settings, anew=True)
+    return pinned, edit_recipe_text(name, settings, pinned.keys)
 
 
 @pytest.mark.usefixtures("hub")
@@ -27,7 +27,7 @@ def test_all_that_the_hub_gives_is_pinned_by_commit_and_digest(tmp_path: Path) -
     path = tmp_path / "anime.yaml"
     path.write_text(text)
     recipe, open_one = load_recipe(str(path)), load_recipe("sd15-anime")
-    assert unpinned(recipe) == []
+    assert unpinned_models(recipe) == []
     assert recipe.base.revision == "a" * 40
     assert [control.detector.model_dump().get("revision") for control in recipe.controls] == [None, "b" * 40, "c" * 40]
     models = [recipe.base, *(control.net for control in recipe.controls)]
@@ -46,8 +46,8 @@ def test_other_weights_are_refused_until_it_is_locked_anew(hub: Path, tmp_path: 
     path.write_text(locked("sd15-anime")[1])
     weights = next(hub.glob("models--lllyasviel--control_v11f1p_sd15_depth/snapshots/*/*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
-    for refused in (lambda: check_models(load_recipe(str(path))), lambda: pin(str(path))):  # a run, and pulling
-        with pytest.raises(ModelFault, match=r"the recipe is locked to.*photo2anime recipes lock"):
+    for refused in (lambda: check_models(load_recipe(str(path))), lambda: lock_models(str(path))):  # a run, and pulling
+        with pytest.raises(ModelError, match=r"the recipe is locked to.*photo2anime recipes lock"):
             refused()
     path.write_text(locked(str(path))[1])
     assert check_models(load_recipe(str(path))) == frozenset()
@@ -74,26 +74,26 @@ def test_a_locked_recipe_refuses_the_same_weights_with_another_configuration(tmp
     assert check_models(load_recipe(str(path))) == {"openpose", "depth"}
     config = tmp_path / "base" / "scheduler" / "scheduler_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"prediction_type": "v_prediction"}))
-    with pytest.raises(ModelFault, match="the recipe is locked to"):
+    with pytest.raises(ModelError, match="the recipe is locked to"):
         check_models(load_recipe(str(path)))
 
 
 def test_other_weights_are_not_missing_ones(tmp_path: Path, weights_of: Callable[[str], Path]) -> None:
     settings = [f"controls.depth.detector.weights={weights_of('depth')}", f"controls.depth.detector.sha256={'a' * 64}"]
-    with pytest.raises(ModelFault, match="the recipe is locked to aaaa"):
-        pin("demo", settings)
-    assert pin("demo", settings, anew=True).missing[-1].role == "openpose"
-    text = text_with("demo", ["mode=maps", f"ip_adapter={{name: x, reference: {tmp_path}/none.png}}"], {})
+    with pytest.raises(ModelError, match="the recipe is locked to aaaa"):
+        lock_models("demo", settings)
+    assert lock_models("demo", settings, anew=True).missing[-1].role == "openpose"
+    text = edit_recipe_text("demo", ["mode=maps", f"ip_adapter={{name: x, reference: {tmp_path}/none.png}}"], {})
     (tmp_path / "maps.yaml").write_text(text)
-    assert pin(str(tmp_path / "maps.yaml")).reference_sha256 is None  # maps know no reference
+    assert lock_models(str(tmp_path / "maps.yaml")).reference_sha256 is None  # maps know no reference
 
 
 def test_what_may_be_blank_and_is_missing_is_left_open() -> None:
     pinned, text = locked("demo")
     assert [need.role for need in pinned.missing] == ["openpose", "depth"]
     assert "sha256" not in yaml.safe_load(text)["controls"][1]["detector"]
-    with pytest.raises(ModelFault, match="lllyasviel/Annotators"):
-        pin("demo", ["controls.openpose.when_missing=fail"])
+    with pytest.raises(ModelError, match="lllyasviel/Annotators"):
+        lock_models("demo", ["controls.openpose.when_missing=fail"])
 
 
 def test_a_detector_that_finds_the_region_is_pinned_too(tmp_path: Path) -> None:

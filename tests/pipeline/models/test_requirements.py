@@ -1,6 +1,6 @@
 """What a recipe needs: every place that names a model, and the files that are wanted of it."""
 
-from pipeline.models.requirements import detector_needs, needs_of
+from pipeline.models.requirements import detector_requirements, model_requirements
 from pipeline.recipes.load import load_recipe
 from schemas.recipe import Recipe
 
@@ -18,7 +18,7 @@ def test_every_place_that_names_a_model_is_a_need() -> None:
         upscale={"net": {"name": "lllyasviel/control_v11f1e_sd15_tile"}},
         safety={"policy": "flag"},
     )
-    needs = {need.role: need for need in needs_of(whole)}
+    needs = {need.role: need for need in model_requirements(whole)}
     assert list(needs) == [
         "base", "vae", "controlnet-canny", "controlnet-openpose", "controlnet-depth", "controlnet-upscale", "lora-0",
         "embedding-<t>", "ip-adapter", "safety-checker",
@@ -35,26 +35,26 @@ def test_every_place_that_names_a_model_is_a_need() -> None:
 
 def test_a_checkpoint_in_one_file_needs_that_and_a_configuration() -> None:
     base = {"name": "a/b", "file": "anime.safetensors", "config": {"name": "c/d"}}
-    first, second, *_ = needs_of(recipe(base=base))
+    first, second, *_ = model_requirements(recipe(base=base))
     assert (first.files, second.role, second.place) == (("anime.safetensors",), "config", ("base", "config"))
     assert not any(name.endswith(".safetensors") for name in second.files)
 
 
 def test_maps_alone_need_detectors_alone() -> None:
     maps = recipe(mode="maps")
-    assert needs_of(maps) == []
-    assert [need.name for _, need in detector_needs(maps)] == [
+    assert model_requirements(maps) == []
+    assert [need.name for _, need in detector_requirements(maps)] == [
         "lllyasviel/Annotators", "depth-anything/Depth-Anything-V2-Small-hf",
     ]  # fmt: skip
 
 
 def test_a_regions_detector_is_needed_at_its_own_place() -> None:
-    found = detector_needs(recipe(mode="inpaint", region={"of": "subject"}))
+    found = detector_requirements(recipe(mode="inpaint", region={"of": "subject"}))
     assert found[-1][1].place == ("region", "detector")
 
 
 def test_what_cannot_change_is_pinned() -> None:
-    (base, *nets) = needs_of(recipe())
+    (base, *nets) = model_requirements(recipe())
     assert not base.pinned
     assert all(net.pinned for net in nets)
-    assert needs_of(recipe(base={"name": "a/b", "sha256": "e" * 64}))[0].pinned
+    assert model_requirements(recipe(base={"name": "a/b", "sha256": "e" * 64}))[0].pinned

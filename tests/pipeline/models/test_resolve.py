@@ -3,66 +3,61 @@
 import hashlib
 import json
 import shutil
-import tomllib
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
 from pipeline import storage
-from pipeline.errors import ModelFault, RecipeFault
+from pipeline.errors import ModelError, RecipeError
 from pipeline.models import resolve
-from pipeline.models.checks import check_models, unpinned
-from pipeline.models.requirements import needs_of
-from pipeline.models.resolve import Located, locate
+from pipeline.models.checks import check_models, unpinned_models
+from pipeline.models.requirements import model_requirements
+from pipeline.models.resolve import LocatedModel, locate
 from pipeline.recipes.load import load_recipe
 from schemas.detectors import MediapipeSettings
 from schemas.recipe import Recipe
-from tests.conftest import ROOT, recipe_of
+from tests.conftest import recipe_of
 from tests.hub import snapshot
 
 
-def base_of(recipe: Recipe) -> Located:
-    return locate(next(need for need in needs_of(recipe) if need.role == "base"))
+def base_of(recipe: Recipe) -> LocatedModel:
+    return locate(next(need for need in model_requirements(recipe) if need.role == "base"))
 
 
-def net_of(recipe: Recipe, number: int = 0) -> Located:
-    return locate([need for need in needs_of(recipe) if need.role.startswith("controlnet-")][number])
+def net_of(recipe: Recipe, number: int = 0) -> LocatedModel:
+    return locate([need for need in model_requirements(recipe) if need.role.startswith("controlnet-")][number])
 
 
 def with_net(name: str) -> Recipe:
     return load_recipe("demo", [f"controls.canny.net={{name: '{name}'}}"])
 
 
-def test_the_shipped_model_is_found_whole_and_installed_with_the_program(recipe: Recipe) -> None:
+def test_the_shipped_model_is_found_complete(recipe: Recipe) -> None:
     base = base_of(recipe)
     nets = [net_of(recipe, number) for number in range(3)]
     assert [path.name for path in (base.folder, *(net.folder for net in nets))] == [
         "base", "controlnet-canny", "controlnet-openpose", "controlnet-depth",
     ]  # fmt: skip
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["pipeline"]
-    package = resolve.SHIPPED.parent
-    installed = {path for pattern in settings for path in package.glob(pattern)}
-    assert {path for path in resolve.SHIPPED.rglob("*") if path.is_file()} <= installed
     assert sum(path.stat().st_size for each in (base, *nets) for path in each.files) <= 16e6
 
 
 def test_a_shipped_model_that_is_none_is_refused() -> None:
-    with pytest.raises(ModelFault, match="builtin:demo/controlnet-canny"):
+    with pytest.raises(ModelError, match="builtin:demo/controlnet-canny"):
         net_of(with_net("builtin:demo/controlnet-seg"))
 
 
 def test_a_scheduler_makes_the_steps_that_its_pass_makes() -> None:
     settings = ["scheduler.settings={use_beta_sigmas: true}", "steps=40"]  # its first two timesteps are one
     assert check_models(load_recipe("demo", settings)) == {"openpose", "depth"}  # img2img begins behind them
-    with pytest.raises(RecipeFault, match="does not take 40 steps so"):
+    with pytest.raises(RecipeError, match="does not take 40 steps so"):
         check_models(load_recipe("demo", [*settings, "mode=text2img"]))
 
 
 def test_blank_where_allowed_and_a_fault_elsewhere(recipe: Recipe) -> None:
     assert check_models(recipe) == {"openpose", "depth"}
     strict = load_recipe("demo", ["controls.openpose.when_missing=fail"])
-    with pytest.raises(ModelFault, match=r"lllyasviel/Annotators@main.*It needs body_pose_model\.pth"):
+    with pytest.raises(ModelError, match=r"lllyasviel/Annotators@main.*It needs body_pose_model\.pth"):
         check_models(strict)
 
 
@@ -71,12 +66,12 @@ def test_a_region_is_never_found_on_a_blank_map() -> None:
     demo = load_recipe("demo").model_dump() | {"controls": [seg]}
     assert check_models(Recipe.model_validate(demo)) == {"seg"}
     inpaint = Recipe.model_validate(demo | {"mode": "inpaint", "region": {"of": "background"}})
-    with pytest.raises(ModelFault, match="neither in the hub's cache"):
+    with pytest.raises(ModelError, match="neither in the hub's cache"):
         check_models(inpaint)
 
 
 def test_a_folder_that_somebody_names_is_meant() -> None:
-    with pytest.raises(ModelFault, match=r"/nowhere: .* not found"):
+    with pytest.raises(ModelError, match=r"/nowhere: .* not found"):
         check_models(load_recipe("demo", ["controls.depth.detector.weights=/nowhere"]))
 
 
@@ -87,7 +82,7 @@ def test_what_the_manifest_brings_is_not_needed() -> None:
 
 def test_a_real_recipe_without_a_hub_names_what_it_needs() -> None:
     with pytest.raises(
-        ModelFault, match=r"Lykon/AnyLoRA@main: neither in the hub's cache.*unet/\*\.fp16\*\.safetensors"
+        ModelError, match=r"Lykon/AnyLoRA@main: neither in the hub's cache.*unet/\*\.fp16\*\.safetensors"
     ) as caught:
         check_models(load_recipe("sd15-anime"))
     assert "\n" not in str(caught.value)
@@ -95,7 +90,7 @@ def test_a_real_recipe_without_a_hub_names_what_it_needs() -> None:
 
 def test_a_local_folder_that_lacks_files_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ModelFault, match=r"diffusion_pytorch_model\*\.safetensors not found in"):
+    with pytest.raises(ModelError, match=r"diffusion_pytorch_model\*\.safetensors not found in"):
         net_of(with_net(str(tmp_path)))
 
 
@@ -111,17 +106,17 @@ def test_a_bucket_folder_is_copied_to_the_cache(recipe: Recipe) -> None:
 
 def test_an_unknown_scheduler_setting_is_refused_before_work() -> None:
     recipe = load_recipe("demo", ["scheduler.settings={use_karas_sigmas: true}"])
-    with pytest.raises(RecipeFault, match="no setting 'use_karas_sigmas'.*use_karras_sigmas"):
+    with pytest.raises(RecipeError, match="no setting 'use_karas_sigmas'.*use_karras_sigmas"):
         check_models(recipe)
 
 
 def test_branches_are_named() -> None:
-    assert unpinned(load_recipe("sd15-anime")) == [
+    assert unpinned_models(load_recipe("sd15-anime")) == [
         "Lykon/AnyLoRA@main", "lllyasviel/Annotators@main", "depth-anything/Depth-Anything-V2-Small-hf@main",
     ]  # fmt: skip
     pinned = load_recipe("demo", [f"controls.depth.detector.revision={'d' * 40}"])
-    assert unpinned(pinned) == ["lllyasviel/Annotators@main"]
-    assert unpinned(pinned, frozenset({"openpose"})) == []
+    assert unpinned_models(pinned) == ["lllyasviel/Annotators@main"]
+    assert unpinned_models(pinned, frozenset({"openpose"})) == []
 
 
 def test_the_digest_is_of_weights_and_of_what_says_how_to_use_them(tmp_path: Path, recipe: Recipe) -> None:
@@ -146,7 +141,7 @@ def test_the_digest_of_one_file_is_the_hubs(tmp_path: Path) -> None:
     (tmp_path / "lora.safetensors").write_bytes(b"weights")
     lora = {"name": str(tmp_path), "file": "lora.safetensors"}
     recipe = Recipe.model_validate(load_recipe("demo").model_dump() | {"loras": [lora]})
-    (need,) = [need for need in needs_of(recipe) if need.role == "lora-0"]
+    (need,) = [need for need in model_requirements(recipe) if need.role == "lora-0"]
     assert locate(need).digest() == hashlib.sha256(b"weights").hexdigest()
 
 
@@ -196,7 +191,7 @@ def test_what_changes_in_a_bucket_is_copied_again_though_its_size_is_the_same(bu
     ],
 )
 def test_what_would_fail_in_the_first_picture_is_refused_before_work(settings: list[str], said: str) -> None:
-    with pytest.raises((RecipeFault, ModelFault), match=said):
+    with pytest.raises((RecipeError, ModelError), match=said):
         check_models(load_recipe("demo", settings))
 
 
@@ -207,7 +202,7 @@ def test_a_base_made_for_inpainting_is_refused_elsewhere(tmp_path: Path, setting
     shutil.copytree(resolve.SHIPPED / "base", tmp_path / "base")
     path = tmp_path / "base" / "unet" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"in_channels": 9}))
-    with pytest.raises(RecipeFault, match="its base was made for inpainting alone"):
+    with pytest.raises(RecipeError, match="its base was made for inpainting alone"):
         check_models(load_recipe("demo", [f"base={{name: {tmp_path / 'base'}}}", *settings]))
 
 
@@ -221,7 +216,7 @@ def test_a_base_made_for_inpainting_is_refused_elsewhere(tmp_path: Path, setting
 def test_a_net_of_another_family_is_refused_before_work(tmp_path: Path, config: str, said: str) -> None:
     (tmp_path / "config.json").write_text(config)
     (tmp_path / "diffusion_pytorch_model.safetensors").touch()
-    with pytest.raises(ModelFault, match=said):
+    with pytest.raises(ModelError, match=said):
         check_models(load_recipe("demo", [f"controls.canny.net={{name: {tmp_path}}}"]))
 
 
@@ -230,15 +225,15 @@ def test_a_net_of_another_family_is_refused_before_work(tmp_path: Path, config: 
 def test_sd15_anime_loads_from_the_hubs_cache_and_draws() -> None:
     import numpy as np
 
-    from pipeline.diffusion.generator import Diffusion
-    from pipeline.diffusion.request import Request
+    from pipeline.diffusion.generator import ImageGenerator
+    from pipeline.diffusion.request import GenerationRequest
 
     anime = load_recipe("sd15-anime", ["area=4096", "steps=4"])
     assert check_models(anime) == frozenset()
     assert base_of(anime).revision == "a" * 40  # the branch's commit goes into provenance
     photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    subject = Diffusion(anime)
-    request = Request(photo, (photo,) * 3, anime.prompt, anime.negative_prompt, 1)
+    subject = ImageGenerator(anime)
+    request = GenerationRequest(photo, (photo,) * 3, anime.prompt, anime.negative_prompt, 1)
     (drawing,) = subject.draw([request])
     assert drawing.pixels is not None
     assert drawing.pixels.shape == (64, 64, 3)
@@ -257,8 +252,8 @@ def test_sd15_anime_fast_adds_a_lora_and_few_steps_without_guidance(hub: Path, r
     from diffusers import StableDiffusionPipeline, UNet2DConditionModel
     from peft import LoraConfig, get_peft_model_state_dict
 
-    from pipeline.diffusion.generator import Diffusion
-    from pipeline.diffusion.request import Request
+    from pipeline.diffusion.generator import ImageGenerator
+    from pipeline.diffusion.request import GenerationRequest
 
     unet = UNet2DConditionModel.from_pretrained(base_of(recipe).folder / "unet", dtype=torch.float32)
     unet.add_adapter(LoraConfig(r=2, init_lora_weights=False, target_modules=["to_q", "to_v"]))
@@ -269,23 +264,23 @@ def test_sd15_anime_fast_adds_a_lora_and_few_steps_without_guidance(hub: Path, r
     fast = load_recipe("sd15-anime-fast", ["area=4096"])
     assert check_models(fast) == frozenset()
     photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    subject, calls = Diffusion(fast), list[int]()
+    subject, calls = ImageGenerator(fast), list[int]()
     subject._passes[0].pipe.unet.register_forward_pre_hook(lambda _unet, given: calls.append(len(given[0])))
-    (drawing,) = subject.draw([Request(photo, (photo,) * 3, fast.prompt, fast.negative_prompt, 1)])
+    (drawing,) = subject.draw([GenerationRequest(photo, (photo,) * 3, fast.prompt, fast.negative_prompt, 1)])
     assert drawing.pixels is not None
     assert calls == [1] * 4  # eight steps at strength 0.6, for the prompt alone
 
 
 def test_a_cache_that_lacks_a_file_names_it(hub: Path) -> None:
     next(hub.glob("models--lllyasviel--control_v11f1p_sd15_depth/snapshots/*/*.safetensors")).unlink()
-    with pytest.raises(ModelFault, match=r"sd15_depth: diffusion_pytorch_model\*\.fp16\*\.safetensors not found"):
+    with pytest.raises(ModelError, match=r"sd15_depth: diffusion_pytorch_model\*\.fp16\*\.safetensors not found"):
         check_models(load_recipe("sd15-anime"))
 
 
 def test_maps_alone_need_neither_base_nor_nets(recipe: Recipe) -> None:
     far = recipe.model_copy(update={"base": recipe.base.model_copy(update={"name": "/none"}), "mode": "maps"})
     assert check_models(far) == {"openpose", "depth"}
-    assert unpinned(far, frozenset({"openpose", "depth"})) == []
+    assert unpinned_models(far, frozenset({"openpose", "depth"})) == []
 
 
 def test_a_detector_whose_library_is_not_installed_is_refused_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,13 +290,13 @@ def test_a_detector_whose_library_is_not_installed_is_refused_before_work(monkey
     monkeypatch.setattr("pipeline.models.checks.version", absent)
     posed = recipe_of(MediapipeSettings(), mode="maps")
     control = posed.controls[0].model_copy(update={"when_missing": "blank"})  # that is for weights
-    with pytest.raises(ModelFault, match=r"mediapipe is not installed.*pip install 'photo2anime\[pose\]'"):
+    with pytest.raises(ModelError, match=r"mediapipe is not installed.*pip install 'photo2anime\[pose\]'"):
         check_models(posed.model_copy(update={"controls": (control,)}))
 
 
 def test_weights_in_a_bucket_that_is_not_there_may_be_blank(bucket: str) -> None:
     gone = recipe_of(MediapipeSettings(weights=f"{bucket}-gone/landmarker"), mode="maps")
-    with pytest.raises(ModelFault, match="landmarker"):
+    with pytest.raises(ModelError, match="landmarker"):
         check_models(gone)
     control = gone.controls[0].model_copy(update={"when_missing": "blank"})
     assert check_models(gone.model_copy(update={"controls": (control,)})) == {"mediapipe"}

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForDepthEstimation, AutoModelForSemanticSegmentation
 
 from jobs.bench.synthetic_detectors import write_seg
-from pipeline.errors import ModelFault
+from pipeline.errors import ModelError
 from pipeline.models.safe_load import load_pretrained, read_weights
 from tests.pipeline.detectors.depth_networks import write_dpt
 
@@ -31,7 +31,7 @@ class Harmful:
 
 def test_a_file_that_would_run_something_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": Harmful()}, tmp_path / "harmful.pth")
-    with pytest.raises(ModelFault, match="harmful.pth: no file of weights"):
+    with pytest.raises(ModelError, match="harmful.pth: no file of weights"):
         read_weights(tmp_path / "harmful.pth")
     assert not Path("/tmp/p2a-was-run").exists()  # noqa: S108 - likewise
 
@@ -41,7 +41,7 @@ def test_a_file_that_would_run_something_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"no weights", pickle.dumps({"a": 1})])
 def test_a_broken_file_is_a_fault_of_one_line(tmp_path: Path, content: bytes, name: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ModelFault, match=rf"{name}: no file of weights .* Fetch it anew"):
+    with pytest.raises(ModelError, match=rf"{name}: no file of weights .* Fetch it anew"):
         read_weights(tmp_path / name)
 
 
@@ -58,7 +58,7 @@ def test_a_file_that_changed_on_its_way_is_a_fault(tmp_path: Path, legacy: bool)
         path.write_bytes(changed)
         try:
             read_weights(path)
-        except ModelFault:
+        except ModelError:
             faults += 1
     assert faults > 100
 
@@ -66,7 +66,7 @@ def test_a_file_that_changed_on_its_way_is_a_fault(tmp_path: Path, legacy: bool)
 @pytest.mark.parametrize("content", [torch.ones(2), [torch.ones(2)], 3])
 def test_a_file_without_names_is_a_fault(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "nameless.pth")
-    with pytest.raises(ModelFault, match=r"nameless\.pth: no file of weights \(it holds a \w+, no names\)"):
+    with pytest.raises(ModelError, match=r"nameless\.pth: no file of weights \(it holds a \w+, no names\)"):
         read_weights(tmp_path / "nameless.pth")
 
 
@@ -116,7 +116,7 @@ def test_the_network_is_of_the_type_that_was_asked_for(tmp_path: Path, stored: t
 def test_a_broken_model_is_a_fault_of_one_line(tmp_path: Path, name: str, content: bytes) -> None:
     write_seg(tmp_path)
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ModelFault, match="no model that AutoModelForSemanticSegmentation loads .* Fetch it") as caught:
+    with pytest.raises(ModelError, match="no model that AutoModelForSemanticSegmentation loads .* Fetch it") as caught:
         load_pretrained(AutoModelForSemanticSegmentation, tmp_path, torch.float32)
     assert "\n" not in str(caught.value)
 
@@ -124,14 +124,14 @@ def test_a_broken_model_is_a_fault_of_one_line(tmp_path: Path, name: str, conten
 def test_a_file_that_was_cut_off_is_a_fault(tmp_path: Path) -> None:
     write_seg(tmp_path)
     (tmp_path / WEIGHTS).write_bytes((tmp_path / WEIGHTS).read_bytes()[:-1])
-    with pytest.raises(ModelFault, match="no model that AutoModelForSemanticSegmentation loads"):
+    with pytest.raises(ModelError, match="no model that AutoModelForSemanticSegmentation loads"):
         load_pretrained(AutoModelForSemanticSegmentation, tmp_path, torch.float32)
 
 
 def test_weights_that_leave_a_part_out_are_a_fault(tmp_path: Path) -> None:
     write_seg(tmp_path)
     assert keep(tmp_path, but="decode_head.classifier") == 2
-    with pytest.raises(ModelFault, match="2 of its weights are missing, decode_head.classifier.bias among them"):
+    with pytest.raises(ModelError, match="2 of its weights are missing, decode_head.classifier.bias among them"):
         load_pretrained(AutoModelForSemanticSegmentation, tmp_path, torch.float32)
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import OutputFault
+from pipeline.errors import OutputError
 from pipeline.output.provenance import done_units, read_record, read_records, record_uri, units_to_retry
 from schemas.provenance import PROVENANCE
 
@@ -17,7 +17,7 @@ def write(output: Path, unit: str, *retryable: bool | None) -> None:
     rows: list[dict[str, Any]] = []
     for number, again in enumerate(retryable):
         failure = (
-            None if again is None else {"stage": "fetch", "error": "FetchFault", "message": "x", "retryable": again}
+            None if again is None else {"stage": "fetch", "error": "FetchError", "message": "x", "retryable": again}
         )
         rows.append({"unit": unit, "photo_id": f"{unit}{number}", "failure": failure})
     path = Path(record_uri(str(output), unit))
@@ -49,8 +49,8 @@ def test_units_to_retry_hold_a_passing_failure(tmp_path: Path) -> None:
 def test_what_is_no_record_is_said(tmp_path: Path) -> None:
     write(tmp_path, "a", None)
     Path(record_uri(str(tmp_path), "a")).write_bytes(b"text")
-    with pytest.raises(OutputFault, match=r"a\.parquet is no record.*--repair"):
+    with pytest.raises(OutputError, match=r"a\.parquet is no record.*--repair"):
         read_record(str(tmp_path), "a")
     pq.write_table(pa.table({"x": [1]}), record_uri(str(tmp_path), "a"))
-    with pytest.raises(OutputFault, match="is no record"):
+    with pytest.raises(OutputError, match="is no record"):
         read_record(str(tmp_path), "a")

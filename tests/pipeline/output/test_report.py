@@ -5,15 +5,15 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.output import plan_store
-from pipeline.output.report import current, rows_in_full, write_report
-from pipeline.output.run_file import RunFacts
+from pipeline.output.report import current_units, read_rows, write_report
+from pipeline.output.run_file import RunMetadata
 from pipeline.plan import plan
 from pipeline.steps.commit import Commit
 from schemas.recipe import Recipe
 from schemas.work import ENCODED, Row
 
 
-def commit(output: Path, facts: RunFacts, rows: list[Row]) -> None:
+def commit(output: Path, facts: RunMetadata, rows: list[Row]) -> None:
     planned = plan.cut_units([{**row, "uri": None} for row in rows], 10)
     plan_store.write_plan(str(output), planned)
     unit = planned["unit"][0].as_py()
@@ -21,8 +21,8 @@ def commit(output: Path, facts: RunFacts, rows: list[Row]) -> None:
 
 
 def test_the_page_shows_what_stands_and_escapes_names(tmp_path: Path, decoded: Row, recipe: Recipe) -> None:
-    facts = RunFacts("run-1", recipe, "0.1.0", None)
-    failure = {"stage": "decode", "error": "DecodeFault", "message": "<b>broken</b>", "retryable": False}
+    facts = RunMetadata("run-1", recipe, "0.1.0", None)
+    failure = {"stage": "decode", "error": "DecodeError", "message": "<b>broken</b>", "retryable": False}
     done = decoded | {"photo_id": "<script>x", "key": "1" * 64, "picture_bytes": b"picture"}
     broken = decoded | {"photo_id": "broken", "key": "2" * 64, "failure": failure}
     commit(tmp_path, facts, [done, broken])
@@ -36,4 +36,4 @@ def test_the_page_shows_what_stands_and_escapes_names(tmp_path: Path, decoded: R
     # The broken photo was mended: its old failure does not count any more.
     commit(tmp_path, facts, [broken | {"key": "3" * 64, "failure": None, "picture_bytes": b"mended"}])
     assert write_report(str(tmp_path), facts, {}) == 0
-    assert [row["status"] for row in rows_in_full(str(tmp_path), current(str(tmp_path)))] == ["done", "done"]
+    assert [row["status"] for row in read_rows(str(tmp_path), current_units(str(tmp_path)))] == ["done", "done"]

@@ -7,22 +7,22 @@ from pathlib import Path
 import pytest
 
 from pipeline import storage
-from pipeline.errors import OutputFault
+from pipeline.errors import OutputError
 from pipeline.output import run_file
-from pipeline.output.run_file import RunFacts, check_recipe, keep_recipe, read_run, write_run
+from pipeline.output.run_file import RunMetadata, check_recipe, read_run_file, store_recipe, write_run_file
 from pipeline.recipes.load import load_recipe
 from schemas.recipe import Recipe
 
 
 @pytest.fixture
-def facts(recipe: Recipe) -> RunFacts:
-    return RunFacts("run-1", recipe, "0.1.0", None)
+def facts(recipe: Recipe) -> RunMetadata:
+    return RunMetadata("run-1", recipe, "0.1.0", None)
 
 
-def test_what_is_written_is_read(tmp_path: Path, facts: RunFacts) -> None:
-    assert read_run(str(tmp_path / "new")) is None
-    write_run(str(tmp_path), facts, {"status": "running"})
-    account = read_run(str(tmp_path))
+def test_what_is_written_is_read(tmp_path: Path, facts: RunMetadata) -> None:
+    assert read_run_file(str(tmp_path / "new")) is None
+    write_run_file(str(tmp_path), facts, {"status": "running"})
+    account = read_run_file(str(tmp_path))
     assert account is not None
     assert (account["status"], account["run_id"], account["recipe_digest"]) == ("running", "run-1", facts.recipe.digest)
     assert Recipe.model_validate(account["recipe"]) == facts.recipe
@@ -31,28 +31,28 @@ def test_what_is_written_is_read(tmp_path: Path, facts: RunFacts) -> None:
 @pytest.mark.parametrize("folder", ["images", "provenance", "_plan", "maps"])
 def test_a_folder_of_somebody_elses_is_refused(tmp_path: Path, folder: str) -> None:
     (tmp_path / folder).mkdir()
-    with pytest.raises(OutputFault, match=f"holds '{folder}' but no _run.json"):
-        read_run(str(tmp_path))
+    with pytest.raises(OutputError, match=f"holds '{folder}' but no _run.json"):
+        read_run_file(str(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["{", json.dumps([1]), json.dumps({"a": 1})])
 def test_an_account_that_is_not_ours_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "_run.json").write_text(text)
-    with pytest.raises(OutputFault, match="cannot be read|was not written by this program"):
-        read_run(str(tmp_path))
+    with pytest.raises(OutputError, match="cannot be read|was not written by this program"):
+        read_run_file(str(tmp_path))
 
 
-def test_another_recipe_needs_leave(tmp_path: Path, facts: RunFacts) -> None:
-    write_run(str(tmp_path), facts, {"status": "running"})
-    account, other = read_run(str(tmp_path)), load_recipe("demo")
-    with pytest.raises(OutputFault, match="they differ in area, steps"):
+def test_another_recipe_needs_leave(tmp_path: Path, facts: RunMetadata) -> None:
+    write_run_file(str(tmp_path), facts, {"status": "running"})
+    account, other = read_run_file(str(tmp_path)), load_recipe("demo")
+    with pytest.raises(OutputError, match="they differ in area, steps"):
         check_recipe(str(tmp_path), account, other, reconvert=False)
     check_recipe(str(tmp_path), account, other, reconvert=True)
     check_recipe(str(tmp_path), account, facts.recipe.model_copy(update={"batch_size": 7}), reconvert=False)
 
 
 def test_every_recipe_stays_under_its_digest(tmp_path: Path, recipe: Recipe) -> None:
-    keep_recipe(str(tmp_path), recipe)
+    store_recipe(str(tmp_path), recipe)
     (kept,) = storage.names(str(tmp_path / "_recipes"))
     assert kept == f"{recipe.digest[:16]}.yaml"
     assert load_recipe(str(tmp_path / "_recipes" / kept)) == recipe

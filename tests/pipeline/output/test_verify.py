@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import OutputFault
+from pipeline.errors import OutputError
 from pipeline.output import plan_store, provenance, run_file
-from pipeline.output.run_file import RunFacts
+from pipeline.output.run_file import RunMetadata
 from pipeline.output.verify import Findings, repair, verify
 from pipeline.plan import plan
 from pipeline.steps.commit import Commit
@@ -21,16 +21,16 @@ from schemas.work import ENCODED, Row
 @pytest.fixture
 def output(tmp_path: Path, decoded: Row, recipe: Recipe) -> Path:
     """Return an output of two units of two rows each, one of them a failure."""
-    facts = RunFacts("run-1", recipe, "0.1.0", None)
+    facts = RunMetadata("run-1", recipe, "0.1.0", None)
     rows = [decoded | {"photo_id": f"p{number}", "key": f"{number}" * 64} for number in range(4)]
     planned = plan.cut_units([{**row, "uri": None} for row in rows], 2)
-    run_file.write_run(str(tmp_path), facts, {"status": "finished"})
+    run_file.write_run_file(str(tmp_path), facts, {"status": "finished"})
     plan_store.write_plan(str(tmp_path), planned)
     units = dict(zip(planned["key"].to_pylist(), planned["unit"].to_pylist(), strict=True))
     maps = [
         {"detector": name, "origin": "blank", "pixels": bytes(64 * 64 * 3)} for name in ("canny", "openpose", "depth")
     ]
-    failure = {"stage": "decode", "error": "DecodeFault", "message": "x", "retryable": False}
+    failure = {"stage": "decode", "error": "DecodeError", "message": "x", "retryable": False}
     done = [row | {"unit": units[row["key"]], "maps": maps, "picture_bytes": row["key"].encode()} for row in rows[:3]]
     failed = rows[3] | {"unit": units[rows[3]["key"]], "failure": failure}
     Commit(str(tmp_path), facts, keep_maps=True)(pa.Table.from_pylist([*done, failed], ENCODED))
@@ -147,7 +147,7 @@ def test_a_record_of_another_output_is_said_and_left(output: Path) -> None:
 
 
 def test_a_folder_that_is_no_output_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OutputFault, match="is no output of this program"):
+    with pytest.raises(OutputError, match="is no output of this program"):
         verify(str(tmp_path))
 
 

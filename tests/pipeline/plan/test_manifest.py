@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from pipeline import storage
-from pipeline.errors import ManifestFault
+from pipeline.errors import ManifestError
 from pipeline.images.photo import ORIENTATION_TAG
 from pipeline.plan import manifest as module
-from pipeline.plan.manifest import check_manifest, further_columns, holds_pictures, list_photos, read_manifest
+from pipeline.plan.manifest import check_manifest, extra_columns, is_photo_folder, list_photos, read_manifest
 from schemas.detectors import CannySettings
 from schemas.manifest import KNOWN
 
@@ -68,7 +68,7 @@ def test_the_output_within_the_folder_is_not_listed(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_pictures_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ManifestFault, match="no picture there"):
+    with pytest.raises(ManifestError, match="no picture there"):
         list_photos(str(tmp_path))
 
 
@@ -102,9 +102,9 @@ def test_what_was_listed_can_be_written_and_read(photos: Path, tmp_path: Path) -
 
 def test_a_folder_of_pictures_is_told_from_one_of_manifests(photos: Path, tmp_path: Path) -> None:
     write(tmp_path / "1.parquet", photo_id=["a"], uri=["/a.jpg"])
-    assert holds_pictures(str(photos))
-    assert not holds_pictures(str(tmp_path))
-    assert not holds_pictures(str(tmp_path / "1.parquet"))
+    assert is_photo_folder(str(photos))
+    assert not is_photo_folder(str(tmp_path))
+    assert not is_photo_folder(str(tmp_path / "1.parquet"))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_folder_of_pictures_is_told_from_one_of_manifests(photos: Path, tmp_pa
 )
 def test_what_is_no_manifest_is_said_in_one_line(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "text.parquet").write_text("text")
-    with pytest.raises(ManifestFault, match=said) as caught:
+    with pytest.raises(ManifestError, match=said) as caught:
         read_manifest(str(tmp_path / name))
     assert "\n" not in str(caught.value)
 
@@ -121,7 +121,7 @@ def test_what_is_no_manifest_is_said_in_one_line(tmp_path: Path, name: str, said
 def test_files_that_disagree_are_said(tmp_path: Path) -> None:
     write(tmp_path / "1.parquet", photo_id=["a"], uri=["/a.jpg"], label=["x"])
     write(tmp_path / "2.parquet", photo_id=["b"], uri=["/b.jpg"], label=[[1]])
-    with pytest.raises(ManifestFault, match="columns do not agree"):
+    with pytest.raises(ManifestError, match="columns do not agree"):
         read_manifest(str(tmp_path))
 
 
@@ -136,7 +136,7 @@ def test_further_columns_stay_as_they_are() -> None:
     table = check_manifest(
         pa.table({"photo_id": ["a"], "uri": ["x"], "label": [3], "width": pa.array([640], pa.int64())}), "m"
     )
-    assert further_columns(table) == ["label"]
+    assert extra_columns(table) == ["label"]
     assert table["label"].to_pylist() == [3]
     assert table.schema.field("width").type == pa.int32()
 
@@ -145,7 +145,7 @@ def test_maps_of_detectors_that_a_run_does_not_have_are_further_columns() -> Non
     table = check_manifest(
         pa.table({"photo_id": ["a"], "uri": ["x"], "seg_uri": ["s.png"], "canny_uri": ["c.png"]}), "m"
     )
-    assert further_columns(table, [CannySettings()]) == ["seg_uri"]
+    assert extra_columns(table, [CannySettings()]) == ["seg_uri"]
 
 
 def test_boxes_may_lack_a_category_or_number_it() -> None:
@@ -178,7 +178,7 @@ def test_dictionary_encoded_text_is_text() -> None:
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(columns: dict[str, list[object]], said: str) -> None:
-    with pytest.raises(ManifestFault, match=said) as caught:
+    with pytest.raises(ManifestError, match=said) as caught:
         check_manifest(pa.table(columns), "m.parquet")
     assert str(caught.value).startswith("m.parquet: ")
     assert "\n" not in str(caught.value)
@@ -188,5 +188,5 @@ def test_a_doubled_column_is_said() -> None:
     table = pa.Table.from_arrays(
         [pa.array(["a"]), pa.array(["x"]), pa.array([1]), pa.array([2])], ["photo_id", "uri", "n", "n"]
     )
-    with pytest.raises(ManifestFault, match="column 'n' stands twice"):
+    with pytest.raises(ManifestError, match="column 'n' stands twice"):
         check_manifest(table, "m")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import storage
-from pipeline.errors import ManifestFault, OutputFault
+from pipeline.errors import ManifestError, OutputError
 from pipeline.output import plan_store
 from pipeline.plan import plan
 from pipeline.plan.manifest import check_manifest
@@ -105,7 +105,7 @@ def test_the_plan_keeps_no_secret_and_the_work_has_it_back() -> None:
     stored = planned.to_pylist()[0]
     assert stored["uri"] == "https://host/a.jpg"
     assert stored["manifest"] == '{"note": "see s3://b/x"}'
-    (unit,) = plan.remaining(planned, set(), RECIPE.digest, whole).units.values()
+    (unit,) = plan.remaining_work(planned, set(), RECIPE.digest, whole).units.values()
     assert unit["uri"].to_pylist() == ["https://u:p@host/a.jpg?sig=secret"]
 
 
@@ -114,7 +114,7 @@ def test_prompts_take_the_manifests_columns() -> None:
     made = rows(["a", "b"], recipe, caption=["a {cat}", None], bad=[1, 2])
     assert [(row["prompt"], row["negative_prompt"]) for row in made] == [("anime, a {cat}", "1"), ("anime, ", "2")]
     with pytest.raises(
-        ManifestFault,
+        ManifestError,
         match="recipe demo: negative_prompt: 'bad' is no column with values in the manifest, which has photo_id",
     ):
         rows(["a"], recipe, caption=["x"])
@@ -136,34 +136,34 @@ def test_a_plan_is_written_once_and_read_back_in_order(tmp_path: Any) -> None:
 
 def test_a_broken_plan_is_said(tmp_path: Any) -> None:
     storage.put(f"{tmp_path}/_plan/00001-x.parquet", b"no parquet")
-    with pytest.raises(OutputFault, match="is no plan of this program"):
+    with pytest.raises(OutputError, match="is no plan of this program"):
         plan_store.read_plans(str(tmp_path))
 
 
 def test_what_is_left_is_what_the_manifest_asks_for_and_has_no_record() -> None:
     old, new = rows(["a", "b"], etag=["1", "1"]), rows(["a"], etag=["2"])
     plans = pa.concat_tables([plan.cut_units(old, 1), plan.cut_units(new, 1)])
-    assert plan_store.superseded(plans) == {row["key"] for row in old if row["photo_id"] == "a"}
-    work = plan.remaining(plans, set(), RECIPE.digest, [*new, *(row for row in old if row["photo_id"] == "b")])
+    assert plan_store.superseded_keys(plans) == {row["key"] for row in old if row["photo_id"] == "a"}
+    work = plan.remaining_work(plans, set(), RECIPE.digest, [*new, *(row for row in old if row["photo_id"] == "b")])
     left = sorted((row["photo_id"], row["key"]) for unit in work.units.values() for row in unit.to_pylist())
     assert left == sorted([("a", new[0]["key"]), ("b", next(row["key"] for row in old if row["photo_id"] == "b"))])
-    done = plan.remaining(plans, set(plans["unit"].to_pylist()), RECIPE.digest, new)
+    done = plan.remaining_work(plans, set(plans["unit"].to_pylist()), RECIPE.digest, new)
     assert (done.rows, done.done_rows) == (0, 1)
 
 
 def test_what_changed_back_is_current_again_and_not_done_twice() -> None:
     first, second = rows(["a", "b"], etag=["1", "1"]), rows(["a", "b"], etag=["2", "1"])
-    known = plan.new_plan(first, plan.PLAN.empty_table(), 1)
-    known = pa.concat_tables([known, plan.new_plan(second, known, 1)])
+    known = plan.plan_new_rows(first, plan.PLAN.empty_table(), 1)
+    known = pa.concat_tables([known, plan.plan_new_rows(second, known, 1)])
     assert known.num_rows == 3
-    back = plan.new_plan(first, known, 1)
+    back = plan.plan_new_rows(first, known, 1)
     assert back["key"].to_pylist() == [first[0]["key"]]
     plans = pa.concat_tables([known, back])
-    assert plan_store.superseded(plans) == {second[0]["key"]}
-    assert plan.new_plan(first, plans, 1).num_rows == 0
-    work = plan.remaining(plans, set(), RECIPE.digest, first)
+    assert plan_store.superseded_keys(plans) == {second[0]["key"]}
+    assert plan.plan_new_rows(first, plans, 1).num_rows == 0
+    work = plan.remaining_work(plans, set(), RECIPE.digest, first)
     assert sorted(unit.num_rows for unit in work.units.values()) == [1, 1]
-    assert plan.remaining(plans, set(plans["unit"].to_pylist()), RECIPE.digest, first).done_rows == 2
+    assert plan.remaining_work(plans, set(plans["unit"].to_pylist()), RECIPE.digest, first).done_rows == 2
 
 
 def test_carried_columns_are_strict_json_without_secrets() -> None:
@@ -191,7 +191,7 @@ def test_an_odd_address_does_not_stop_planning() -> None:
 
 def test_units_of_another_recipe_are_not_this_runs_work() -> None:
     plans = plan.cut_units(rows(["a"]))
-    assert plan.remaining(plans, set(), "another digest", []).rows == 0
+    assert plan.remaining_work(plans, set(), "another digest", []).rows == 0
 
 
 def test_small_plans_have_small_units_and_large_ones_32() -> None:

@@ -6,17 +6,17 @@ import pyarrow as pa
 import pytest
 
 from pipeline import storage
-from pipeline.errors import ManifestFault, ModelFault, OutputFault, RecipeFault, RunFault
+from pipeline.errors import ManifestError, ModelError, OutputError, RecipeError, RunError
 from pipeline.plan import preflight as module
-from pipeline.plan.preflight import Prepared, prepare
+from pipeline.plan.preflight import RunPlan, preflight
 from pipeline.recipes.load import load_recipe
-from pipeline.steps.decode import decoding
+from pipeline.steps.decode import decode_settings
 from schemas.options import Options
 from schemas.recipe import Recipe
 
 
-def prepared(manifest: Path | str, output: Path | str, recipe: Recipe, **options: object) -> Prepared:
-    return prepare(str(manifest), str(output), recipe, Options.model_validate(options), lambda _done, _photos: None)
+def prepared(manifest: Path | str, output: Path | str, recipe: Recipe, **options: object) -> RunPlan:
+    return preflight(str(manifest), str(output), recipe, Options.model_validate(options), lambda _done, _photos: None)
 
 
 def test_the_work_is_planned_and_nothing_is_written(photos: Path, recipe: Recipe, tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_maps_that_the_manifest_brings_need_no_weights(tmp_path: Path) -> None:
     storage.put_table(str(tmp_path / "all.parquet"), pa.table({**columns, "depth_uri": ["/a.png", "/b.png"]}))
     storage.put_table(str(tmp_path / "some.parquet"), pa.table({**columns, "depth_uri": ["/a.png", None]}))
     assert prepared(tmp_path / "all.parquet", tmp_path / "out", strict).blank == {"openpose"}
-    with pytest.raises(ModelFault, match="Depth-Anything"):
+    with pytest.raises(ModelError, match="Depth-Anything"):
         prepared(tmp_path / "some.parquet", tmp_path / "out", strict)
 
 
@@ -52,9 +52,9 @@ def test_an_ip_adapter_without_any_reference_is_refused_and_the_recipes_own_is_f
     def adapted(**adapter: str) -> Recipe:
         return Recipe.model_validate(recipe.model_dump() | {"ip_adapter": adapter})
 
-    with pytest.raises(RecipeFault, match="its ip_adapter has no reference, and the manifest no reference_uri"):
+    with pytest.raises(RecipeError, match="its ip_adapter has no reference, and the manifest no reference_uri"):
         prepared(photos, tmp_path / "out", adapted())
-    monkeypatch.setattr(module.model_checks, "check_models", lambda *_: frozenset())
+    monkeypatch.setattr(module.checks, "check_models", lambda *_: frozenset())
     monkeypatch.chdir(tmp_path)
     found = prepared(photos, tmp_path / "out", adapted(reference="style.png")).recipe
     assert found.ip_adapter is not None
@@ -65,7 +65,7 @@ def test_an_ip_adapter_without_any_reference_is_refused_and_the_recipes_own_is_f
 
 
 def test_inpainting_without_any_mask_is_refused(photos: Path, recipe: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(RecipeFault, match="mode inpaint paints what the manifest's mask_uri covers, and it has none"):
+    with pytest.raises(RecipeError, match="mode inpaint paints what the manifest's mask_uri covers, and it has none"):
         prepared(photos, tmp_path / "out", recipe.model_copy(update={"mode": "inpaint"}))
 
 
@@ -74,19 +74,19 @@ def test_a_full_disk_is_said_before_work(
 ) -> None:
     usage = module.shutil.disk_usage(tmp_path)._replace(free=100_000)
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _folder: usage)
-    with pytest.raises(OutputFault, match="12 pictures may need 0.0 GB|are free"):
+    with pytest.raises(OutputError, match="12 pictures may need 0.0 GB|are free"):
         prepared(photos, tmp_path / "out" / "deeper", recipe)
 
 
 @pytest.mark.parametrize(
     ("manifest", "fault", "said"),
     [
-        ("/none.parquet", ManifestFault, "not found"),
-        ("nothing://x", RunFault, "Protocol not known"),
+        ("/none.parquet", ManifestError, "not found"),
+        ("nothing://x", RunError, "Protocol not known"),
     ],
 )
 def test_a_manifest_that_is_not_there_stops_before_work(
-    manifest: str, fault: type[RunFault], said: str, recipe: Recipe, tmp_path: Path
+    manifest: str, fault: type[RunError], said: str, recipe: Recipe, tmp_path: Path
 ) -> None:
     with pytest.raises(fault, match=said) as caught:
         prepared(manifest, tmp_path / "out", recipe)
@@ -105,7 +105,7 @@ def test_missing_credentials_are_said_before_work(
     import s3fs
 
     s3fs.S3FileSystem.clear_instance_cache()
-    with pytest.raises(RunFault, match="no credentials") as caught:
+    with pytest.raises(RunError, match="no credentials") as caught:
         prepared("s3://no-such-bucket-here/m.parquet", tmp_path / "out", recipe)
     assert caught.value.exit_code == 2
     s3fs.S3FileSystem.clear_instance_cache()
@@ -117,12 +117,12 @@ def test_the_cache_of_maps_is_named_in_full_and_asked_first(
     monkeypatch.chdir(tmp_path)
     assert prepared(photos, "out", recipe).map_cache is None
     assert prepared(photos, "out", recipe, map_cache="kept/").map_cache == str(tmp_path / "kept")
-    with pytest.raises(RunFault, match="Protocol not known"):
+    with pytest.raises(RunError, match="Protocol not known"):
         prepared(photos, "out", recipe, map_cache="nothing://kept")
 
 
 def test_a_crop_around_people_asks_the_pose_detector_unless_it_is_blank() -> None:
     around = load_recipe("demo", ["fit=people"])
-    assert decoding(around, frozenset())["find_people"] is not None
-    assert decoding(around, frozenset({"openpose"}))["find_people"] is None
-    assert decoding(load_recipe("demo"), frozenset())["find_people"] is None
+    assert decode_settings(around, frozenset())["find_people"] is not None
+    assert decode_settings(around, frozenset({"openpose"}))["find_people"] is None
+    assert decode_settings(load_recipe("demo"), frozenset())["find_people"] is None

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import RecipeFault
-from pipeline.recipes.load import as_yaml, load_recipe, recipe_text, shipped
+from pipeline.errors import RecipeError
+from pipeline.recipes.load import load_recipe, recipe_text, shipped_recipes, to_yaml
 
 
 def test_the_shipped_recipes_load() -> None:
-    assert shipped() == ["demo", "demo-text2img", "sd15-anime", "sd15-anime-fast", "sdxl-anime"]
+    assert shipped_recipes() == ["demo", "demo-text2img", "sd15-anime", "sd15-anime-fast", "sdxl-anime"]
     anime = load_recipe("sd15-anime")
     assert (anime.steps, anime.dtype, anime.scheduler.name) == (24, "float16", "DPMSolverMultistepScheduler")
     assert [control.detector.name for control in anime.controls] == ["canny", "openpose", "depth"]
@@ -23,14 +23,14 @@ def test_a_file_is_a_recipe_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["1e3", "0o17", "no", "009", "a: b # c", "'", "{a|b}", "née (x:1.2)"])
 def test_what_is_written_is_read_again(tmp_path: Path, text: str) -> None:
     demo = load_recipe("demo").model_copy(update={"prompt": text})
-    (tmp_path / "demo.yaml").write_text(as_yaml(demo.model_dump(mode="json")))
+    (tmp_path / "demo.yaml").write_text(to_yaml(demo.model_dump(mode="json")))
     assert load_recipe(str(tmp_path / "demo.yaml")) == demo
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(recipe_text("demo") + "\nsteps: 20\n")
-    with pytest.raises(RecipeFault, match=r"mine.yaml is no YAML \(.*duplicate key \"steps\"") as caught:
+    with pytest.raises(RecipeError, match=r"mine.yaml is no YAML \(.*duplicate key \"steps\"") as caught:
         load_recipe(str(path))
     assert "\n" not in str(caught.value)
     assert "suppress" not in str(caught.value)
@@ -65,16 +65,16 @@ def test_a_prompt_is_taken_as_it_stands(given: str, prompt: str) -> None:
 
 
 def test_what_has_keys_of_its_own_is_said() -> None:
-    with pytest.raises(RecipeFault, match=r"scheduler: .*It has keys of its own: write scheduler\.name=…"):
+    with pytest.raises(RecipeError, match=r"scheduler: .*It has keys of its own: write scheduler\.name=…"):
         load_recipe("demo", ["scheduler=LCMScheduler"])
-    with pytest.raises(RecipeFault, match="recipe demo: memory: low goes not with compile: on"):
+    with pytest.raises(RecipeError, match="recipe demo: memory: low goes not with compile: on"):
         load_recipe("demo", ["memory=low", "compile=on"])
 
 
 def test_on_and_off_are_words() -> None:
     recipe = load_recipe("demo", ["compile=on", "safety.policy=off"])
     assert (recipe.compile, recipe.safety.policy) == ("on", "off")
-    with pytest.raises(RecipeFault, match=r"safety\.policy: Input should be 'off', 'flag' or 'drop'"):
+    with pytest.raises(RecipeError, match=r"safety\.policy: Input should be 'off', 'flag' or 'drop'"):
         load_recipe("demo", ["safety.policy=on"])
 
 
@@ -96,7 +96,7 @@ def test_on_and_off_are_words() -> None:
     ],
 )
 def test_mistakes_are_one_line(name: str, settings: list[str], said: str) -> None:
-    with pytest.raises(RecipeFault, match=said) as caught:
+    with pytest.raises(RecipeError, match=said) as caught:
         load_recipe(name, settings)
     assert "\n" not in str(caught.value)
 
@@ -106,7 +106,7 @@ def test_mistakes_are_one_line(name: str, settings: list[str], said: str) -> Non
 )
 def test_broken_files_are_one_line(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "r.yaml").write_text(text)
-    with pytest.raises(RecipeFault, match=said) as caught:
+    with pytest.raises(RecipeError, match=said) as caught:
         load_recipe(str(tmp_path / "r.yaml"))
     assert "\n" not in str(caught.value)
 
@@ -121,5 +121,5 @@ def test_broken_files_are_one_line(tmp_path: Path, text: str, said: str) -> None
     ],
 )
 def test_what_was_meant_is_said(setting: str, meant: str) -> None:
-    with pytest.raises(RecipeFault, match=rf"Is {meant} meant\?"):
+    with pytest.raises(RecipeError, match=rf"Is {meant} meant\?"):
         load_recipe("demo", [setting])

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ManifestFault
-from pipeline.recipes.prompts import Prompts, prompt_of
+from pipeline.errors import ManifestError
+from pipeline.recipes.prompts import PromptRenderer, render_prompt
 from schemas.detectors import CannySettings
 from schemas.prompt import template_columns
 from tests.conftest import recipe_of
@@ -14,30 +14,30 @@ SEEDS = range(40)
 
 
 def test_columns_are_filled_in_and_the_rest_stays() -> None:
-    assert prompt_of("a {what}, (bright)1.2 # {what}", {"what": "cat"}, 1) == "a cat, (bright)1.2 # cat"
+    assert render_prompt("a {what}, (bright)1.2 # {what}", {"what": "cat"}, 1) == "a cat, (bright)1.2 # cat"
 
 
 def test_the_same_seed_chooses_the_same_and_seeds_choose_all() -> None:
     template = "{red|green|blue} hair, {day|night}"
-    chosen = [prompt_of(template, {}, seed) for seed in SEEDS]
-    assert chosen == [prompt_of(template, {}, seed) for seed in SEEDS]
+    chosen = [render_prompt(template, {}, seed) for seed in SEEDS]
+    assert chosen == [render_prompt(template, {}, seed) for seed in SEEDS]
     assert set(chosen) == {f"{color} hair, {time}" for color in ("red", "green", "blue") for time in ("day", "night")}
 
 
 def test_choices_nest_weigh_and_take_several() -> None:
-    assert {prompt_of("{a|{b|c}}", {}, seed) for seed in SEEDS} == {"a", "b", "c"}
-    assert {prompt_of("{0::a|1::b}", {}, seed) for seed in SEEDS} == {"b"}
-    assert {len(prompt_of("{2$$a|b|c}", {}, seed).split(",")) for seed in SEEDS} == {2}
+    assert {render_prompt("{a|{b|c}}", {}, seed) for seed in SEEDS} == {"a", "b", "c"}
+    assert {render_prompt("{0::a|1::b}", {}, seed) for seed in SEEDS} == {"b"}
+    assert {len(render_prompt("{2$$a|b|c}", {}, seed).split(",")) for seed in SEEDS} == {2}
 
 
 @pytest.mark.parametrize("text", ["{a|b}", "50 % # off", "$x __y__ ${z}", "", "{"])
 def test_a_columns_text_is_never_a_template(text: str) -> None:
-    assert prompt_of("{title}!", {"title": text}, 1) == f"{text}!"
-    assert prompt_of("{{title}|{title}}!", {"title": text}, 1) == f"{text}!"
+    assert render_prompt("{title}!", {"title": text}, 1) == f"{text}!"
+    assert render_prompt("{{title}|{title}}!", {"title": text}, 1) == f"{text}!"
 
 
 def test_what_stands_outside_of_choices_is_not_read() -> None:
-    assert prompt_of("# ${x} __y__ {a|a}".replace("${x}", "$x"), {}, 1) == "# $x __y__ a"
+    assert render_prompt("# ${x} __y__ {a|a}".replace("${x}", "$x"), {}, 1) == "# $x __y__ a"
 
 
 @pytest.mark.parametrize(("template", "said"), [
@@ -54,14 +54,14 @@ def test_columns_in_choices_are_columns() -> None:
 
 def test_a_choice_that_cannot_be_read_is_said() -> None:
     with pytest.raises(ValueError, match="is no choice"):
-        prompt_of("{a|__}", {}, 1)
+        render_prompt("{a|__}", {}, 1)
 
 
 PHOTO: dict[str, Any] = {"photo_id": "p", "prompt": None, "negative_prompt": None, "title": "cat"}
 
 
-def prompts(**recipe: str) -> Prompts:
-    return Prompts(recipe_of(CannySettings(), **recipe), PHOTO)
+def prompts(**recipe: str) -> PromptRenderer:
+    return PromptRenderer(recipe_of(CannySettings(), **recipe), PHOTO)
 
 
 def test_a_photos_own_prompt_stands_for_the_recipes_or_within_it() -> None:
@@ -75,10 +75,10 @@ def test_a_photos_own_prompt_stands_for_the_recipes_or_within_it() -> None:
 
 def test_what_a_recipe_names_and_nobody_has_is_said_before_work() -> None:
     with pytest.raises(
-        ManifestFault, match=r"recipe demo: prompt: 'place' is no column with values .* has photo_id, prompt"
+        ManifestError, match=r"recipe demo: prompt: 'place' is no column with values .* has photo_id, prompt"
     ):
         prompts(prompt="anime in {place}")
-    with pytest.raises(ManifestFault, match=r"recipe demo: negative_prompt: '\{a\|__\}' is no choice"):
+    with pytest.raises(ManifestError, match=r"recipe demo: negative_prompt: '\{a\|__\}' is no choice"):
         prompts(prompt="anime", negative_prompt="{a|__}")
 
 
@@ -93,6 +93,6 @@ def test_what_a_recipe_names_and_nobody_has_is_said_before_work() -> None:
 )
 def test_what_a_photos_own_prompt_lacks_is_its_own_fault(own: dict[str, str], said: str) -> None:
     chosen = prompts(prompt="anime").of(PHOTO | own, 1)
-    assert (chosen["prompt_fault"] or "").startswith(said)
+    assert (chosen["prompt_error"] or "").startswith(said)
     assert own.items() <= chosen.items()  # as it stands there, for whoever mends it
-    assert prompts(prompt="anime").of(PHOTO, 1)["prompt_fault"] is None
+    assert prompts(prompt="anime").of(PHOTO, 1)["prompt_error"] is None

@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from pipeline import storage
-from pipeline.errors import StoppedFault
-from pipeline.output.run_file import RunFacts
+from pipeline.errors import RunStoppedError
+from pipeline.output.run_file import RunMetadata
 from pipeline.plan import plan
-from pipeline.steps.commit import Commit, picture_name
+from pipeline.steps.commit import Commit, image_name
+from pipeline.storage import objects
 from schemas.provenance import PROVENANCE
 from schemas.recipe import Recipe
 from schemas.work import ENCODED, MAPPED, Row
@@ -24,8 +25,8 @@ KEYS = ["a" * 64, "b" * 64]
 
 
 @pytest.fixture
-def facts(recipe: Recipe) -> RunFacts:
-    return RunFacts("run-1", recipe, "0.1.0", "c" * 40)
+def facts(recipe: Recipe) -> RunMetadata:
+    return RunMetadata("run-1", recipe, "0.1.0", "c" * 40)
 
 
 @pytest.fixture
@@ -39,12 +40,12 @@ def unit(decoded: Row) -> pa.Table:
     name = plan.unit_name(KEYS)
     done = decoded | {"unit": name, "key": KEYS[0], "maps": maps, "made_by": made_by, "picture_bytes": b"a picture"}
     done |= {"uri": "https://u:p@host/a.jpg?sig=1", "attempts": 2, "source_sha256": "d" * 64}
-    failure = {"stage": "fetch", "error": "FetchFault", "message": "gone", "attempts": 3, "retryable": True}
+    failure = {"stage": "fetch", "error": "FetchError", "message": "gone", "attempts": 3, "retryable": True}
     failed = decoded | {"unit": name, "key": KEYS[1], "photo_id": "other", "failure": failure, "uri": None}
     return pa.Table.from_pylist([done, failed], ENCODED)
 
 
-def test_the_record_names_the_picture_and_the_failure(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+def test_the_record_names_the_picture_and_the_failure(unit: pa.Table, facts: RunMetadata, tmp_path: Path) -> None:
     committed = Commit(str(tmp_path), facts)(unit).to_pylist()
     assert [row["failed"] for row in committed] == [False, True]
     table = pq.read_table(tmp_path / "provenance" / f"{plan.unit_name(KEYS)}.parquet")
@@ -60,7 +61,7 @@ def test_the_record_names_the_picture_and_the_failure(unit: pa.Table, facts: Run
     assert (failed["status"], failed["uri"], failed["sha256"], failed["width"]) == ("failed", None, None, None)
     assert failed["failure"] == {
         "stage": "fetch",
-        "error": "FetchFault",
+        "error": "FetchError",
         "message": "gone",
         "attempts": 3,
         "retryable": True,
@@ -68,7 +69,7 @@ def test_the_record_names_the_picture_and_the_failure(unit: pa.Table, facts: Run
     assert not (tmp_path / "maps").exists()
 
 
-def test_doing_a_unit_twice_writes_the_same_files(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+def test_doing_a_unit_twice_writes_the_same_files(unit: pa.Table, facts: RunMetadata, tmp_path: Path) -> None:
     commit = Commit(str(tmp_path), facts, keep_maps=True)
     commit(unit)
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
@@ -77,7 +78,7 @@ def test_doing_a_unit_twice_writes_the_same_files(unit: pa.Table, facts: RunFact
     assert len(before) == 1 + 3 + 1
 
 
-def test_kept_maps_are_recorded_with_their_digest(unit: pa.Table, facts: RunFacts) -> None:
+def test_kept_maps_are_recorded_with_their_digest(unit: pa.Table, facts: RunMetadata) -> None:
     output = "memory://commit-maps"
     Commit(output, facts, keep_maps=True)(unit)
     record = storage.read(f"{output}/provenance/{plan.unit_name(KEYS)}.parquet")
@@ -85,7 +86,7 @@ def test_kept_maps_are_recorded_with_their_digest(unit: pa.Table, facts: RunFact
     assert control["file_sha256"] == hashlib.sha256(storage.read(f"{output}/{control['uri']}")).hexdigest()
 
 
-def test_a_mask_is_put_unless_too_little_of_it_is_left(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+def test_a_mask_is_put_unless_too_little_of_it_is_left(unit: pa.Table, facts: RunMetadata, tmp_path: Path) -> None:
     rows = unit.to_pylist()
     rows[0] |= {"mask": b"a mask", "labels": rows[0]["labels"] | {"mask_visible": 0.3}}
     Commit(str(tmp_path), facts)(pa.Table.from_pylist(rows, ENCODED))
@@ -98,7 +99,7 @@ def test_a_mask_is_put_unless_too_little_of_it_is_left(unit: pa.Table, facts: Ru
     assert (done["label_mask_uri"], done["labels"]["mask_visible"]) == (None, 0.2)
 
 
-def test_the_picture_is_the_canvas_without_its_padding(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+def test_the_picture_is_the_canvas_without_its_padding(unit: pa.Table, facts: RunMetadata, tmp_path: Path) -> None:
     rows = unit.to_pylist()
     rows[0]["padding"] = {"left": 0, "top": 16, "right": 0, "bottom": 8}
     Commit(str(tmp_path), facts, keep_maps=True)(pa.Table.from_pylist(rows, ENCODED))
@@ -108,7 +109,7 @@ def test_the_picture_is_the_canvas_without_its_padding(unit: pa.Table, facts: Ru
         assert kept.size == (64, 40)
 
 
-def test_detected_and_shared_maps_are_counted(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+def test_detected_and_shared_maps_are_counted(unit: pa.Table, facts: RunMetadata, tmp_path: Path) -> None:
     rows = unit.to_pylist()
     for drawn, origin, cached in zip(
         rows[0]["maps"], ("detected", "detected", "manifest"), (False, True, None), strict=True
@@ -118,7 +119,7 @@ def test_detected_and_shared_maps_are_counted(unit: pa.Table, facts: RunFacts, t
     assert (committed["detected"].to_pylist(), committed["cached"].to_pylist()) == ([1, 0], [1, 0])
 
 
-def test_maps_alone_are_kept_and_no_picture(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+def test_maps_alone_are_kept_and_no_picture(unit: pa.Table, facts: RunMetadata, tmp_path: Path) -> None:
     alone = replace(facts, recipe=facts.recipe.model_copy(update={"mode": "maps"}))
     mapped = pa.Table.from_pylist(unit.to_pylist(), MAPPED)
     Commit(str(tmp_path), alone)(mapped)
@@ -129,11 +130,13 @@ def test_maps_alone_are_kept_and_no_picture(unit: pa.Table, facts: RunFacts, tmp
 
 
 def test_the_record_comes_after_the_pictures(
-    unit: pa.Table, facts: RunFacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unit: pa.Table, facts: RunMetadata, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    put = storage.put
-    monkeypatch.setattr(storage, "put", lambda uri, content: (order.append(uri), put(uri, content))[1])
+    put_file = objects.put_file
+    monkeypatch.setattr(
+        objects, "put_file", lambda path, content: (order.append(str(path)), put_file(path, content))[1]
+    )
     Commit(str(tmp_path), facts, keep_maps=True)(unit)
     assert [uri.removeprefix(str(tmp_path)).split("/")[1] for uri in order] == [
         "images",
@@ -144,7 +147,7 @@ def test_the_record_comes_after_the_pictures(
     ]
 
 
-def test_several_units_in_one_batch_become_several_records(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+def test_several_units_in_one_batch_become_several_records(unit: pa.Table, facts: RunMetadata, tmp_path: Path) -> None:
     single = unit.slice(0, 1)
     name = plan.unit_name(KEYS[:1])
     single = single.set_column(0, ENCODED.field("unit"), pa.array([name]))
@@ -152,7 +155,7 @@ def test_several_units_in_one_batch_become_several_records(unit: pa.Table, facts
     assert len(list((tmp_path / "provenance").iterdir())) == 2
 
 
-def test_a_retried_unit_keeps_what_was_done(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
+def test_a_retried_unit_keeps_what_was_done(unit: pa.Table, facts: RunMetadata, tmp_path: Path) -> None:
     Commit(str(tmp_path), facts)(unit)
     rows = unit.to_pylist()
     failure = rows[1]["failure"]
@@ -165,8 +168,8 @@ def test_a_retried_unit_keeps_what_was_done(unit: pa.Table, facts: RunFacts, tmp
     assert all((tmp_path / row["uri"]).is_file() for row in record)
 
 
-def test_half_a_unit_is_never_recorded(unit: pa.Table, facts: RunFacts, tmp_path: Path) -> None:
-    with pytest.raises(StoppedFault, match="came apart"):
+def test_half_a_unit_is_never_recorded(unit: pa.Table, facts: RunMetadata, tmp_path: Path) -> None:
+    with pytest.raises(RunStoppedError, match="came apart"):
         Commit(str(tmp_path), facts)(unit.slice(0, 1))
     assert not (tmp_path / "provenance").exists()
 
@@ -183,4 +186,4 @@ def test_half_a_unit_is_never_recorded(unit: pa.Table, facts: RunFacts, tmp_path
 )
 def test_names_are_safe_whatever_the_id(photo_id: str, name: str) -> None:
     row: dict[str, Any] = {"photo_id": photo_id, "key": "0123456789abcdef", "variant": 2}
-    assert picture_name(row) == name
+    assert image_name(row) == name

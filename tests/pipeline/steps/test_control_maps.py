@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.errors import ControlFault, ModelFault
+from pipeline.errors import ControlMapError, ModelError
 from pipeline.steps.control_maps import ControlMaps
 from schemas.detectors import (
     CannySettings,
@@ -123,7 +123,7 @@ def test_inpaint_shows_the_photo_but_for_what_the_mask_covers(decoded: Row) -> N
     before = np.frombuffer(decoded["pixels"], np.uint8).reshape(64, 64, 3)
     assert not pixels_of(drawn)[10:20, 30:50].any()
     assert (pixels_of(drawn)[mask == 0] == before[mask == 0]).all()
-    with pytest.raises(ControlFault, match="no mask_uri"):
+    with pytest.raises(ControlMapError, match="no mask_uri"):
         ControlMaps(recipe_of(InpaintSettings())).draw(decoded)
 
 
@@ -144,7 +144,7 @@ def test_a_detector_that_fails_over_one_photo_is_a_fault_of_that_photo(
     rows = unit_of(decoded, photos=2, variants=1).to_pylist()
     rows[0]["pixels"] = bytes(len(rows[0]["pixels"]))
     dark, light = ControlMaps(CANNY)(pa.Table.from_pylist(rows, DECODED)).to_pylist()
-    assert dark["failure"]["error"] == "ControlFault"
+    assert dark["failure"]["error"] == "ControlMapError"
     assert dark["failure"]["message"] == f"canny: {type(error).__name__}: {error}"
     assert light["failure"] is None
     assert light["maps"][0]["origin"] == "detected"
@@ -164,14 +164,14 @@ def test_a_warm_cache_needs_no_network(
     unit = unit_of(decoded, photos=1, variants=1)
     ControlMaps(recipe, cache=str(tmp_path))(unit)
     monkeypatch.setattr("pipeline.steps.control_maps.load_detector", None)
-    monkeypatch.setattr("pipeline.steps.control_maps.ON_CPU", "nothing")  # a GPU's way
+    monkeypatch.setattr("pipeline.steps.control_maps.CPU", "nothing")  # a GPU's way
     assert cached(ControlMaps(recipe, cache=str(tmp_path))(unit)) == [[True]]
 
 
 def test_weights_that_do_not_load_are_no_photos_fault(decoded: Row, tmp_path: Path) -> None:
     (tmp_path / "ControlNetHED.pth").write_bytes(b"no weights")
     broken = recipe_of(SoftedgeSettings(weights=str(tmp_path)))
-    with pytest.raises(ModelFault, match="no file of weights"):
+    with pytest.raises(ModelError, match="no file of weights"):
         ControlMaps(broken)(unit_of(decoded, photos=1, variants=1))
 
 
@@ -185,7 +185,7 @@ class TestInBatches:
     @pytest.fixture
     def in_batches(self, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> ControlMaps:
         """Return what a GPU actor has, but for the GPU: its device is another name for the CPU."""
-        monkeypatch.setattr("pipeline.steps.control_maps.ON_CPU", "nothing")
+        monkeypatch.setattr("pipeline.steps.control_maps.CPU", "nothing")
         return ControlMaps(recipe)
 
     def test_maps_are_those_of_one_at_a_time(self, recipe: Recipe, in_batches: ControlMaps, decoded: Row) -> None:

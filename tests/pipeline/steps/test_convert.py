@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from pipeline.diffusion.request import Drawing
+from pipeline.diffusion.request import GeneratedImage
 from pipeline.steps.control_maps import ControlMaps
 from pipeline.steps.convert import Converter
 from schemas.recipe import Recipe
@@ -36,7 +36,7 @@ def mapped(decoded: Row, recipe: Recipe) -> list[Row]:
         )
     table = ControlMaps(recipe, frozenset({"openpose", "depth"}))(pa.Table.from_pylist(rows, DECODED))
     made = table.to_pylist()
-    failure = {"stage": "fetch", "error": "FetchFault", "message": "gone", "attempts": 1, "retryable": False}
+    failure = {"stage": "fetch", "error": "FetchError", "message": "gone", "attempts": 1, "retryable": False}
     made[1] |= {"failure": failure, "maps": None, "pixels": None}
     return made
 
@@ -107,13 +107,13 @@ def test_a_prompt_that_cannot_be_read_and_a_missing_mask_fail_alone(tiny: Path, 
     good = mapped_by(recipe, decoded | {"mask": mask.getvalue(), "photo_id": "good"})
     bad = {
         "prompt": good | {"photo_id": "prompt", "prompt": '("a").blend(x)'},
-        "template": good | {"photo_id": "template", "prompt_fault": "prompt: the braces do not match"},
+        "template": good | {"photo_id": "template", "prompt_error": "prompt: the braces do not match"},
         "mask": good | {"photo_id": "mask", "mask": None},
     }
     rows = convert(Converter(recipe), [bad["prompt"], good, bad["template"], bad["mask"]])
     assert rows["good"]["picture"]
     errors = {name: rows[name]["failure"]["error"] for name in bad}
-    assert errors == {"prompt": "PromptFault", "template": "PromptFault", "mask": "ControlFault"}
+    assert errors == {"prompt": "PromptError", "template": "PromptError", "mask": "ControlMapError"}
     assert rows["template"]["failure"]["message"] == "prompt: the braces do not match"
     assert {rows[name]["failure"]["stage"] for name in bad} == {"convert"}
     assert all(rows[name]["picture"] is None for name in bad)
@@ -124,22 +124,22 @@ def test_a_picture_that_nothing_mends_is_a_failure_with_what_was_tried(
 ) -> None:
     recipe = tiny_recipe(tiny)
     subject = Converter(recipe)
-    monkeypatch.setattr(subject._diffusion, "draw", lambda _asked: [Drawing(None, 1, ("this", "that"))])
+    monkeypatch.setattr(subject._diffusion, "draw", lambda _asked: [GeneratedImage(None, 1, ("this", "that"))])
     row = convert(subject, [mapped_by(recipe, decoded)])["a/b c.jpg"]
     assert row["picture"] is None
-    assert row["failure"]["error"] == "PictureFault"
+    assert row["failure"]["error"] == "UnusableImageError"
     assert "this, that" in row["failure"]["message"]
     assert row["made_by"]["retried"] == "this, that"
 
 
-@pytest.mark.parametrize(("policy", "error"), [("flag", None), ("drop", "UnsafeFault")])
+@pytest.mark.parametrize(("policy", "error"), [("flag", None), ("drop", "UnsafeImageError")])
 def test_what_the_checker_finds_is_flagged_or_dropped(
     tiny: Path, decoded: Row, policy: str, error: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = tiny_recipe(tiny)
     subject = Converter(recipe)
     subject._recipe = recipe.model_copy(update={"safety": recipe.safety.model_copy(update={"policy": policy})})
-    found = Drawing(np.zeros((64, 64, 3), np.uint8), 1, (), nsfw=True)
+    found = GeneratedImage(np.zeros((64, 64, 3), np.uint8), 1, (), nsfw=True)
     monkeypatch.setattr(subject._diffusion, "draw", lambda _asked: [found])
     row = convert(subject, [mapped_by(recipe, decoded)])["a/b c.jpg"]
     assert row["made_by"]["nsfw"] is True

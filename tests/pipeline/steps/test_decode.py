@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.errors import DecodeFault, LabelFault
+from pipeline.errors import DecodeError, LabelError
 from pipeline.images.photo import ORIENTATION_TAG, read_upright
-from pipeline.steps.canvas import padding_of, pixels_of, transform_of
+from pipeline.steps.canvas import as_pixels, row_padding, row_transform
 from pipeline.steps.decode import Geometry, decode
 from schemas.work import Row
 
@@ -100,7 +100,7 @@ def test_a_large_jpeg_is_decoded_small_and_its_points_stay(
 
 def _assert_spot(row: Row, point: tuple[float, float]) -> None:
     """Assert that the spot is within half a pixel of where its point goes, and that it comes back."""
-    transform, picture = transform_of(row), padding_of(row).cut(pixels_of(row, row["pixels"]))
+    transform, picture = row_transform(row), row_padding(row).cut(as_pixels(row, row["pixels"]))
     (expected,) = transform.points(np.array([point]))
     if not ((expected > 14) & (expected < np.array(transform.target) - 14)).all():
         return  # cropped away, or cut
@@ -137,10 +137,10 @@ def test_padding_repeats_the_edge_around_the_whole_photo(row: Row) -> None:
     decoded = decoded_by(row, stored(photo), "pad")
     assert (decoded["width"], decoded["height"]) == (192, 128)
     assert decoded["padding"] == {"left": 0, "top": 16, "right": 0, "bottom": 16}
-    canvas = pixels_of(decoded, decoded["pixels"])
+    canvas = as_pixels(decoded, decoded["pixels"])
     assert (canvas[:16] == (255, 0, 0)).all()
     assert (canvas[-16:] == (0, 0, 255)).all()
-    assert transform_of(decoded).target == (192, 96)
+    assert row_transform(decoded).target == (192, 96)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -172,17 +172,17 @@ def test_of_an_animation_the_first_frame_is_taken(kind: str) -> None:
 def test_heic_is_read(row: Row) -> None:
     photo = Image.new("RGB", (64, 48), (200, 40, 60))
     decoded = decoded_by(row, stored(photo, "heif", quality=95))
-    assert np.abs(pixels_of(decoded, decoded["pixels"])[5, 5].astype(int) - (200, 40, 60)).max() < 6
+    assert np.abs(as_pixels(decoded, decoded["pixels"])[5, 5].astype(int) - (200, 40, 60)).max() < 6
 
 
 def test_the_draft_of_a_large_jpeg_is_nearly_the_whole(row: Row, data: Path) -> None:
     whole = Image.open(data / "rocket.jpg").resize((3840, 2560), Image.Resampling.BICUBIC)
     decoded = decoded_by(row, stored(whole, "jpeg", quality=92))
     assert decoded["transform"]["shrink"] == 8
-    full = transform_of(decoded).fitted(
+    full = row_transform(decoded).fitted(
         Image.open(io.BytesIO(stored(whole, "jpeg", quality=92))), Image.Resampling.LANCZOS
     )
-    difference = np.abs(pixels_of(decoded, decoded["pixels"]).astype(int) - np.asarray(full, int))
+    difference = np.abs(as_pixels(decoded, decoded["pixels"]).astype(int) - np.asarray(full, int))
     assert difference.mean() < 1
 
 
@@ -190,16 +190,16 @@ def test_what_is_transparent_stands_on_the_recipes_background(row: Row) -> None:
     clear = stored(Image.new("RGBA", (4, 4), (10, 20, 30, 0)))
     assert read_upright(clear).getpixel((0, 0)) == (255, 255, 255)
     decoded = decoded_by(row, clear, background="#102030")
-    assert pixels_of(decoded, decoded["pixels"])[0, 0].tolist() == [16, 32, 48]
+    assert as_pixels(decoded, decoded["pixels"])[0, 0].tolist() == [16, 32, 48]
 
 
 def test_a_crop_around_people_shows_them(row: Row) -> None:
     wide = stored(blob(600, 200, 500, 100, radius=20))
     person = [500.0, 100.0, 2.0]
     centred = decoded_by(row, wide, "people", pose_keypoints=[person])
-    assert centre(pixels_of(centred, centred["pixels"])[..., 0])[0] == pytest.approx(96, abs=35)
+    assert centre(as_pixels(centred, centred["pixels"])[..., 0])[0] == pytest.approx(96, abs=35)
     middle = decoded_by(row, wide, "people", pose_keypoints=[])
-    assert pixels_of(middle, middle["pixels"]).max() < 40  # nobody: about the centre, where nothing is
+    assert as_pixels(middle, middle["pixels"]).max() < 40  # nobody: about the centre, where nothing is
 
 
 def test_people_are_looked_for_where_the_manifest_is_silent(row: Row) -> None:
@@ -212,12 +212,12 @@ def test_people_are_looked_for_where_the_manifest_is_silent(row: Row) -> None:
     content = turned(blob(600, 200, 500, 100, radius=20), 6, "jpeg", quality=95)
     found = decode(row | {"photo_bytes": content}, Geometry(BUCKETS, "people", "white", 0.25), find)
     assert seen == [(128, 384, 3)]
-    assert centre(pixels_of(found, found["pixels"])[..., 0])[0] == pytest.approx(128, abs=1)  # as the border allows
+    assert centre(as_pixels(found, found["pixels"])[..., 0])[0] == pytest.approx(128, abs=1)  # as the border allows
     given_ = decode(
         row | {"photo_bytes": content, "pose_keypoints": []}, Geometry(BUCKETS, "people", "white", 0.25), find
     )
     assert len(seen) == 1
-    assert pixels_of(given_, given_["pixels"]).max() < 40
+    assert as_pixels(given_, given_["pixels"]).max() < 40
 
 
 def test_labels_and_mask_come_along(row: Row) -> None:
@@ -236,19 +236,19 @@ def test_labels_and_mask_come_along(row: Row) -> None:
     assert fitted.shape == (96, 192)
     assert (fitted[:, 96:] == 3).all()
     assert not fitted[:, :96].any()
-    with pytest.raises(LabelFault):
+    with pytest.raises(LabelError):
         decoded_by(row, photo, mask_bytes=b"none")
 
 
 def test_a_truncated_photo_is_a_fault(data: Path) -> None:
     whole = (data / "rocket.jpg").read_bytes()
-    with pytest.raises(DecodeFault, match="no readable picture"):
+    with pytest.raises(DecodeError, match="no readable picture"):
         read_upright(whole[: len(whole) // 2])
 
 
 def test_a_decompression_bomb_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(DecodeFault, match="too many pixels"):
+    with pytest.raises(DecodeError, match="too many pixels"):
         read_upright(stored(Image.new("RGB", (100, 100))))
 
 
@@ -260,7 +260,7 @@ def test_damaged_bytes_decode_or_are_a_fault_and_nothing_else(kind: str, damage:
         content[damage.draw(st.integers(0, len(content) - 1))] = damage.draw(st.integers(0, 255))
     try:
         found = decoded_by(empty_row(), bytes(content))
-    except DecodeFault:
+    except DecodeError:
         return
     assert len(found["pixels"]) == found["width"] * found["height"] * 3
 

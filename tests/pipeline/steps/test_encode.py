@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.images.geometry import Padding
 from pipeline.steps import encode as module
-from pipeline.steps.encode import THREADS, encode
+from pipeline.steps.encode import ENCODER_THREADS, encode
 from schemas.recipe import Output, Recipe
 from schemas.work import CONVERTED, Row
 
@@ -47,16 +47,16 @@ def test_lossy_formats_are_near_it_and_listen_to_quality(row: Row, picture: np.n
 def test_a_recipes_pictures_are_encoded_several_at_once(
     row: Row, picture: np.ndarray, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meeting = Barrier(THREADS, timeout=30)  # passed by so many at once, and by no fewer
+    meeting = Barrier(ENCODER_THREADS, timeout=30)  # passed by so many at once, and by no fewer
 
     def met(pixels: np.ndarray, output: Output) -> bytes:
         meeting.wait()
         return made(pixels, output)
 
-    made = module.encoded
-    monkeypatch.setattr(module, "encoded", met)
-    rows = [row | {"picture": picture.tobytes(), **SIZE, "failure": None} for _ in range(THREADS)]
-    table = module.encoder(recipe)(pa.Table.from_pylist(rows, CONVERTED))
+    made = module.encode_pixels
+    monkeypatch.setattr(module, "encode_pixels", met)
+    rows = [row | {"picture": picture.tobytes(), **SIZE, "failure": None} for _ in range(ENCODER_THREADS)]
+    table = module.encode_step(recipe)(pa.Table.from_pylist(rows, CONVERTED))
     assert {content[:4] for content in table["picture_bytes"].to_pylist()} == {b"\x89PNG"}
 
 

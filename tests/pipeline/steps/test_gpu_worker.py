@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.steps.control_maps import ControlMaps
-from pipeline.steps.gpu_worker import Draw
+from pipeline.steps.gpu_worker import GpuWorker
 from schemas.detectors import CannySettings, DepthSettings
 from schemas.recipe import Recipe
 from schemas.work import CONVERTED, DECODED, MAPPED, Row
@@ -28,10 +28,10 @@ def unit(decoded: Row) -> pa.Table:
 
 
 def test_maps_that_were_left_are_drawn_before_the_picture(recipe: Recipe, unit: pa.Table) -> None:
-    whole = Draw(recipe)(ControlMaps(recipe)(unit))
+    whole = GpuWorker(recipe)(ControlMaps(recipe)(unit))
     left = ControlMaps(recipe, left=DEPTH)(unit)
     assert left.to_pylist()[0]["maps"][1] is None
-    shared = Draw(recipe, DEPTH)(left)
+    shared = GpuWorker(recipe, DEPTH)(left)
     assert shared.schema == whole.schema == CONVERTED
     (one,), (other,) = shared.to_pylist(), whole.to_pylist()
     assert one["maps"] == other["maps"]
@@ -40,6 +40,6 @@ def test_maps_that_were_left_are_drawn_before_the_picture(recipe: Recipe, unit: 
 
 def test_maps_alone_end_with_the_maps(recipe: Recipe, unit: pa.Table) -> None:
     alone = recipe.model_copy(update={"mode": "maps"})
-    drawn = Draw(alone, DEPTH)(ControlMaps(alone, left=DEPTH)(unit))
+    drawn = GpuWorker(alone, DEPTH)(ControlMaps(alone, left=DEPTH)(unit))
     assert drawn.schema == MAPPED
     assert [each["detector"] for each in drawn.to_pylist()[0]["maps"]] == ["canny", "depth"]

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from pipeline.detectors.seg import PALETTE
-from pipeline.errors import ControlFault
-from pipeline.steps.inpaint_region import grown, of_classes, region_of
+from pipeline.errors import ControlMapError
+from pipeline.steps.inpaint_region import grow_region, inpaint_region, pixels_of_classes
 from schemas.detectors import CannySettings
 from schemas.recipe import Recipe
 from schemas.work import Row
@@ -33,18 +33,18 @@ def row(decoded: Row) -> Row:
 
 
 def test_mask_subject_and_background(row: Row) -> None:
-    assert region_of(row, recipe("mask")).sum() == 16
-    person = region_of(row, recipe("subject"))
+    assert inpaint_region(row, recipe("mask")).sum() == 16
+    person = inpaint_region(row, recipe("subject"))
     assert person.sum() == 32 * 16
     assert person[16:48, 24:40].all()
-    assert (region_of(row, recipe("background")) == ~person).all()
+    assert (inpaint_region(row, recipe("background")) == ~person).all()
 
 
 def test_a_region_grows_by_pixels(row: Row) -> None:
-    larger = region_of(row, recipe("subject", grow=2))
+    larger = inpaint_region(row, recipe("subject", grow=2))
     assert larger[14, 30]
     assert not larger[13, 30]
-    assert (grown(np.zeros((4, 4), np.bool_), 0) == 0).all()
+    assert (grow_region(np.zeros((4, 4), np.bool_), 0) == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,10 @@ def test_a_region_grows_by_pixels(row: Row) -> None:
 def test_a_photo_without_one_is_a_failure(row: Row, of: str, changes: Row, said: str) -> None:
     every = np.tile(PALETTE[PERSON if of == "background" else SKY], (64, 64, 1)).astype(np.uint8)
     maps = [row["maps"][0], {"detector": "seg", "pixels": every.tobytes()}]
-    with pytest.raises(ControlFault, match=said):
-        region_of(row | {"maps": maps} | changes, recipe(of))
+    with pytest.raises(ControlMapError, match=said):
+        inpaint_region(row | {"maps": maps} | changes, recipe(of))
 
 
 def test_classes_are_colours_of_the_palette() -> None:
     drawn = np.array([[PALETTE[3], PALETTE[126], PALETTE[12]]], np.uint8)
-    assert of_classes(drawn, (12, 126)).tolist() == [[False, True, True]]
+    assert pixels_of_classes(drawn, (12, 126)).tolist() == [[False, True, True]]

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.errors import ControlFault
-from pipeline.steps.provided_maps import given_map, is_given
+from pipeline.errors import ControlMapError
+from pipeline.steps.provided_maps import is_provided, provided_map
 from schemas.detectors import (
     ALL_SETTINGS,
     CannySettings,
@@ -32,7 +32,7 @@ def png(pixels: NDArray[np.generic]) -> bytes:
 
 def given(settings: Any, row: Row, content: bytes) -> NDArray[np.uint8]:
     brought = [{"detector": settings.name, "uri": "https://u:p@host/map.png?sig=1", "content": content}]
-    found = given_map(settings, row | {"brought": brought})
+    found = provided_map(settings, row | {"brought": brought})
     assert found is not None
     assert found.uri == "https://host/map.png"
     assert (found.pixels.shape, found.pixels.dtype) == ((row["height"], row["width"], 3), np.uint8)
@@ -41,8 +41,8 @@ def given(settings: Any, row: Row, content: bytes) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("kind", ALL_SETTINGS)
 def test_nothing_is_given_unless_the_manifest_brings_it(kind: type[Settings], decoded: Row) -> None:
-    assert given_map(kind(), decoded) is None  # type: ignore[arg-type]  # one of the union
-    assert not is_given(kind(), decoded)  # type: ignore[arg-type]  # likewise
+    assert provided_map(kind(), decoded) is None  # type: ignore[arg-type]  # one of the union
+    assert not is_provided(kind(), decoded)  # type: ignore[arg-type]  # likewise
 
 
 @pytest.mark.parametrize("settings", [OpenposeSettings(), RtmposeSettings(), MediapipeSettings()])
@@ -50,7 +50,7 @@ def test_nothing_is_given_unless_the_manifest_brings_it(kind: type[Settings], de
 def test_keypoints_are_drawn_where_the_transform_puts_them(settings: Any, decoded: Row, count: int, nose: int) -> None:
     person = np.zeros((count, 3))
     person[nose] = (256.0, 128.0, 2.0)  # in the 512x512 photo
-    found = given_map(settings, decoded | {"pose_keypoints": [person.ravel().tolist()]})
+    found = provided_map(settings, decoded | {"pose_keypoints": [person.ravel().tolist()]})
     assert found is not None
     marked = np.argwhere((found.pixels == (255, 0, 0)).all(axis=2))  # [N, 2], y and x: the nose's colour
     assert np.abs(marked.mean(axis=0) - (16, 32)).max() < 1
@@ -61,7 +61,7 @@ def test_padding_moves_what_is_given(decoded: Row) -> None:
     padded = decoded | {"height": 96, "padding": {"left": 0, "top": 20, "right": 0, "bottom": 12}}
     person = [0.0] * 51
     person[0:3] = [256.0, 128.0, 2.0]
-    drawn = given_map(OpenposeSettings(), padded | {"pose_keypoints": [person]})
+    drawn = provided_map(OpenposeSettings(), padded | {"pose_keypoints": [person]})
     assert drawn is not None
     marked = np.argwhere((drawn.pixels == (255, 0, 0)).all(axis=2))
     assert np.abs(marked.mean(axis=0) - (36, 32)).max() < 1
@@ -73,15 +73,15 @@ def test_padding_moves_what_is_given(decoded: Row) -> None:
 
 
 def test_nobody_in_the_manifest_is_a_result(decoded: Row) -> None:
-    found = given_map(OpenposeSettings(), decoded | {"pose_keypoints": []})
+    found = provided_map(OpenposeSettings(), decoded | {"pose_keypoints": []})
     assert found is not None
     assert not found.pixels.any()
 
 
 @pytest.mark.parametrize("person", [[1.0] * 50, [1.0] * 60, [float("nan")] * 51, [None] * 51, [3e9] * 51, None])
 def test_bad_keypoints_are_a_fault(decoded: Row, person: list[float | None] | None) -> None:
-    with pytest.raises(ControlFault, match="a person is x, y, visibility of 17, 18, 33, 133 keypoints"):
-        given_map(OpenposeSettings(), decoded | {"pose_keypoints": [person]})
+    with pytest.raises(ControlMapError, match="a person is x, y, visibility of 17, 18, 33, 133 keypoints"):
+        provided_map(OpenposeSettings(), decoded | {"pose_keypoints": [person]})
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
@@ -131,5 +131,5 @@ def test_colours_keep_their_channels(decoded: Row) -> None:
     ],
 )
 def test_a_bad_picture_is_a_fault(settings: Any, decoded: Row, content: bytes, said: str) -> None:
-    with pytest.raises(ControlFault, match=settings.name + said):
+    with pytest.raises(ControlMapError, match=settings.name + said):
         given(settings, decoded, content)

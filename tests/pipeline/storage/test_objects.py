@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from pipeline import storage
-from pipeline.errors import OutputFault, StorageFault
+from pipeline.errors import OutputError, StorageError
+from pipeline.storage import atomic
 from tests.conftest import ROOT
 
 
@@ -25,9 +26,9 @@ def test_put_then_read_local_and_in_memory(tmp_path: Path) -> None:
 def test_sweeping_removes_what_a_killed_process_left_half_written(tmp_path: Path) -> None:
     (tmp_path / ".a.bin.0123.part").write_bytes(b"half")
     (tmp_path / "a.bin").write_bytes(b"whole")
-    storage.sweep(str(tmp_path))
-    storage.sweep(str(tmp_path / "none"))
-    storage.sweep("memory://sweep")
+    storage.remove_partial_files(str(tmp_path))
+    storage.remove_partial_files(str(tmp_path / "none"))
+    storage.remove_partial_files("memory://sweep")
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
@@ -36,20 +37,20 @@ def test_many_writers_of_one_file_and_a_sweeper_all_come_through(tmp_path: Path)
     with ThreadPoolExecutor(4) as writers:
         for done in [writers.submit(storage.put, target, b"same") for _ in range(40)]:
             done.result()
-        swept = [writers.submit(storage.sweep, str(tmp_path)) for _ in range(3)]
+        swept = [writers.submit(storage.remove_partial_files, str(tmp_path)) for _ in range(3)]
         assert all(done.result() is None for done in swept)
     assert storage.read(target) == b"same"
 
 
 def test_a_part_that_was_swept_is_written_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sync, swept = storage.os.fsync, []
+    sync, swept = atomic.os.fsync, []
 
     def sweeping(descriptor: int) -> None:
         if not swept:
-            swept.append(storage.sweep(str(tmp_path)))
+            swept.append(storage.remove_partial_files(str(tmp_path)))
         sync(descriptor)
 
-    monkeypatch.setattr(storage.os, "fsync", sweeping)
+    monkeypatch.setattr(atomic.os, "fsync", sweeping)
     storage.put(str(tmp_path / "a.bin"), b"whole")
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
@@ -62,7 +63,7 @@ def test_a_put_that_fails_leaves_the_old_file_and_no_part(tmp_path: Path, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OutputFault, match="no space left"):
+    with pytest.raises(OutputError, match="no space left"):
         storage.put(str(target), b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
     assert target.read_bytes() == b"old"
@@ -112,7 +113,7 @@ def test_what_passes_is_tried_again_and_what_stays_is_not() -> None:
     for error, expected in ((TimeoutError(), storage.ATTEMPTS), (FileNotFoundError(), 1), (PermissionError(), 1)):
         tries.clear()
         with pytest.raises(type(error)):
-            storage.attempt(lambda error=error: failing(error))
+            storage.with_retries(lambda error=error: failing(error))
         assert len(tries) == expected
 
 
@@ -122,7 +123,7 @@ def test_http_answers_are_told_apart() -> None:
             super().__init__()
             self.status = status
 
-    assert [storage.transient(AnswerError(status)) for status in (403, 404, 408, 429, 500, 503)] == [
+    assert [storage.is_transient(AnswerError(status)) for status in (403, 404, 408, 429, 500, 503)] == [
         False, False, True, True, True, True,
     ]  # fmt: skip
 
@@ -135,7 +136,7 @@ def test_http_answers_are_told_apart() -> None:
     ],
 )
 def test_bad_addresses_are_one_line(uri: str, said: str) -> None:
-    with pytest.raises(StorageFault, match=said) as caught:
+    with pytest.raises(StorageError, match=said) as caught:
         storage.read(uri)
     assert "\n" not in str(caught.value)
 
@@ -146,7 +147,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ImportError(message)
 
     monkeypatch.setattr("fsspec.core.url_to_fs", absent)
-    with pytest.raises(StorageFault, match=r"pip install 'photo2anime\[s3\]'"):
+    with pytest.raises(StorageError, match=r"pip install 'photo2anime\[s3\]'"):
         storage.read("s3://bucket/a")
 
 

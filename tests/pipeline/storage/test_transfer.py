@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import storage
-from pipeline.errors import StorageFault
+from pipeline.errors import StorageError
 from pipeline.storage.transfer import download, upload
 
 CONTENT = bytes(range(256)) * 100_000  # more than is held in memory at once
@@ -28,6 +28,6 @@ def test_there_and_back(place: str, tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_leaves_nothing(place: str, tmp_path: Path) -> None:
-    with pytest.raises(StorageFault, match="not found"):
+    with pytest.raises(StorageError, match="not found"):
         download(storage.join(place, "none"), tmp_path / "back" / "none")
     assert not (tmp_path / "back" / "none").exists()
