@@ -20,7 +20,7 @@ lint: $(READY)  ## style and types
 check: lint test  ## all that must hold before a commit
 
 bench: $(READY)  ## what the demo model can do, in one table; minutes
-	$(BIN)/photo2anime bench demo-model
+	$(BIN)/python -m jobs.demo_model.evaluate
 
 # The environment: exactly what requirements.lock names, hashes checked. Compiled once, so that no process does it again.
 $(READY): requirements.lock pyproject.toml

@@ -12,7 +12,6 @@ from jobs.bench.converter import converter
 from jobs.bench.maps import maps as bench_maps
 from jobs.convert import convert
 from jobs.demo import demo
-from jobs.demo_model.evaluate import demo_model
 from jobs.manifest import manifest
 from jobs.maps import maps
 from jobs.models import pull
@@ -39,7 +38,6 @@ models.command()(pull)
 models.callback()(lambda: None)  # or typer would take the only command for the whole
 app.add_typer(models, name="models")
 bench = typer.Typer(help="Measure, and print one table.", no_args_is_help=True)
-bench.command("demo-model")(demo_model)
 bench.command("converter")(converter)
 bench.command("maps")(bench_maps)
 app.add_typer(bench, name="bench")

@@ -1,11 +1,14 @@
-"""photo2anime bench demo-model: what the shipped model can do, in one table."""
+"""Evaluate the demo model: `python -m jobs.demo_model.evaluate` prints one table."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from jobs.app import run_command
 
-def demo_model(
+
+def evaluate(
     photos: Annotated[
         str | None, typer.Option(help="A folder of photos to measure on, in place of scikit-image's.")
     ] = None,
@@ -44,3 +47,7 @@ def demo_model(
     Console().print(table)
     if not all(figure.holds for figure in measured):
         raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    run_command(partial(typer.run, evaluate))

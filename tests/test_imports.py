@@ -1,0 +1,104 @@
+"""Imports go downwards only, and everything that the program needs is in its wheel."""
+
+import ast
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+# From the lowest rank up. A module imports from its own package and from packages of lower ranks.
+RANKS: tuple[tuple[str, ...], ...] = (
+    ("schemas", "pipeline.errors", "pipeline.quiet"),
+    ("pipeline.storage",),
+    ("pipeline.images", "pipeline.recipes"),
+    ("pipeline.models", "pipeline.output"),
+    ("pipeline.detectors", "pipeline.diffusion", "pipeline.plan"),
+    ("pipeline.steps",),
+    ("pipeline.execution",),
+    ("pipeline.flow",),
+    ("pipeline.run", "pipeline.preview"),
+    ("jobs",),
+)
+RANK_OF = {package: rank for rank, packages in enumerate(RANKS) for package in packages}
+SOURCES = sorted(path for top in ("pipeline", "jobs", "schemas") for path in (ROOT / top).rglob("*.py"))
+LONGEST_FILE = 300  # lines
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in SOURCES}
+
+
+def package_of(module: str) -> str:
+    """Return the entry of `RANKS` that a module belongs to."""
+    return next(name for name in sorted(RANK_OF, key=len, reverse=True) if f"{module}.".startswith(f"{name}."))
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the modules of this project that a file imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in names}
+    return {name for name in found if name in MODULES}
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"pipeline"}))
+def test_a_module_imports_from_lower_ranks_only(module: str) -> None:
+    own = package_of(module)
+    for imported in imports_of(MODULES[module]):
+        package = package_of(imported)
+        assert package == own or RANK_OF[package] < RANK_OF[own], f"{module} imports {imported}"
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = {module: imports_of(path) for module, path in MODULES.items()}
+    while graph:  # remove what imports nothing that is left; a cycle never becomes such a module
+        free = {module for module, imports in graph.items() if not imports & graph.keys()}
+        assert free, f"circular imports among {sorted(graph)}"
+        graph = {module: imports for module, imports in graph.items() if module not in free}
+
+
+def test_schemas_import_nothing_else_of_the_project() -> None:
+    for module, path in MODULES.items():
+        if module.startswith("schemas"):
+            assert all(name.startswith("schemas") for name in imports_of(path)), module
+
+
+def test_only_the_demo_model_imports_the_demo_model() -> None:
+    for module, path in MODULES.items():
+        if not module.startswith("jobs.demo_model"):
+            assert not any(name.startswith("jobs.demo_model") for name in imports_of(path)), module
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_a_file_is_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LONGEST_FILE
+
+
+@pytest.mark.timeout(600)  # a hang, not a measure: building takes seconds
+def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    wanted = set()
+    for name in filter(None, listed.split("\0")):
+        top = name.partition("/")[0]
+        if top in {"pipeline", "jobs", "schemas"} and (ROOT / name).is_file():
+            wanted.add(name)
+        if top in {"pipeline", "jobs", "schemas", "pyproject.toml", "README.md"} and (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    build = "from setuptools import build_meta; import sys; build_meta.build_wheel(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=source, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert wanted <= set(archive.namelist())
