@@ -114,8 +114,8 @@ def test_failures_say_where_and_why(finished: Finished) -> None:
     assert {name: (each["stage"], each["error"], each["retryable"]) for name, each in failures.items()} == {
         "gone": ("fetch", "FetchError", False),
         "null": ("fetch", "FetchError", False),
-        "text": ("decode", "DecodeError", False),
-        "half": ("decode", "DecodeError", False),
+        "text": ("decode", "ImageError", False),
+        "half": ("decode", "ImageError", False),
     }
     assert failures["gone"]["message"] == "/none/gone.jpg: not found"
 

@@ -13,7 +13,7 @@ from jobs.demo_model.scene_canvas import SIDE
 from pipeline import storage
 from pipeline.detectors.keypoints import person_from
 from pipeline.detectors.pose_drawing import draw_people
-from pipeline.errors import DecodeError, ManifestError
+from pipeline.errors import ImageError, ManifestError
 from pipeline.images.arrays import Pixels
 from pipeline.images.geometry import crop_transform
 from pipeline.images.photo import read_upright
@@ -107,7 +107,7 @@ def _person(skeleton: scene_people.Skeleton, height: float) -> Person:
 def _square(uri: str) -> Pixels:
     try:
         image = read_upright(storage.read(uri))
-    except DecodeError as error:
+    except ImageError as error:
         message = f"{storage.redact(uri)}: {error}"
         raise ManifestError(message, "Take it out of the folder.") from error
     square = crop_transform(image.size, (SIDE, SIDE), "crop", np.empty((0, 2)))

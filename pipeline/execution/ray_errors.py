@@ -13,7 +13,7 @@ def run_stopped_error(error: BaseException) -> RunStoppedError:
     Ray hands over a step's error as text alone: the class and the message stand at the end of its traceback, with
     Ray's own words behind them.
     """
-    ours = re.search(r"^pipeline\.errors\.\w+: (.+)$", str(error), re.MULTILINE)
+    ours = re.search(r"^pipeline\.errors\.[\w.]+: (.+)$", str(error), re.MULTILINE)
     if ours:
         return RunStoppedError(ours.group(1))
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from pipeline.errors import DecodeError
+from pipeline.errors import ImageError
 from pipeline.images.color import resizable, to_srgb
 from pipeline.images.formats import DECODER_ERRORS, FORMATS, describe_decode_error
 from pipeline.images.geometry import ORIENTATION_MATRICES, TRANSPOSED_ORIENTATIONS, Transform, pad_transform
@@ -42,7 +42,7 @@ class Photo:
 
 
 def read_upright(content: bytes, background: str = "white") -> Image.Image:
-    """Return the whole picture in `content`, upright and in sRGB. Raises `DecodeError`."""
+    """Return the whole picture in `content`, upright and in sRGB. Raises `ImageError`."""
     with open_photo(content) as photo:
         whole, _ = pad_transform(photo.size, photo.size)
         return photo.picture(replace(whole, orientation=photo.orientation), background)[0]
@@ -60,7 +60,7 @@ def read_header(image: Image.Image) -> Photo:
 
 @contextmanager
 def open_photo(content: bytes) -> Iterator[Photo]:
-    """Open a photo, and turn whatever Pillow raises over it into a `DecodeError`."""
+    """Open a photo, and turn whatever Pillow raises over it into a `ImageError`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # odd but readable metadata
@@ -69,6 +69,6 @@ def open_photo(content: bytes) -> Iterator[Photo]:
                 yield read_header(image)
     except Image.DecompressionBombError as error:
         message = f"too many pixels: {error}"
-        raise DecodeError(message) from error
+        raise ImageError(message) from error
     except DECODER_ERRORS as error:
-        raise DecodeError(describe_decode_error(error)) from error
+        raise ImageError(describe_decode_error(error)) from error

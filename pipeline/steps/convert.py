@@ -13,7 +13,7 @@ from pipeline import storage
 from pipeline.diffusion.request import GeneratedImage, GenerationRequest, Mask, Pixels
 from pipeline.errors import (
     ControlMapError,
-    DecodeError,
+    ImageError,
     ModelError,
     PromptError,
     StorageError,
@@ -108,7 +108,7 @@ def _recipes_reference(recipe: Recipe) -> bytes | None:
     try:
         content = storage.read(uri)
         read_upright(content)
-    except (DecodeError, StorageError, OSError) as error:
+    except (ImageError, StorageError, OSError) as error:
         message = f"ip_adapter.reference {storage.redact(uri)}: cannot be read ({error})"
         raise ModelError(message, "Name a picture.") from error
     return content

@@ -38,7 +38,7 @@ class Geometry:
 def decode(row: Row, geometry: Geometry, find_people: FindPeople | None = None) -> Row:
     """Add the photo's pixels on its canvas [height, width, 3], uint8, RGB, its transform, and its labels.
 
-    `find_people` is asked where a recipe crops around people and the manifest does not tell. Raises `DecodeError` for
+    `find_people` is asked where a recipe crops around people and the manifest does not tell. Raises `ImageError` for
     bytes that Pillow cannot read whole and for pictures beyond Pillow's pixel limit, `LabelError` for bad labels.
     """
     with open_photo(row.pop("photo_bytes")) as photo:

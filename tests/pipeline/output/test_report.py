@@ -22,7 +22,7 @@ def commit(output: Path, facts: RunMetadata, rows: list[Row]) -> None:
 
 def test_the_page_shows_what_stands_and_escapes_names(tmp_path: Path, decoded: Row, recipe: Recipe) -> None:
     facts = RunMetadata("run-1", recipe, "0.1.0", None)
-    failure = {"stage": "decode", "error": "DecodeError", "message": "<b>broken</b>", "retryable": False}
+    failure = {"stage": "decode", "error": "ImageError", "message": "<b>broken</b>", "retryable": False}
     done = decoded | {"photo_id": "<script>x", "key": "1" * 64, "picture_bytes": b"picture"}
     broken = decoded | {"photo_id": "broken", "key": "2" * 64, "failure": failure}
     commit(tmp_path, facts, [done, broken])

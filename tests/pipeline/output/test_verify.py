@@ -30,7 +30,7 @@ def output(tmp_path: Path, decoded: Row, recipe: Recipe) -> Path:
     maps = [
         {"detector": name, "origin": "blank", "pixels": bytes(64 * 64 * 3)} for name in ("canny", "openpose", "depth")
     ]
-    failure = {"stage": "decode", "error": "DecodeError", "message": "x", "retryable": False}
+    failure = {"stage": "decode", "error": "ImageError", "message": "x", "retryable": False}
     done = [row | {"unit": units[row["key"]], "maps": maps, "picture_bytes": row["key"].encode()} for row in rows[:3]]
     failed = rows[3] | {"unit": units[rows[3]["key"]], "failure": failure}
     Commit(str(tmp_path), facts, keep_maps=True)(pa.Table.from_pylist([*done, failed], ENCODED))

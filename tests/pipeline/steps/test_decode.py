@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.errors import DecodeError, LabelError
+from pipeline.errors import ImageError, LabelError
 from pipeline.images.photo import ORIENTATION_TAG, read_upright
 from pipeline.steps.canvas import as_pixels, row_padding, row_transform
 from pipeline.steps.decode import Geometry, decode
@@ -242,13 +242,13 @@ def test_labels_and_mask_come_along(row: Row) -> None:
 
 def test_a_truncated_photo_is_a_fault(data: Path) -> None:
     whole = (data / "rocket.jpg").read_bytes()
-    with pytest.raises(DecodeError, match="no readable picture"):
+    with pytest.raises(ImageError, match="no readable picture"):
         read_upright(whole[: len(whole) // 2])
 
 
 def test_a_decompression_bomb_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(DecodeError, match="too many pixels"):
+    with pytest.raises(ImageError, match="too many pixels"):
         read_upright(stored(Image.new("RGB", (100, 100))))
 
 
@@ -260,7 +260,7 @@ def test_damaged_bytes_decode_or_are_a_fault_and_nothing_else(kind: str, damage:
         content[damage.draw(st.integers(0, len(content) - 1))] = damage.draw(st.integers(0, 255))
     try:
         found = decoded_by(empty_row(), bytes(content))
-    except DecodeError:
+    except ImageError:
         return
     assert len(found["pixels"]) == found["width"] * found["height"] * 3
 

@@ -1,0 +1,50 @@
+"""The two kinds of errors, and what all of them have in common."""
+
+from typing import ClassVar
+
+
+class Photo2AnimeError(Exception):
+    """Base class of every error that photo2anime raises on purpose.
+
+    The first line of a class's docstring says what the error means. `photo2anime explain` prints it.
+
+    Attributes:
+        code: A stable identifier, recorded in provenance and logs, such as `manifest.missing_column`.
+        hint: One imperative sentence that says what to do.
+    """
+
+    code: ClassVar[str]
+    hint: ClassVar[str] = ""
+
+
+class PhotoError(Photo2AnimeError):
+    """One photo cannot be converted. The row becomes a failure, and the run continues.
+
+    Args:
+        message: What failed, without a full stop.
+        retryable: Whether the same photo may succeed in a later run, as after a network error.
+        attempts: How often the step was tried.
+    """
+
+    code = "photo"
+
+    def __init__(self, message: str, *, retryable: bool = False, attempts: int = 1) -> None:
+        super().__init__(" ".join(message.split()))
+        self.retryable = retryable
+        self.attempts = attempts
+
+
+class RunError(Photo2AnimeError):
+    """The run cannot start. Nothing was written.
+
+    Args:
+        message: The object and its problem, without a full stop: `photos.parquet: column 'uri' is missing`.
+        hint: One imperative sentence. Defaults to the hint of the class.
+    """
+
+    code = "run"
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        advice = type(self).hint if hint is None else hint
+        super().__init__(" ".join(f"{message}. {advice}".split()) if advice else " ".join(message.split()))

@@ -1,0 +1,221 @@
+"""Errors of one photo: each becomes a failure in provenance, and the run continues."""
+
+from pipeline.errors.base import PhotoError
+
+
+class FetchError(PhotoError):
+    """The file of a photo cannot be read from storage."""
+
+    code = "fetch"
+
+
+class FetchFailedError(FetchError):
+    """The storage or the network reported an error."""
+
+    code = "fetch.failed"
+    hint = "Run the same command with --retry-failed when the storage is available."
+
+
+class MissingUriError(FetchError):
+    """The manifest has no uri for the photo."""
+
+    code = "fetch.missing_uri"
+    hint = "Give every photo a uri in the manifest."
+
+
+class FileMissingError(FetchError):
+    """No file exists at the uri."""
+
+    code = "fetch.not_found"
+    hint = "Correct the uri in the manifest, or restore the file."
+
+
+class EmptyFileError(FetchError):
+    """The file has no content."""
+
+    code = "fetch.empty_file"
+    hint = "Restore the file."
+
+
+class InvalidUriError(FetchError):
+    """The uri is not a valid address."""
+
+    code = "fetch.invalid_uri"
+    hint = "Write a local path, or an address such as https://, s3://, gs:// or az://."
+
+
+class SchemeNotAllowedError(FetchError):
+    """The run does not allow addresses of this scheme in a manifest."""
+
+    code = "fetch.scheme_not_allowed"
+    hint = "Allow it with --allow SCHEME if you trust the manifest."
+
+
+class PrivateAddressError(FetchError):
+    """The host of the uri has a private network address, which the run does not allow."""
+
+    code = "fetch.private_address"
+    hint = "Allow it with --allow private if you trust the manifest."
+
+
+class ImageError(PhotoError):
+    """The bytes of a photo cannot be decoded."""
+
+    code = "image"
+
+
+class UnsupportedFormatError(ImageError):
+    """The file is not an image, or is an image of an unsupported format."""
+
+    code = "image.unsupported_format"
+    hint = "Convert the file to JPEG, PNG, WebP, AVIF, HEIF, TIFF, BMP, GIF or PPM."
+
+
+class TruncatedImageError(ImageError):
+    """The image ends before all of its pixels."""
+
+    code = "image.truncated"
+    hint = "Restore the complete file."
+
+
+class InvalidImageError(ImageError):
+    """The image is corrupt: its decoder reported an error."""
+
+    code = "image.invalid"
+    hint = "Restore the file, or save it again with an image editor."
+
+
+class TooManyPixelsError(ImageError):
+    """The image has more pixels than the decoder accepts."""
+
+    code = "image.too_many_pixels"
+    hint = "Scale the photo down."
+
+
+class LabelError(PhotoError):
+    """A label of the manifest is invalid."""
+
+    code = "label"
+
+
+class InvalidBoxError(LabelError):
+    """A box is not x, y, width and height in pixels."""
+
+    code = "label.invalid_box"
+    hint = "Write finite numbers, with a positive width and height."
+
+
+class InvalidKeypointsError(LabelError):
+    """Keypoints are not x, y and visibility of one point after the other."""
+
+    code = "label.invalid_keypoints"
+    hint = "Write three finite numbers for each keypoint."
+
+
+class InvalidMaskError(LabelError):
+    """The mask is not an image, or its mode has no classes."""
+
+    code = "label.invalid_mask"
+    hint = "Save the mask as a PNG of mode 1, L, P, I or I;16."
+
+
+class MaskShapeError(LabelError):
+    """The mask does not have the aspect ratio of its photo."""
+
+    code = "label.mask_shape"
+    hint = "Make the mask for the upright photo, without cropping it."
+
+
+class ControlMapError(PhotoError):
+    """A control map is missing or invalid."""
+
+    code = "control_map"
+
+
+class DetectorFailedError(ControlMapError):
+    """A detector raised an error for this photo."""
+
+    code = "control_map.detector_failed"
+    hint = "Provide the map in the manifest, or use another detector."
+
+
+class InvalidPoseError(ControlMapError):
+    """The pose_keypoints of the manifest have an unknown layout or invalid numbers."""
+
+    code = "control_map.invalid_pose"
+    hint = "Write x, y and visibility of 17, 18, 33 or 133 keypoints for each person."
+
+
+class InvalidMapError(ControlMapError):
+    """A control map of the manifest cannot be decoded."""
+
+    code = "control_map.invalid_map"
+    hint = "Save the map again as a PNG."
+
+
+class MapShapeError(ControlMapError):
+    """A control map of the manifest does not have the aspect ratio of its photo."""
+
+    code = "control_map.shape"
+    hint = "Make the map for the upright photo, without cropping it."
+
+
+class MissingMaskError(ControlMapError):
+    """The recipe needs a mask, and the manifest has no mask_uri for this photo."""
+
+    code = "control_map.missing_mask"
+    hint = "Give the photo a mask_uri, or set region.of to subject or background."
+
+
+class RegionNotFoundError(ControlMapError):
+    """The region to paint does not appear in this photo."""
+
+    code = "control_map.region_not_found"
+    hint = "Check the mask, or the classes of the recipe's region."
+
+
+class PromptError(PhotoError):
+    """The prompt of a photo is invalid."""
+
+    code = "prompt"
+
+
+class PromptTemplateError(PromptError):
+    """A prompt has unmatched braces, or names an unknown column."""
+
+    code = "prompt.invalid_template"
+    hint = "Write {column} for a column, or {red|blue} for a choice."
+
+
+class PromptWeightError(PromptError):
+    """A prompt has weights that cannot be parsed."""
+
+    code = "prompt.invalid_weights"
+    hint = "Write weights as (word)1.3, (word:1.3) or word++."
+
+
+class GenerationError(PhotoError):
+    """The diffusion pipeline returned no usable image."""
+
+    code = "generate"
+
+
+class UnusableImageError(GenerationError):
+    """The image has values that are not finite, or a single colour, also in float32."""
+
+    code = "generate.unusable_image"
+    hint = "Try another seed, or --set dtype=bfloat16."
+
+
+class UnsafeImageError(GenerationError):
+    """The safety checker flagged the image, and the recipe drops such images."""
+
+    code = "generate.unsafe_image"
+    hint = "Set safety.policy to flag to keep flagged images."
+
+
+class MissingReferenceError(GenerationError):
+    """The IP-Adapter has no reference image for this photo."""
+
+    code = "generate.missing_reference"
+    hint = "Give the photo a reference_uri, or set ip_adapter.reference in the recipe."

@@ -1,0 +1,295 @@
+"""Errors of a run: it does not start (exit code 2), or it ends early (exit code 1)."""
+
+from typing import ClassVar
+
+from pipeline.errors.base import RunError
+
+
+class OptionError(RunError):
+    """An option of the command line is invalid."""
+
+    code = "option.invalid"
+    hint = "See the options with --help."
+
+
+class RecipeError(RunError):
+    """The recipe, or one of its settings, is invalid."""
+
+    code = "recipe.invalid"
+    hint = "See the settings with photo2anime recipes show NAME."
+
+
+class RecipeNotFoundError(RecipeError):
+    """No recipe has this name, and no file exists at this address."""
+
+    code = "recipe.not_found"
+    hint = "List the recipes with photo2anime recipes."
+
+
+class RecipeSyntaxError(RecipeError):
+    """The recipe file is not valid YAML."""
+
+    code = "recipe.syntax"
+    hint = "Correct the file."
+
+
+class RecipeSettingError(RecipeError):
+    """A --set option is invalid, or names an unknown setting."""
+
+    code = "recipe.setting"
+    hint = "Write key=value, such as --set steps=8."
+
+
+class RecipeExistsError(RecipeError):
+    """A file exists where the recipe would be written."""
+
+    code = "recipe.exists"
+    hint = "Choose another --output."
+
+
+class RecipePromptError(RecipeError):
+    """A prompt of the recipe is invalid."""
+
+    code = "recipe.prompt"
+    hint = "Write weights as (word)1.3, (word:1.3) or word++, and choices as {red|blue}."
+
+
+class SchedulerError(RecipeError):
+    """The scheduler does not support a setting or the number of steps."""
+
+    code = "recipe.scheduler"
+    hint = "Change scheduler.settings or steps."
+
+
+class BaseMismatchError(RecipeError):
+    """The base model does not support the mode or the clip_skip of the recipe."""
+
+    code = "recipe.base_mismatch"
+    hint = "Choose another base model, or change the setting."
+
+
+class MissingInputError(RecipeError):
+    """The recipe needs masks or reference images, and the manifest has none."""
+
+    code = "recipe.missing_input"
+    hint = "Add mask_uri or reference_uri to the manifest."
+
+
+class ManifestError(RunError):
+    """The manifest is invalid."""
+
+    code = "manifest.invalid"
+    hint = "Write a Parquet file with the columns photo_id and uri."
+
+
+class ManifestNotFoundError(ManifestError):
+    """No manifest exists at this address."""
+
+    code = "manifest.not_found"
+    hint = "Name a Parquet file, a glob, a folder of Parquet files, or a folder of photos."
+
+
+class ManifestFormatError(ManifestError):
+    """The manifest is not a Parquet file."""
+
+    code = "manifest.not_parquet"
+
+
+class ManifestSchemaError(ManifestError):
+    """The Parquet files of the manifest have different columns."""
+
+    code = "manifest.mixed_schemas"
+    hint = "Write all files with one schema."
+
+
+class NoPhotosError(ManifestError):
+    """The manifest or the folder has no photos."""
+
+    code = "manifest.no_photos"
+    hint = "Name a manifest with rows, or a folder with photos."
+
+
+class MissingColumnError(ManifestError):
+    """The manifest has no column photo_id or uri."""
+
+    code = "manifest.missing_column"
+
+
+class DuplicateColumnError(ManifestError):
+    """The manifest has two columns of one name."""
+
+    code = "manifest.duplicate_column"
+    hint = "Name each column once."
+
+
+class ColumnTypeError(ManifestError):
+    """A column of the manifest has the wrong type."""
+
+    code = "manifest.wrong_type"
+    hint = "Cast the column when you write the manifest."
+
+
+class MissingIdError(ManifestError):
+    """A row of the manifest has no photo_id."""
+
+    code = "manifest.missing_id"
+    hint = "Give each photo a unique photo_id."
+
+
+class DuplicateIdError(ManifestError):
+    """Several rows of the manifest have the same photo_id."""
+
+    code = "manifest.duplicate_id"
+    hint = "Give each photo a unique photo_id."
+
+
+class ManifestPromptError(ManifestError):
+    """A prompt names a column that the manifest does not have."""
+
+    code = "manifest.prompt_column"
+    hint = "Write {column} for a column of the manifest, or {red|blue} for a choice."
+
+
+class ModelError(RunError):
+    """A model is invalid."""
+
+    code = "model.invalid"
+    hint = "Download it again, or name another model."
+
+
+class ModelNotFoundError(ModelError):
+    """Files of a model are missing, and the hub cannot be reached or does not have them."""
+
+    code = "model.not_found"
+    hint = "Name a folder that has the files, or run once where the hub can be reached."
+
+
+class MissingWeightsError(ModelError):
+    """The files of a model lack some of its weights."""
+
+    code = "model.missing_weights"
+
+
+class ModelMismatchError(ModelError):
+    """Two models do not fit together, such as a ControlNet and a base of another family."""
+
+    code = "model.mismatch"
+    hint = "Choose models of one family."
+
+
+class ModelDigestError(ModelError):
+    """The files of a model differ from those that the recipe is locked to."""
+
+    code = "model.wrong_digest"
+    hint = "Restore the files, or lock the recipe again with photo2anime recipes lock."
+
+
+class MissingPackageError(ModelError):
+    """A package that a detector or a model needs is not installed."""
+
+    code = "model.missing_package"
+    hint = "Install the package."
+
+
+class OutputError(RunError):
+    """The output folder cannot be used."""
+
+    code = "output.invalid"
+    hint = "Choose another output."
+
+
+class NotAnOutputError(OutputError):
+    """The folder was not written by photo2anime."""
+
+    code = "output.not_an_output"
+
+
+class RecipeChangedError(OutputError):
+    """The output belongs to another recipe."""
+
+    code = "output.recipe_changed"
+    hint = "Choose another output, or convert every photo again with --recipe-changed=reconvert."
+
+
+class DamagedOutputError(OutputError):
+    """A plan, a record or the run file of the output cannot be read."""
+
+    code = "output.damaged"
+    hint = "Restore the file, or run photo2anime verify --repair."
+
+
+class DiskFullError(OutputError):
+    """The disk has too little free space."""
+
+    code = "output.disk_full"
+    hint = "Free some space, or choose another output. The same command continues the run."
+
+
+class StorageError(RunError):
+    """A storage request failed."""
+
+    code = "storage.failed"
+    hint = "Check the address and the network."
+
+
+class StorageNotFoundError(StorageError):
+    """No file exists at the address."""
+
+    code = "storage.not_found"
+    hint = "Check the address."
+
+
+class StorageAccessError(StorageError):
+    """The account has no credentials, or no permission, for the address."""
+
+    code = "storage.access"
+    hint = "Set the credentials in the environment, as for the command line of the cloud provider."
+
+
+class UnsupportedSchemeError(StorageError):
+    """The address has an unknown scheme, or one whose package is not installed."""
+
+    code = "storage.unsupported_scheme"
+    hint = "Write a local path, s3://, gs:// or az://."
+
+
+class ClusterError(RunError):
+    """The Ray cluster cannot be reached, or is too small."""
+
+    code = "cluster.unavailable"
+    hint = "Check --address, or omit it to run on this machine."
+
+
+class RunStoppedError(RunError):
+    """The run started and ended early. The records that it wrote are kept."""
+
+    code = "run.stopped"
+    hint = "Run the same command again to continue."
+    exit_code: ClassVar[int] = 1
+
+
+class InterruptedRunError(RunStoppedError):
+    """The run received SIGINT or SIGTERM."""
+
+    code = "run.interrupted"
+
+
+class TooManyFailuresError(RunStoppedError):
+    """More photos failed than --max-failure-rate allows."""
+
+    code = "run.too_many_failures"
+    hint = "See the failures in the report, and run the same command again to continue."
+
+
+class OutOfMemoryError(RunStoppedError):
+    """One image does not fit in the memory of the device."""
+
+    code = "run.out_of_memory"
+    hint = "Try --set memory=low."
+
+
+class IncompleteUnitError(RunStoppedError):
+    """A unit of work lost rows between two steps, which is a bug of photo2anime."""
+
+    code = "run.incomplete_unit"
+    hint = "Report this bug."
