@@ -86,7 +86,7 @@ def convert(
             )  # fmt: skip
             run_file.write_run_file(output, facts, {"status": FINISHED, **asdict(summary), **measured})
         except RunError as fault:  # the work has begun: whatever stops it now is no refusal any more
-            raise RunStoppedError(str(fault)) from fault
+            raise RunStoppedError(str(fault), "") from fault
     return summary
 
 

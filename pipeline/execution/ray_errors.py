@@ -15,7 +15,7 @@ def run_stopped_error(error: BaseException) -> RunStoppedError:
     """
     ours = re.search(r"^pipeline\.errors\.[\w.]+: (.+)$", str(error), re.MULTILINE)
     if ours:
-        return RunStoppedError(ours.group(1))
+        return RunStoppedError(ours.group(1), "")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     last = next((line for line in lines if _ERROR.match(line)), lines[-1])
     return RunStoppedError(f"the work ended early: {last}", "Run it again with --verbose to see the whole; it goes on.")
