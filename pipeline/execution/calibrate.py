@@ -24,7 +24,6 @@ from pipeline.steps.fetch import fetch
 from pipeline.steps.gpu_worker import GpuWorker
 from pipeline.steps.row_step import RowStep
 from schemas.options import Options
-from schemas.recipe import gpu_detectors as on_gpu_of
 from schemas.work import DECODED, FETCHED, Row
 
 CALIBRATION_PHOTOS = 4  # that are measured
@@ -92,7 +91,7 @@ def plan_resources(prepared: RunPlan, options: Options, follower: RunProgress) -
     Raises `StorageError` for a cluster that is too small, `RunStoppedError` for what fails while measuring.
     """
     there = cluster_resources(options.gpus)
-    on_gpu = on_gpu_of(prepared.recipe) - prepared.blank if there.gpus else frozenset()
+    on_gpu = prepared.recipe.gpu_detectors - prepared.blank if there.gpus else frozenset()
     worth = options.calibrate if options.calibrate is not None else prepared.work.rows >= CALIBRATION_THRESHOLD
     spent = _measure(prepared, there, on_gpu) if worth else None
     shared = spent and spent | {"controls": spent["controls"] / options.variants}  # variants share their photo's maps

@@ -26,7 +26,7 @@ from pipeline.steps.map_cache import MapCache, map_key
 from pipeline.steps.provided_maps import is_provided, provided_map
 from pipeline.steps.row_step import RowStep, add_seconds
 from schemas.detectors import DetectorSettings, InpaintSettings
-from schemas.recipe import Recipe, gpu_detectors
+from schemas.recipe import Recipe
 from schemas.work import MAPPED, Row
 
 CPU = "cpu"  # where photos go through a network one by one: a map then does not depend on the photos beside it
@@ -67,7 +67,7 @@ class ControlMaps:
     ) -> None:
         cv2.setNumThreads(1)
         self._recipe, self._blank, self._left, self._device = recipe, blank, left, device
-        self._joined = gpu_detectors(recipe)
+        self._joined = recipe.gpu_detectors
         self._cache = MapCache(cache)
         self._unit = _Unit()
         self._loaded: dict[str, Detector] = {}
