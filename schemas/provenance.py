@@ -1,4 +1,4 @@
-"""One row per photo and variant: everything to trace a picture and to make it again, or why there is none."""
+"""The columns of provenance: one row for each photo and variant, with all data to trace and reproduce its image."""
 
 import pyarrow as pa
 
@@ -7,9 +7,9 @@ from schemas.work import CONTROL_MAP, FAILURE, LABELS, MODEL, PADDING, SECONDS, 
 CONTROL = pa.struct(
     [
         *(field for field in CONTROL_MAP if field.name != "pixels"),
-        ("uri", pa.string()),  # of the kept map, relative to the output; null unless --keep-maps
-        ("file_sha256", pa.string()),  # of the kept map's file
-        ("net", pa.string()),
+        ("uri", pa.string()),  # of the map file, relative to the output; null without --keep-maps
+        ("file_sha256", pa.string()),  # of the map file
+        ("net", pa.string()),  # the ControlNet
         ("scale", pa.float64()),
         ("start", pa.float64()),
         ("end", pa.float64()),
@@ -24,31 +24,31 @@ PROVENANCE = pa.schema(
         ("unit", pa.string()),
         ("key", pa.string()),
         ("run_id", pa.string()),
-        # The picture: null where the row failed.
+        # The image. These columns are null if the row failed.
         ("uri", pa.string()),  # relative to the output
         ("sha256", pa.string()),
         ("bytes", pa.int64()),
         ("width", pa.int32()),
         ("height", pa.int32()),
         # The photo.
-        ("source_uri", pa.string()),  # without user and query
+        ("source_uri", pa.string()),  # without login and query
         ("source_sha256", pa.string()),
         ("source_bytes", pa.int64()),
-        ("source_width", pa.int32()),  # upright
+        ("source_width", pa.int32()),  # of the upright photo, in pixels
         ("source_height", pa.int32()),
-        ("source_profile", pa.string()),  # the colour profile that was converted to sRGB, or why it was ignored
+        ("source_profile", pa.string()),  # colour profile that was converted to sRGB, or why it was ignored
         ("transform", TRANSFORM),
-        ("padding", PADDING),  # what the nets saw around the picture, cut off again
-        # The manifest's labels in the picture's pixels.
+        ("padding", PADDING),  # around the image during generation, in pixels; removed afterwards
+        # The labels of the manifest, in pixels of the image.
         ("labels", LABELS),
         ("label_mask_uri", pa.string()),  # of the transformed mask, relative to the output
         ("label_mask_sha256", pa.string()),
-        ("reference_uri", pa.string()),  # of the row's reference picture, without user and query
-        ("manifest", pa.string()),  # JSON: the manifest's further columns
-        # How it was made.
+        ("reference_uri", pa.string()),  # of the reference image of the row, without login and query
+        ("manifest", pa.string()),  # JSON: the columns of the manifest that the run does not use
+        # How the image was generated.
         ("recipe", pa.string()),
         ("recipe_digest", pa.string()),
-        ("settings", pa.string()),  # JSON: every resolved setting of the recipe
+        ("settings", pa.string()),  # JSON: all resolved settings of the recipe
         ("prompt", pa.string()),
         ("negative_prompt", pa.string()),
         ("prompt_chunks", pa.int32()),
@@ -67,7 +67,7 @@ PROVENANCE = pa.schema(
         ("versions", pa.string()),  # JSON
         ("project_version", pa.string()),
         ("git_commit", pa.string()),
-        # How it went.
+        # How long it took, and why it failed.
         ("attempts", pa.int32()),
         ("started", pa.timestamp("us", tz="UTC")),
         ("seconds", SECONDS),
