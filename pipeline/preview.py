@@ -16,7 +16,8 @@ from pipeline.steps.row_step import table_to_rows
 from pipeline.storage import PUBLIC_SCHEMES
 from schemas.arrow import to_table
 from schemas.recipe import Recipe
-from schemas.work import ControlMap, Converted, Failed, Mapped, PaddingColumns, Planned
+from schemas.row_parts import ControlMap, PaddingColumns
+from schemas.work import Converted, Failed, Mapped, Planned
 
 ALLOWED = PUBLIC_SCHEMES | {"file", "private"}  # a user who names photos on a command line may read them
 

@@ -22,11 +22,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)  # the machine is shared and noisy
 hypothesis.settings.load_profile("tests")
 
-from pipeline.images.geometry import Padding, crop_transform  # noqa: E402 - after the environment
-from pipeline.recipes.load import load_recipe  # noqa: E402 - likewise
+from pipeline.recipes.load import load_recipe  # noqa: E402 - after the environment
 from schemas.detectors import Settings  # noqa: E402 - likewise
 from schemas.recipe import Recipe  # noqa: E402 - likewise
-from schemas.work import PLAN, Row  # noqa: E402 - likewise
+from schemas.work import Decoded  # noqa: E402 - likewise
+from tests.rows import decoded_row  # noqa: E402 - likewise
 
 ROOT = Path(__file__).parent.parent
 LANDMARKER = ROOT.parent / "shared" / "models" / "pose_landmarker_full.task"
@@ -74,25 +74,10 @@ def write_crops(data: Path, folder: Path, count: int) -> None:
 
 
 @pytest.fixture
-def row(recipe: Recipe) -> Row:
-    """Return a row as the planner makes it, of a photo that is not there."""
-    blank = dict.fromkeys(PLAN.names)
-    return blank | {
-        "unit": "u", "photo_id": "a/b c.jpg", "variant": 0, "key": "0123456789abcdef", "seed": 7,
-        "prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt, "uri": "/none.jpg", "manifest": "{}",
-    }  # fmt: skip
-
-
-@pytest.fixture
-def decoded(row: Row, data: Path) -> Row:
-    """Return the row of the astronaut behind the decoder, at 64x64."""
-    pixels = np.asarray(Image.open(data / "astronaut.png").convert("RGB").resize((64, 64)))
-    transform = crop_transform((512, 512), (64, 64), "crop", np.empty((0, 2)))
-    return row | {
-        "failure": None, "source_width": 512, "source_height": 512, "transform": transform.as_row(),
-        "padding": Padding().as_row(), "width": 64, "height": 64, "pixels": pixels.tobytes(), "brought": None,
-        "labels": {"boxes": None, "keypoints": None, "mask_visible": None}, "mask": None, "source_sha256": "e" * 64,
-    }  # fmt: skip
+def decoded(data: Path) -> Decoded:
+    """Return the row of the astronaut, 512x512, decoded to 64x64."""
+    photo = Image.open(data / "astronaut.png").convert("RGB")
+    return decoded_row(np.asarray(photo.resize((64, 64))), photo.size)
 
 
 @pytest.fixture(scope="session")

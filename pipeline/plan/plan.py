@@ -22,7 +22,8 @@ from pipeline.plan.manifest import extra_columns
 from pipeline.recipes.prompts import PROMPT_COLUMNS, PromptRenderer
 from schemas.arrow import to_rows, to_table
 from schemas.recipe import Recipe
-from schemas.work import ManifestBox, MapUri, Planned, Points
+from schemas.row_parts import ManifestBox, MapUri, Points
+from schemas.work import Planned
 
 SEED_BITS = 63  # torch.Generator accepts positive numbers of 63 bits
 UNIT_SIZE = 32  # rows

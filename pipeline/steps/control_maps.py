@@ -25,7 +25,8 @@ from pipeline.steps.provided_maps import is_provided, provided_map
 from pipeline.steps.row_step import TableStep, add_seconds, apply_step
 from schemas.detectors import DetectorSettings, InpaintSettings
 from schemas.recipe import Recipe
-from schemas.work import ControlMap, Decoded, Failed, Mapped, ModelColumns
+from schemas.row_parts import ControlMap, ModelColumns
+from schemas.work import Decoded, Failed, Mapped
 
 CPU = "cpu"  # photos pass through a network one by one, so that a map does not depend on the other photos of a batch
 # Errors of the detectors' libraries over unusual pixels. A GPU that is out of memory raises a RuntimeError too.

@@ -28,7 +28,8 @@ from pipeline.steps.canvas import canvas_mask, map_pixels
 from pipeline.steps.inpaint_region import inpaint_region
 from pipeline.steps.row_step import TableStep, add_seconds, apply_step, failed_row
 from schemas.recipe import Recipe
-from schemas.work import Converted, Failed, MadeBy, Mapped, ModelColumns
+from schemas.row_parts import MadeBy, ModelColumns
+from schemas.work import Converted, Failed, Mapped
 
 if TYPE_CHECKING:
     from pipeline.diffusion.request import GeneratedImage, GenerationRequest

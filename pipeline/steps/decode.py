@@ -16,7 +16,8 @@ from pipeline.images.masks import fit_mask
 from pipeline.images.photo import Photo, open_photo
 from pipeline.steps.canvas import padding_columns, transform_columns
 from schemas.recipe import Recipe
-from schemas.work import Canvas, Decoded, Fetched, Planned
+from schemas.row_parts import Canvas
+from schemas.work import Decoded, Fetched, Planned
 
 FindPeople: TypeAlias = Callable[[Pixels], NDArray[np.float64]]
 """Return the keypoints [N, 2] (x, y) of all people in an image."""

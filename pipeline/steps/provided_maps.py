@@ -21,7 +21,8 @@ from pipeline.images.arrays import Pixels
 from pipeline.images.formats import DECODER_ERRORS, FORMATS, describe_decode_error, same_aspect_ratio
 from pipeline.steps.canvas import canvas_padding, canvas_transform
 from schemas.detectors import DetectorSettings
-from schemas.work import Canvas, Decoded, Mapped, Points, ProvidedFile
+from schemas.row_parts import Canvas, Points, ProvidedFile
+from schemas.work import Decoded, Mapped
 
 FARTHEST = 1e6  # pixels between a keypoint and the photo: excludes NaN, infinity and what OpenCV cannot draw
 LINE_THRESHOLD = 64  # of 255: a resampled line is white if this much of it is left

@@ -17,7 +17,8 @@ from pipeline.errors import ImageError, InvalidMaskError, TooManyPixelsError
 from pipeline.images.photo import ORIENTATION_TAG, read_upright
 from pipeline.steps.canvas import canvas_padding, canvas_transform
 from pipeline.steps.decode import Geometry, decode
-from schemas.work import Decoded, ManifestBox, PaddingColumns
+from schemas.row_parts import ManifestBox, PaddingColumns
+from schemas.work import Decoded
 from tests.rows import fetched_row
 
 pillow_heif.register_heif_opener()  # which can write, too
