@@ -47,7 +47,7 @@ class Converter:
         rows = [self._each.one(row) for row in batch.to_pylist()]
         asked = [row for row in rows if not row["failure"]]
         began, warming = time.perf_counter(), self._diffusion.warming_seconds
-        drawings = self._diffusion.draw([self._requests[id(row)] for row in asked])
+        drawings = self._diffusion.generate([self._requests[id(row)] for row in asked])
         spent = time.perf_counter() - began - (self._diffusion.warming_seconds - warming)
         for row, drawing in zip(asked, drawings, strict=True):
             self._note(row, drawing)
@@ -67,8 +67,8 @@ class Converter:
             prompt=row["prompt"],
             negative_prompt=row["negative_prompt"],
             seed=row["seed"],
-            covered=region if region is not None else _covered(row),
-            region=region,
+            mask=region if region is not None else _covered(row),
+            inpaint_region=region,
             reference=self._reference_of(row),
         )
         self._diffusion.check(request)

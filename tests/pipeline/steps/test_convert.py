@@ -124,7 +124,7 @@ def test_a_picture_that_nothing_mends_is_a_failure_with_what_was_tried(
 ) -> None:
     recipe = tiny_recipe(tiny)
     subject = Converter(recipe)
-    monkeypatch.setattr(subject._diffusion, "draw", lambda _asked: [GeneratedImage(None, 1, ("this", "that"))])
+    monkeypatch.setattr(subject._diffusion, "generate", lambda _asked: [GeneratedImage(None, 1, ("this", "that"))])
     row = convert(subject, [mapped_by(recipe, decoded)])["a/b c.jpg"]
     assert row["picture"] is None
     assert row["failure"]["error"] == "UnusableImageError"
@@ -140,7 +140,7 @@ def test_what_the_checker_finds_is_flagged_or_dropped(
     subject = Converter(recipe)
     subject._recipe = recipe.model_copy(update={"safety": recipe.safety.model_copy(update={"policy": policy})})
     found = GeneratedImage(np.zeros((64, 64, 3), np.uint8), 1, (), nsfw=True)
-    monkeypatch.setattr(subject._diffusion, "draw", lambda _asked: [found])
+    monkeypatch.setattr(subject._diffusion, "generate", lambda _asked: [found])
     row = convert(subject, [mapped_by(recipe, decoded)])["a/b c.jpg"]
     assert row["made_by"]["nsfw"] is True
     assert (row["failure"] and row["failure"]["error"]) == error
