@@ -14,7 +14,7 @@ from schemas.recipe import Recipe
 
 COMMIT_PATTERN = re.compile(r"[0-9a-f]{40}")
 ConfigPath = tuple[str | int, ...]
-"""The keys and indices that lead from the root of a recipe to a part of it."""
+"""The keys and indices from the root of a recipe to one of its parts."""
 _BASE_PARTS = ("unet", "vae", "text_encoder")
 _CONFIGURATION = ("model_index.json", "scheduler/*", "tokenizer/*", "*/config.json")
 _SECOND_TOKENIZER = "tokenizer_2/*"
@@ -79,13 +79,13 @@ def model_requirements(recipe: Recipe) -> list[ModelRequirement]:
     for index, lora in enumerate(recipe.loras):
         requirements.append(_requirement(f"lora-{index}", ("loras", index), lora, (glob.escape(lora.file),)))
     for index, embedding in enumerate(recipe.embeddings):
-        role, files = f"embedding-{embedding.token}", (glob.escape(embedding.file),)
-        requirements.append(_requirement(role, ("embeddings", index), embedding, files))
+        role, file = f"embedding-{embedding.token}", glob.escape(embedding.file)
+        requirements.append(_requirement(role, ("embeddings", index), embedding, (file,)))
     if recipe.ip_adapter:
         requirements.append(_ip_adapter(recipe.ip_adapter))
     if recipe.safety.policy != "off":
-        files = ("config.json", "*.safetensors")
-        requirements.append(_requirement("safety-checker", ("safety",), recipe.safety, files))
+        checker_files = ("config.json", "*.safetensors")
+        requirements.append(_requirement("safety-checker", ("safety",), recipe.safety, checker_files))
     return requirements
 
 

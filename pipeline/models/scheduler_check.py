@@ -53,7 +53,7 @@ def check_scheduler_steps(recipe: Recipe, base: Path) -> None:
             instance = getattr(diffusers, scheduler).from_config(config, **recipe.scheduler.settings)
             finite = finite and _run_steps(instance, steps, strength)
     except _STEP_ERRORS as error:
-        reason = " ".join(str(error).split()).partition(". ")[0]
+        reason = " ".join(str(error).split()).partition(". ")[0] or type(error).__name__
         message = f"recipe {recipe.name}: {scheduler} failed with {steps} steps and these settings ({reason})"
         raise SchedulerError(message) from error
     if not finite:
