@@ -87,9 +87,10 @@ def check_reference(recipe: Recipe) -> None:
     """
     digest, adapter = reference_digest(recipe), recipe.ip_adapter
     if adapter and digest and adapter.reference_sha256 not in (None, digest):
-        name = f"ip_adapter.reference {storage.redact(adapter.reference or '')}"
-        locked = adapter.reference_sha256
-        raise ModelDigestError(f"{name}: the digest is {digest}, but the recipe is locked to {locked}")
+        uri, locked = storage.redact(adapter.reference or ""), adapter.reference_sha256
+        raise ModelDigestError(
+            f"ip_adapter.reference {uri}: the digest is {digest}, but the recipe is locked to {locked}"
+        )
 
 
 def _check_locked_digest(model: LocatedModel) -> None:
@@ -113,28 +114,33 @@ def _text_width(folder: Path) -> int:
     try:
         return int(json.loads(path.read_text())["cross_attention_dim"])
     except (ValueError, KeyError, TypeError) as error:
-        hint = "Name a folder in the layout of diffusers."
-        raise ModelError(f"{path}: invalid configuration of a UNet or ControlNet", hint) from error
+        raise ModelError(
+            f"{path}: invalid configuration of a UNet or ControlNet", "Name a folder in the layout of diffusers."
+        ) from error
 
 
 def _check_mode(recipe: Recipe, base: Path) -> None:
     """Check that an inpainting checkpoint is used only in mode inpaint without upscale."""
     channels = json.loads((base / "unet" / "config.json").read_text()).get("in_channels")
     if channels == _INPAINT_CHANNELS and (recipe.mode != "inpaint" or recipe.upscale):
-        hint = "Set mode: inpaint and remove upscale, or choose a checkpoint that is not for inpainting."
-        raise BaseMismatchError(f"recipe {recipe.name}: the base supports inpainting only", hint)
+        raise BaseMismatchError(
+            f"recipe {recipe.name}: the base supports inpainting only",
+            "Set mode: inpaint and remove upscale, or choose a checkpoint that is not for inpainting.",
+        )
 
 
 def _check_clip_skip(recipe: Recipe, base: Path) -> None:
-    """Check that the text encoders have more layers than clip_skip."""
+    """Check that clip_skip does not exceed the number of layers of a text encoder."""
     if not recipe.clip_skip:
         return
     configs = [path for name in ("text_encoder", "text_encoder_2") if (path := base / name / "config.json").is_file()]
     layers = min(int(json.loads(path.read_text()).get("num_hidden_layers", _DEFAULT_TEXT_LAYERS)) for path in configs)
     maximum = layers - 1 if is_sdxl(base) else layers  # XL always skips one layer
     if recipe.clip_skip > maximum:
-        message = f"recipe {recipe.name}: clip_skip is {recipe.clip_skip}, but a text encoder has {layers} layers"
-        raise BaseMismatchError(message, f"Set clip_skip to at most {maximum}.")
+        raise BaseMismatchError(
+            f"recipe {recipe.name}: clip_skip is {recipe.clip_skip}, but a text encoder has {layers} layers",
+            f"Set clip_skip to at most {maximum}.",
+        )
 
 
 def _check_prompts(recipe: Recipe, base: Path) -> None:
@@ -156,8 +162,10 @@ def _check_package(settings: DetectorSettings) -> None:
     try:
         version(settings.library)
     except PackageNotFoundError as error:
-        hint = f"Install it: pip install 'photo2anime[{_EXTRAS[settings.name]}]'."
-        raise MissingPackageError(f"detector {settings.name}: {settings.library} is not installed", hint) from error
+        raise MissingPackageError(
+            f"detector {settings.name}: {settings.library} is not installed",
+            f"Install it: pip install 'photo2anime[{_EXTRAS[settings.name]}]'.",
+        ) from error
 
 
 def _is_blank(requirement: ModelRequirement, *, optional: bool) -> bool:

@@ -63,8 +63,9 @@ class LocatedModel:
         """
         digest, locked = self.digest(), self.requirement.sha256
         if locked not in (None, digest):
-            name = storage.redact(self.requirement.name)
-            raise ModelDigestError(f"{name}: the digest of its files is {digest}, but the recipe is locked to {locked}")
+            raise ModelDigestError(
+                f"{storage.redact(self.requirement.name)}: the digest is {digest}, but the recipe is locked to {locked}"
+            )
         return digest
 
     def digest(self) -> str:
@@ -102,8 +103,10 @@ def reference_digest(recipe: Recipe) -> str | None:
     if uri is None or recipe.mode == "maps":
         return None
     if not storage.exists(uri):
-        hint = "Name an existing image, or omit the reference and give each photo a reference_uri."
-        raise ModelNotFoundError(f"ip_adapter.reference {storage.redact(uri)}: not found", hint)
+        raise ModelNotFoundError(
+            f"ip_adapter.reference {storage.redact(uri)}: not found",
+            "Name an existing image, or omit the reference and give each photo a reference_uri.",
+        )
     return hashlib.sha256(storage.read(uri)).hexdigest()
 
 
@@ -169,8 +172,9 @@ def _check_files(requirement: ModelRequirement, folder: Path) -> None:
     names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
     similar = difflib.get_close_matches(missing[0], names, 1)
     suggestion = f" (did you mean {similar[0]}?)" if similar else ""
-    name = storage.redact(requirement.name)
-    raise ModelNotFoundError(f"{name}: {', '.join(missing)} not found in {folder}{suggestion}")
+    raise ModelNotFoundError(
+        f"{storage.redact(requirement.name)}: {', '.join(missing)} not found in {folder}{suggestion}"
+    )
 
 
 def _shipped_folder(name: str) -> Path:
@@ -193,10 +197,11 @@ def _download_from_hub(requirement: ModelRequirement) -> Path:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(requirement.patterns)))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         reason = storage.redact_text(str(error).splitlines()[0])
-        message = f"{name}@{revision}: not in the local cache, and the request to the hub failed ({reason})"
         files = ", ".join(requirement.files)
-        hint = f"Run once where the hub can be reached, or name a local folder that has {files}."
-        raise ModelNotFoundError(message, hint) from error
+        raise ModelNotFoundError(
+            f"{name}@{revision}: not in the local cache, and the request to the hub failed ({reason})",
+            f"Run once where the hub can be reached, or name a local folder that has {files}.",
+        ) from error
 
 
 def _copy_to_cache(requirement: ModelRequirement) -> Path:

@@ -87,7 +87,7 @@ def check_missing_weights(model: str, names: Iterable[str]) -> None:
     """Raise `MissingWeightsError` if `names`, the missing weights of a model, is not empty."""
     missing = sorted(names)
     if missing:
-        raise MissingWeightsError(f"{model}: {len(missing)} weights are missing, including {missing[0]}")
+        raise MissingWeightsError(f"{model}: the files lack {len(missing)} of the weights, including {missing[0]}")
 
 
 def weights_on_meta(model: torch.nn.Module) -> list[str]:

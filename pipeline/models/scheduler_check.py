@@ -29,11 +29,14 @@ def check_scheduler_settings(recipe: Recipe) -> None:
         if name not in parameters:
             similar = difflib.get_close_matches(name, parameters, 1)
             suggestion = f" (did you mean {similar[0]}?)" if similar else ""
-            message = f"recipe {recipe.name}: {scheduler} has no setting {name!r}{suggestion}"
-            raise SchedulerError(message, f"Choose one of {', '.join(parameters)}.")
+            raise SchedulerError(
+                f"recipe {recipe.name}: {scheduler} has no setting {name!r}{suggestion}",
+                f"Choose one of {', '.join(parameters)}.",
+            )
         if isinstance(parameters[name].default, bool) and not isinstance(value, bool):
-            message = f"recipe {recipe.name}: {scheduler}: {name} is {value!r}, not a boolean"
-            raise SchedulerError(message, "Write true or false.")
+            raise SchedulerError(
+                f"recipe {recipe.name}: {scheduler}: {name} is {value!r}, not a boolean", "Write true or false."
+            )
 
 
 def check_scheduler_steps(recipe: Recipe, base: Path) -> None:
@@ -54,8 +57,9 @@ def check_scheduler_steps(recipe: Recipe, base: Path) -> None:
             finite = finite and _run_steps(instance, steps, strength)
     except _STEP_ERRORS as error:
         reason = " ".join(str(error).split()).partition(". ")[0] or type(error).__name__
-        message = f"recipe {recipe.name}: {scheduler} failed with {steps} steps and these settings ({reason})"
-        raise SchedulerError(message) from error
+        raise SchedulerError(
+            f"recipe {recipe.name}: {scheduler} failed with {steps} steps and these settings ({reason})"
+        ) from error
     if not finite:
         raise SchedulerError(f"recipe {recipe.name}: {scheduler} returned values that are not finite")
 

@@ -40,8 +40,10 @@ def recipe_text(name: str) -> str:
         if not storage.exists(name):
             raise RecipeNotFoundError(f"recipe {storage.redact(name)}: file not found", "Check the address.")
         return storage.read(name).decode()
-    hint = f"Choose one of {', '.join(shipped_recipes())}, or name a file that ends in .yaml."
-    raise RecipeNotFoundError(f"recipe {name!r}: not found{_suggestion(name, shipped_recipes())}", hint)
+    raise RecipeNotFoundError(
+        f"recipe {name!r}: not found{_suggestion(name, shipped_recipes())}",
+        f"Choose one of {', '.join(shipped_recipes())}, or name a file that ends in .yaml.",
+    )
 
 
 def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
@@ -100,8 +102,7 @@ def apply_setting(tree: dict[str, Any], setting: str) -> None:
     for part in path:
         parent = _child(parent, part, setting)
     if not isinstance(parent, dict):
-        hint = "See the settings with photo2anime recipes show NAME."
-        raise RecipeSettingError(f"--set {setting}: {'.'.join(path)} has no settings", hint)
+        raise RecipeSettingError(f"--set {setting}: {'.'.join(path)} has no settings", RecipeError.hint)
     try:
         parent[last] = value if last in _TEXT_KEYS and not _is_quoted(value) else YAML(typ="safe").load(value)
     except YAMLError as error:
@@ -120,10 +121,9 @@ def _child(parent: Any, part: str, setting: str) -> Any:  # noqa: ANN401 - a YAM
         entries = {_detector_name(entry): entry for entry in parent} | {str(i): entry for i, entry in enumerate(parent)}
         if part in entries:
             return entries[part]
-        hint = f"Choose one of {', '.join(_detector_name(entry) for entry in parent)}."
-        raise RecipeSettingError(f"--set {setting}: unknown control {part!r}", hint)
-    hint = "See the settings with photo2anime recipes show NAME."
-    raise RecipeSettingError(f"--set {setting}: unknown setting {part!r}", hint)
+        names = ", ".join(_detector_name(entry) for entry in parent)
+        raise RecipeSettingError(f"--set {setting}: unknown control {part!r}", f"Choose one of {names}.")
+    raise RecipeSettingError(f"--set {setting}: unknown setting {part!r}", RecipeError.hint)
 
 
 def _detector_name(control: Any) -> str:  # noqa: ANN401 - a YAML tree
