@@ -32,6 +32,7 @@ from schemas.detectors import TileSettings
 from schemas.recipe import Control, Recipe, Upscale
 from schemas.work import Row
 
+# The libraries whose versions are recorded for each image.
 LIBRARIES = (
     "accelerate", "compel", "controlnet-aux", "deepcache", "diffusers", "numpy", "opencv-python-headless", "peft",
     "pillow", "pyarrow", "ray", "torch", "transformers",
@@ -255,7 +256,7 @@ def _is_installed(library: str) -> bool:
 
 
 def _first_pass(recipe: Recipe) -> PassSettings:
-    mode = "img2img" if recipe.mode == "maps" else recipe.mode
+    mode = "img2img" if recipe.mode == "maps" else recipe.mode  # for types only: mode maps generates no images
     return PassSettings(mode, recipe.controls, recipe.strength, recipe.region.soften)
 
 

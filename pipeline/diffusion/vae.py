@@ -14,7 +14,7 @@ Autoencoder: TypeAlias = Any
 def encode(vae: Autoencoder, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
     """Encode images to scaled latents.
 
-    The posterior noise of each image comes from its own generator, so an image has the same latents in any batch.
+    The posterior noise of each image comes from its own generator, so its latents do not depend on the batch.
 
     Args:
         vae: The autoencoder.
