@@ -6,6 +6,7 @@ If the compiler fails, the models run uncompiled.
 import hashlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 
@@ -40,7 +41,9 @@ class ModelCompiler:
         seconds: The time that compilation has taken so far.
     """
 
-    def __init__(self, pipes: list[DiffusionPipeline], cache: str | None = None, backend: str = "inductor") -> None:
+    def __init__(
+        self, pipes: list[DiffusionPipeline], cache: str | None = None, backend: str | Callable[..., Any] = "inductor"
+    ) -> None:
         self._pipes, self._cache = pipes, cache
         self._prefix = _digest_models(pipes, list(self._modules()))
         self._cached = {name for name in storage.names(cache) if name.startswith(self._prefix)} if cache else set()

@@ -84,7 +84,7 @@ def test_offloaded_controlnets_are_copied_one_by_one_and_restored(
     assert [[weight.data_ptr() for weight in net.parameters()] for net in nets] == host_pointers
     controlnet.to(torch.float64)
     assert {weight.dtype for weight in controlnet.parameters()} == {torch.float64}
-    controlnet.to("meta")  # stands in for another device
+    controlnet.to("meta")  # any other device
     assert {weight.device.type for net in nets for weight in net.parameters()} == {"cpu"}
 
 
