@@ -32,7 +32,7 @@ class MultiControlNet(MultiControlNetModel):  # type: ignore[misc]  # diffusers 
     def __init__(self, nets: list[ControlNetModel], *, leave_out: bool = True, embed_once: bool = True) -> None:
         super().__init__(nets)
         self._leave_out = leave_out
-        self._embedded_maps: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # index -> map and its embedding
+        self._embedded: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # index -> map and its embedding
         self._offload_device: torch.device | None = None
         self.embeddings = torch.nn.ModuleDict()  # the embedding layers of the ControlNets, by index
         for index, net in enumerate(nets):
@@ -55,7 +55,7 @@ class MultiControlNet(MultiControlNetModel):  # type: ignore[misc]  # diffusers 
 
     def forget(self) -> None:
         """Delete the embedded maps of the last batch."""
-        self._embedded_maps.clear()
+        self._embedded.clear()
 
     def forward(self, sample: torch.Tensor, timestep: torch.Tensor, **arguments: Any) -> Residuals:  # noqa: ANN401 - the arguments of diffusers' class
         """Run the ControlNets, and add their scaled residuals.
@@ -108,9 +108,9 @@ class MultiControlNet(MultiControlNetModel):  # type: ignore[misc]  # diffusers 
         """Return the embedding of a map, [N, 320, h, w] in SD 1.5, or the map if its ControlNet embeds it."""
         if str(index) not in self.embeddings:
             return control_map
-        cached = self._embedded_maps.get(index)
+        cached = self._embedded.get(index)
         if cached is None or cached[0] is not control_map:
-            cached = self._embedded_maps[index] = (control_map, self.embeddings[str(index)](control_map))
+            cached = self._embedded[index] = (control_map, self.embeddings[str(index)](control_map))
         return cached[1]
 
 

@@ -47,7 +47,7 @@ class SafetyChecker:
         scaled = torch.nn.functional.interpolate(images.float(), size=size, mode="bicubic", antialias=True).clamp(0, 1)
         top, left = ((length - self._side) // 2 for length in size)
         crops = scaled[:, :, top : top + self._side, left : left + self._side]  # [N, 3, side, side], float32, 0..1
-        # forward_onnx blackens flagged images in place: it gets these instead of the images.
+        # forward_onnx blackens the flagged images that it gets. It gets placeholders, so that no image is changed.
         placeholders = torch.zeros(len(images), 1, device=images.device)  # [N, 1], float32
         flags: torch.Tensor = self._checker.forward_onnx((crops - self._mean) / self._deviation, placeholders)[1]
         return flags
