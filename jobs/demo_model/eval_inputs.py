@@ -11,7 +11,7 @@ from PIL import Image
 from jobs.demo_model import metrics, scene_people
 from jobs.demo_model.scene_canvas import SIDE
 from pipeline import storage
-from pipeline.detectors.keypoints import person_from
+from pipeline.detectors.keypoints import person_from_keypoints
 from pipeline.detectors.pose_drawing import draw_people
 from pipeline.errors import ImageError, ManifestError
 from pipeline.images.arrays import Pixels
@@ -101,7 +101,7 @@ def _shrunk(mask: Mask, pixels: int) -> Mask:
 
 def _person(skeleton: scene_people.Skeleton, height: float) -> Person:
     found = scene_people.keypoints(skeleton, SIDE)
-    return Person(draw_people([person_from(found)], SIDE, SIDE), scene_people.covered(skeleton, height, SIDE))
+    return Person(draw_people([person_from_keypoints(found)], SIDE, SIDE), scene_people.covered(skeleton, height, SIDE))
 
 
 def _square(uri: str) -> Pixels:
@@ -111,4 +111,4 @@ def _square(uri: str) -> Pixels:
         message = f"{storage.redact(uri)}: {error}"
         raise ManifestError(message, "Take it out of the folder.") from error
     square = crop_transform(image.size, (SIDE, SIDE), "crop", np.empty((0, 2)))
-    return np.array(square.fitted(image, Image.Resampling.LANCZOS))
+    return np.array(square.apply(image, Image.Resampling.LANCZOS))

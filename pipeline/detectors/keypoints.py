@@ -33,7 +33,7 @@ class Person:
     face: Points | None = None
 
 
-def person_from(keypoints: NDArray[np.float64], *, hands: bool = True, face: bool = True) -> Person:
+def person_from_keypoints(keypoints: NDArray[np.float64], *, hands: bool = True, face: bool = True) -> Person:
     """Return the person of keypoints [K, 3] (x, y, visibility; 0 and below: not found), whose number tells the order.
 
     Of a whole body, `hands` and `face` tell what else than the body is wanted. Raises `ValueError` for another number.

@@ -11,7 +11,7 @@ from mediapipe.tasks.python import BaseOptions
 from mediapipe.tasks.python.vision import PoseLandmarker, PoseLandmarkerOptions
 from numpy.typing import NDArray
 
-from pipeline.detectors.keypoints import Person, person_from
+from pipeline.detectors.keypoints import Person, person_from_keypoints
 from pipeline.detectors.pose_drawing import draw_people
 from pipeline.errors import ModelError
 from pipeline.images.arrays import Pixels
@@ -48,7 +48,7 @@ class Mediapipe:
         height, width, _ = pixels.shape
         with silence_stderr():
             found = self._landmarker.detect(image).pose_landmarks
-        return [person_from(self._keypoints(landmarks, width, height)) for landmarks in found]
+        return [person_from_keypoints(self._keypoints(landmarks, width, height)) for landmarks in found]
 
     def _keypoints(self, landmarks: list[Any], width: int, height: int) -> NDArray[np.float64]:
         """Return landmarks as [33, 3]: what is hidden, or guessed to lie outside the picture, is not found."""

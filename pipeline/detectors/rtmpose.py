@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from rtmlib import YOLOX, RTMPose
 
-from pipeline.detectors.keypoints import Person, person_from
+from pipeline.detectors.keypoints import Person, person_from_keypoints
 from pipeline.detectors.pose_drawing import draw_people
 from pipeline.images.arrays import Pixels
 from schemas.detectors import RtmposeSettings
@@ -56,7 +56,7 @@ class Rtmpose:
     def _person(self, keypoints: NDArray[np.float64], scores: NDArray[np.float64]) -> Person:
         found = scores >= self._settings.threshold
         points = np.column_stack([keypoints, np.where(found, scores, 0.0)])  # [17 or 133, 3]
-        return person_from(points, hands=self._settings.hands, face=self._settings.face)
+        return person_from_keypoints(points, hands=self._settings.hands, face=self._settings.face)
 
 
 def _on_one_thread(kind: type[Any], path: Path) -> Any:  # noqa: ANN401 - rtmlib has no types

@@ -46,11 +46,11 @@ class Transform:
         """Return points [N, 2] (x, y) of the photo in the picture."""
         return points * (self.scale_x, self.scale_y) + (self.offset_x, self.offset_y)
 
-    def back(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def to_photo(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return points [N, 2] (x, y) of the picture in the photo."""
         return (points - (self.offset_x, self.offset_y)) / (self.scale_x, self.scale_y)
 
-    def picture_of_stored(self, image: Image.Image) -> Image.Image:
+    def apply_to_stored(self, image: Image.Image) -> Image.Image:
         """Resample the photo as it was stored, and decoded at 1 / `shrink` of its size, to the upright picture."""
         box = _stored(self._seen, self.source, self.orientation)
         size = self.target[::-1] if self.orientation in TRANSPOSED_ORIENTATIONS else self.target
@@ -59,11 +59,11 @@ class Transform:
         turn = ORIENTATION_MATRICES.get(self.orientation)
         return resampled if turn is None else resampled.transpose(turn)
 
-    def fitted(self, image: Image.Image, filtered: Image.Resampling) -> Image.Image:
+    def apply(self, image: Image.Image, filtered: Image.Resampling) -> Image.Image:
         """Resample an upright image of the photo's shape, of any size and mode, to the picture."""
-        return _resampled(image, self.target, self.seen_of(image.size), filtered)
+        return _resampled(image, self.target, self.visible_box(image.size), filtered)
 
-    def seen_of(self, size: tuple[int, int]) -> Box:
+    def visible_box(self, size: tuple[int, int]) -> Box:
         """Return the part that the picture shows of an upright image of the photo's shape and this size."""
         return _scaled(self._seen, size[0] / self.source[0], size[1] / self.source[1])
 
@@ -80,7 +80,7 @@ class Transform:
     @property
     def _seen(self) -> Box:
         """The part of the photo that the picture shows."""
-        (left, top), (right, bottom) = self.back(np.array([(0, 0), self.target], np.float64))
+        (left, top), (right, bottom) = self.to_photo(np.array([(0, 0), self.target], np.float64))
         return left, top, right, bottom
 
 

@@ -33,7 +33,7 @@ def fit_mask(content: bytes, transform: Transform) -> tuple[bytes, float]:
         message = f"mask_uri: a picture of mode {image.mode} holds no classes ({', '.join(sorted(LOSSLESS_MODES))} do)"
         raise LabelError(message)
     buffer = io.BytesIO()
-    transform.fitted(image, Image.Resampling.NEAREST).save(buffer, "png")
+    transform.apply(image, Image.Resampling.NEAREST).save(buffer, "png")
     return buffer.getvalue(), _visible(image, transform)
 
 
@@ -44,6 +44,6 @@ def nonzero_pixels(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _visible(image: Image.Image, transform: Transform) -> float:
     covered = nonzero_pixels(np.asarray(image))  # [h, w]
-    left, top, right, bottom = (round(side) for side in transform.seen_of(image.size))
+    left, top, right, bottom = (round(side) for side in transform.visible_box(image.size))
     total = np.count_nonzero(covered)
     return float(np.count_nonzero(covered[top:bottom, left:right]) / total) if total else 1.0

@@ -35,9 +35,9 @@ class Photo:
                 return next((k for k in JPEG_SCALES if self.stored.size == (-(-full[0] // k), -(-full[1] // k))), 1)
         return 1
 
-    def picture(self, transform: Transform, background: str) -> tuple[Image.Image, str | None]:
+    def to_srgb(self, transform: Transform, background: str) -> tuple[Image.Image, str | None]:
         """Return the upright picture in sRGB, and the profile that its colours came from."""
-        drawn = transform.picture_of_stored(resizable(self.stored))
+        drawn = transform.apply_to_stored(resizable(self.stored))
         return to_srgb(drawn, self.stored.info.get("icc_profile"), background)
 
 
@@ -45,7 +45,7 @@ def read_upright(content: bytes, background: str = "white") -> Image.Image:
     """Return the whole picture in `content`, upright and in sRGB. Raises `ImageError`."""
     with open_photo(content) as photo:
         whole, _ = pad_transform(photo.size, photo.size)
-        return photo.picture(replace(whole, orientation=photo.orientation), background)[0]
+        return photo.to_srgb(replace(whole, orientation=photo.orientation), background)[0]
 
 
 def read_header(image: Image.Image) -> Photo:

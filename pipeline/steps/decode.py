@@ -43,7 +43,7 @@ def decode(row: Row, geometry: Geometry, find_people: FindPeople | None = None) 
     """
     with open_photo(row.pop("photo_bytes")) as photo:
         transform, padding = _placed(row, photo, geometry, find_people)
-        picture, profile = photo.picture(transform, geometry.background)
+        picture, profile = photo.to_srgb(transform, geometry.background)
     pixels = padding.pad(np.asarray(picture), edge=True)  # [H, W, 3]
     row["source_width"], row["source_height"] = photo.size
     row["source_profile"] = profile
@@ -81,8 +81,8 @@ def _people(
     size = (max(1, round(photo.size[0] * transform.scale_x)), max(1, round(photo.size[1] * transform.scale_y)))
     whole, _ = pad_transform(photo.size, size)
     whole = replace(whole, orientation=photo.orientation, shrink=shrink)
-    picture, _ = photo.picture(whole, "white")
-    return whole.back(find_people(np.asarray(picture)))
+    picture, _ = photo.to_srgb(whole, "white")
+    return whole.to_photo(find_people(np.asarray(picture)))
 
 
 def decode_settings(recipe: Recipe, blank: frozenset[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline import storage
 from pipeline.detectors.depth_map import depth_to_map
-from pipeline.detectors.keypoints import LAYOUTS, person_from
+from pipeline.detectors.keypoints import LAYOUTS, person_from_keypoints
 from pipeline.detectors.pose_drawing import draw_people
 from pipeline.errors import ControlMapError
 from pipeline.images.arrays import Pixels
@@ -67,7 +67,7 @@ def _people(row: Row) -> Pixels:
     for numbers in row["pose_keypoints"]:
         points = _points(numbers)
         moved = transform.points(points[:, :2]) + corner
-        people.append(person_from(np.column_stack([moved, points[:, 2]])))
+        people.append(person_from_keypoints(np.column_stack([moved, points[:, 2]])))
     return draw_people(people, row["height"], row["width"])
 
 
@@ -119,4 +119,4 @@ def _on_canvas(detector: str, row: Row, image: Image.Image, filtered: Image.Resa
         wide, high = transform.source
         message = f"{detector}_uri: {image.width}x{image.height} is not of the photo's shape {wide}x{high}"
         raise ControlMapError(message)
-    return row_padding(row).pad(np.asarray(transform.fitted(image, filtered)), edge=True)
+    return row_padding(row).pad(np.asarray(transform.apply(image, filtered)), edge=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.detectors.keypoints import LAYOUTS, Person, person_from
+from pipeline.detectors.keypoints import LAYOUTS, Person, person_from_keypoints
 from pipeline.detectors.pose_drawing import draw_people
 
 HEIGHT, WIDTH = 384, 640
@@ -89,7 +89,9 @@ def test_every_order_of_the_same_person_is_the_same_picture(count: int) -> None:
     for place, there in enumerate(LAYOUTS[count]):
         if there is not None:
             points[there] = (*body[place], 1.0)
-    assert (draw_people([person_from(points)], HEIGHT, WIDTH) == draw_people([Person(body)], HEIGHT, WIDTH)).all()
+    assert (
+        draw_people([person_from_keypoints(points)], HEIGHT, WIDTH) == draw_people([Person(body)], HEIGHT, WIDTH)
+    ).all()
 
 
 def test_nobody_is_black() -> None:

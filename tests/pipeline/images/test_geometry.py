@@ -34,7 +34,7 @@ def corners(transform: Transform) -> NDArray[np.float64]:
 def test_points_go_and_come_back(width: int, height: int, target: tuple[int, int], fit: str) -> None:
     transform, _ = placed((width, height), target, fit)
     points = np.array([[0, 0], [width, height], [width / 3, height / 7]], np.float64)
-    assert np.allclose(transform.back(transform.points(points)), points, atol=1e-6)
+    assert np.allclose(transform.to_photo(transform.points(points)), points, atol=1e-6)
 
 
 @given(SIDES, SIDES, TARGETS)
@@ -96,7 +96,7 @@ def test_a_mark_is_where_the_transform_says_whatever_the_size_of_its_picture(
     drawn = np.zeros((height, width), np.uint8)
     x, y = int(width * across), int(height * down)
     drawn[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 255  # centred on (x + 0.5, y + 0.5)
-    fitted = np.asarray(transform.fitted(Image.fromarray(drawn), Image.Resampling.BILINEAR), np.float64)
+    fitted = np.asarray(transform.apply(Image.fromarray(drawn), Image.Resampling.BILINEAR), np.float64)
     assert fitted.shape == transform.target[::-1]
     (expected,) = transform.points(4 * np.array([[x + 0.5, y + 0.5]]))
     if not ((expected > 8) & (expected < np.array(transform.target) - 8)).all():

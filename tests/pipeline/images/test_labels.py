@@ -70,10 +70,10 @@ def test_what_is_not_clipped_comes_back(
         assert (corners <= np.array(transform.target) + 1e-9).all()
         if each["visible"] > 1 - 1e-9:
             before = given_[each["index"]]
-            (x, y), (right, bottom) = transform.back(corners)
+            (x, y), (right, bottom) = transform.to_photo(corners)
             assert np.allclose((x, y, right - x, bottom - y), [before[name] for name in "xywh"], atol=1e-6)
     for each in found["keypoints"]:
-        (back,) = transform.back(np.array([each["points"][:2]]))
+        (back,) = transform.to_photo(np.array([each["points"][:2]]))
         assert np.allclose(back, starts[each["index"]], atol=1e-6)
 
 

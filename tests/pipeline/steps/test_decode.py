@@ -106,7 +106,7 @@ def _assert_spot(row: Row, point: tuple[float, float]) -> None:
         return  # cropped away, or cut
     found = centre(picture[..., 1])
     assert np.abs(found - expected).max() < 0.5
-    assert np.abs(transform.back(found[None]) - point).max() < 0.5 / min(transform.scale_x, transform.scale_y)
+    assert np.abs(transform.to_photo(found[None]) - point).max() < 0.5 / min(transform.scale_x, transform.scale_y)
 
 
 @cache
@@ -179,7 +179,7 @@ def test_the_draft_of_a_large_jpeg_is_nearly_the_whole(row: Row, data: Path) -> 
     whole = Image.open(data / "rocket.jpg").resize((3840, 2560), Image.Resampling.BICUBIC)
     decoded = decoded_by(row, stored(whole, "jpeg", quality=92))
     assert decoded["transform"]["shrink"] == 8
-    full = row_transform(decoded).fitted(
+    full = row_transform(decoded).apply(
         Image.open(io.BytesIO(stored(whole, "jpeg", quality=92))), Image.Resampling.LANCZOS
     )
     difference = np.abs(as_pixels(decoded, decoded["pixels"]).astype(int) - np.asarray(full, int))
