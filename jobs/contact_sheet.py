@@ -79,7 +79,7 @@ def _photo(row: dict[str, Any]) -> Pixels:
     """Return the photo as the converter saw it, read from where it was once more."""
     image = read_upright(storage.read(row["source_uri"]))
     transform = transform_from_row(row["transform"], image.size, (row["width"], row["height"]))
-    return np.asarray(transform.fitted(image, Image.Resampling.LANCZOS))
+    return np.asarray(transform.apply(image, Image.Resampling.LANCZOS))
 
 
 def _opened(output: str, name: str) -> Pixels:

@@ -82,25 +82,26 @@ def decoded(data: Path) -> Decoded:
 
 @pytest.fixture(scope="session")
 def weights_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return what gives the folder of a detector's weights, random ones, made when first asked.
+    """Return a function that returns the folder of a detector's weights. They are random, and written at first use.
 
-    Those of mediapipe are real, and lie in ../shared: a test that asks for them is skipped where they are not.
+    The weights of mediapipe are the published ones in ../shared. A test that uses them is skipped if they are missing.
     """
-    from jobs.bench.synthetic_detectors import write_weights
     from tests.pipeline.detectors.onnx_networks import write_rtmpose
+    from tests.tiny_detectors import write_weights
 
-    home = tmp_path_factory.mktemp("weights")
+    parent = tmp_path_factory.mktemp("weights")
 
     @functools.cache
-    def written(detector: str) -> Path:
+    def folder_of(detector: str) -> Path:
         if detector == "mediapipe":
             if not LANDMARKER.is_file():
                 pytest.skip(f"needs ../shared/models/{LANDMARKER.name}")
             return LANDMARKER.parent
-        (write_rtmpose if detector == "rtmpose" else partial(write_weights, detector))(home / detector)
-        return home / detector
+        write = write_rtmpose if detector == "rtmpose" else partial(write_weights, detector)
+        write(parent / detector)
+        return parent / detector
 
-    return written
+    return folder_of
 
 
 @pytest.fixture(scope="session")

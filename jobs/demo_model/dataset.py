@@ -17,7 +17,7 @@ from jobs.demo_model.scenes import Scene
 from jobs.demo_model.vocabulary import PALETTES, random_prompt
 from pipeline.detectors.canny import Canny
 from pipeline.detectors.depth_map import depth_to_map
-from pipeline.detectors.keypoints import person_from
+from pipeline.detectors.keypoints import person_from_keypoints
 from pipeline.detectors.pose_drawing import draw_people
 from schemas.detectors import CannySettings
 
@@ -87,7 +87,7 @@ class Examples:
     def _scene_example(self, random: np.random.Generator, side: int) -> "_Example":
         scene = self.scenes[random.integers(len(self.scenes))]
         crop = _random_crop(random, scene.photo.shape, side)
-        people = [person_from(keypoints) for keypoints in scene.people]
+        people = [person_from_keypoints(keypoints) for keypoints in scene.people]
         pose = draw_people(people, SIDE, SIDE)[crop]
         maps = {
             "openpose": _randomly_blank(random, pose),

@@ -11,7 +11,7 @@ from PIL import Image
 from jobs.demo_model import metrics, scene_people
 from jobs.demo_model.scene_canvas import SIDE
 from pipeline import storage
-from pipeline.detectors.keypoints import person_from
+from pipeline.detectors.keypoints import person_from_keypoints
 from pipeline.detectors.pose_drawing import draw_people
 from pipeline.errors import ImageError, ManifestError
 from pipeline.images.arrays import Pixels
@@ -105,7 +105,7 @@ def _shrink(mask: Mask, pixels: int) -> Mask:
 
 def _person_map(skeleton: scene_people.Skeleton, height: float) -> PersonMap:
     keypoints = scene_people.coco_keypoints(skeleton, SIDE)
-    pose = draw_people([person_from(keypoints)], SIDE, SIDE)
+    pose = draw_people([person_from_keypoints(keypoints)], SIDE, SIDE)
     return PersonMap(pose, scene_people.body_mask(skeleton, height, SIDE))
 
 
@@ -115,4 +115,4 @@ def _square(uri: str) -> Pixels:
     except ImageError as error:
         raise ManifestError(f"{storage.redact(uri)}: {error}", "Remove it from the folder.") from error
     transform = crop_transform(image.size, (SIDE, SIDE), "crop", np.empty((0, 2)))
-    return np.array(transform.fitted(image, Image.Resampling.LANCZOS))
+    return np.array(transform.apply(image, Image.Resampling.LANCZOS))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline import storage
 from pipeline.detectors.depth_map import depth_to_map
-from pipeline.detectors.keypoints import LAYOUTS, person_from
+from pipeline.detectors.keypoints import LAYOUTS, person_from_keypoints
 from pipeline.detectors.pose_drawing import draw_people
 from pipeline.errors import InvalidMapError, InvalidPoseError, MapShapeError
 from pipeline.images.arrays import Pixels
@@ -73,7 +73,7 @@ def _draw_poses(pose_keypoints: Points, canvas: Canvas) -> Pixels:
     for numbers in pose_keypoints:
         points = _person(numbers)
         moved = transform.points(points[:, :2]) + corner
-        people.append(person_from(np.column_stack([moved, points[:, 2]])))
+        people.append(person_from_keypoints(np.column_stack([moved, points[:, 2]])))
     return draw_people(people, canvas.height, canvas.width)
 
 
@@ -122,4 +122,4 @@ def _fit(file: ProvidedFile, canvas: Canvas, image: Image.Image, resampling: Ima
         raise MapShapeError(
             f"{file.detector}_uri: {image.width}x{image.height} does not have the shape of the photo, {width}x{height}"
         )
-    return canvas_padding(canvas).pad(np.asarray(transform.fitted(image, resampling)), edge=True)
+    return canvas_padding(canvas).pad(np.asarray(transform.apply(image, resampling)), edge=True)

@@ -68,10 +68,10 @@ def test_labels_that_are_not_clipped_can_be_transformed_back(
         assert (corners <= np.array(transform.target) + 1e-9).all()
         if each.visible > 1 - 1e-9:
             before = boxes[each.index]
-            (x, y), (right, bottom) = transform.back(corners)
+            (x, y), (right, bottom) = transform.to_photo(corners)
             assert np.allclose((x, y, right - x, bottom - y), (before.x, before.y, before.w, before.h), atol=1e-6)
     for points in found.keypoints or ():
-        (back,) = transform.back(np.array([points.points[:2]]))
+        (back,) = transform.to_photo(np.array([points.points[:2]]))
         assert np.allclose(back, starts[points.index], atol=1e-6)
 
 

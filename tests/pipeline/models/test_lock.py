@@ -102,7 +102,7 @@ def test_missing_weights_are_not_locked_if_maps_may_be_blank() -> None:
 
 
 def test_a_detector_that_finds_the_region_is_pinned_too(tmp_path: Path) -> None:
-    from jobs.bench.synthetic_detectors import write_seg
+    from tests.tiny_detectors import write_seg
 
     write_seg(tmp_path / "seg")
     recipe = yaml.safe_load(recipe_text("demo")) | {"mode": "inpaint", "region": {"of": "subject"}}

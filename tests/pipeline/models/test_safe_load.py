@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForDepthEstimation, AutoModelForSemanticSegmentation
 
-from jobs.bench.synthetic_detectors import write_seg
 from pipeline.errors import ModelError
 from pipeline.models.safe_load import load_pretrained, read_weights
 from tests.pipeline.detectors.depth_networks import write_dpt
+from tests.tiny_detectors import write_seg
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns about old pickles and some corrupt files
 WEIGHTS = "model.safetensors"
