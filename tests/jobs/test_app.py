@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +13,9 @@ from typer.testing import CliRunner
 
 from jobs import app as module
 from pipeline import storage
+from pipeline.recipes.load import load_recipe
+from tests.conftest import TINY
+from tests.local_run import convert_locally
 
 
 def photo2anime(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -26,9 +28,7 @@ def test_help_needs_nothing_heavy() -> None:
     watched = f"import sys; import jobs.app; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", watched], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    began = time.monotonic()
     assert "convert" in photo2anime("--help").stdout
-    assert time.monotonic() - began < 10  # under a second on a quiet machine
 
 
 @pytest.fixture
@@ -73,17 +73,22 @@ def test_a_manifest_is_written(photos: Path, tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "m.parquet").num_rows == 12
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_convert_verify_and_their_exit_codes(photos: Path, tmp_path: Path) -> None:
     table = pa.table({"photo_id": ["good", "bad"], "uri": [str(photos / "p000.jpg"), "/none.jpg"]})
     pq.write_table(table, tmp_path / "m.parquet")
     tiny = [part for setting in ("area=4096", "steps=2") for part in ("--set", setting)]
     command = ["convert", str(tmp_path / "m.parquet"), "--output", str(tmp_path / "out"), "--recipe", "demo", *tiny]
+    command += ["--gpus", "0"]  # converters run on the CPU
     runner = CliRunner()
     first = runner.invoke(module.app, command)
     assert first.exit_code == 3, first.output
     assert "1 pictures in " in first.stdout
     assert "1 failed" in first.stdout
+    (image,) = (tmp_path / "out").glob("images/*/*.png")
+    convert_locally(str(tmp_path / "m.parquet"), str(tmp_path / "local"), load_recipe("demo", TINY))
+    assert image.read_bytes() == next((tmp_path / "local").glob("images/*/*.png")).read_bytes()
     again = runner.invoke(module.app, command)
     assert again.exit_code == 3
     assert "Nothing to do" in again.stdout
