@@ -79,7 +79,7 @@ def _read_photo(row: dict[str, Any]) -> Pixels:
     """Read a photo from its source, and scale and crop it as the run did."""
     image = read_upright(storage.read(row["source_uri"]))
     transform = transform_from_row(row["transform"], image.size, (row["width"], row["height"]))
-    return np.asarray(transform.fitted(image, Image.Resampling.LANCZOS))
+    return np.asarray(transform.apply(image, Image.Resampling.LANCZOS))
 
 
 def _read_image(output: str, name: str) -> Pixels:

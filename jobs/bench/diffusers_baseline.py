@@ -37,14 +37,14 @@ class DiffusersBaseline:
         """Generate one image from PIL images, as the documentation does. Returns a list of one PIL image."""
         maps = [Image.fromarray(control_map) for control_map in request.maps]
         seeded = torch.Generator("cpu").manual_seed(request.seed)
-        photo, region = Image.fromarray(request.photo), _mask_to_pil(request.region)
+        photo, region = Image.fromarray(request.photo), _mask_to_pil(request.inpaint_region)
         inputs = self._image_inputs(photo, maps, region) | self._reference(request)
         return self._call(inputs, request.prompt, request.negative_prompt, seeded)
 
     def batch(self, requests: Sequence[GenerationRequest]) -> list[Any]:
         """Generate a batch from float tensors, one for each ControlNet. Returns PIL images."""
         maps = [_to_floats([request.maps[index] for request in requests]) for index in range(len(requests[0].maps))]
-        masks = _masks_to_floats([request.region for request in requests])
+        masks = _masks_to_floats([request.inpaint_region for request in requests])
         inputs = self._image_inputs(_to_floats([request.photo for request in requests]), maps, masks)
         inputs |= self._reference(requests[0])  # the pipeline accepts one reference image for a batch
         seeded = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]

@@ -132,7 +132,7 @@ class Bench:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return ImageGenerator(recipe or self._recipe, gains=optimizations, load_models=self._load_models)
+        return ImageGenerator(recipe or self._recipe, optimizations=optimizations, load_models=self._load_models)
 
     def _flop_per_image(self, optimizations: Optimizations) -> int:
         """Count the floating-point operations of one image without compilation, which does not change them."""
@@ -141,7 +141,7 @@ class Bench:
 
     def _count_flop(self, generator: ImageGenerator, optimizations: Optimizations) -> int:
         generator.resize(1)
-        self._flop[optimizations] = hardware.count_flop(partial(generator.draw, self._requests[:1]))
+        self._flop[optimizations] = hardware.count_flop(partial(generator.generate, self._requests[:1]))
         return self._flop[optimizations]
 
     def _measure_optimizations(self, name: str, optimizations: Optimizations, size: int) -> Measurement:
@@ -158,7 +158,7 @@ class Bench:
         warm_up_before, images = generator.warming_seconds, list[GeneratedImage]()
 
         def generate() -> None:
-            images[:] = require_first_attempt(generator.draw(self._requests[:size]))
+            images[:] = require_first_attempt(generator.generate(self._requests[:size]))
 
         try:
             measurement = self._measure(name, size, generate, generator.device)
@@ -177,7 +177,7 @@ class Bench:
         def generate() -> None:
             pending: list[Future[bytes]] = []
             for _ in range(2):
-                for image in require_first_attempt(generator.draw(self._requests[:size])):
+                for image in require_first_attempt(generator.generate(self._requests[:size])):
                     pending.append(threads.submit(encode_pixels, np.asarray(image.pixels), self._recipe.output))
                     if not in_threads:
                         pending[-1].result()
@@ -219,7 +219,7 @@ def bench_requests(recipe: Recipe, count: int) -> list[GenerationRequest]:
         render_prompt(template, dict.fromkeys(template_columns(template), "a photo"), 0)
         for template in (recipe.prompt, recipe.negative_prompt)
     )
-    more: dict[str, Any] = {"region": region, "covered": region} if recipe.mode == "inpaint" else {}
+    more: dict[str, Any] = {"inpaint_region": region, "mask": region} if recipe.mode == "inpaint" else {}
     if recipe.ip_adapter:
         more["reference"] = photo
     maps = (edges,) * len(recipe.controls)

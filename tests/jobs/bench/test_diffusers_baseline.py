@@ -21,13 +21,13 @@ TOLERANCE = 2  # of 255, because diffusers truncates where photo2anime rounds
 def test_baseline_generates_the_same_images(families: dict[str, Path], family: str, mode: str) -> None:
     recipe = tiny.tiny_recipe(families[family], mode, 2, guidance=5.0, region={"soften": 0})
     requests = tiny.asked(2, 2, mode)
-    images = ImageGenerator(recipe).draw(requests)
-    baseline = DiffusersBaseline(ImageGenerator(recipe, gains=NO_OPTIMIZATIONS), recipe)
+    images = ImageGenerator(recipe).generate(requests)
+    baseline = DiffusersBaseline(ImageGenerator(recipe, optimizations=NO_OPTIMIZATIONS), recipe)
     singles = [baseline.one(request)[0] for request in requests]
     batch = baseline.batch(requests)
     for request, image, *expected in zip(requests, images, singles, batch, strict=True):
         assert image.pixels is not None
-        region = request.region if request.region is not None else np.ones((64, 64), np.bool_)
+        region = request.inpaint_region if request.inpaint_region is not None else np.ones((64, 64), np.bool_)
         for reference in expected:
             difference = np.abs(np.asarray(reference).astype(int) - image.pixels)[region]
             assert difference.max() <= TOLERANCE
@@ -38,8 +38,8 @@ def test_baseline_uses_the_same_ip_adapter_reference(sd: Path, tmp_path: Path) -
     recipe = tiny.tiny_recipe(sd, "img2img", 2, guidance=5.0, ip_adapter=adapter)
     reference = np.random.default_rng(1).integers(0, 256, (50, 60, 3), np.uint8)
     requests = [replace(request, reference=reference) for request in tiny.asked(2, 2)]
-    images = ImageGenerator(recipe).draw(requests)
-    baseline = DiffusersBaseline(ImageGenerator(recipe, gains=NO_OPTIMIZATIONS), recipe)
+    images = ImageGenerator(recipe).generate(requests)
+    baseline = DiffusersBaseline(ImageGenerator(recipe, optimizations=NO_OPTIMIZATIONS), recipe)
     singles = [baseline.one(request)[0] for request in requests]
     for image, *expected in zip(images, singles, baseline.batch(requests), strict=True):
         assert image.pixels is not None

@@ -60,7 +60,7 @@ def tiny(*, xl: bool) -> Architecture:
 @pytest.mark.parametrize("xl", [False, True])
 def test_random_models_generate_different_images_for_different_requests(xl: bool) -> None:  # noqa: FBT001 - a case
     recipe = without_extra_models(tiny_recipe(Path("/none"), "img2img", 2))
-    first, second = ImageGenerator(recipe, load_models=random_model_loader(tiny(xl=xl))).draw(asked(2, 2))
+    first, second = ImageGenerator(recipe, load_models=random_model_loader(tiny(xl=xl))).generate(asked(2, 2))
     assert first.pixels is not None
     assert second.pixels is not None
     assert (first.pixels != second.pixels).any()

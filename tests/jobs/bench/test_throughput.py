@@ -109,4 +109,4 @@ def test_requests_have_the_size_and_mode_of_the_recipe(mode: str) -> None:
     assert {request.photo.shape for request in requests} == {(height, width, 3)}
     assert [request.seed for request in requests] == [0, 1, 2]
     assert requests[0].prompt.startswith("a photo, ")
-    assert (requests[0].region is not None) == (mode == "inpaint")
+    assert (requests[0].inpaint_region is not None) == (mode == "inpaint")
