@@ -4,13 +4,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint check bench lock clean
+.PHONY: demo test quick lint check bench lock clean
 
 demo: $(READY)  ## convert six real photos on this machine
 	$(BIN)/photo2anime demo
 
 test: $(READY)  ## run every test
 	$(BIN)/python -m pytest
+
+quick: $(READY)  ## run the tests that take at most two seconds each
+	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .

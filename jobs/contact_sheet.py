@@ -1,8 +1,8 @@
 """A contact sheet: one labelled row of tiles for each photo, its control maps and its image."""
 
 import io
-import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,10 @@ from PIL import Image, ImageDraw
 
 from pipeline import storage
 from pipeline.images.arrays import Pixels
-from pipeline.images.geometry import transform_from_row
+from pipeline.images.geometry import Padding, transform_from_row
 from pipeline.images.photo import read_upright
-from pipeline.steps.canvas import as_pixels, row_padding
+from pipeline.preview import PreviewRow
+from schemas.work import Failed
 
 GAP, LINE = 6, 16  # pixels: the gap between tiles, and the height of a label
 
@@ -20,8 +21,8 @@ Tile = tuple[str, Pixels]
 """A label and the pixels below it."""
 
 
-def sheet_png(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Encode the sheet of rows from the map step or the generation step as a PNG. A failed row is a line of text."""
+def sheet_png(rows: Sequence[PreviewRow | Failed]) -> bytes:
+    """Encode the sheet of a preview as a PNG. A failed row is a line of text."""
     return strips_to_png([_tiles(row) for row in rows])
 
 
@@ -55,17 +56,19 @@ def _strip(tiles: list[Tile]) -> Image.Image:
     return strip
 
 
-def _tiles(row: dict[str, Any]) -> list[Tile]:
-    """Return the tiles of a row of the flow: the photo, its maps, and the image if it was generated."""
-    if row["failure"]:
-        return [(f"{row['photo_id']}: {row['failure']['message']}", np.full((1, 640, 3), 255, np.uint8))]
-    cut = row_padding(row).cut
-    tiles = [(row["photo_id"].rpartition("/")[2], cut(as_pixels(row, row["photo"])))]
-    tiles += [(_label(control_map), cut(as_pixels(row, control_map["pixels"]))) for control_map in row["maps"]]
-    if row.get("picture"):
-        scale = math.isqrt(len(row["picture"]) // len(row["photo"]))  # above 1 after the second pass of an upscale
-        pixels = as_pixels(row, row["picture"], scale)
-        tiles.append((f"image, seed {row['seed']}", row_padding(row).enlarged(scale).cut(pixels)))
+def _tiles(row: PreviewRow | Failed) -> list[Tile]:
+    """Return the tiles of a row: the photo, its control maps, and the image if it was generated."""
+    if isinstance(row, Failed):
+        return [(f"{row.planned.photo_id}: {row.failure.message}", np.full((1, 640, 3), 255, np.uint8))]
+    padding = Padding(**asdict(row.padding))
+    tiles = [(row.planned.photo_id.rpartition("/")[2], padding.cut(row.photo))]
+    tiles += [
+        (f"{control_map.detector}, {control_map.origin}", padding.cut(control_map.pixels))
+        for control_map in row.maps
+        if control_map.pixels is not None
+    ]
+    if row.image is not None:
+        tiles.append((f"image, seed {row.planned.seed}", padding.enlarged(row.enlargement).cut(row.image)))
     return tiles
 
 

@@ -22,15 +22,14 @@ def preview(
     from pipeline import storage
     from pipeline.preview import preview_rows
     from pipeline.recipes.load import load_recipe
+    from schemas.work import Failed
 
     note = logging.getLogger("photo2anime.preview").info
-    rows = preview_rows(photos, load_recipe(recipe, set_ or ()), cache=map_cache, pictures=convert, note=note)
+    rows = preview_rows(photos, load_recipe(recipe, set_ or ()), cache=map_cache, images=convert, note=note)
     storage.put(str(out), sheet_png(rows))
-    failed = [row for row in rows if row["failure"]]
+    failed = [row for row in rows if isinstance(row, Failed)]
     for row in failed:
-        typer.echo(
-            f"{row['photo_id']}: {row['failure']['error']} in {row['failure']['stage']}: {row['failure']['message']}"
-        )
+        typer.echo(f"{row.planned.photo_id}: {row.failure.code}: {row.failure.message}")
     typer.echo(f"{len(rows) - len(failed)} of {len(rows)} photos: {out}")
     if failed:
         raise typer.Exit(take.EXIT_WITH_FAILURES)

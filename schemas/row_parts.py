@@ -194,12 +194,12 @@ class MadeBy:
     scheduler: str
     scheduler_config: str  # JSON
     models: tuple[ModelColumns, ...]
-    prompt_chunks: Int32  # windows of 77 tokens that the longer prompt takes
-    batch_size: Int32
-    compiled: str | None  # yes, or why not
-    retried: str | None  # what was repeated in float32 because the image was not finite
-    nsfw: bool | None  # result of the safety checker; None without one
     versions: str  # JSON: library -> version
+    prompt_chunks: Int32 = 1  # windows of 77 tokens that the longer prompt takes
+    batch_size: Int32 = 1
+    compiled: str | None = None  # yes, or why not
+    retried: str | None = None  # what was repeated in float32 because the image was not finite
+    nsfw: bool | None = None  # result of the safety checker; None without one
     reference_sha256: str | None = None  # of the file that the IP-Adapter received
 
 

@@ -9,7 +9,6 @@ removed when the image is encoded.
 """
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 from schemas.arrow import Int32, schema_of
 from schemas.row_parts import (
@@ -25,8 +24,6 @@ from schemas.row_parts import (
     Source,
     Timing,
 )
-
-Row: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)

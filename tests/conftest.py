@@ -2,6 +2,7 @@
 
 import functools
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 # Before anything of ours is imported: nothing of the user's caches, and no waiting for a hub.
@@ -19,6 +21,9 @@ _CACHE = tempfile.TemporaryDirectory(prefix="p2a-tests-")
 os.environ["PHOTO2ANIME_CACHE"] = f"{_CACHE.name}/models"
 os.environ["HF_HOME"] = f"{_CACHE.name}/hub"
 os.environ["HF_HUB_OFFLINE"] = "1"
+# All test processes share one Ray (tests/ray_head.py). Ray reads this when it is imported; workers of xdist inherit it.
+os.environ["RAY_AUTH_MODE"] = "token"
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)  # the machine is shared and noisy
 hypothesis.settings.load_profile("tests")
 
@@ -26,11 +31,11 @@ from pipeline.recipes.load import load_recipe  # noqa: E402 - after the environm
 from schemas.detectors import Settings  # noqa: E402 - likewise
 from schemas.recipe import Recipe  # noqa: E402 - likewise
 from schemas.work import Decoded  # noqa: E402 - likewise
+from tests import ray_head  # noqa: E402 - likewise
 from tests.rows import decoded_row  # noqa: E402 - likewise
 
 ROOT = Path(__file__).parent.parent
 LANDMARKER = ROOT.parent / "shared" / "models" / "pose_landmarker_full.task"
-NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}  # bytes are the CPU's
 TINY = ("area=4096", "steps=2", "batch_size=2")  # 64x64 pictures in milliseconds
 
 
@@ -144,29 +149,29 @@ def bucket() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def ray_session(bucket: str) -> Iterator[None]:  # noqa: ARG001 - before Ray, whose workers inherit the address
-    """Start one Ray for the session, which says it has a GPU: converters then take the way that they take with one."""
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+def ray_lock(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[FileLock]:
+    """Connect to the one Ray of the test session; return the lock to hold while a test uses it.
+
+    Two runs at once could wait for each other's processes, and for one GPU.
+    """
     import ray
 
-    with tempfile.TemporaryDirectory(prefix="ray-t") as folder:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in NO_GPU.items():
-                patch.setenv(name, value)  # Ray's processes inherit it
-            ray.init(
-                address="local", num_cpus=3, num_gpus=1, include_dashboard=False, _temp_dir=folder,
-                log_to_driver=False, logging_level="ERROR",
-            )  # fmt: skip
+    single = worker_id == "master"  # no pytest-xdist
+    folder = tmp_path_factory.getbasetemp() if single else tmp_path_factory.getbasetemp().parent
+    with FileLock(folder / "ray.starting"):
+        address = ray_head.start(os.getpid() if single else os.getppid(), folder)
+    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    yield FileLock(folder / "ray.used")
+    ray.shutdown()
+
+
+@pytest.fixture
+def ray_session(ray_lock: FileLock) -> Iterator[None]:
+    """Connect to the Ray of the test session, and use it alone; it has a GPU by name, see `tests.ray_head`."""
+    with ray_lock:
         yield
-        ray.shutdown()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files: what is short fills both processes up to the end."""
-    longest = (
-        "test_kill.py", "test_contract.py", "test_flow.py", "test_modes.py", "test_readme.py", "test_figures.py",
-        "test_drawings.py", "test_upscale.py", "test_app.py", "test_converter.py", "test_converter_rows.py",
-        "test_compiled.py", "test_place.py", "test_demo.py", "test_diffusion.py",
-    )  # fmt: skip
-    places = {name: place for place, name in enumerate(longest)}
-    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+    """Begin with the slow tests: the quick ones then fill all processes up to the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

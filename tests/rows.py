@@ -89,7 +89,7 @@ def mapped_row(decoded: Decoded, *maps: ControlMap | None) -> Mapped:
 
 def encoded_row(decoded: Decoded, image: bytes, *maps: ControlMap, **changes: Any) -> Encoded:
     """Return an encoded row with an image file and control maps."""
-    made_by = MadeBy("cpu", "float32", "DDIMScheduler", "{}", (), 1, 1, None, None, None, "{}")
+    made_by = MadeBy("cpu", "float32", "DDIMScheduler", "{}", (), "{}")
     row = Encoded(decoded.planned, decoded.timing, decoded.source, decoded.canvas, maps, made_by, image)
     return edit(row, **changes)
 

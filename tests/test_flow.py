@@ -1,55 +1,42 @@
-"""The whole way on one Ray: nothing lost, nothing twice, nothing forgotten, and the same picture every time.
-
-The session's Ray says it has a GPU, so that the converter runs in GPU actors; `gpus=0` takes the CPU's way.
-"""
+"""The chain of steps from photos to a finished output, run in this process: `tests/test_ray.py` runs it on Ray."""
 
 import hashlib
 import io
 import json
+import random
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import ray
 from PIL import Image
 
-from pipeline import storage
-from pipeline.errors import OutputError, RunStoppedError
+from pipeline import errors, storage
+from pipeline.errors import FetchError, ImageError, OutputError, RunStoppedError
 from pipeline.execution.progress import RunProgress
+from pipeline.images.geometry import transform_from_row
+from pipeline.images.photo import read_upright
 from pipeline.output import provenance
 from pipeline.output.verify import repair, verify
 from pipeline.plan.manifest import list_photos, read_manifest
-from pipeline.run import Summary, convert
-from schemas.detectors import DepthSettings
+from pipeline.run import Summary
 from schemas.options import Options
 from schemas.recipe import Recipe
+from tests.local_run import convert_locally
 
-pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(180)]  # some of them are several runs
+pytestmark = pytest.mark.filterwarnings("ignore")
 BROKEN = {"gone": "/none/gone.jpg", "null": None, "text": "text.jpg", "half": "half.jpg"}
+"""Photos that cannot be converted: their ids and addresses."""
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A run to look at."""
-
-    manifest: str
-    output: str
-    summary: Summary
-    follower: "Noted"
-
-    @property
-    def rows(self) -> dict[str, dict[str, Any]]:
-        return {row["photo_id"]: row for row in rows_of(self.output)}
-
-
-class Noted(RunProgress):
-    """A follower that remembers."""
+class Follower(RunProgress):
+    """A follower that records notices and counts."""
 
     def __init__(self) -> None:
         self.notices: list[str] = []
@@ -62,75 +49,94 @@ class Noted(RunProgress):
         self.counts.append((done, failed))
 
 
+class Interruption(Follower):
+    """A follower that ends the run as soon as a unit is finished."""
+
+    def advance(self, done: int, failed: int) -> None:
+        raise RunStoppedError(f"interrupted after {done} images and {failed} failures")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run: its input, its output and what it reported."""
+
+    manifest: str
+    output: str
+    summary: Summary
+    follower: Follower
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        return {row["photo_id"]: row for row in rows_of(self.output)}
+
+
 def rows_of(output: str) -> list[dict[str, Any]]:
+    """Return the rows of all records of an output."""
     return provenance.read_records(output, provenance.done_units(output)).to_pylist()
 
 
+def digests_of(output: str) -> dict[str, str]:
+    """Return the digests of the images of an output, by photo."""
+    return {row["photo_id"]: row["sha256"] for row in rows_of(output)}
+
+
 def files_of(output: str) -> dict[str, tuple[int, int]]:
-    """Return every file below an output: its moment and inode, which any write changes."""
+    """Return the modification time and the inode of every file of an output: any write changes one of them."""
     stats = {str(path): path.stat() for path in Path(output).rglob("*") if path.is_file()}
     return {name: (stat.st_mtime_ns, stat.st_ino) for name, stat in stats.items()}
 
 
-@pytest.fixture(scope="module")
-def finished(photos: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Convert 12 photos, and four rows that cannot be, in units of 3 that differ in shape."""
-    folder = tmp_path_factory.mktemp("flow")
-    (folder / "text.jpg").write_text("no picture")
+def write_manifest_with_broken_photos(photos: Path, folder: Path) -> str:
+    """Write a manifest of `photos` and of four photos that cannot be converted, with a further column."""
+    (folder / "text.jpg").write_text("no image")
     (folder / "half.jpg").write_bytes((photos / "p000.jpg").read_bytes()[:900])
     listed = list_photos(str(photos)).to_pylist()
     listed += [{"photo_id": name, "uri": uri} for name, uri in BROKEN.items()]
     table = pa.Table.from_pylist(listed).append_column("label", [[f"label {n}" for n in range(len(listed))]])
-    manifest, output = str(folder / "manifest.parquet"), str(folder / "out")
+    manifest = str(folder / "manifest.parquet")
     storage.put_table(manifest, table)
-    follower = Noted()
-    summary = convert(manifest, output, recipe, Options(unit_size=3, keep_maps=True), follower)
+    return manifest
+
+
+@pytest.fixture(scope="module")
+def finished(photos: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Convert 12 photos and four broken ones, in units of three rows of different shapes."""
+    folder = tmp_path_factory.mktemp("flow")
+    manifest, output, follower = write_manifest_with_broken_photos(photos, folder), str(folder / "out"), Follower()
+    summary = convert_locally(manifest, output, recipe, Options(unit_size=3, keep_maps=True), follower)
     return Finished(manifest, output, summary, follower)
 
 
-def test_every_row_ends_as_exactly_one_row_of_provenance(finished: Finished) -> None:
+def test_every_row_is_recorded_exactly_once(finished: Finished) -> None:
     counts = Counter(row["photo_id"] for row in rows_of(finished.output))
     assert set(counts.values()) == {1}
     assert len(counts) == 16
     assert (finished.summary.converted, finished.summary.failed, finished.summary.failed_in_all) == (12, 4, 4)
     assert finished.follower.counts[-1] == (12, 4)
-    assert any("no weights for depth" in text for text in finished.follower.notices)
+    assert any("depth" in text for text in finished.follower.notices)  # its weights are missing
 
 
-@pytest.mark.usefixtures("finished")
-def test_a_units_pictures_are_encoded_while_the_next_unit_is_drawn() -> None:
-    drawing, encoding = (seconds_of(task) for task in ("MapWorker(MapBatches(Draw)).submit", "->MapBatches(Commit)"))
-    assert [began for began, _ in encoding if any(start < began < end for start, end in drawing)]
-
-
-def seconds_of(task: str) -> list[tuple[float, float]]:
-    """Return when each of Ray's tasks whose name ends so began and ended."""
-    events = [event for event in ray.timeline() if event["cat"].startswith("task::") and event["cat"].endswith(task)]
-    return [(event["ts"], event["ts"] + event["dur"]) for event in events]
-
-
-def test_failures_say_where_and_why(finished: Finished) -> None:
+def test_failures_record_their_stage_and_cause(finished: Finished) -> None:
     failures = {name: finished.rows[name]["failure"] for name in BROKEN}
-    assert {name: (each["stage"], each["error"], each["retryable"]) for name, each in failures.items()} == {
-        "gone": ("fetch", "FetchError", False),
-        "null": ("fetch", "FetchError", False),
-        "text": ("decode", "ImageError", False),
-        "half": ("decode", "ImageError", False),
-    }
-    assert failures["gone"]["message"] == "/none/gone.jpg: not found"
+    assert not any(failure["retryable"] for failure in failures.values())
+    for names, stage, kind in ((("gone", "null"), "fetch", FetchError), (("text", "half"), "decode", ImageError)):
+        for name in names:
+            assert failures[name]["stage"] == stage
+            assert issubclass(getattr(errors, failures[name]["error"]), kind)
+    assert "/none/gone.jpg" in failures["gone"]["message"]
 
 
-def test_pictures_are_as_recorded(finished: Finished) -> None:
+def test_images_match_their_records(finished: Finished) -> None:
     for name, row in finished.rows.items():
         if name in BROKEN:
             continue
         content = (Path(finished.output) / row["uri"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == row["sha256"]
-        with Image.open(io.BytesIO(content)) as picture:
-            assert picture.size == (row["width"], row["height"])
+        with Image.open(io.BytesIO(content)) as image:
+            assert image.size == (row["width"], row["height"])
 
 
-def test_provenance_tells_how_to_make_it_again(finished: Finished, photos: Path, recipe: Recipe) -> None:
+def test_provenance_suffices_to_reproduce_an_image(finished: Finished, photos: Path, recipe: Recipe) -> None:
     row = finished.rows["p001.jpg"]
     assert row["source_sha256"] == hashlib.sha256((photos / "p001.jpg").read_bytes()).hexdigest()
     assert (row["source_width"], row["source_height"]) == (120, 160)
@@ -148,13 +154,7 @@ def test_provenance_tells_how_to_make_it_again(finished: Finished, photos: Path,
     assert (account["status"], account["converted"], account["failed"]) == ("finished", 12, 4)
 
 
-def test_the_control_map_is_that_of_its_own_photo(finished: Finished, photos: Path) -> None:
-    import cv2
-    import numpy as np
-
-    from pipeline.images.geometry import transform_from_row
-    from pipeline.images.photo import read_upright
-
+def test_the_control_map_belongs_to_its_photo(finished: Finished, photos: Path) -> None:
     for name in ("p001.jpg", "p006.jpg"):
         row = finished.rows[name]
         source, target = (row["source_width"], row["source_height"]), (row["width"], row["height"])
@@ -164,24 +164,45 @@ def test_the_control_map_is_that_of_its_own_photo(finished: Finished, photos: Pa
         assert (kept[..., 0] == cv2.Canny(pixels, 100, 200)).all()
 
 
-def test_the_output_is_sound_and_reported(finished: Finished) -> None:
+def test_the_output_passes_verification_and_has_a_report(finished: Finished) -> None:
     assert verify(finished.output).sound
     page = (Path(finished.output) / "report" / "index.html").read_text()
-    assert "12 pictures, 4 failures" in page
     assert all(f"{name} v0" in page for name in BROKEN)
 
 
-def test_a_finished_output_is_left_alone(finished: Finished, recipe: Recipe) -> None:
+def test_a_finished_output_is_not_touched(finished: Finished, recipe: Recipe) -> None:
     before = files_of(finished.output)
-    again = convert(finished.manifest, finished.output, recipe, Options(unit_size=5))
+    again = convert_locally(finished.manifest, finished.output, recipe, Options(unit_size=5))
     assert (again.converted, again.failed, again.earlier, again.failed_in_all) == (0, 0, 16, 4)
-    assert again.seconds < 5
     assert files_of(finished.output) == before
+
+
+def test_another_recipe_is_refused(finished: Finished, recipe: Recipe) -> None:
+    before = files_of(finished.output)
+    with pytest.raises(OutputError, match="steps"):
+        convert_locally(finished.manifest, finished.output, recipe.model_copy(update={"steps": 3}))
+    assert files_of(finished.output) == before
+
+
+def test_an_interrupted_run_resumes_with_other_batches_and_another_order(
+    finished: Finished, photos: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    rows = list_photos(str(photos)).to_pylist()
+    random.Random(7).shuffle(rows)  # noqa: S311 - not for cryptography
+    manifest, output = str(tmp_path / "shuffled.parquet"), str(tmp_path / "out")
+    storage.put_table(manifest, pa.Table.from_pylist(rows))
+    other = recipe.model_copy(update={"batch_size": 3})
+    with pytest.raises(RunStoppedError, match="interrupted after 5 images"):
+        convert_locally(manifest, output, other, Options(unit_size=5), Interruption())
+    resumed = convert_locally(manifest, output, other, Options(unit_size=5))
+    assert (resumed.earlier, resumed.converted) == (5, 7)
+    expected = digests_of(finished.output)
+    assert digests_of(output) == {name: expected[name] for name in expected.keys() - BROKEN.keys()}
 
 
 @pytest.fixture(scope="module")
 def labelled(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a manifest of two photos that brings all that a manifest can, one photo on its side."""
+    """Write a manifest of two photos with every kind of label; one of the photos is rotated by its EXIF tag."""
     folder = tmp_path_factory.mktemp("labelled")
     photo = Image.open(data / "coffee.png").convert("RGB").resize((160, 120))
     exif = Image.Exif()
@@ -203,95 +224,66 @@ def labelled(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_truth_of_the_manifest_and_labels_come_along_for_every_variant(labelled: Path, recipe: Recipe) -> None:
-    output = str(labelled / "out")
+@pytest.fixture(scope="module")
+def variants(labelled: Path, recipe: Recipe) -> Summary:
+    """Convert three variants of each labelled photo with a cache of control maps."""
     chosen = recipe.model_copy(update={"fit": "pad"})
-    cache = str(labelled / "cache")
-    summary = convert(str(labelled / "manifest.parquet"), output, chosen, Options(variants=3, map_cache=cache))
-    assert (summary.converted, summary.failed) == (6, 0)
-    assert (summary.maps_detected, summary.maps_cached) == (2, 4)  # canny; people and depth are given
-    assert verify(output).sound
-    for row in rows_of(output):
+    options = Options(variants=3, map_cache=str(labelled / "cache"))
+    return convert_locally(str(labelled / "manifest.parquet"), str(labelled / "out"), chosen, options)
+
+
+def test_labels_and_given_maps_are_transformed_for_every_variant(variants: Summary) -> None:
+    assert (variants.converted, variants.failed) == (6, 0)
+    assert verify(variants.output).sound
+    for row in rows_of(variants.output):
         assert [control["origin"] for control in row["controls"]] == ["detected", "manifest", "manifest"]
         assert row["controls"][2]["source_uri"].endswith("/depth.png")
         (box,), (width, height) = row["labels"]["boxes"], (row["width"], row["height"])
         assert [box["x"], box["y"], box["w"], box["h"]] == pytest.approx([width / 4, height / 4, width / 2, height / 2])
         assert row["labels"]["keypoints"][0]["points"] == pytest.approx([width / 2, height / 2, 2])
-        with Image.open(Path(output) / row["uri"]) as picture:
-            assert picture.size == (width, height)
-            assert picture.size in {(64, 48), (128, 96)}  # without the padding
-        with Image.open(Path(output) / row["label_mask_uri"]) as mask:
+        with Image.open(Path(variants.output) / row["uri"]) as image:
+            assert image.size == (width, height)
+            assert image.size in {(64, 48), (128, 96)}  # without the padding
+        with Image.open(Path(variants.output) / row["label_mask_uri"]) as mask:
             assert mask.size == (width, height)
             assert mask.getbbox() == pytest.approx((width // 4, height // 4, 3 * width // 4, 3 * height // 4), abs=1)
-    page = (Path(output) / "report" / "index.html").read_text()
-    assert "67 % hits" in page
 
 
-def test_maps_alone_become_a_dataset_that_shares_its_cache(labelled: Path, recipe: Recipe) -> None:
-    output, cache = str(labelled / "maps"), str(labelled / "cache")
-    alone = recipe.model_copy(update={"fit": "pad", "mode": "maps"})
-    summary = convert(str(labelled / "manifest.parquet"), output, alone, Options(map_cache=cache))
+def test_variants_share_the_control_maps_of_their_photo(variants: Summary) -> None:
+    assert (variants.maps_detected, variants.maps_cached) == (2, 4)  # of canny; the others are in the manifest
+    assert "67 % hits" in (Path(variants.output) / "report" / "index.html").read_text()
+
+
+def test_mode_maps_writes_control_maps_only_and_uses_the_cache(
+    labelled: Path, variants: Summary, recipe: Recipe
+) -> None:
+    assert variants.maps_detected
+    manifest, output = str(labelled / "manifest.parquet"), str(labelled / "maps")
+    maps_only = recipe.model_copy(update={"fit": "pad", "mode": "maps"})
+    summary = convert_locally(manifest, output, maps_only, Options(map_cache=str(labelled / "cache")))
     assert (summary.converted, summary.maps_detected, summary.maps_cached) == (2, 0, 2)
     assert verify(output).sound
     assert len(list(Path(output).glob("maps/*/*.png"))) == 6
     assert not (Path(output) / "images").exists()
     assert [row["status"] for row in rows_of(output)] == ["done", "done"]
-    again = convert(str(labelled / "manifest.parquet"), output, alone)
+    again = convert_locally(manifest, output, maps_only)
     assert (again.converted, again.earlier) == (0, 2)
-    with pytest.raises(OutputError, match="they differ in mode"):
-        convert(str(labelled / "manifest.parquet"), output, recipe.model_copy(update={"fit": "pad"}))
-
-
-def test_a_run_measures_itself_and_says_what_follows(photos: Path, recipe: Recipe, tmp_path: Path) -> None:
-    follower = Noted()
-    output = str(tmp_path / "out")
-    convert(str(photos), output, recipe, Options(gpus=0, limit=4, calibrate=True), follower)
-    account = json.loads((Path(output) / "_run.json").read_text())
-    assert set(account["milliseconds_per_photo"]) == {"fetch", "decode", "controls", "convert", "encode"}
-    assert all(spent > 0 for spent in account["milliseconds_per_photo"].values())
-    assert account["pools"] == {"drawers": 1, "converters": 1}
-    assert any(text.startswith("milliseconds for a photo: fetch ") for text in follower.notices)
-    assert verify(output).sound
-
-
-def test_with_a_gpu_networks_draw_their_maps_there(
-    photos: Path, recipe: Recipe, tmp_path: Path, weights_of: Callable[[str], Path]
-) -> None:
-    depth = recipe.controls[2].model_copy(update={"detector": DepthSettings(weights=str(weights_of("depth")))})
-    chosen = recipe.model_copy(update={"controls": (recipe.controls[0], depth)})
-    there, here = str(tmp_path / "there"), str(tmp_path / "here")
-    summary = convert(str(photos), there, chosen, Options(limit=3, calibrate=True))
-    convert(str(photos), here, chosen, Options(limit=3, gpus=0))
-    accounts = [json.loads((Path(output) / "_run.json").read_text()) for output in (there, here)]
-    assert [account["detectors_on_gpu"] for account in accounts] == [["depth"], []]
-    assert (summary.converted, summary.maps_detected) == (3, 6)
-    before, after = ({row["photo_id"]: row for row in rows_of(output)} for output in (there, here))
-    for name, row in before.items():
-        assert [each["sha256"] for each in row["controls"]] == [each["sha256"] for each in after[name]["controls"]]
-        assert row["sha256"] == after[name]["sha256"]
-        assert row["controls"][1]["model"]["role"] == "depth"
-
-
-def test_another_recipe_is_refused_by_name(finished: Finished, recipe: Recipe) -> None:
-    before = files_of(finished.output)
-    other = recipe.model_copy(update={"steps": 3})
-    with pytest.raises(OutputError, match="they differ in steps.*--recipe-changed=reconvert"):
-        convert(finished.manifest, finished.output, other)
-    assert files_of(finished.output) == before
+    with pytest.raises(OutputError, match="mode"):
+        convert_locally(manifest, output, recipe.model_copy(update={"fit": "pad"}))
 
 
 @pytest.fixture(scope="module")
 def small(photos: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Convert a folder of three of the photos on the CPU, in units of one; return what holds `photos` and `out`."""
+    """Convert a folder of three photos in units of one row; return the folder of `photos` and `out`."""
     folder = tmp_path_factory.mktemp("small")
     (folder / "photos").mkdir()
     for name in ("p000.jpg", "p001.jpg", "p002.jpg"):
         shutil.copy2(photos / name, folder / "photos" / name)
-    convert(str(folder / "photos"), str(folder / "out"), recipe, Options(unit_size=1, gpus=0))
+    convert_locally(str(folder / "photos"), str(folder / "out"), recipe, Options(unit_size=1))
     return folder
 
 
-def test_the_cpus_way_and_other_units_give_the_same_bytes(finished: Finished, small: Path) -> None:
+def test_images_do_not_depend_on_the_unit_size(finished: Finished, small: Path) -> None:
     rows = rows_of(str(small / "out"))
     assert len(rows) == 3
     for row in rows:
@@ -299,10 +291,13 @@ def test_the_cpus_way_and_other_units_give_the_same_bytes(finished: Finished, sm
         assert row["seed"] == finished.rows[row["photo_id"]]["seed"]
 
 
-def test_another_recipe_converts_all_again_and_both_are_told(small: Path, recipe: Recipe, tmp_path: Path) -> None:
+def test_reconvert_keeps_the_images_and_the_text_of_the_previous_recipe(
+    small: Path, recipe: Recipe, tmp_path: Path
+) -> None:
     output = str(shutil.copytree(small / "out", tmp_path / "out"))
     changed = recipe.model_copy(update={"seed": 1, "output": recipe.output.model_copy(update={"format": "webp"})})
-    summary = convert(str(small / "photos"), output, changed, Options(variants=2, recipe_changed="reconvert"))
+    options = Options(variants=2, recipe_changed="reconvert")
+    summary = convert_locally(str(small / "photos"), output, changed, options)
     assert (summary.converted, summary.earlier) == (6, 0)
     assert verify(output).sound
     assert len(storage.names(f"{output}/_recipes")) == 2
@@ -311,7 +306,7 @@ def test_another_recipe_converts_all_again_and_both_are_told(small: Path, recipe
     assert Counter(row["uri"].rpartition(".")[2] for row in rows) == {"webp": 6, "png": 3}
 
 
-def test_new_and_changed_photos_become_new_units_and_a_repaired_one_is_the_same(
+def test_new_and_changed_photos_are_converted_and_a_repaired_image_has_the_same_bytes(
     small: Path, recipe: Recipe, photos: Path, tmp_path: Path
 ) -> None:
     output = str(shutil.copytree(small / "out", tmp_path / "out"))
@@ -326,34 +321,24 @@ def test_new_and_changed_photos_become_new_units_and_a_repaired_one_is_the_same(
     findings = verify(output)
     assert (len(findings.missing), len(findings.orphaned)) == (1, 1)
     repair(output, findings)
-    summary = convert(manifest, output, recipe)
+    summary = convert_locally(manifest, output, recipe)
     assert (summary.converted, summary.earlier) == (3, 1)
     assert verify(output).sound
     rows = rows_of(output)
     assert [row["sha256"] for row in rows if row["photo_id"] == "p002.jpg"] == [lost["sha256"]]
     assert Counter(row["photo_id"] for row in rows) == {"p000.jpg": 1, "p001.jpg": 2, "p002.jpg": 1, "new": 1}
-    assert convert(manifest, output, recipe).converted == 0
+    assert convert_locally(manifest, output, recipe).converted == 0
 
 
-def test_too_many_failures_stop_the_run_and_its_records_stand(recipe: Recipe, tmp_path: Path) -> None:
-    manifest, output = str(tmp_path / "m.parquet"), str(tmp_path / "out")
-    ids = [f"g{number}" for number in range(6)]
-    storage.put_table(manifest, pa.table({"photo_id": ids, "uri": [f"/none/{name}" for name in ids]}))
-    with pytest.raises(RunStoppedError, match=r"of 6 pictures failed, more than --max-failure-rate 0\.3"):
-        convert(manifest, output, recipe, Options(unit_size=1, max_failure_rate=0.3))
-    assert 2 <= len(provenance.done_units(output)) <= 6
-    assert json.loads(storage.read(f"{output}/_run.json"))["status"] == "running"
-
-
-def test_from_bucket_to_bucket(bucket: str, photos: Path, recipe: Recipe) -> None:
+def test_a_bucket_is_converted_into_a_bucket(bucket: str, photos: Path, recipe: Recipe) -> None:
     for name in ("p000.jpg", "p001.jpg", "p002.jpg"):
         storage.put(f"{bucket}/in/{name}", (photos / name).read_bytes())
     storage.put_table(f"{bucket}/manifest.parquet", list_photos(f"{bucket}/in"))
     table = pq.read_table(pa.BufferReader(storage.read(f"{bucket}/manifest.parquet")))
     assert table["uri"].to_pylist()[0] == f"{bucket}/in/p000.jpg"
     assert table["etag"].null_count == 0
-    summary = convert(f"{bucket}/manifest.parquet", f"{bucket}/out", recipe, Options(unit_size=2))
+    summary = convert_locally(f"{bucket}/manifest.parquet", f"{bucket}/out", recipe, Options(unit_size=2))
     assert (summary.converted, summary.failed) == (3, 0)
     assert verify(f"{bucket}/out").sound
     assert storage.exists(f"{bucket}/out/report/index.html")
-    assert convert(f"{bucket}/manifest.parquet", f"{bucket}/out", recipe).converted == 0
+    assert convert_locally(f"{bucket}/manifest.parquet", f"{bucket}/out", recipe).converted == 0

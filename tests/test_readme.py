@@ -34,7 +34,8 @@ def place(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.timeout(240)  # nine commands, three of them runs
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("ray_session")
 def test_the_commands_in_their_order(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)

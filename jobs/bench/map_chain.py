@@ -13,12 +13,9 @@ import pyarrow as pa
 from PIL import Image
 
 from jobs.bench.timing import TimedRow, compare
+from pipeline.plan.plan import plan_photos
 from pipeline.recipes.load import load_recipe
-from pipeline.steps.control_maps import ControlMaps
-from pipeline.steps.decode import Geometry, decode
-from pipeline.steps.fetch import fetch
-from pipeline.steps.row_step import RowStep
-from schemas.work import DECODED, FETCHED, PLAN
+from pipeline.steps.chain import ChainSettings, photo_steps
 
 SIZE = (4000, 3000)  # width and height of the photo
 TARGET = (576, 448)  # width and height of the map
@@ -69,15 +66,12 @@ def _chain(path: Path) -> Callable[[], pa.Table]:
     """Return a function that applies the steps of a run to one row."""
     recipe = load_recipe("demo", [f"area={512 * 512}"])
     recipe = recipe.model_copy(update={"controls": recipe.controls[:1]})
-    steps: list[Callable[[pa.Table], pa.Table]] = [
-        RowStep("fetch", partial(fetch, allowed=frozenset({"file"})), FETCHED),
-        RowStep("decode", partial(decode, geometry=Geometry.of(recipe)), DECODED),
-        ControlMaps(recipe),
-    ]
-    row = dict.fromkeys(PLAN.names) | {"uri": str(path)}
+    settings = ChainSettings(recipe.model_copy(update={"mode": "maps"}), frozenset({"file"}))
+    steps = [step.create() for step in photo_steps(settings)]
+    planned = plan_photos([str(path)], recipe)
 
     def chain() -> pa.Table:
-        table = pa.Table.from_pylist([row], PLAN)
+        table = planned
         for step in steps:
             table = step(table)
         return table

@@ -4,22 +4,17 @@ import functools
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from importlib.resources import files
 
-import pyarrow as pa
-
 from jobs.demo_model.metrics_table import Figure, require_maximum
+from pipeline.plan.plan import plan_photos
 from pipeline.recipes.load import load_recipe
-from pipeline.steps.control_maps import ControlMaps
-from pipeline.steps.convert import Converter
-from pipeline.steps.decode import Geometry, decode
-from pipeline.steps.encode import encode_step
-from pipeline.steps.fetch import fetch
-from pipeline.steps.row_step import RowStep
+from pipeline.steps.chain import ChainSettings, TableFunction, photo_steps
+from pipeline.steps.row_step import table_to_rows
 from schemas.recipe import Recipe
-from schemas.work import DECODED, FETCHED, PLAN
+from schemas.work import Encoded, Failed
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 SETTINGS = ("steps=8", 'aspect_ratios=["1:1"]')
@@ -48,24 +43,17 @@ def _hide_gpus() -> None:
 def _convert(name: str, photo: str) -> float:
     """Convert a photo with all steps of a run, and return the seconds of the conversion step."""
     recipe, steps = _recipe_and_steps(name)
-    blank = dict.fromkeys(PLAN.names)
-    uri = str(files("skimage").joinpath("data", photo))
-    row = blank | {"uri": uri, "seed": 1, "prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt}
-    table = functools.reduce(lambda table, step: step(table), steps, pa.Table.from_pylist([row], PLAN))
-    (converted,) = table.to_pylist()
-    if converted["failure"]:
-        raise RuntimeError(converted["failure"]["message"])
-    seconds: float = converted["seconds"]["convert"]
-    return seconds
+    table = plan_photos([str(files("skimage").joinpath("data", photo))], recipe)
+    for step in steps:
+        table = step(table)
+    (row,) = table_to_rows(table, Encoded)
+    if isinstance(row, Failed):
+        raise RuntimeError(row.failure.message)
+    return row.timing.seconds.convert or 0.0
 
 
 @functools.lru_cache
-def _recipe_and_steps(name: str) -> tuple[Recipe, list[Callable[[pa.Table], pa.Table]]]:
+def _recipe_and_steps(name: str) -> tuple[Recipe, list[TableFunction]]:
     recipe = load_recipe(name, SETTINGS)
-    return recipe, [
-        RowStep("fetch", partial(fetch, allowed=frozenset({"file"})), FETCHED),
-        RowStep("decode", partial(decode, geometry=Geometry.of(recipe)), DECODED),
-        ControlMaps(recipe, BLANK),
-        Converter(recipe),
-        encode_step(recipe),
-    ]
+    settings = ChainSettings(recipe, frozenset({"file"}), BLANK)
+    return recipe, [step.create() for step in photo_steps(settings)]

@@ -30,7 +30,7 @@ from pipeline.diffusion.types import DiffusionPipeline
 from pipeline.diffusion.upscale import cut_into_tiles, merge_tiles
 from schemas.detectors import TileSettings
 from schemas.recipe import Control, Recipe, Upscale
-from schemas.work import Row
+from schemas.row_parts import MadeBy
 
 # The libraries whose versions are recorded for each image.
 LIBRARIES = (
@@ -156,32 +156,32 @@ class ImageGenerator:
         self._activate_pass(0)
         return enlarged
 
-    def made_by(self, request: GenerationRequest, image: GeneratedImage) -> Row:
-        """Return the columns `schemas.work.MADE_BY` of an image: the models, libraries and device that made it."""
-        return {
-            **self._shared_facts,
-            "prompt_chunks": self._passes[0].embed_prompts(request).chunks,
-            "batch_size": image.batch_size,
-            "compiled": self.compiled.said if self.compiled else f"no: {self._eager_reason or 'switched off'}",
-            "retried": ", ".join(image.retried) or None,
-            "nsfw": image.nsfw,
-        }
+    def made_by(self, request: GenerationRequest, image: GeneratedImage) -> MadeBy:
+        """Return the models, the libraries and the device that generated an image."""
+        return replace(
+            self._shared_facts,
+            prompt_chunks=self._passes[0].embed_prompts(request).chunks,
+            batch_size=image.batch_size,
+            compiled=self.compiled.said if self.compiled else f"no: {self._eager_reason or 'switched off'}",
+            retried=", ".join(image.retried) or None,
+            nsfw=image.nsfw,
+        )
 
     @functools.cached_property
-    def _shared_facts(self) -> Row:
-        """The columns of `made_by` that all images share."""
+    def _shared_facts(self) -> MadeBy:
+        """What all images of this generator share."""
         scheduler = self._loaded.pipe.scheduler
         on_gpu = self._device.type == "cuda"
         versions = {"python": platform.python_version()}
         versions |= {library: version(library) for library in LIBRARIES if _is_installed(library)}
-        return {
-            "device": torch.cuda.get_device_name(self._device) if on_gpu else f"cpu {platform.machine()}",
-            "dtype": str(self._dtype).removeprefix("torch."),
-            "scheduler": type(scheduler).__name__,
-            "scheduler_config": _to_json(dict(scheduler.config)),
-            "models": self._loaded.models,
-            "versions": json.dumps(versions),
-        }
+        return MadeBy(
+            device=torch.cuda.get_device_name(self._device) if on_gpu else f"cpu {platform.machine()}",
+            dtype=str(self._dtype).removeprefix("torch."),
+            scheduler=type(scheduler).__name__,
+            scheduler_config=_to_json(dict(scheduler.config)),
+            models=tuple(self._loaded.models),
+            versions=json.dumps(versions),
+        )
 
     def _upscale(
         self, requests: Sequence[GenerationRequest], images: list[GeneratedImage], upscale: Upscale

@@ -24,7 +24,7 @@ from pipeline.models.resolve import LocatedModel, is_sdxl, locate, read_model_in
 from pipeline.models.safe_load import check_missing_weights, load_complete, weights_on_meta
 from schemas.models import Vae
 from schemas.recipe import Recipe
-from schemas.work import Row
+from schemas.row_parts import ModelColumns
 
 PIPELINES = {
     "text2img": (diffusers.StableDiffusionControlNetPipeline, diffusers.StableDiffusionXLControlNetPipeline),
@@ -54,14 +54,14 @@ class LoadedModels:
         pipe: The pipeline of the recipe's mode.
         upscaler: The pipeline of the second pass. None if the recipe has none.
         xl: Whether the base is SDXL.
-        models: The name, revision and digest of each model, as `schemas.work.MODEL`.
+        models: The name, revision and digest of each model.
         safety_checker: The folder of the safety checker. None if the recipe has none.
     """
 
     pipe: DiffusionPipeline
     upscaler: DiffusionPipeline | None
     xl: bool
-    models: list[Row]
+    models: list[ModelColumns]
     safety_checker: Path | None
 
 
@@ -94,7 +94,7 @@ def load_models(recipe: Recipe, dtype: torch.dtype, optimizations: Optimizations
             "Download them again, or choose models of one family.",
         ) from error
     checker = located.get("safety-checker")
-    rows = [model.as_row() for model in located.values()]
+    rows = [model.columns() for model in located.values()]
     return LoadedModels(pipe, upscaler, _is_sdxl_pipeline(pipe), rows, checker.folder if checker else None)
 
 

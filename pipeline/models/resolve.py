@@ -23,6 +23,7 @@ from pipeline.models.requirements import COMMIT_PATTERN, ModelRequirement, detec
 from pipeline.storage.transfer import download
 from schemas.detectors import DetectorSettings
 from schemas.recipe import Recipe
+from schemas.row_parts import ModelColumns
 
 # The keys by which fsspec's file systems report the version of a file, in the order of preference.
 _VERSION_KEYS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "created")
@@ -46,14 +47,14 @@ class LocatedModel:
     revision: str
     files: tuple[Path, ...]
 
-    def as_row(self) -> dict[str, str]:
-        """Return the columns of `schemas.work.MODEL`.
+    def columns(self) -> ModelColumns:
+        """Return the columns that identify the model in provenance.
 
         Raises:
             ModelDigestError: The recipe is locked to another digest.
         """
         role, name = self.requirement.role, storage.redact(self.requirement.name)
-        return {"role": role, "name": name, "revision": self.revision, "sha256": self.checked_digest()}
+        return ModelColumns(role, name, self.revision, self.checked_digest())
 
     def checked_digest(self) -> str:
         """Return `digest` after comparing it to the recipe.

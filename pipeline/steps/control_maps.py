@@ -203,7 +203,7 @@ def _with_detector(control_map: ControlMap, settings: DetectorSettings) -> Contr
 def _model_columns(settings: DetectorSettings) -> ModelColumns | None:
     """Return the columns of a detector's network, or None if it has none."""
     located = resolve.locate_detector(settings)
-    return ModelColumns(**located.as_row()) if located else None
+    return located.columns() if located else None
 
 
 def _by_detector(missing: list[Missing]) -> Iterator[tuple[DetectorSettings, list[Mapped]]]:

@@ -44,7 +44,7 @@ def test_an_image_does_not_depend_on_its_position_in_the_batch() -> None:
     requests, order = build_requests(4), [2, 0, 3, 1]
     images = generator.generate(requests)
     reordered = generator.generate([requests[number] for number in order])
-    assert generator.made_by(requests[0], images[0])["dtype"] == "float16"
+    assert generator.made_by(requests[0], images[0]).dtype == "float16"
     for number, image in zip(order, reordered, strict=True):
         assert np.abs(image.pixels.astype(int) - images[number].pixels).max() <= TOLERANCE
 

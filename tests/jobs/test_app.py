@@ -14,6 +14,9 @@ from typer.testing import CliRunner
 from jobs.app import app
 from pipeline import storage
 from pipeline.errors import ManifestError, ModelError, OptionError, RecipeError, RunError
+from pipeline.recipes.load import load_recipe
+from tests.conftest import TINY
+from tests.local_run import convert_locally
 
 
 def photo2anime(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -36,6 +39,7 @@ def manifest(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_an_error_is_one_line_of_text(manifest: str, tmp_path: Path) -> None:
     done = photo2anime("convert", manifest, "--output", str(tmp_path / "out"), "--recipe", "sd16")
     assert (done.returncode, done.stdout) == (2, "")
@@ -45,6 +49,7 @@ def test_an_error_is_one_line_of_text(manifest: str, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_an_error_is_one_json_object_with_its_code(manifest: str, tmp_path: Path) -> None:
     command = ("convert", manifest, "--output", str(tmp_path / "out"), "--recipe", "sd16", "--log-format", "json")
     done = photo2anime(*command)
@@ -89,18 +94,22 @@ def test_manifest_lists_the_photos_of_a_folder(photos: Path, tmp_path: Path) -> 
     assert pq.read_table(tmp_path / "m.parquet").num_rows == 12
 
 
-@pytest.mark.timeout(180)  # two runs, on a machine that may be busy
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_convert_and_verify_have_their_exit_codes(photos: Path, tmp_path: Path) -> None:
     table = pa.table({"photo_id": ["good", "bad"], "uri": [str(photos / "p000.jpg"), "/none.jpg"]})
     pq.write_table(table, tmp_path / "m.parquet")
     tiny = [part for setting in ("area=4096", "steps=2") for part in ("--set", setting)]
     command = ["convert", str(tmp_path / "m.parquet"), "--output", str(tmp_path / "out"), "--recipe", "demo", *tiny]
+    command += ["--gpus", "0"]  # converters run on the CPU
     runner = CliRunner()
     first = runner.invoke(app, command)
     assert first.exit_code == 3, first.output
     assert "1 images in " in first.stdout
     assert "1 failed" in first.stdout
+    (image,) = (tmp_path / "out").glob("images/*/*.png")
+    convert_locally(str(tmp_path / "m.parquet"), str(tmp_path / "local"), load_recipe("demo", TINY))
+    assert image.read_bytes() == next((tmp_path / "local").glob("images/*/*.png")).read_bytes()
     again = runner.invoke(app, command)
     assert again.exit_code == 3
     assert "Nothing to do" in again.stdout

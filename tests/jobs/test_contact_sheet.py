@@ -6,7 +6,10 @@ import numpy as np
 from PIL import Image
 
 from jobs.contact_sheet import GAP, LINE, sheet_png, strips_to_png
-from schemas.work import Row
+from pipeline.preview import PreviewRow
+from schemas.row_parts import PaddingColumns
+from schemas.work import Decoded
+from tests.rows import blank_map, failed_row_of
 
 
 def test_rows_may_have_different_numbers_of_tiles() -> None:
@@ -18,12 +21,10 @@ def test_rows_may_have_different_numbers_of_tiles() -> None:
     assert np.asarray(sheet)[:LINE].min() < 100  # the label
 
 
-def test_padding_is_cropped_and_a_failure_is_a_line_of_text(decoded: Row) -> None:
-    padding = {"left": 0, "top": 8, "right": 0, "bottom": 8}
-    control_map = {"detector": "canny", "origin": "detected", "pixels": bytes(64 * 64 * 3)}
-    done = decoded | {"padding": padding, "photo": decoded["pixels"], "maps": [control_map]}
-    failed = decoded | {"failure": {"message": "missing"}, "photo": None}
-    sheet = Image.open(io.BytesIO(sheet_png([done, failed])))
+def test_padding_is_cropped_and_a_failure_is_a_line_of_text(decoded: Decoded) -> None:
+    padding = PaddingColumns(left=0, top=8, right=0, bottom=8)
+    done = PreviewRow(decoded.planned, decoded.pixels, padding, (blank_map("canny"),), None, 1)
+    sheet = Image.open(io.BytesIO(sheet_png([done, failed_row_of(decoded.planned)])))
     assert sheet.height == (48 + LINE + GAP) + (1 + LINE + GAP)
 
 

@@ -12,7 +12,7 @@ from jobs.demo_photos import PHOTOS, write_demo_manifest
 from pipeline.plan.manifest import read_manifest
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_the_demo_converts_six_photos_once(tmp_path: Path) -> None:
     arguments = ["demo", "--output", str(tmp_path / "demo")]

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from jobs.app import app
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_maps_are_detected_and_written_once(photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "maps"

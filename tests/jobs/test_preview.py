@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from jobs.app import app
 from jobs.contact_sheet import GAP, LINE
+from pipeline.errors import FileMissingError
 from tests.conftest import TINY
 
 TINY_SET = [part for setting in TINY for part in ("--set", setting)]
@@ -55,11 +56,12 @@ def test_a_photo_that_cannot_be_read_is_reported_and_the_others_are_shown(photos
         app, ["preview", *arguments, "--recipe", "demo", "-o", str(tmp_path / "sheet.png"), *TINY_SET]
     )
     assert done.exit_code == 3
-    assert any(line.startswith("/none.jpg: ") and " in fetch: " in line for line in done.stdout.splitlines())
+    assert any(line.startswith(f"/none.jpg: {FileMissingError.code}: ") for line in done.stdout.splitlines())
     assert "1 of 2 photos" in done.stdout
     assert (tmp_path / "sheet.png").is_file()
 
 
+@pytest.mark.slow
 def test_ray_is_not_imported(photos: Path, tmp_path: Path) -> None:
     import subprocess
 

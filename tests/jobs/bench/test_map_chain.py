@@ -2,21 +2,24 @@
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from jobs.bench import map_chain
-from pipeline.steps.canvas import as_pixels
+from pipeline.steps.canvas import map_pixels
+from pipeline.steps.row_step import table_to_rows
+from schemas.work import Mapped
 
 
+@pytest.mark.slow
 def test_baseline_gives_the_map_of_the_chain(tmp_path: Path) -> None:
     map_chain.write_photo(tmp_path / "photo.jpg")
     with Image.open(tmp_path / "photo.jpg") as image:
         assert image.size[0] * image.size[1] == 12_000_000
-    (row,) = map_chain._chain(tmp_path / "photo.jpg")().to_pylist()
+    (row,) = table_to_rows(map_chain._chain(tmp_path / "photo.jpg")(), Mapped)
     digest, edges = map_chain.library_calls(tmp_path / "photo.jpg")
-    assert row["failure"] is None
-    assert row["transform"]["shrink"] == map_chain.SHRINK
-    assert row["source_sha256"] == digest
-    assert (row["width"], row["height"]) == map_chain.TARGET
-    canny = as_pixels(row, row["maps"][0]["pixels"])
-    assert (canny != edges).mean() < 0.01  # the crop of the baseline is rounded to a tenth of a pixel
+    assert isinstance(row, Mapped)
+    assert row.canvas.transform.shrink == map_chain.SHRINK
+    assert row.source.sha256 == digest
+    assert (row.canvas.width, row.canvas.height) == map_chain.TARGET
+    assert (map_pixels(row.maps[0]) != edges).mean() < 0.01  # the crop of the baseline is rounded to a tenth of a pixel

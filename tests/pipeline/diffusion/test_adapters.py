@@ -49,7 +49,7 @@ def test_a_lora_is_fused_and_recorded_in_provenance(sd: Path, tmp_path: Path) ->
     generator = ImageGenerator(tiny_recipe(sd, loras=[write_lora(sd / "base", tmp_path, 1)]))
     assert not any("lora" in name for name, _ in generator._passes[0].pipe.unet.named_modules())
     (request,) = asked(1)
-    roles = [model["role"] for model in generator.made_by(request, GeneratedImage(None, 1))["models"]]
+    roles = [model.role for model in generator.made_by(request, GeneratedImage(None, 1)).models]
     assert roles == ["base", "controlnet-canny", "lora-0"]
 
 

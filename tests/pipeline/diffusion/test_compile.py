@@ -51,7 +51,7 @@ def test_compiled_models_generate_the_same_image_and_warm_up_once(sd: Path) -> N
     assert max(apart(*pair) for pair in zip(images, expected, strict=True)) <= 1
     generator.generate(asked(1))
     assert generator.warming_seconds == seconds
-    assert generator.made_by(asked(1)[0], images[0])["compiled"] == "yes"
+    assert generator.made_by(asked(1)[0], images[0]).compiled == "yes"
 
 
 def test_each_shape_is_compiled_once(sd: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_failing_compiler_is_disabled_and_its_error_recorded(sd: Path) -> None
     (image,) = generator.generate(asked(1))
     (expected,) = ImageGenerator(tiny_recipe(sd)).generate(asked(1))
     assert apart(image, expected) == 0
-    recorded = generator.made_by(asked(1)[0], image)["compiled"]
+    recorded = generator.made_by(asked(1)[0], image).compiled
     assert recorded.startswith("no: ")
     assert "no C++ compiler found" in recorded
 

@@ -153,17 +153,17 @@ def test_provenance_of_an_image(batch: Batch) -> None:
     request = to_requests(batch)[0]
     (image,) = load_generator().generate([request])
     facts = load_generator().made_by(request, image)
-    assert (facts["dtype"], facts["scheduler"], facts["prompt_chunks"], facts["batch_size"], facts["compiled"]) == (
+    assert (facts.dtype, facts.scheduler, facts.prompt_chunks, facts.batch_size, facts.compiled) == (
         "float32", "DPMSolverMultistepScheduler", 1, 1,
         "no: on a CPU it is not worth it",
     )  # fmt: skip
-    assert (facts["retried"], facts["nsfw"]) == (None, None)
-    assert [model["role"] for model in facts["models"]] == [
+    assert (facts.retried, facts.nsfw) == (None, None)
+    assert [model.role for model in facts.models] == [
         "base", "controlnet-canny", "controlnet-openpose", "controlnet-depth",
     ]  # fmt: skip
-    assert len({model["sha256"] for model in facts["models"]}) == 4
+    assert len({model.sha256 for model in facts.models}) == 4
     long = replace(request, prompt="anime " * 100)  # one chunk has 75 words
-    assert load_generator().made_by(long, image)["prompt_chunks"] == 2
+    assert load_generator().made_by(long, image).prompt_chunks == 2
 
 
 def test_generator_works_without_ray_and_without_detector_packages() -> None:
@@ -183,7 +183,7 @@ from pipeline.recipes.load import load_recipe
 from tests.tiny import asked
 generator, requests = ImageGenerator(load_recipe("demo", ["area=4096", "steps=2"])), asked(1, nets=3)
 (image,) = generator.generate(requests)
-versions = generator.made_by(requests[0], image)["versions"]
+versions = generator.made_by(requests[0], image).versions
 print(image.pixels.shape, '"ray"' in versions, '"torch"' in versions)
 """
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)

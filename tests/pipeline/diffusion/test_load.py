@@ -45,7 +45,7 @@ def test_a_tiny_autoencoder_replaces_that_of_the_base(sd: Path, tmp_path: Path) 
     generator = ImageGenerator(tiny_recipe(sd, vae={"name": str(tmp_path)}))
     (image,) = generator.generate(asked(1))
     assert apart(image, generate(tiny_recipe(sd))) > 5
-    assert [model["role"] for model in generator.made_by(asked(1)[0], image)["models"]][:2] == ["base", "vae"]
+    assert [model.role for model in generator.made_by(asked(1)[0], image).models][:2] == ["base", "vae"]
 
 
 def test_a_single_file_checkpoint_generates_the_same_image_as_its_folder(sd: Path, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_single_file_checkpoint_generates_the_same_image_as_its_folder(sd: Pat
     (image,) = generator.generate(asked(1))
     expected = generate(tiny_recipe(sd))
     assert apart(image, expected) == 0
-    assert [model["role"] for model in generator.made_by(asked(1)[0], image)["models"]][:2] == ["base", "config"]
+    assert [model.role for model in generator.made_by(asked(1)[0], image).models][:2] == ["base", "config"]
     state = load_file(tmp_path / "checkpoint.safetensors")
     state["model.diffusion_model.out.2.weight"] *= 1.2
     save_file(state, tmp_path / "checkpoint.safetensors")

@@ -39,7 +39,7 @@ def test_second_pass_generates_a_larger_image(sd: Path, mode: str) -> None:
         assert larger.pixels.shape == (128, 128, 3)
         assert (larger.pixels != upscale.enlarge_image(image.pixels, 2)).any()
     assert apart(generator.generate(requests[1:])[0], larger_images[1]) == 0
-    roles = [model["role"] for model in generator.made_by(requests[0], larger_images[0])["models"]]
+    roles = [model.role for model in generator.made_by(requests[0], larger_images[0]).models]
     assert roles == ["base", "controlnet-canny", "controlnet-upscale"]
 
 

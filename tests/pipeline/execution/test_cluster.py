@@ -1,4 +1,4 @@
-"""The machines: folders of killed runs are swept, those of living ones are not."""
+"""The cluster of a run: temporary folders, the connection and its errors."""
 
 import os
 import signal
@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from pipeline.errors import StorageError
+from pipeline.errors import RunError
 from pipeline.execution import cluster
 from pipeline.quiet import silence_stderr
 
 
-def test_a_killed_runs_folder_goes_and_a_living_ones_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_of_killed_runs_are_removed_and_those_of_active_runs_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory(prefix="swp-") as base:
         monkeypatch.setattr(tempfile, "tempdir", base)
-        dead, living, other = (Path(base) / f"{cluster.PREFIX}{name}" for name in ("dead", "living", "other"))
-        for folder in (dead, living, other):
+        killed, active, other = (Path(base) / f"{cluster.PREFIX}{name}" for name in ("killed", "active", "other"))
+        for folder in (killed, active, other):
             folder.mkdir()
-        (dead / cluster.LOCK).touch()
-        with FileLock(living / cluster.LOCK), cluster._own_folder() as own:
-            assert sorted(Path(base).iterdir()) == sorted([living, other, Path(own)])
+        (killed / cluster.LOCK).touch()
+        with FileLock(active / cluster.LOCK), cluster._own_folder() as own:
+            assert sorted(Path(base).iterdir()) == sorted([active, other, Path(own)])
             assert len(own) < 35
         assert not Path(own).exists()
 
@@ -29,11 +29,12 @@ def test_a_killed_runs_folder_goes_and_a_living_ones_stays(monkeypatch: pytest.M
 def test_a_long_temporary_folder_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with cluster._own_folder() as own:
-        assert own.startswith("/tmp/p2a-")  # noqa: S108 - that is what is checked
+        assert own.startswith("/tmp/p2a-")  # noqa: S108 - the expected folder
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
-def test_the_callers_own_ray_is_used_and_left() -> None:
+def test_a_connection_of_the_caller_is_used_and_stays_open() -> None:
     import ray
 
     with cluster.connect_ray(None):
@@ -42,15 +43,15 @@ def test_the_callers_own_ray_is_used_and_left() -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
-def test_a_cluster_that_does_not_answer_is_said_at_once(address: str) -> None:
-    with pytest.raises(StorageError, match=f"no Ray at '{address}'.*Check --address"):
+def test_an_address_without_a_cluster_is_an_error(address: str) -> None:
+    with pytest.raises(RunError, match=address):
         cluster._check_answers(address)
 
 
-def test_signals_and_standard_error_come_back() -> None:
+def test_signal_handlers_and_standard_error_are_restored() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with cluster._signals_kept(), silence_stderr():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.write(2, b"nobody hears this")
+        os.write(2, b"discarded")
     assert signal.getsignal(signal.SIGTERM) is before
     os.write(2, b"")

@@ -23,6 +23,7 @@ def test_another_error_is_the_last_line_of_its_traceback() -> None:
     assert error.exit_code == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_an_error_in_a_step_passes_ray_as_one_line() -> None:
     def full(_batch: pa.Table) -> pa.Table:

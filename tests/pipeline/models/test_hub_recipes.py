@@ -30,8 +30,8 @@ def test_sd15_anime_generates_an_image() -> None:
     assert image.pixels.shape == (64, 64, 3)
     provenance = generator.made_by(request, image)
     revisions = ["a" * 40, *(control.net.revision for control in recipe.controls)]
-    assert [model["revision"] for model in provenance["models"]] == revisions
-    assert '"use_karras_sigmas": true' in provenance["scheduler_config"]
+    assert [model.revision for model in provenance.models] == revisions
+    assert '"use_karras_sigmas": true' in provenance.scheduler_config
 
 
 def test_sd15_anime_fast_runs_a_lora_in_few_steps_without_guidance(hub: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_mirror_gives_the_same_image_without_the_hub(
     generator = ImageGenerator(recipe)
     (after,) = generator.generate([request])
     assert (before.pixels == after.pixels).all()
-    models = generator.made_by(request, after)["models"]
+    models = generator.made_by(request, after).models
     assert models[0]["revision"] == "a" * 40  # the commit on the hub, although the files are from a bucket
 
 

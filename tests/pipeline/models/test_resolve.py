@@ -89,7 +89,7 @@ def test_the_digest_covers_weights_and_configuration(tmp_path: Path, recipe: Rec
         f"{hashlib.sha256(b'{}').hexdigest()}  config.json",
         f"{hashlib.sha256(b'weights').hexdigest()}  {weights.name}",
     ]
-    before = controlnet.as_row()["sha256"]
+    before = controlnet.columns().sha256
     assert before == hashlib.sha256("\n".join(lines).encode()).hexdigest()
     (tmp_path / "config.json").write_text('{"a": 1}')
     assert locate_controlnet(recipe_with_controlnet(str(tmp_path))).digest() != before

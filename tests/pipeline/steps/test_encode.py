@@ -18,7 +18,7 @@ from schemas.row_parts import MadeBy
 from schemas.work import Converted, Encoded
 from tests.rows import decoded_row, edit
 
-MADE_BY = MadeBy("cpu", "float32", "DDIMScheduler", "{}", (), 1, 1, None, None, None, "{}")
+MADE_BY = MadeBy("cpu", "float32", "DDIMScheduler", "{}", (), "{}")
 PADDING = {"left": 3, "top": 5, "right": 0, "bottom": 1}
 
 
