@@ -34,9 +34,9 @@ def lock(
     text = edit_recipe_text(name, settings, pinned.keys)
     storage.put(target, text.encode())
     for each in pinned.pins:
-        at = f"@{each.located.revision[:12]}" if each.located.need.on_hub else ""
-        name = storage.redact(each.located.need.name)
-        typer.echo(f"{each.located.need.role:22} {name}{at}  sha256 {each.sha256[:12]}")
+        at = f"@{each.located.revision[:12]}" if each.located.requirement.on_hub else ""
+        name = storage.redact(each.located.requirement.name)
+        typer.echo(f"{each.located.requirement.role:22} {name}{at}  sha256 {each.sha256[:12]}")
     for need in pinned.missing:
         typer.echo(f"{need.role:22} {storage.redact(need.name)}  not to be had, left open: its maps may be blank")
     typer.echo(f"Locked: {storage.redact(target)}")

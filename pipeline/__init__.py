@@ -1,1 +1,1 @@
-"""The way of a photo, one file a step; `pipeline.flow` is the page to begin with."""
+"""Convert datasets of photos to anime. Start reading at `pipeline.flow`, which connects the steps."""

@@ -1,48 +1,89 @@
-"""The steps of the flow in this very process, for a few photos to look at: no Ray, no plan, nothing recorded."""
+"""Run the steps of the flow in this process for a few photos, without Ray, a plan or a record."""
 
-import functools
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from pipeline import storage
+from pipeline.images.arrays import Pixels
 from pipeline.models import checks
 from pipeline.plan.manifest import check_manifest
 from pipeline.plan.plan import plan_rows
-from pipeline.steps.control_maps import ControlMaps
-from pipeline.steps.decode import decode, decode_settings
-from pipeline.steps.fetch import fetch
-from pipeline.steps.gpu_worker import GpuWorker, available_device
-from pipeline.steps.row_step import RowStep
+from pipeline.steps.chain import ChainSettings, photo_steps
+from pipeline.steps.gpu_worker import available_device
+from pipeline.steps.row_step import table_to_rows
 from pipeline.storage import PUBLIC_SCHEMES
+from schemas.arrow import to_table
 from schemas.recipe import Recipe
-from schemas.work import DECODED, FETCHED, PLAN, Row
+from schemas.work import ControlMap, Converted, Failed, Mapped, PaddingColumns, Planned
 
-ALLOWED = PUBLIC_SCHEMES | {"file", "private"}  # whoever names photos on a command line may reach them
+ALLOWED = PUBLIC_SCHEMES | {"file", "private"}  # a user who names photos on a command line may read them
+
+
+@dataclass(frozen=True)
+class PreviewRow:
+    """What a recipe does with one photo.
+
+    Attributes:
+        planned: The row of the plan.
+        photo: The photo on the canvas, [H, W, 3], as the detectors receive it.
+        padding: The padding of the canvas.
+        maps: The control maps on the canvas.
+        image: The image, at `enlargement` times the size of the canvas; None if images are not generated.
+        enlargement: The size of the image divided by the size of the canvas.
+    """
+
+    planned: Planned
+    photo: Pixels
+    padding: PaddingColumns
+    maps: tuple[ControlMap, ...]
+    image: Pixels | None
+    enlargement: int
 
 
 def preview_rows(
-    photos: list[str], recipe: Recipe, *, cache: str | None, pictures: bool, note: Callable[[str], None]
-) -> list[Row]:
-    """Return the rows of `photos` behind the control maps, or with `pictures` behind the converter, in their order.
+    photos: list[str], recipe: Recipe, *, cache: str | None, images: bool, note: Callable[[str], None]
+) -> list[PreviewRow | Failed]:
+    """Return the control maps of photos, and their images, in the order of the photos.
 
-    `photo` holds the pixels that the detectors saw, [height, width, 3], null where the row failed before.
-    `cache` is a folder of control maps; `note` is told of maps that are blank. Raises `RunError` for missing weights.
+    Args:
+        photos: Addresses of photos.
+        recipe: The recipe.
+        cache: Address of a folder of control maps.
+        images: Whether to generate the images too.
+        note: Called with a text for each detector whose maps are blank.
+
+    Raises:
+        RunError: Weights are missing.
     """
-    changed = {"compile": "off"} if pictures else {"mode": "maps"}  # to compile takes longer than a few photos
-    chosen = recipe.model_copy(update=changed)
-    blank = checks.check_models(chosen)
+    # Compilation takes longer than the conversion of a few photos.
+    recipe = recipe.model_copy(update={"compile": "off"} if images else {"mode": "maps"})
+    blank = checks.check_models(recipe)
     for name in sorted(blank):
         note(f"no weights for {name}: its maps are blank")
-    table = check_manifest(pa.table({"photo_id": photos, "uri": [storage.absolute(uri) for uri in photos]}), "photos")
-    steps: list[Callable[[pa.Table], pa.Table]] = [
-        RowStep("fetch", partial(fetch, allowed=ALLOWED), FETCHED),
-        RowStep("decode", partial(decode, **decode_settings(chosen, blank)), DECODED),
-        ControlMaps(chosen, blank, device=available_device(), cache=cache),
-    ]
-    rows = pa.Table.from_pylist(plan_rows(table, chosen, 1), PLAN)
-    mapped = functools.reduce(lambda table, step: step(table), steps, rows)
-    drawn = GpuWorker(chosen)(mapped) if pictures else mapped
-    photos_seen = mapped["pixels"].to_pylist()
-    return [row | {"photo": seen} for row, seen in zip(drawn.to_pylist(), photos_seen, strict=True)]
+    on_gpu = recipe.gpu_detectors - blank if available_device() == "cuda" else frozenset[str]()
+    settings = ChainSettings(recipe, ALLOWED, blank, on_gpu, map_cache=cache, keep_maps=True)
+    table = to_table(plan_rows(_manifest(photos), recipe, 1), Planned)
+    mapped: list[Mapped | Failed] = []
+    for step in photo_steps(settings):
+        if step.name == "encode":
+            break
+        table = step.create()(table)
+        if step.name == "control maps":
+            mapped = table_to_rows(table, Mapped)
+    finished: Sequence[Mapped | Converted | Failed]
+    finished = table_to_rows(table, Mapped) if recipe.mode == "maps" else table_to_rows(table, Converted)
+    return [_preview(before, after, recipe) for before, after in zip(mapped, finished, strict=True)]
+
+
+def _manifest(photos: list[str]) -> pa.Table:
+    return check_manifest(pa.table({"photo_id": photos, "uri": [storage.absolute(uri) for uri in photos]}), "photos")
+
+
+def _preview(mapped: Mapped | Failed, finished: Mapped | Converted | Failed, recipe: Recipe) -> PreviewRow | Failed:
+    if isinstance(finished, Failed) or isinstance(mapped, Failed):
+        return finished if isinstance(finished, Failed) else mapped  # type: ignore[return-value]  # one of both failed
+    maps = tuple(each for each in finished.maps if each)
+    image = finished.image if isinstance(finished, Converted) else None
+    return PreviewRow(finished.planned, mapped.pixels, mapped.canvas.padding, maps, image, recipe.enlargement)

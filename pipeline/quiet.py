@@ -1,4 +1,4 @@
-"""Silence for compiled code that talks on standard error whatever it is told."""
+"""Silence the output of libraries and processes that ignore Python's logging settings."""
 
 import os
 from collections.abc import Iterator
@@ -8,17 +8,20 @@ from pathlib import Path
 
 @contextmanager
 def silence_stderr() -> Iterator[None]:
-    """Send what anything in this process writes to standard error nowhere, for as long as this lasts."""
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    """Discard the standard error of this process, including the output of compiled libraries."""
+    original = os.dup(2)
+    with Path(os.devnull).open("wb") as null:
+        os.dup2(null.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(original, 2)
+        os.close(original)
 
 
 def silence_ray() -> None:
-    """Keep the output of Ray's own processes short, unless the user chose otherwise. Call it before Ray is imported."""
+    """Limit the logs of Ray's processes to fatal errors, unless RAY_BACKEND_LOG_LEVEL is set.
+
+    Must be called before Ray is imported.
+    """
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")

@@ -1,20 +1,20 @@
-"""One call of convert on one output: every check first, then the plan, then the flow, then the report.
+"""One run of convert: all checks first, then the plan, then the flow, then the report.
 
-Nothing is written before all checks have passed. Whatever kills this process, the same call goes on where the
-records end.
+Nothing is written before all checks have passed. If the process is killed, the same call continues after the last
+record.
 """
 
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline import storage
-from pipeline.errors import RunError, RunStoppedError
+from pipeline.errors import RunError, RunStoppedError, TooManyFailuresError
 from pipeline.execution.progress import RunProgress
 from pipeline.models import checks
 from pipeline.output import plan_store, run_file
@@ -35,7 +35,19 @@ RUNNING, FINISHED = "running", "finished"
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did: `converted` and `failed` rows of its own, `earlier` ones that were done before."""
+    """What a run did.
+
+    Attributes:
+        run_id: The run's identifier.
+        output: Absolute address of the output.
+        converted: Rows that this run converted.
+        failed: Rows that failed in this run.
+        earlier: Rows of the manifest that were done before.
+        failed_in_all: Rows of the output that are recorded as failures.
+        maps_detected: Control maps that this run detected.
+        maps_cached: Control maps that were shared with another variant, recipe or run.
+        seconds: Duration of the run.
+    """
 
     run_id: str
     output: str
@@ -43,8 +55,8 @@ class Summary:
     failed: int
     earlier: int
     failed_in_all: int
-    maps_detected: int  # control maps that detectors drew in this run
-    maps_cached: int  # and those that were there, for another variant, recipe or run
+    maps_detected: int
+    maps_cached: int
     seconds: float
 
 
@@ -53,100 +65,142 @@ def convert(
     output: str,
     recipe: str | Recipe,
     options: Options | None = None,
-    follower: RunProgress | None = None,
+    progress: RunProgress | None = None,
 ) -> Summary:
-    """Convert the photos of `manifest` (Parquet, or a folder of pictures) into `output`, and return what was done.
+    """Convert the photos of a manifest.
 
-    `recipe` is a shipped recipe's name, a file, or a `Recipe`. Raises `RunError` before any work, and `RunStoppedError`
-    when the work ended early.
+    Args:
+        manifest: Address of a Parquet manifest, or of a folder of photos.
+        output: Address of the output.
+        recipe: Name of a shipped recipe, address of a recipe file, or a recipe.
+        options: The options of the run.
+        progress: Receives the progress of the run.
+
+    Raises:
+        RunError: A check failed. Nothing was written.
+        RunStoppedError: The run ended early. The same call continues it.
     """
-    began, options, follower = time.monotonic(), options or Options(), follower or RunProgress()
-    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    begin, options, progress = time.monotonic(), options or Options(), progress or RunProgress()
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     output = storage.absolute(output)  # workers may have another working folder
-    prepared = preflight(manifest, output, chosen, options, follower.listing)
-    account, work = prepared.account, prepared.work
-    if not work.units and not prepared.fresh.num_rows and account is not None and account["status"] == FINISHED:
-        return Summary(account["run_id"], output, 0, 0, work.done_rows, account["failed_in_all"], 0, 0, _since(began))
+    run = preflight(manifest, output, recipe, options, progress.listing)
+    if _is_finished(run):
+        return _summary(run, run.last_run or {}, output, Counter(), begin)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-    facts = RunMetadata(run_id, chosen, project_version(), git_commit())
-    for text in _notices(prepared) if work.units else ():
-        follower.notice(text)
-    with _started(options) if work.units else nullcontext():
-        if work.units:
-            from pipeline.execution.calibrate import plan_resources
-        crew, measured = plan_resources(prepared, options, follower) if work.units else (None, {})
-        _write_beginning(output, prepared, facts)
-        try:
-            commit = Commit(output, facts, keep_maps=options.keep_maps, keep_done=options.retry_failed)
-            counts = _work_through(prepared, commit, crew, options, follower) if crew else Counter[str]()
-            failed_in_all = write_report(output, facts, counts)
-            summary = Summary(
-                run_id, output, counts["converted"], counts["failed"], work.done_rows, failed_in_all,
-                counts["detected"], counts["cached"], _since(began),
-            )  # fmt: skip
-            run_file.write_run_file(output, facts, {"status": FINISHED, **asdict(summary), **measured})
-        except RunError as fault:  # the work has begun: whatever stops it now is no refusal any more
-            raise RunStoppedError(str(fault), "") from fault
-    return summary
+    metadata = RunMetadata(run_id, recipe, project_version(), git_commit())
+    if not run.work.units:
+        return _finish(run, metadata, output, Counter(), {}, begin)
+    for text in _notices(run):
+        progress.notice(text)
+    with _ray(options):
+        from pipeline.execution.calibrate import plan_resources
+
+        resources, measured = plan_resources(run, options, progress)
+        commit = Commit(output, metadata, keep_maps=options.keep_maps, keep_done=options.retry_failed)
+        _write_start(run, metadata, output)
+        with _started():
+            counts = _convert_units(run, commit, resources, options, progress)
+            return _finish(run, metadata, output, counts, measured, begin)
 
 
 @contextmanager
-def _started(options: Options) -> Iterator[None]:
-    """Start Ray, or join the cluster that the options name. Raises `StorageError` where that cannot be."""
+def _ray(options: Options) -> Iterator[None]:
+    """Start Ray, or connect to the cluster of the options. Raises `ClusterError` if that fails."""
     if not options.verbose:
         silence_ray()
-    # Here, not above: Ray takes seconds to import, and a run with nothing to do needs none of it.
+    # Imported here because Ray takes seconds to import, and a run that has nothing to do does not need it.
     from pipeline.execution.cluster import connect_ray
 
     with connect_ray(options.address, verbose=options.verbose):
         yield
 
 
-def _since(began: float) -> float:
-    return round(time.monotonic() - began, 3)
+@contextmanager
+def _started() -> Iterator[None]:
+    """Raise every error of the run as `RunStoppedError`, because the work has started."""
+    try:
+        yield
+    except RunStoppedError:
+        raise
+    except RunError as error:
+        raise RunStoppedError(str(error), "") from error
 
 
-def _notices(prepared: RunPlan) -> list[str]:
-    """Say what is not as the recipe's reader would think."""
-    recipe, work = prepared.recipe, prepared.work
-    blank = [f"no weights for {name}: its maps are blank unless the manifest brings them" for name in prepared.blank]
+def _is_finished(run: RunPlan) -> bool:
+    """Return whether the last run finished, and nothing is new since."""
+    last_status = (run.last_run or {}).get("status")
+    return not run.work.units and not run.fresh.num_rows and last_status == FINISHED
+
+
+def _notices(run: RunPlan) -> list[str]:
+    """Return what the user may not expect of the run."""
+    blank = [f"no weights for {name}: its maps are blank unless the manifest provides them" for name in run.blank]
     branches = [
-        f"{name} is a branch: its weights may change, pin a revision"
-        for name in checks.unpinned_models(recipe, prepared.blank)
+        f"{name} is a branch whose weights may change: pin a revision"
+        for name in checks.unpinned_models(run.recipe, run.blank)
     ]
-    resumed = [f"{work.done_rows} rows were done before, {work.rows} are left"] if work.done_rows else []
-    return [*sorted(blank), *branches, *resumed]
+    done, left = run.work.done_rows, run.work.rows
+    return [*sorted(blank), *branches, *([f"{done} rows were done before, {left} are left"] if done else [])]
 
 
-def _write_beginning(output: str, prepared: RunPlan, facts: RunMetadata) -> None:
-    """Write whose output this is, then the plan: from here on the work is known, and nothing else is needed."""
-    run_file.write_run_file(output, facts, {"status": RUNNING, "rows": prepared.work.rows})
-    run_file.store_recipe(output, facts.recipe)
-    if prepared.listed is not None:
-        storage.put_table(storage.join(output, MANIFEST_FILE), prepared.listed)
-    if prepared.fresh.num_rows:
-        plan_store.write_plan(output, prepared.fresh)
+def _write_start(run: RunPlan, metadata: RunMetadata, output: str) -> None:
+    """Write the run file, the recipe and the plan. From here on the work is known."""
+    run_file.write_run_file(output, metadata, {"status": RUNNING, "rows": run.work.rows})
+    run_file.store_recipe(output, metadata.recipe)
+    if run.listed is not None:
+        storage.put_table(storage.join(output, MANIFEST_FILE), run.listed)
+    if run.fresh.num_rows:
+        plan_store.write_plan(output, run.fresh)
 
 
-def _work_through(
-    prepared: RunPlan, commit: Commit, crew: "StepResources", options: Options, follower: RunProgress
+def _convert_units(
+    run: RunPlan, commit: Commit, resources: "StepResources", options: Options, progress: RunProgress
 ) -> Counter[str]:
-    """Run the flow over the units that are left; count rows that were converted and that failed, and their maps."""
-    from pipeline.flow import run_flow
+    """Convert the units that are left. Returns counts of converted and failed rows, and of their control maps.
 
-    planned, counts = prepared.work.rows, Counter[str]()
-    follower.begin(planned)
-    for committed in run_flow(prepared, commit, crew):
+    Raises:
+        TooManyFailuresError: More rows failed than the options allow.
+        RunStoppedError: The work ended early.
+    """
+    from pipeline.flow import photos_to_anime
+
+    planned, counts = run.work.rows, Counter[str]()
+    progress.begin(planned)
+    for committed in photos_to_anime(run, commit, resources):
         failed = sum(committed["failed"].to_pylist())
         counts.update(failed=failed, converted=committed.num_rows - failed)
         counts.update({name: sum(committed[name].to_pylist()) for name in ("detected", "cached")})
-        follower.advance(counts["converted"], counts["failed"])
+        progress.advance(counts["converted"], counts["failed"])
         if counts["failed"] > options.max_failure_rate * planned:
-            message = (
-                f"{counts['failed']} of {planned} pictures failed,"
+            raise TooManyFailuresError(
+                f"{storage.redact(commit.output)}: {counts['failed']} of {planned} images failed,"
                 f" more than --max-failure-rate {options.max_failure_rate}"
             )
-            raise RunStoppedError(
-                message, f"See the failures in {storage.redact(commit.output)}/provenance; a rerun goes on."
-            )
     return counts
+
+
+def _finish(
+    run: RunPlan, metadata: RunMetadata, output: str, counts: Counter[str], measured: dict[str, Any], begin: float
+) -> Summary:
+    """Write the report and the run file."""
+    if not run.work.units:
+        _write_start(run, metadata, output)
+    failed_in_all = write_report(output, metadata, counts)
+    last_run = {"run_id": metadata.run_id, "failed_in_all": failed_in_all}
+    summary = _summary(run, last_run, output, counts, begin)
+    run_file.write_run_file(output, metadata, {"status": FINISHED, **asdict(summary), **measured})
+    return summary
+
+
+def _summary(run: RunPlan, last_run: dict[str, Any], output: str, counts: Counter[str], begin: float) -> Summary:
+    return Summary(
+        run_id=last_run["run_id"],
+        output=output,
+        converted=counts["converted"],
+        failed=counts["failed"],
+        earlier=run.work.done_rows,
+        failed_in_all=last_run["failed_in_all"],
+        maps_detected=counts["detected"],
+        maps_cached=counts["cached"],
+        seconds=round(time.monotonic() - begin, 3),
+    )

@@ -1,4 +1,4 @@
-"""How a run goes about its work; nothing here changes how a picture looks."""
+"""Options of a run that do not change how an image looks."""
 
 from typing import Annotated, Literal
 
@@ -6,21 +6,38 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Options(BaseModel):
-    """The options of one call of convert."""
+    """The options of one call of convert.
+
+    Attributes:
+        variants: How many images are made of each photo.
+        limit: How many photos of the manifest are converted, from the first on. None converts all.
+        address: The address of a Ray cluster. None starts Ray on this machine.
+        max_failure_rate: The share of the images of this run that may fail. With more failures, the run stops.
+        keep_maps: Whether to write the control maps to the output.
+        map_cache: The address of a folder in which runs share control maps.
+        compile_cache: The address of a folder in which runs share compiled models.
+        calibrate: Whether to measure a few photos before the run, to size the worker pools. None measures large runs.
+        allow: Which photos a remote manifest may name: `file`, `private` (network addresses), or another scheme.
+        gpus: The number of converters. None uses every GPU of the cluster.
+        unit_size: The number of rows in a unit. None chooses up to 32, and fewer for a small plan.
+        recipe_changed: Whether to refuse or to reconvert an output of another recipe.
+        retry_failed: Whether to convert units with retryable failures again.
+        verbose: Whether to show the logs of Ray.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     variants: Annotated[int, Field(ge=1, le=1000)] = 1
-    limit: Annotated[int, Field(ge=1)] | None = None  # the first photos of the manifest alone
-    address: str | None = None  # of a Ray cluster; None runs on this machine
-    max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 1.0  # of this run's pictures; beyond it the run stops
+    limit: Annotated[int, Field(ge=1)] | None = None
+    address: str | None = None
+    max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
     keep_maps: bool = False
-    map_cache: str | None = None  # a folder of control maps that runs share: any fsspec address
-    compile_cache: str | None = None  # a folder of compiled models that runs share: any fsspec address
-    calibrate: bool | None = None  # measure a few photos first, to size the pools; None: if the work is worth it
-    allow: frozenset[str] = frozenset()  # photos from: file, private (addresses), or another scheme
-    gpus: Annotated[int, Field(ge=0)] | None = None  # converters; None: as many as the cluster has
-    unit_size: Annotated[int, Field(ge=1, le=1024)] | None = None  # None: up to 32, less for a small plan
+    map_cache: str | None = None
+    compile_cache: str | None = None
+    calibrate: bool | None = None
+    allow: frozenset[str] = frozenset()
+    gpus: Annotated[int, Field(ge=0)] | None = None
+    unit_size: Annotated[int, Field(ge=1, le=1024)] | None = None
     recipe_changed: Literal["refuse", "reconvert"] = "refuse"
-    retry_failed: bool = False  # do units again that hold failures which another try may mend
+    retry_failed: bool = False
     verbose: bool = False

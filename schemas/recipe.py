@@ -236,6 +236,11 @@ class Recipe(Strict):
         """The detectors among them that find people."""
         return tuple(settings for settings in self.detectors if settings.draws_people)
 
+    @property
+    def gpu_detectors(self) -> frozenset[str]:
+        """The names of the detectors that run on the GPU of a run that has one."""
+        return frozenset(control.detector.name for control in self.controls if _joins(control))
+
 
 _NOT_DECIDING: dict[str, Any] = {
     "name": True, "description": True, "batch_size": True, "memory": True, "compile": True,
@@ -266,11 +271,6 @@ def _bucket(area: int, ratio: str) -> tuple[int, int]:
 
 def _to_side(pixels: float) -> int:
     return max(SIDE, round(pixels / SIDE) * SIDE)
-
-
-def gpu_detectors(recipe: Recipe) -> frozenset[str]:
-    """Name the detectors that join the converter on a GPU: those that gain from it, but where the recipe says no."""
-    return frozenset(control.detector.name for control in recipe.controls if _joins(control))
 
 
 def _joins(control: Control) -> bool:

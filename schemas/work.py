@@ -1,165 +1,336 @@
-"""The columns between the steps: what each step adds to a row of the plan.
+"""The rows between the steps: one frozen dataclass for each stage of a photo. Their Arrow schemas follow from them.
 
-Pixels travel as raw bytes, uint8, row by row: `pixels` and a control map are [height, width, 3], RGB, 0..255,
-of the canvas.
-A *canvas* is what the nets see: the picture, and around it what a recipe that pads adds and the encoder cuts off again.
-A row with a `failure` passes every later step untouched and ends as a row of provenance.
+    Planned ─ fetch ─ Fetched ─ decode ─ Decoded ─ control maps ─ Mapped ─ convert ─ Converted ─ encode ─ Encoded
+
+A row that fails becomes `Failed`, passes every later step unchanged, and ends as a failed row of provenance.
+
+The *canvas* is what the networks process: the image, and around it the padding of a recipe with `fit: pad`, which is
+removed when the image is encoded. Photos, control maps and images are arrays [height, width, 3], uint8, RGB, 0..255.
 """
 
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeAlias
 
-import pyarrow as pa
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.arrow import Int32, arrow_type, schema_of
+
+Pixels: TypeAlias = NDArray[np.uint8]
+"""[height, width, 3], RGB, 0..255."""
+Points: TypeAlias = tuple[tuple[float | None, ...] | None, ...]
+"""For each person or object: x, y and visibility of one keypoint after the other, in pixels of the upright photo."""
 
 Row: TypeAlias = dict[str, Any]
-"""One row of a batch: the columns of the schema by name."""
-
-POINTS = pa.list_(pa.list_(pa.float64()))
-"""Of each person or thing, x, y, visibility of one keypoint after the other, in the upright photo's pixels."""
-MANIFEST_BOX = pa.struct([*((name, pa.float64()) for name in ("x", "y", "w", "h")), ("category", pa.string())])
 
 STAGES = ("fetch", "decode", "controls", "convert", "encode", "commit")
 
-FAILURE = pa.struct(
-    [
-        ("stage", pa.string()),  # one of STAGES
-        ("error", pa.string()),  # the class of pipeline.errors
-        ("message", pa.string()),
-        ("attempts", pa.int32()),
-        ("retryable", pa.bool_()),
-    ]
-)
-SECONDS = pa.struct([(stage, pa.float64()) for stage in STAGES])
-# picture = photo * scale + offset, for points in pixels counted from the upper left corner of the upright photo, and of
-# the picture as it is written: without the canvas's padding.
-TRANSFORM = pa.struct(
-    [
-        ("orientation", pa.int32()),  # EXIF 1..8, applied first
-        ("scale_x", pa.float64()),
-        ("scale_y", pa.float64()),
-        ("offset_x", pa.float64()),
-        ("offset_y", pa.float64()),
-        ("fit", pa.string()),  # crop, people or pad
-        ("shrink", pa.int32()),  # 1, 2, 4 or 8: the part of its size at which a large JPEG was decoded
-    ]
-)
-PADDING = pa.struct([(side, pa.int32()) for side in ("left", "top", "right", "bottom")])  # of the canvas, in pixels
-# Labels of the manifest in the picture's pixels, clipped to it. `index` is the place in the manifest's list, `visible`
-# the share that is still in the picture; what is below the recipe's `min_visible` is left out.
-BOX = pa.struct([*MANIFEST_BOX, ("index", pa.int32()), ("visible", pa.float64())])
-KEYPOINTS = pa.struct(
-    [
-        ("points", pa.list_(pa.float64())),  # x, y, visibility of each; three zeros where one is outside
-        ("index", pa.int32()),
-        ("visible", pa.float64()),
-    ]
-)
-LABELS = pa.struct(
-    [("boxes", pa.list_(BOX)), ("keypoints", pa.list_(KEYPOINTS)), ("mask_visible", pa.float64())]  # null without any
-)
-MODEL = pa.struct([("role", pa.string()), ("name", pa.string()), ("revision", pa.string()), ("sha256", pa.string())])
-CONTROL_MAP = pa.struct(
-    [
-        ("detector", pa.string()),
-        ("version", pa.string()),
-        ("settings", pa.string()),  # JSON
-        ("origin", pa.string()),  # detected, manifest or blank
-        ("device", pa.string()),  # cpu or cuda, where a detector drew it
-        ("cached", pa.bool_()),  # detected for another picture or run, and taken from the cache
-        ("source_uri", pa.string()),  # of a picture that the manifest brought, without user and query
-        ("model", MODEL),  # of the detector's network; null where it has none
-        ("sha256", pa.string()),  # of the map's raw pixels
-        ("pixels", pa.large_binary()),  # [height, width, 3], uint8, RGB, 0..255
-    ]
-)
-MADE_BY = pa.struct(
-    [
-        ("device", pa.string()),
-        ("dtype", pa.string()),
-        ("scheduler", pa.string()),
-        ("scheduler_config", pa.string()),  # JSON
-        ("models", pa.list_(MODEL)),
-        ("prompt_chunks", pa.int32()),  # text encoder's windows, of 77 tokens, that the longer prompt takes
-        ("batch_size", pa.int32()),  # pictures drawn at once
-        ("compiled", pa.string()),  # yes, or why not
-        ("retried", pa.string()),  # what had to be done again in float32 for a picture that was not finite
-        ("nsfw", pa.bool_()),  # by the safety checker; null without one
-        ("reference_sha256", pa.string()),  # of the file that an IP-Adapter saw, the row's or the recipe's
-        ("versions", pa.string()),  # JSON: library -> version
-    ]
-)
 
-PLAN = pa.schema(
-    [
-        ("unit", pa.string()),
-        ("photo_id", pa.string()),
-        ("variant", pa.int32()),
-        ("key", pa.string()),  # hash of all that decides the picture; the same key is never planned twice
-        ("seed", pa.int64()),
-        ("bucket", pa.string()),  # WxH, where the manifest knows the photo's size
-        ("recipe_digest", pa.string()),
-        ("uri", pa.string()),  # in the plan without user and query; the run puts the manifest's own in
-        ("map_uris", pa.list_(pa.struct([("detector", pa.string()), ("uri", pa.string())]))),  # maps of the manifest
-        ("mask_uri", pa.string()),
-        ("reference_uri", pa.string()),  # of an IP-Adapter's reference picture
-        ("pose_keypoints", POINTS),
-        ("boxes", pa.list_(MANIFEST_BOX)),
-        ("keypoints", POINTS),
-        ("prompt", pa.string()),
-        ("negative_prompt", pa.string()),
-        ("prompt_error", pa.string()),  # why one that the photo brings is no template; null: both are
-        ("manifest", pa.string()),  # JSON: the manifest's further columns
-    ]
-)
-_KEPT = [
-    *PLAN,
-    pa.field("started", pa.timestamp("us", tz="UTC")),
-    pa.field("seconds", SECONDS),
-    pa.field("failure", FAILURE),
-    pa.field("attempts", pa.int32()),
-    pa.field("source_sha256", pa.string()),
-    pa.field("source_bytes", pa.int64()),
-]
-_BROUGHT = pa.list_(pa.struct([("detector", pa.string()), ("uri", pa.string()), ("content", pa.large_binary())]))
-FETCHED = pa.schema(
-    [
-        *_KEPT,
-        ("photo_bytes", pa.large_binary()),
-        ("brought", _BROUGHT),  # the files of the manifest's maps
-        ("mask_bytes", pa.large_binary()),
-        ("reference_bytes", pa.large_binary()),  # the file of the row's reference picture
-    ]
-)
-_SHAPED = [
-    *_KEPT,
-    pa.field("source_width", pa.int32()),  # upright
-    pa.field("source_height", pa.int32()),
-    pa.field("source_profile", pa.string()),  # that colours were brought from; null where they were sRGB already
-    pa.field("transform", TRANSFORM),
-    pa.field("padding", PADDING),
-    pa.field("width", pa.int32()),  # of the canvas
-    pa.field("height", pa.int32()),
-    pa.field("labels", LABELS),
-    pa.field("mask", pa.large_binary()),  # PNG of the picture's size: the manifest's mask in its own mode
-]
-_PIXELS = [pa.field("reference_bytes", pa.large_binary()), pa.field("pixels", pa.large_binary())]
-DECODED = pa.schema([*_SHAPED, ("brought", _BROUGHT), *_PIXELS])
-_MAPPED = [*_SHAPED, pa.field("maps", pa.list_(CONTROL_MAP))]  # one per detector of the recipe
-MAPPED = pa.schema([*_MAPPED, *_PIXELS])
-CONVERTED = pa.schema(
-    [
-        *_MAPPED,
-        ("made_by", MADE_BY),
-        ("picture", pa.large_binary()),  # the canvas's pixels, at `Recipe.enlargement` times its size
-    ]
-)
-ENCODED = pa.schema([*_MAPPED, ("made_by", MADE_BY), ("picture_bytes", pa.large_binary())])
-COMMITTED = pa.schema(
-    [
-        ("unit", pa.string()),
-        ("photo_id", pa.string()),
-        ("variant", pa.int32()),
-        ("failed", pa.bool_()),
-        ("detected", pa.int32()),  # control maps that a detector drew for this row
-        ("cached", pa.int32()),  # and those that were there already
-    ]
-)
+# ------------------------------------------------------------------------------------------------- parts of rows
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a row failed."""
+
+    stage: str  # one of STAGES
+    error: str  # the name of a class in pipeline.errors
+    code: str  # the code of that class
+    message: str
+    attempts: Int32
+    retryable: bool
+
+
+@dataclass(frozen=True)
+class StageSeconds:
+    """The seconds that a row spent in each stage; None for a stage that it did not reach."""
+
+    fetch: float | None = None
+    decode: float | None = None
+    controls: float | None = None
+    convert: float | None = None
+    encode: float | None = None
+    commit: float | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When work on a row started, how often its photo was fetched, and how long each stage took."""
+
+    started: datetime
+    attempts: Int32 = 1
+    seconds: StageSeconds = field(default_factory=StageSeconds)
+
+
+@dataclass(frozen=True)
+class MapUri:
+    """The address of a control map that the manifest provides."""
+
+    detector: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class ProvidedFile:
+    """The file of a control map that the manifest provides."""
+
+    detector: str
+    uri: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class ManifestBox:
+    """A labelled box: x and y of its upper left corner, width and height, in pixels of the upright photo."""
+
+    x: float | None
+    y: float | None
+    w: float | None
+    h: float | None
+    category: str | None
+
+
+@dataclass(frozen=True)
+class Box(ManifestBox):
+    """A box in pixels of the image, clipped to it."""
+
+    index: Int32  # position in the manifest's list
+    visible: float  # share of its area that is inside the image
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """The keypoints of one person or object in pixels of the image."""
+
+    points: tuple[float, ...]  # x, y and visibility of each; three zeros for one outside the image
+    index: Int32  # position in the manifest's list
+    visible: float  # share of the labelled keypoints that are inside the image
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of a photo in pixels of the image. Labels below the recipe's `min_visible` are left out."""
+
+    boxes: tuple[Box, ...] | None  # None if the manifest has no boxes
+    keypoints: tuple[Keypoints, ...] | None
+    mask_visible: float | None = None  # share of the mask that is inside the image
+
+
+@dataclass(frozen=True)
+class TransformColumns:
+    """image = photo * scale + offset, in pixels from the upper left corner of the upright photo and of the image."""
+
+    orientation: Int32  # EXIF 1..8, applied first
+    scale_x: float
+    scale_y: float
+    offset_x: float
+    offset_y: float
+    fit: str  # crop, people or pad
+    shrink: Int32  # 1, 2, 4 or 8: a large JPEG was decoded at 1 / shrink of its size
+
+
+@dataclass(frozen=True)
+class PaddingColumns:
+    """The padding of a canvas around its image, in pixels."""
+
+    left: Int32
+    top: Int32
+    right: Int32
+    bottom: Int32
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file of a photo."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """How a photo was placed on its canvas."""
+
+    source_width: Int32  # upright
+    source_height: Int32
+    source_profile: str | None  # the colour profile that was converted to sRGB; None if the photo was sRGB
+    transform: TransformColumns
+    padding: PaddingColumns
+    width: Int32  # of the canvas
+    height: Int32
+    labels: Labels
+    mask: bytes | None  # the manifest's mask in pixels of the image, a PNG in its own mode
+
+
+@dataclass(frozen=True)
+class ModelColumns:
+    """A model that was used."""
+
+    role: str
+    name: str
+    revision: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class MapFacts:
+    """How a control map was made."""
+
+    detector: str
+    version: str | None = None
+    settings: str | None = None  # JSON
+    origin: str | None = None  # detected, manifest, photo or blank
+    device: str | None = None  # cpu or cuda
+    cached: bool | None = None  # detected for another image or run, and read from the cache
+    source_uri: str | None = None  # of a map that the manifest provides, without credentials and query
+    model: ModelColumns | None = None  # the detector's network; None if it has none
+    sha256: str | None = None  # of the map's pixels
+
+
+@dataclass(frozen=True)
+class ControlMap(MapFacts):
+    """A control map. Its pixels are removed when no later step needs them."""
+
+    pixels: Pixels | None = None
+
+
+@dataclass(frozen=True)
+class MadeBy:
+    """How an image was generated."""
+
+    device: str
+    dtype: str
+    scheduler: str
+    scheduler_config: str  # JSON
+    models: tuple[ModelColumns, ...]
+    prompt_chunks: Int32  # windows of 77 tokens that the longer prompt takes
+    batch_size: Int32
+    compiled: str | None  # yes, or why not
+    retried: str | None  # what was repeated in float32 because the image was not finite
+    nsfw: bool | None  # result of the safety checker; None without one
+    versions: str  # JSON: library -> version
+    reference_sha256: str | None = None  # of the file that the IP-Adapter received
+
+
+# ----------------------------------------------------------------------------------------------------- the stages
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A row of the plan: one variant of one photo."""
+
+    unit: str
+    photo_id: str
+    variant: Int32
+    key: str  # hash of everything that decides the image; a key is planned once
+    seed: int
+    bucket: str | None  # WxH, if the manifest has the photo's size
+    recipe_digest: str
+    uri: str | None  # in the plan without credentials and query, which the run takes from the manifest
+    map_uris: tuple[MapUri, ...] | None
+    mask_uri: str | None
+    reference_uri: str | None  # the IP-Adapter's reference image
+    pose_keypoints: Points | None
+    boxes: tuple[ManifestBox | None, ...] | None
+    keypoints: Points | None
+    prompt: str
+    negative_prompt: str
+    prompt_error: str | None  # why a prompt of the manifest is invalid
+    manifest: str  # JSON: the other columns of the manifest
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A row with the content of its files."""
+
+    planned: Planned
+    timing: Timing
+    source: Source
+    photo: bytes
+    provided: tuple[ProvidedFile, ...]
+    mask: bytes | None
+    reference: bytes | None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A row with the pixels of its photo on the canvas."""
+
+    planned: Planned
+    timing: Timing
+    source: Source
+    canvas: Canvas
+    pixels: Pixels
+    provided: tuple[ProvidedFile, ...]
+    reference: bytes | None
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A row with a control map for each detector of the recipe; None for a map that the GPU worker detects."""
+
+    planned: Planned
+    timing: Timing
+    source: Source
+    canvas: Canvas
+    pixels: Pixels
+    provided: tuple[ProvidedFile, ...]
+    reference: bytes | None
+    maps: tuple[ControlMap | None, ...]
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A row with its image on the canvas, at `Recipe.enlargement` times the size of the canvas."""
+
+    planned: Planned
+    timing: Timing
+    source: Source
+    canvas: Canvas
+    maps: tuple[ControlMap, ...]
+    made_by: MadeBy
+    image: Pixels
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A row with the bytes of its image file. A run of mode maps has no image."""
+
+    planned: Planned
+    timing: Timing
+    source: Source
+    canvas: Canvas
+    maps: tuple[ControlMap, ...]
+    made_by: MadeBy | None
+    image: bytes | None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A row that failed, with what was known of it before."""
+
+    planned: Planned
+    timing: Timing
+    failure: Failure
+    source: Source | None = None
+    canvas: Canvas | None = None
+    maps: tuple[ControlMap | None, ...] | None = None
+    made_by: MadeBy | None = None
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A row that was written, in the driver's counts."""
+
+    unit: str
+    photo_id: str
+    variant: Int32
+    failed: bool
+    detected: Int32  # control maps that a detector found for this row
+    cached: Int32  # control maps that were shared with another row or run
+
+
+PLAN = schema_of(Planned)
+POINTS = arrow_type(Points)
+MANIFEST_BOX = arrow_type(ManifestBox)

@@ -149,7 +149,7 @@ def asked(count: int, nets: int = 1, mode: str = "img2img", **changes: Any) -> l
             photo=random.integers(0, 256, (64, 64, 3), np.uint8),
             maps=tuple(random.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(nets)),
             prompt="anime style", negative_prompt="photo", seed=number,
-            **{"region": region if mode == "inpaint" else None} | changes,
+            **{"inpaint_region": region if mode == "inpaint" else None} | changes,
         )
         for number in range(count)
     ]  # fmt: skip

@@ -31,14 +31,14 @@ class DiffusersBaseline:
         """Draw one picture, as a tutorial does: PIL in, PIL out, one generator."""
         maps = [Image.fromarray(drawn) for drawn in request.maps]
         generator = torch.Generator("cpu").manual_seed(request.seed)
-        photo, region = Image.fromarray(request.photo), _mask_picture(request.region)
+        photo, region = Image.fromarray(request.photo), _mask_picture(request.inpaint_region)
         named = self._named(photo, maps, region) | self._reference(request)
         return self._call(named, request.prompt, request.negative_prompt, generator)
 
     def batch(self, requests: Sequence[GenerationRequest]) -> list[Any]:
         """Draw a batch: floats made on the host, one tensor per net, a generator for each picture, PIL out."""
         maps = [_floats([request.maps[place] for request in requests]) for place in range(len(requests[0].maps))]
-        masks = _mask_floats([request.region for request in requests])
+        masks = _mask_floats([request.inpaint_region for request in requests])
         named = self._named(_floats([request.photo for request in requests]), maps, masks)
         named |= self._reference(requests[0])  # one for all: so the pipeline has it
         generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]

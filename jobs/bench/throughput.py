@@ -115,7 +115,7 @@ class Bench:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return ImageGenerator(recipe or self._recipe, gains=gains, load_models=self._load_models)
+        return ImageGenerator(recipe or self._recipe, optimizations=gains, load_models=self._load_models)
 
     def _flop_of(self, gains: Optimizations) -> int:
         """Return the floating-point operations of one picture, which compilation does not change."""
@@ -124,7 +124,7 @@ class Bench:
 
     def _counted(self, ours: ImageGenerator, gains: Optimizations) -> int:
         ours.resize(1)
-        self._flop[gains] = hardware.count_flop(partial(ours.draw, self._requests[:1]))
+        self._flop[gains] = hardware.count_flop(partial(ours.generate, self._requests[:1]))
         return self._flop[gains]
 
     def _with_gains(self, what: str, gains: Optimizations, size: int) -> Measurement:
@@ -140,7 +140,7 @@ class Bench:
         warming, drawings = ours.warming_seconds, list[GeneratedImage]()
 
         def draw() -> None:
-            drawings[:] = sound(ours.draw(self._requests[:size]))
+            drawings[:] = sound(ours.generate(self._requests[:size]))
 
         try:
             measured = self._timed(what, size, draw, ours.device)
@@ -158,7 +158,7 @@ class Bench:
         def draw() -> None:
             waiting: list[Future[bytes]] = []
             for _ in range(2):
-                for drawing in sound(ours.draw(self._requests[:size])):
+                for drawing in sound(ours.generate(self._requests[:size])):
                     waiting.append(threads.submit(encode_pixels, np.asarray(drawing.pixels), self._recipe.output))
                     if not meanwhile:
                         waiting[-1].result()
@@ -201,7 +201,7 @@ def bench_requests(recipe: Recipe, count: int) -> list[GenerationRequest]:
         render_prompt(template, dict.fromkeys(template_columns(template), "a photo"), 0)
         for template in (recipe.prompt, recipe.negative_prompt)
     )
-    more: dict[str, Any] = {"region": region, "covered": region} if recipe.mode == "inpaint" else {}
+    more: dict[str, Any] = {"inpaint_region": region, "mask": region} if recipe.mode == "inpaint" else {}
     if recipe.ip_adapter:
         more["reference"] = photo
     maps = (edges,) * len(recipe.controls)

@@ -28,7 +28,7 @@ def canny_of(recipe: Recipe) -> Canny:
 def draw(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixels:
     """Return the picture of one photo by the recipe's own prompt."""
     loaded = _loaded(recipe.model_copy(update={"prompt": ""}).model_dump_json())  # whatever the words: one model
-    (drawn,) = loaded.draw([GenerationRequest(photo, tuple(maps), recipe.prompt, recipe.negative_prompt, seed)])
+    (drawn,) = loaded.generate([GenerationRequest(photo, tuple(maps), recipe.prompt, recipe.negative_prompt, seed)])
     if drawn.pixels is None:
         message = f"recipe {recipe.name} drew a picture that is not finite, or of one colour"
         raise ArithmeticError(message)

@@ -48,7 +48,7 @@ class BatchRunner:
         self.checker: SafetyChecker | None = None
         self.compiled: ModelCompiler | None = None
 
-    def draw(self, requests: Sequence[GenerationRequest]) -> list[GeneratedImage]:
+    def run(self, requests: Sequence[GenerationRequest]) -> list[GeneratedImage]:
         """Return one image for each request, in order. Raises `RunStoppedError` if one image does not fit in memory."""
         drawn: dict[int, GeneratedImage] = {}
         before: list[int] = []

@@ -41,15 +41,15 @@ LOW_MEMORY_BATCH = 2  # pictures at once where memory is low
 class ImageGenerator:
     """On a GPU in the recipe's dtype where there is one, else on the CPU in float32.
 
-    `gains` are switched off to measure them, `dtype` is changed for tests, and `load_models` for models of random
-    weights. `compile_cache` is a folder's address.
+    `optimizations` are switched off to measure them, `dtype` is changed for tests, and `load_models` for models of
+    random weights. `compile_cache` is a folder's address.
     Raises `ModelError` for weights that are missing or broken.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        gains: Optimizations | None = None,
+        optimizations: Optimizations | None = None,
         compile_cache: str | None = None,
         dtype: torch.dtype | None = None,
         load_models: Callable[[Recipe, torch.dtype, Optimizations], LoadedModels] = load_models,
@@ -65,26 +65,28 @@ class ImageGenerator:
         reason = eager_reason(recipe, on_gpu=on_gpu)
         self._plain_because = reason or "switched off"
         # Fused projections stand beside those that they are made of.
-        gains = gains or Optimizations(compiled=reason is None, fuse_projections=recipe.memory == "normal")
+        optimizations = optimizations or Optimizations(
+            compiled=reason is None, fuse_projections=recipe.memory == "normal"
+        )
         # 2. The models.
-        self._loaded = load_models(recipe, self._dtype, gains)
+        self._loaded = load_models(recipe, self._dtype, optimizations)
         pipes = [pipe for pipe in (self._loaded.pipe, self._loaded.upscaler) if pipe is not None]
         deep_cache = DeepCache(pipes[0], recipe.deep_cache) if recipe.deep_cache > 1 else None
         for pipe in pipes:
-            optimize_layout(pipe, gains)
+            optimize_layout(pipe, optimizations)
             place_on_device(pipe, self._device, recipe)
         # 3. The passes over them.
         self._size = AdaptiveBatchSize(self.batch_size)
         settings = [_first(recipe), *([_second(recipe)] if recipe.upscale else [])]
         self._passes = [
-            Sampler(pipe, recipe, each, gains, deep_cache) for pipe, each in zip(pipes, settings, strict=True)
+            Sampler(pipe, recipe, each, optimizations, deep_cache) for pipe, each in zip(pipes, settings, strict=True)
         ]
         self._batched = [BatchRunner(each, self._size, self._device, self._dtype) for each in self._passes]
         if self._loaded.safety_checker:
             self._batched[0].checker = SafetyChecker(
                 self._loaded.safety_checker, self._device if recipe.memory == "normal" else torch.device("cpu")
             )
-        self.compiled = ModelCompiler(pipes, compile_cache) if gains.compiled else None
+        self.compiled = ModelCompiler(pipes, compile_cache) if optimizations.compiled else None
         for batched in self._batched:
             batched.compiled = self.compiled
 
@@ -121,14 +123,14 @@ class ImageGenerator:
         """Raise `PromptError` for prompts that cannot be read."""
         self._passes[0].embedded(request)
 
-    def draw(self, requests: Sequence[GenerationRequest]) -> list[GeneratedImage]:
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[GeneratedImage]:
         """Return the drawing of each request, in their order, the second pass's where the recipe has one.
 
         Raises `ValueError` for requests that do not fit the recipe: diffusers would accept some of them in silence.
         """
         for request in requests:
             self._refuse(request)
-        drawings = self._batched[0].draw(requests)
+        drawings = self._batched[0].run(requests)
         if not self._recipe.upscale:
             return drawings
         self._take_turns(1)
@@ -170,7 +172,7 @@ class ImageGenerator:
         tiled = [
             None if each.pixels is None else cut_into_tiles(request, each.pixels, upscale) for request, each in both
         ]
-        drawn = iter(self._batched[1].draw([tile for each in tiled if each for tile in each.requests]))
+        drawn = iter(self._batched[1].run([tile for each in tiled if each for tile in each.requests]))
         whole = [
             merge_tiles(drawing, each, [next(drawn) for _ in each.places], upscale.overlap) if each else drawing
             for drawing, each in zip(drawings, tiled, strict=True)
@@ -199,7 +201,7 @@ class ImageGenerator:
         if len(request.maps) != len(self._recipe.controls):
             message = f"{len(request.maps)} maps do not fit {len(self._recipe.controls)} nets"
             raise ValueError(message)
-        if (self._recipe.mode == "inpaint") != (request.region is not None):
+        if (self._recipe.mode == "inpaint") != (request.inpaint_region is not None):
             message = "a region goes with mode inpaint, and with no other"
             raise ValueError(message)
 

@@ -15,8 +15,8 @@ Mask = NDArray[np.bool_]
 class GenerationRequest:
     """All that decides one picture beside the recipe.
 
-    `maps` holds one control map per net, in the recipe's order, all of the photo's shape. `covered` is what an inpaint
-    net is told to paint, `region` what mode inpaint paints; `reference` is an IP-Adapter's picture, of any shape.
+    `maps` holds one control map per net, in the recipe's order, all of the photo's shape. `mask` is what an inpaint
+    net is told to paint, `inpaint_region` what mode inpaint paints; `reference` is an IP-Adapter's image, of any shape.
     `may_be_flat`: a picture of one colour is one, as of a tile that shows a wall.
     """
 
@@ -25,8 +25,8 @@ class GenerationRequest:
     prompt: str
     negative_prompt: str
     seed: int
-    covered: Mask | None = None
-    region: Mask | None = None
+    mask: Mask | None = None
+    inpaint_region: Mask | None = None
     reference: Pixels | None = None
     may_be_flat: bool = False
 

@@ -44,12 +44,12 @@ class Sampler:
         pipe: Any,  # noqa: ANN401 - diffusers' pipelines share no type
         recipe: Recipe,
         settings: PassSettings,
-        gains: Optimizations,
+        optimizations: Optimizations,
         deep_cache: "DeepCache | None" = None,
     ) -> None:
         self.pipe, self.settings = pipe, settings
-        self._recipe, self._gains, self._deep_cache = recipe, gains, deep_cache
-        self._embeddings = PromptEncoder(pipe, recipe.clip_skip, keep=gains.keep_prompts)
+        self._recipe, self._optimizations, self._deep_cache = recipe, optimizations, deep_cache
+        self._embeddings = PromptEncoder(pipe, recipe.clip_skip, keep=optimizations.keep_prompts)
         self._seen: dict[bytes, torch.Tensor] = {}  # references by their digest
         self._ending = guidance.end_guidance_after(pipe, recipe.guidance_end)
         if self._ending:
@@ -57,7 +57,7 @@ class Sampler:
         if recipe.ip_adapter:  # diffusers would repeat the whole batch's references for each picture of it
             self._embed_references = type(pipe).prepare_ip_adapter_image_embeds
             pipe.prepare_ip_adapter_image_embeds = lambda _pictures, embedded, *_: embedded
-        if gains.encode_together and settings.mode == "inpaint":
+        if optimizations.encode_together and settings.mode == "inpaint":
             pipe._encode_vae_image = functools.partial(_encode_for_inpainting, pipe.vae)  # noqa: SLF001 - else one by one
 
     @property
@@ -177,8 +177,8 @@ class Sampler:
     ) -> torch.Tensor:
         """Return the maps of one net, [N, 3, H, W], 0..1; the inpaint net knows what is covered by -1."""
         uploaded = self._upload(maps, device, dtype)
-        if isinstance(control.detector, InpaintSettings) and any(request.covered is not None for request in requests):
-            uploaded.masked_fill_(_stacked([request.covered for request in requests], device).bool(), MASKED)
+        if isinstance(control.detector, InpaintSettings) and any(request.mask is not None for request in requests):
+            uploaded.masked_fill_(_stacked([request.mask for request in requests], device).bool(), MASKED)
         return uploaded
 
     def _pictures(
@@ -194,9 +194,9 @@ class Sampler:
             return {"image": maps, "height": height, "width": width}
         named: dict[str, Any] = {"image": photos, "control_image": maps, "strength": self.settings.strength}
         if self.settings.mode == "inpaint":
-            masks = _stacked([request.region for request in requests], photos.device)
+            masks = _stacked([request.inpaint_region for request in requests], photos.device)
             return named | {"mask_image": masks, "height": height, "width": width}
-        return named | ({"latents": self._noised(photos, generators)} if self._gains.encode_together else {})
+        return named | ({"latents": self._noised(photos, generators)} if self._optimizations.encode_together else {})
 
     def _noised(self, photos: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
         """Return the photos' latents with the noise of the first step, as the pipeline would make them one by one."""
@@ -213,7 +213,7 @@ class Sampler:
     def _upload(self, pictures: list[Pixels], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
         """Return pictures as the pipeline takes them, [N, 3, H, W], 0..1; bytes travel, the device divides."""
         stacked = np.stack(pictures)  # [N, H, W, 3], uint8
-        if not self._gains.travel_as_bytes:
+        if not self._optimizations.travel_as_bytes:
             return (torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255).to(device, dtype)
         return _sent(stacked, device).permute(0, 3, 1, 2).to(dtype) / 255
 
@@ -236,10 +236,10 @@ def _stacked(masks: list[Mask | None], device: torch.device) -> torch.Tensor:
 
 
 def _region(request: GenerationRequest) -> Mask:
-    if request.region is None:
+    if request.inpaint_region is None:
         message = "mode inpaint needs a region"
         raise ValueError(message)
-    return request.region
+    return request.inpaint_region
 
 
 def _softened(region: Mask, pixels: int) -> NDArray[np.float32]:

@@ -54,7 +54,7 @@ def merge_tiles(
 def _tile(request: GenerationRequest, tile: Pixels, number: int) -> GenerationRequest:
     seed = (request.seed + 1 + number) % 2**SEED_BITS
     flat = bool(tile.std(axis=(0, 1)).max() < FLAT_TILE_DEVIATION)
-    return replace(request, photo=tile, maps=(tile,), seed=seed, covered=None, region=None, may_be_flat=flat)
+    return replace(request, photo=tile, maps=(tile,), seed=seed, mask=None, inpaint_region=None, may_be_flat=flat)
 
 
 def enlarge_image(picture: Pixels, times: int) -> Pixels:

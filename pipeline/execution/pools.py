@@ -1,34 +1,41 @@
-"""Who does what on the machines of a run: how many processes each step gets.
+"""How many processes each step gets, and what Ray reserves for them.
 
-The numbers follow from milliseconds that were measured on photos of this very run (`pipeline.execution.calibrate`), so
-that with a GPU the GPU is the slowest of all, and without one no core waits for another; or, for little work, from
-experience.
+The sizes follow from the milliseconds of each step that `pipeline.execution.calibrate` measured on photos of the run:
+with a GPU the GPU is the slowest step, and without one no core waits for another. Without a measurement, for little
+work, they follow from fixed ratios.
 """
 
 import logging
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 
-from pipeline.errors import StorageError
+from pipeline.errors import ClusterError
+from pipeline.steps.chain import Pool
 
-LIGHT_CPUS = 0.25  # of a core for a step that waits, or takes little beside a picture: all but maps and pictures
-CORES_PER_DETECTOR_ACTOR = 4  # without a GPU or a measurement: a picture takes longer than its control maps
-DETECTOR_ACTORS_PER_GPU = 8  # without a measurement, where a cluster is to grow to a number of GPUs
-DETECTOR_HEADROOM = 1.25  # so much faster than the GPU the control maps are to be: a GPU must never wait for them
-WHOLE_UNIT: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}  # a step gets units, never parts
-UNITS_IN_FLIGHT = 2  # handed to an actor: one in work, one on its way
+LIGHT_CPUS = 0.25  # cores that Ray reserves for a light step, which waits or takes little compared to an image
+CORES_PER_DETECTOR_ACTOR = 4  # without a GPU and a measurement: an image takes longer than its control maps
+DETECTOR_ACTORS_PER_GPU = 8  # without a measurement, for a cluster that will grow
+DETECTOR_HEADROOM = 1.25  # speed of the detectors relative to the GPU, so that the GPU never waits for maps
+UNITS_IN_FLIGHT = 2  # units handed to an actor: it works on one while the next one is transferred
+FEWEST_CORES = 2  # without a GPU: one for images and one for control maps
+WHOLE_UNIT: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}  # a step receives whole units
 
-Milliseconds = dict[str, float]
-"""Of one photo on one core, or in one process with a GPU, by `schemas.work.STAGES`."""
+Milliseconds: TypeAlias = dict[str, float]
+"""Milliseconds of one photo on one core, or in one GPU process, by stage (`schemas.work.STAGES`)."""
 
 
 @dataclass(frozen=True)
 class ClusterResources:
-    """What a cluster has: `cores` but for one that stays for light steps; `gpus` is how many converters to start."""
+    """The resources of a cluster.
+
+    Attributes:
+        cores: Cores, without one that stays free for light steps.
+        gpus: GPU processes to start.
+    """
 
     cores: int
     gpus: int
@@ -36,87 +43,115 @@ class ClusterResources:
 
 @dataclass(frozen=True)
 class PoolSizes:
-    """How many processes draw control maps, and how many convert."""
+    """The number of processes that detect control maps, and of those that convert photos."""
 
-    drawers: int
-    converters: int
+    control_maps: int
+    convert: int
 
 
 @dataclass(frozen=True)
 class StepResources:
-    """What each step runs on: keyword arguments of Ray Data's `map_batches`; and the detectors that a GPU draws."""
+    """What the steps run on.
 
-    light: dict[str, Any]
-    control_maps: dict[str, Any]
-    converters: dict[str, Any]
-    on_gpu: frozenset[str]
-    pools: PoolSizes
+    Attributes:
+        by_pool: Keyword arguments of Ray Data's `map_batches` for each pool of the chain.
+        gpu_detectors: Detectors that run in the GPU workers.
+        sizes: The sizes of the pools.
+    """
+
+    by_pool: dict[Pool, dict[str, Any]]
+    gpu_detectors: frozenset[str]
+    sizes: PoolSizes
 
 
 def cluster_resources(gpus: int | None = None) -> ClusterResources:
-    """Return what the cluster has that this process is connected to.
+    """Return the resources of the connected cluster.
 
-    `gpus` is how many converters to start, where the cluster's count is not the last word: it may grow from none.
-    Raises `StorageError` where it is too small for a run.
+    Args:
+        gpus: GPU processes to start, for a cluster that will grow. Defaults to the GPUs that the cluster has now.
+
+    Raises:
+        ClusterError: The cluster is too small for a run.
     """
-    resources = ray.cluster_resources()
-    found = ClusterResources(
-        int(resources.get("CPU", 0)) - 1, gpus if gpus is not None else int(resources.get("GPU", 0))
-    )
-    if not found.gpus and found.cores < 2:  # noqa: PLR2004 - a converter and a drawer of control maps
-        message = f"the cluster has {found.cores + 1} CPUs and no GPU: a run needs 3 CPUs"
-        raise StorageError(message, "Add some; or, where the cluster grows, say by --gpus to how many GPUs.")
+    total = ray.cluster_resources()
+    found = ClusterResources(int(total.get("CPU", 0)) - 1, gpus if gpus is not None else int(total.get("GPU", 0)))
+    if not found.gpus and found.cores < FEWEST_CORES:
+        raise ClusterError(
+            f"cluster: {found.cores + 1} CPUs and no GPU, but a run needs 3 CPUs",
+            "Add CPUs, or set --gpus if the cluster will grow.",
+        )
     return found
 
 
 def size_pools(
-    there: ClusterResources, spent: Milliseconds | None, *, growing: bool = False, maps_alone: bool = False
+    cluster: ClusterResources, measured: Milliseconds | None, *, growing: bool = False, only_maps: bool = False
 ) -> PoolSizes:
-    """Return the pools' sizes. `spent` was measured; None: nothing was. `growing`: there will be more cores than now.
+    """Return the sizes of the pools.
 
-    `maps_alone`: nothing is converted.
+    Args:
+        cluster: The resources of the cluster.
+        measured: Milliseconds by stage, or None without a measurement.
+        growing: Whether the cluster will have more cores than now.
+        only_maps: Whether the run detects control maps and converts nothing.
     """
-    if there.gpus:
-        most = max(1, there.cores) if not growing else max(1, there.cores, DETECTOR_ACTORS_PER_GPU * there.gpus)
-        return PoolSizes(min(most, _to_keep_busy(there.gpus, spent)) if spent else most, there.gpus)
-    if maps_alone:
-        return PoolSizes(there.cores, 0)
-    if not spent:
-        drawers = max(1, there.cores // CORES_PER_DETECTOR_ACTOR)
-        return PoolSizes(drawers, there.cores - drawers)
-    return max((PoolSizes(n, there.cores - n) for n in range(1, there.cores)), key=lambda pools: _pace(pools, spent))
+    if cluster.gpus:
+        most = max(1, cluster.cores)
+        if growing:
+            most = max(most, DETECTOR_ACTORS_PER_GPU * cluster.gpus)
+        return PoolSizes(min(most, _to_feed(cluster.gpus, measured)) if measured else most, cluster.gpus)
+    if only_maps:
+        return PoolSizes(cluster.cores, 0)
+    if not measured:
+        detectors = max(1, cluster.cores // CORES_PER_DETECTOR_ACTOR)
+        return PoolSizes(detectors, cluster.cores - detectors)
+    sizes = (PoolSizes(count, cluster.cores - count) for count in range(1, cluster.cores))
+    return max(sizes, key=lambda each: _throughput(each, measured))
 
 
 def step_resources(
-    unit_rows: int, there: ClusterResources, pools: PoolSizes, on_gpu: frozenset[str], *, verbose: bool = False
+    cluster: ClusterResources,
+    sizes: PoolSizes,
+    gpu_detectors: frozenset[str],
+    longest_unit: int,
+    *,
+    verbose: bool = False,
 ) -> StepResources:
-    """Return the crew; `unit_rows` is the length of the longest unit, `on_gpu` names what joins the converter there."""
+    """Return what the steps run on, and configure Ray Data for this process.
+
+    Args:
+        cluster: The resources of the cluster.
+        sizes: The sizes of the pools.
+        gpu_detectors: Detectors that run in the GPU workers.
+        longest_unit: Rows of the longest unit.
+        verbose: Whether Ray shows its own progress and log.
+    """
     context = DataContext.get_current()
     context.enable_progress_bars = verbose
-    context.target_max_block_size = None  # never split a unit, whatever the size of its pixels
-    logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)  # errors come as faults
-    # On a GPU a number of rows, not None: Ray Data insists on one. On a CPU one thread each: so the number of cores
-    # does not show in the pictures.
-    device = {"num_gpus": 1, "num_cpus": 0, "batch_size": unit_rows} if there.gpus else {"num_cpus": 1}
-    return StepResources(
-        light={"num_cpus": LIGHT_CPUS, **WHOLE_UNIT},
-        control_maps={"compute": _pool(pools.drawers), "num_cpus": 1, **WHOLE_UNIT},
-        converters={"compute": _pool(max(1, pools.converters)), **WHOLE_UNIT, **device},
-        on_gpu=on_gpu,
-        pools=pools,
-    )
+    context.target_max_block_size = None  # never split a unit, however large its pixels are
+    # Errors of Ray Data reach the user as errors of this project.
+    logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)
+    # Ray Data requires a batch size for tasks on a GPU. On a CPU each process has one thread, so that the number of
+    # cores does not change the images.
+    device = {"num_gpus": 1, "num_cpus": 0, "batch_size": longest_unit} if cluster.gpus else {"num_cpus": 1}
+    by_pool: dict[Pool, dict[str, Any]] = {
+        "light": {"num_cpus": LIGHT_CPUS, **WHOLE_UNIT},
+        "decode": {"num_cpus": 1, **WHOLE_UNIT},
+        "control_maps": {"compute": _actors(sizes.control_maps), "num_cpus": 1, **WHOLE_UNIT},
+        "gpu": {"compute": _actors(max(1, sizes.convert)), **WHOLE_UNIT, **device},
+    }
+    return StepResources(by_pool, gpu_detectors, sizes)
 
 
-def _to_keep_busy(gpus: int, spent: Milliseconds) -> int:
-    """Return how many cores must draw control maps so that the GPUs never wait."""
-    return max(1, math.ceil(DETECTOR_HEADROOM * gpus * spent["controls"] / max(spent["convert"], 1e-3)))
+def _to_feed(gpus: int, measured: Milliseconds) -> int:
+    """Return how many cores must detect control maps so that the GPUs never wait."""
+    return max(1, math.ceil(DETECTOR_HEADROOM * gpus * measured["controls"] / max(measured["convert"], 1e-3)))
 
 
-def _pace(pools: PoolSizes, spent: Milliseconds) -> tuple[float, int]:
-    """Return the photos per millisecond that these pools let through; of equals, fewer drawers are better."""
-    drawn = pools.drawers / max(spent["controls"], 1e-3)
-    return min(drawn, pools.converters / max(spent["convert"], 1e-3)), -pools.drawers
+def _throughput(sizes: PoolSizes, measured: Milliseconds) -> tuple[float, int]:
+    """Return the photos per millisecond of these pools. Among equal ones, fewer detector processes are better."""
+    maps = sizes.control_maps / max(measured["controls"], 1e-3)
+    return min(maps, sizes.convert / max(measured["convert"], 1e-3)), -sizes.control_maps
 
 
-def _pool(most: int) -> ActorPoolStrategy:
+def _actors(most: int) -> ActorPoolStrategy:
     return ActorPoolStrategy(min_size=1, max_size=most, max_tasks_in_flight_per_actor=UNITS_IN_FLIGHT)

@@ -2,16 +2,16 @@
 
 
 class RunProgress:
-    """Told how a run goes; this one says nothing of it."""
+    """Receives the progress of a run. This base class ignores it; the command line shows it."""
 
     def listing(self, done: int, photos: int) -> None:
-        """Note how far the listing of a folder of pictures is."""
+        """Report how many photos of a folder are listed."""
 
     def notice(self, text: str) -> None:
-        """Note what the reader should know of this run."""
+        """Report something that the user should know about the run."""
 
-    def begin(self, pictures: int) -> None:
-        """Note that the work begins, and how much there is."""
+    def begin(self, images: int) -> None:
+        """Report that the work starts, and how many images it has."""
 
     def advance(self, done: int, failed: int) -> None:
-        """Note how many pictures are done in all, and how many rows failed."""
+        """Report how many images are done in total, and how many rows failed."""

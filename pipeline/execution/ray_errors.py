@@ -1,21 +1,22 @@
-"""Ray's errors as one line of ours."""
+"""Translate the errors of Ray to errors of this project."""
 
 import re
 
 from pipeline.errors import RunStoppedError
 
-_ERROR = re.compile(r"(?!ray\.)[\w.]+(Error|Exception): ")
+_OWN_ERROR = re.compile(r"^pipeline\.errors\.[\w.]+: (.+)$", re.MULTILINE)
+_FOREIGN_ERROR = re.compile(r"(?!ray\.)[\w.]+(Error|Exception): ")
 
 
 def run_stopped_error(error: BaseException) -> RunStoppedError:
-    """Return the fault that ended the work: ours where a step raised one, else the last line of Ray's.
+    """Return the error that ended the work: the one that a step raised, else the last line of Ray's.
 
-    Ray hands over a step's error as text alone: the class and the message stand at the end of its traceback, with
-    Ray's own words behind them.
+    Ray passes an error of a step on as text only: its class and message are at the end of its traceback, followed by
+    Ray's own text.
     """
-    ours = re.search(r"^pipeline\.errors\.[\w.]+: (.+)$", str(error), re.MULTILINE)
-    if ours:
-        return RunStoppedError(ours.group(1), "")
+    own = _OWN_ERROR.search(str(error))
+    if own:
+        return RunStoppedError(own.group(1), "")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    last = next((line for line in lines if _ERROR.match(line)), lines[-1])
-    return RunStoppedError(f"the work ended early: {last}", "Run it again with --verbose to see the whole; it goes on.")
+    last = next((line for line in lines if _FOREIGN_ERROR.match(line)), lines[-1])
+    return RunStoppedError(f"run: {last}", "Run the same command with --verbose to see the traceback and to continue.")

@@ -41,7 +41,7 @@ def check_models(recipe: Recipe, brought: frozenset[str] = frozenset()) -> froze
         check_reference(recipe)
     located = {need.role: locate(need) for need in model_requirements(recipe)}
     for found in located.values():
-        if found.need.sha256:
+        if found.requirement.sha256:
             found.checked_digest()
     if located:
         whole = located.get("config", located["base"]).folder

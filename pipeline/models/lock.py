@@ -29,7 +29,7 @@ class LockedModel:
     @property
     def keys(self) -> dict[str, str]:
         """The keys of a recipe that pin it. One that ships with the program, or lies in a folder, has no revision."""
-        revision = {"revision": self.located.revision} if self.located.need.on_hub else {}
+        revision = {"revision": self.located.revision} if self.located.requirement.on_hub else {}
         return revision | {"sha256": self.sha256}
 
 
@@ -59,11 +59,11 @@ def lock_models(name: str, settings: Iterable[str] = (), *, anew: bool = False) 
     recipe = load_recipe(name, settings)
     if not anew:
         check_reference(recipe)
-    pins = [_pin(locate(need), (need.place,), anew=anew) for need in model_requirements(recipe)]
+    pins = [_pin(locate(need), (need.config_path,), anew=anew) for need in model_requirements(recipe)]
     missing = []
     for detector, need in detector_requirements(recipe):
         # A recipe may name the region's detector twice, and must name the same then.
-        again = (REGION,) if detector == recipe.region.detector and need.place != REGION else ()
+        again = (REGION,) if detector == recipe.region.detector and need.config_path != REGION else ()
         try:
             located = locate(need)
         except ModelError:
@@ -71,7 +71,7 @@ def lock_models(name: str, settings: Iterable[str] = (), *, anew: bool = False) 
                 raise
             missing.append(need)
         else:
-            pins.append(_pin(located, (need.place, *again), anew=anew))
+            pins.append(_pin(located, (need.config_path, *again), anew=anew))
     return LockedRecipe(recipe, tuple(pins), tuple(missing), reference_digest(recipe))
 
 

@@ -23,7 +23,7 @@ def mirror_models(
     root = storage.absolute(to)
     keys = pinned.keys
     for pin in pinned.pins:
-        if pin.located.need.name.startswith(SHIPPED):
+        if pin.located.requirement.name.startswith(SHIPPED):
             continue
         label = pin.located.label()
         told(label)

@@ -25,23 +25,23 @@ _SHARDS = "*.safetensors.index*.json"  # says in which of several files a weight
 class ModelRequirement:
     """What a recipe asks for at one place of its tree: a name, and the files that are wanted of it.
 
-    `of_xl` are wanted besides of a checkpoint of XL, `optional` where there are any; all are patterns of paths.
-    `place` is where the recipe names it.
+    `sdxl_files` are wanted besides of a checkpoint of XL, `optional` where there are any; all are patterns of paths.
+    `config_path` is where the recipe names it.
     """
 
     role: str
-    place: ConfigPath
+    config_path: ConfigPath
     name: str
     revision: str
     files: tuple[str, ...]
     optional: tuple[str, ...] = ()
-    of_xl: tuple[str, ...] = ()
+    sdxl_files: tuple[str, ...] = ()
     sha256: str | None = None
 
     @property
     def patterns(self) -> tuple[str, ...]:
         """All files that may be of use."""
-        return (*self.files, *self.of_xl, *self.optional)
+        return (*self.files, *self.sdxl_files, *self.optional)
 
     @property
     def on_hub(self) -> bool:
@@ -62,7 +62,7 @@ def model_requirements(recipe: Recipe) -> list[ModelRequirement]:
     found = [_base(recipe.base)]
     if recipe.base.config:
         needed = _need("config", ("base", "config"), recipe.base.config, _CONFIGURATION)
-        found.append(replace(needed, of_xl=(_SECOND_TOKENIZER,)))
+        found.append(replace(needed, sdxl_files=(_SECOND_TOKENIZER,)))
     if recipe.vae:
         found.append(_vae(recipe.vae))
     for number, control in enumerate(recipe.controls):
@@ -111,7 +111,7 @@ def _base(base: Base) -> ModelRequirement:
         return _need("base", ("base",), base, (glob.escape(base.file),))
     weights = tuple(f"{part}/{_suffix(base)}" for part in _BASE_PARTS)
     whole = _need("base", ("base",), base, (*_CONFIGURATION, *weights), (f"*/{_SHARDS}",))
-    return replace(whole, of_xl=(_SECOND_TOKENIZER, f"text_encoder_2/{_suffix(base)}"))
+    return replace(whole, sdxl_files=(_SECOND_TOKENIZER, f"text_encoder_2/{_suffix(base)}"))
 
 
 def _vae(vae: Vae) -> ModelRequirement:

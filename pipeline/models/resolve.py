@@ -34,21 +34,21 @@ class LocatedModel:
     """A folder of weights, what it was asked for, the revision that was found, and the files that were asked for."""
 
     folder: Path
-    need: ModelRequirement
+    requirement: ModelRequirement
     revision: str
     files: tuple[Path, ...]
 
     def as_row(self) -> dict[str, str]:
         """Return the columns of `schemas.work.MODEL`; reads all the files. Raises `ModelError` for other weights."""
-        name = storage.redact(self.need.name)
-        return {"role": self.need.role, "name": name, "revision": self.revision, "sha256": self.checked_digest()}
+        name = storage.redact(self.requirement.name)
+        return {"role": self.requirement.role, "name": name, "revision": self.revision, "sha256": self.checked_digest()}
 
     def checked_digest(self) -> str:
         """Return `digest`; raise `ModelError` where the recipe is locked to another one."""
         found = self.digest()
-        if self.need.sha256 not in (None, found):
-            message = f"{storage.redact(self.need.name)}: its files are {found}, the recipe is locked to"
-            message = f"{message} {self.need.sha256}"
+        if self.requirement.sha256 not in (None, found):
+            message = f"{storage.redact(self.requirement.name)}: its files are {found}, the recipe is locked to"
+            message = f"{message} {self.requirement.sha256}"
             raise ModelError(message, "Restore them, or lock the recipe anew: photo2anime recipes lock.")
         return found
 
@@ -64,8 +64,8 @@ class LocatedModel:
 
     def label(self) -> str:
         """Return a name for a folder of these very files: the model's, and the commit or what the files hold."""
-        last = storage.redact(self.need.name).rstrip("/")
-        last = last.replace("/", "--") if self.need.on_hub else last.rpartition("/")[2]
+        last = storage.redact(self.requirement.name).rstrip("/")
+        last = last.replace("/", "--") if self.requirement.on_hub else last.rpartition("/")[2]
         pinned = COMMIT_PATTERN.fullmatch(self.revision) is not None
         return f"{last}@{self.revision if pinned else self.digest()[:16]}"
 
@@ -103,7 +103,7 @@ def locate(need: ModelRequirement) -> LocatedModel:
         revision = folder.name if COMMIT_PATTERN.fullmatch(folder.name) else need.revision
     else:
         folder = _copied(need) if "://" in need.name else Path(os.path.expanduser(need.name))  # noqa: PTH111 - a home that nobody has is no error
-    wanted = [*need.files, *(need.of_xl if _is_whole_xl(folder) else ())]
+    wanted = [*need.files, *(need.sdxl_files if _is_whole_xl(folder) else ())]
     missing = [pattern for pattern in wanted if not any(folder.glob(pattern))]
     if missing:
         missing = [_ESCAPED.sub(r"\1", pattern) for pattern in missing]

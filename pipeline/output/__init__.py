@@ -1,1 +1,1 @@
-"""The files that a run writes: plan, run file, provenance and report, and how they are verified."""
+"""Read, write and verify the files of an output: plans, run file, provenance records and report."""

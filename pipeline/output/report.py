@@ -1,4 +1,4 @@
-"""The page that a person opens after a run: counts, a gallery, and every kind of failure."""
+"""Write the HTML report of an output: counts, a gallery of images, and failures."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,28 +13,34 @@ from pipeline.output import plan_store, provenance
 from pipeline.output.run_file import RunMetadata
 from schemas.work import STAGES
 
-GALLERY = 60  # pictures on the page
-FAILURES = 200  # rows of failures on the page; all are in provenance
-LIGHT = ["status", "photo_id", "variant", "unit", "key", "seconds", "failure"]  # of every row: a million fit in memory
+MAX_IMAGES = 60
+MAX_FAILURES = 200  # the records contain all failures
+# The columns that are read for every row. They are few, so that a million rows fit in memory.
+SUMMARY_COLUMNS = ["status", "photo_id", "variant", "unit", "key", "seconds", "failure"]
 
 
-def write_report(output: str, facts: RunMetadata, counts: Mapping[str, int]) -> int:
-    """Write `report/index.html` from the records, and return how many current rows are failures.
+def write_report(output: str, run: RunMetadata, counts: Mapping[str, int]) -> int:
+    """Write `report/index.html` from the records of an output.
 
-    `counts` tells of this run how many control maps were `detected`, and how many `cached`.
+    Args:
+        output: The address of the output.
+        run: The metadata of the last run.
+        counts: How many control maps of this run were `detected`, and how many were `cached`.
+
+    Returns:
+        The number of current rows that failed, in all runs on this output.
     """
     table = current_units(output)
     failed, done = (table.filter(pc.equal(table["status"], status)) for status in ("failed", "done"))
-    failures = failed["failure"].to_pylist()
     page = Environment(loader=PackageLoader("pipeline.output"), autoescape=True).get_template("report.html")
     html = page.render(
-        facts=facts,
-        recipe=facts.recipe,
+        run=run,
+        recipe=run.recipe,
         done=done.num_rows,
         failed=failed.num_rows,
-        kinds=Counter((each["stage"], each["error"]) for each in failures).most_common(),
-        pictures=read_rows(output, done.slice(0, GALLERY)),
-        failures=failed.slice(0, FAILURES).to_pylist(),
+        errors=Counter((failure["stage"], failure["error"]) for failure in failed["failure"].to_pylist()).most_common(),
+        images=read_rows(output, done.slice(0, MAX_IMAGES)),
+        failures=failed.slice(0, MAX_FAILURES).to_pylist(),
         seconds=_mean_seconds(done),
         detected=counts.get("detected", 0),
         cached=counts.get("cached", 0),
@@ -44,22 +50,22 @@ def write_report(output: str, facts: RunMetadata, counts: Mapping[str, int]) -> 
 
 
 def current_units(output: str) -> pa.Table:
-    """Return the rows of provenance that no later plan replaced, by photo and variant, in the columns `LIGHT`."""
-    old = pa.array(sorted(plan_store.superseded_keys(plan_store.read_plans(output))), pa.string())
-    table = provenance.read_records(output, provenance.done_units(output), LIGHT)
-    return table.filter(pc.invert(pc.is_in(table["key"], old))).sort_by(
+    """Read `SUMMARY_COLUMNS` of all rows that no later plan superseded, sorted by photo and variant."""
+    superseded = pa.array(sorted(plan_store.superseded_keys(plan_store.read_plans(output))), pa.string())
+    table = provenance.read_records(output, provenance.done_units(output), SUMMARY_COLUMNS)
+    return table.filter(pc.invert(pc.is_in(table["key"], superseded))).sort_by(
         [("photo_id", "ascending"), ("variant", "ascending")]
     )
 
 
-def read_rows(output: str, chosen: pa.Table) -> list[dict[str, Any]]:
-    """Return every column of provenance of the rows `chosen` from `current_units`, in their order."""
-    found = provenance.read_records(output, set(chosen["unit"].to_pylist())).to_pylist()
-    by_place = {(row["unit"], row["key"]): row for row in found}
-    return [by_place[place] for place in zip(chosen["unit"].to_pylist(), chosen["key"].to_pylist(), strict=True)]
+def read_rows(output: str, selected: pa.Table) -> list[dict[str, Any]]:
+    """Read all provenance columns of rows that were selected from `current_units`, in the same order."""
+    rows = provenance.read_records(output, set(selected["unit"].to_pylist())).to_pylist()
+    rows_by_key = {(row["unit"], row["key"]): row for row in rows}
+    return [rows_by_key[key] for key in zip(selected["unit"].to_pylist(), selected["key"].to_pylist(), strict=True)]
 
 
 def _mean_seconds(done: pa.Table) -> dict[str, float]:
-    """Return the mean seconds that a picture spent in each stage."""
+    """Compute the mean time per image in each stage, in seconds. Stages without measurements are omitted."""
     means = {stage: pc.mean(pc.struct_field(done["seconds"], stage)).as_py() for stage in STAGES}
     return {stage: mean for stage, mean in means.items() if mean is not None}

@@ -1,11 +1,13 @@
-"""The output's own account: whose recipe it holds, and how the last run on it went.
+"""Read and write the run file of an output, which identifies the output and describes its last run.
 
-`_run.json` is the last run's; every recipe that ever made a picture here stays in `_recipes/`, by its digest.
+`_run.json` contains the metadata and the recipe of the last run. `_recipes/` contains the recipes of all runs on this
+output, named by their digests.
 """
 
 import json
 import os
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -13,17 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import storage
-from pipeline.errors import OutputError
+from pipeline.errors import DamagedOutputError, NotAnOutputError, RecipeChangedError
 from pipeline.recipes.load import to_yaml
 from schemas.recipe import Recipe
 
 RUN_FILE = "_run.json"
-OWN_FOLDERS = ("_plan", "images", "maps", "masks", "provenance")
+OUTPUT_FOLDERS = ("_plan", "images", "maps", "masks", "provenance")
 
 
 @dataclass(frozen=True)
 class RunMetadata:
-    """What every row of a run shares."""
+    """The provenance that all rows of a run share.
+
+    Attributes:
+        run_id: The identifier of the run, unique across outputs.
+        recipe: The recipe of the run.
+        project_version: The version of photo2anime.
+        git_commit: The commit of photo2anime, or None if it is unknown.
+    """
 
     run_id: str
     recipe: Recipe
@@ -32,65 +41,74 @@ class RunMetadata:
 
 
 def read_run_file(output: str) -> dict[str, Any] | None:
-    """Return the last run's account; None for a new output. Raises `OutputError` for what is not ours."""
+    """Read the metadata of the last run on an output.
+
+    Returns:
+        The content of `_run.json`, or None if the output is new.
+
+    Raises:
+        DamagedOutputError: If `_run.json` is not valid JSON.
+        NotAnOutputError: If the folder or its `_run.json` was not written by photo2anime.
+    """
     uri = storage.join(output, RUN_FILE)
-    if storage.exists(uri):
-        try:
-            account = json.loads(storage.read(uri))
-        except ValueError as error:
-            message = f"{storage.redact(uri)} cannot be read ({error})"
-            raise OutputError(message, "Restore it, or choose another output.") from error
-        if isinstance(account, dict) and "recipe_digest" in account:
-            return account
-        message = f"{storage.redact(uri)} was not written by this program"
-        raise OutputError(message, "Choose another output.")
-    taken = [name for name in OWN_FOLDERS if storage.exists(storage.join(output, name))]
-    if taken:
-        message = f"{storage.redact(output)} holds {taken[0]!r} but no {RUN_FILE}: it is not an output of this program"
-        raise OutputError(message, "Choose another output.")
-    return None
+    if not storage.exists(uri):
+        for name in OUTPUT_FOLDERS:
+            if storage.exists(storage.join(output, name)):
+                raise NotAnOutputError(f"{storage.redact(output)}: contains {name!r}, but {RUN_FILE} is missing")
+        return None
+    try:
+        metadata = json.loads(storage.read(uri))
+    except ValueError as error:
+        hint = "Restore the file, or choose another output."
+        raise DamagedOutputError(f"{storage.redact(uri)}: invalid JSON ({error})", hint) from error
+    if not isinstance(metadata, dict) or "recipe_digest" not in metadata:
+        raise NotAnOutputError(f"{storage.redact(uri)}: not written by photo2anime")
+    return metadata
 
 
-def check_recipe(output: str, account: dict[str, Any] | None, recipe: Recipe, *, reconvert: bool) -> None:
-    """Raise `OutputError` where the output was made by another recipe, unless it is to be converted anew."""
-    if account is None or reconvert or account["recipe_digest"] == recipe.digest:
+def check_recipe(output: str, metadata: dict[str, Any] | None, recipe: Recipe, *, reconvert: bool) -> None:
+    """Check that an output belongs to a recipe.
+
+    Args:
+        output: The address of the output.
+        metadata: The content of its run file, or None if the output is new.
+        recipe: The recipe of the new run.
+        reconvert: Whether to accept another recipe, which converts all photos again.
+
+    Raises:
+        RecipeChangedError: If the output belongs to another recipe and `reconvert` is false.
+    """
+    if metadata is None or reconvert or metadata["recipe_digest"] == recipe.digest:
         return
-    changed = _differences(account["recipe"], storage.redact_all(recipe.model_dump(mode="json")))
-    message = (
-        f"{storage.redact(output)} belongs to recipe {account['recipe']['name']!r} {account['recipe_digest'][:12]},"
-        f" this is {recipe.name!r} {recipe.digest[:12]}; they differ in {', '.join(changed)}"
+    changes = _changed_settings(metadata["recipe"], storage.redact_all(recipe.model_dump(mode="json")))
+    raise RecipeChangedError(
+        f"{storage.redact(output)}: belongs to recipe {metadata['recipe']['name']!r} {metadata['recipe_digest'][:12]},"
+        f" not to {recipe.name!r} {recipe.digest[:12]}; they differ in {', '.join(changes)}"
     )
-    raise OutputError(message, "Choose another output, or convert all again with --recipe-changed=reconvert.")
 
 
-def write_run_file(output: str, facts: RunMetadata, account: dict[str, Any]) -> None:
-    """Write the run's account, its recipe in full."""
-    recipe = facts.recipe
-    whole = {
-        "run_id": facts.run_id,
+def write_run_file(output: str, run: RunMetadata, status: dict[str, Any]) -> None:
+    """Write `_run.json`: the metadata of a run, its status and counts, and its recipe in full."""
+    metadata = {
+        "run_id": run.run_id,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "project_version": facts.project_version,
-        "git_commit": facts.git_commit,
-        **account,
-        "recipe_digest": recipe.digest,
-        "recipe": recipe.model_dump(mode="json"),
+        "project_version": run.project_version,
+        "git_commit": run.git_commit,
+        **status,
+        "recipe_digest": run.recipe.digest,
+        "recipe": run.recipe.model_dump(mode="json"),
     }
-    storage.put(storage.join(output, RUN_FILE), json.dumps(storage.redact_all(whole), indent=2).encode())
+    storage.put(storage.join(output, RUN_FILE), json.dumps(storage.redact_all(metadata), indent=2).encode())
 
 
 def store_recipe(output: str, recipe: Recipe) -> None:
-    """Put the recipe's text under its digest, so that older pictures keep theirs when the recipe changes."""
+    """Write a recipe to `_recipes/`, named by its digest, so that the recipes of older images are kept."""
     text = to_yaml(storage.redact_all(recipe.model_dump(mode="json")))
     storage.put(storage.join(output, "_recipes", f"{recipe.digest[:16]}.yaml"), text.encode())
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    beside = {"name", "description", "batch_size"}
-    return sorted(key for key in {*old, *new} - beside if old.get(key) != new.get(key))
-
-
 def project_version() -> str:
-    """Return the installed version of photo2anime."""
+    """Return the installed version of photo2anime, or `not installed`."""
     try:
         return version("photo2anime")
     except PackageNotFoundError:
@@ -98,15 +116,20 @@ def project_version() -> str:
 
 
 def git_commit() -> str | None:
-    """Return the commit of the checkout this runs from, `-dirty` behind it where files differ.
+    """Look up the Git commit of photo2anime.
 
-    An image built without its `.git` says it by PHOTO2ANIME_COMMIT. None where nobody knows.
+    Returns:
+        The commit of the checkout that contains this file, with the suffix `-dirty` if files were changed. Without a
+        checkout, as in a container, the value of PHOTO2ANIME_COMMIT, or None if it is not set.
     """
     root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return os.environ.get("PHOTO2ANIME_COMMIT")
-    described = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    try:
-        return subprocess.run(described, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603 - a constant command
-    except (OSError, subprocess.SubprocessError):
-        return os.environ.get("PHOTO2ANIME_COMMIT")
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    if (root / ".git").exists():
+        with suppress(OSError, subprocess.SubprocessError):
+            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603 - a constant command
+    return os.environ.get("PHOTO2ANIME_COMMIT")
+
+
+def _changed_settings(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """List the settings that differ between two recipes and decide how an image looks."""
+    return sorted(key for key in {*old, *new} - {"name", "description", "batch_size"} if old.get(key) != new.get(key))

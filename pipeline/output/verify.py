@@ -1,4 +1,8 @@
-"""Whether an output is what its plan says: nothing missing, doubled, orphaned or altered. And how to mend it."""
+"""Verify that an output matches its plans and records, and repair it.
+
+An output is sound if every planned row has exactly one row in the record of its unit, if the image files are those that
+the records name, and if their content has the recorded digests.
+"""
 
 import hashlib
 from collections import Counter
@@ -7,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline import storage
-from pipeline.errors import OutputError
+from pipeline.errors import DamagedOutputError, NotAnOutputError
 from pipeline.output import plan_store, provenance, run_file
 
-READERS = 16
-FILES = ("images", "maps", "masks")
+READERS = 16  # threads; reading a file mostly waits for the network
+FOLDERS = ("images", "maps", "masks")
 COLUMNS = [
     "status",
     "photo_id",
@@ -28,7 +32,18 @@ COLUMNS = [
 
 @dataclass
 class Findings:
-    """What is wrong with an output, one line each, and what `repair` would touch."""
+    """The problems of an output, one line of text each, and what `repair` deletes to solve them.
+
+    Attributes:
+        rows: The number of planned rows.
+        pictures: The number of image files that the records name.
+        missing: Planned rows without a row in a record, and recorded files that do not exist.
+        doubled: Rows that were recorded or planned more than once.
+        orphaned: Records and rows that were not planned, and files that no record names.
+        altered: Files whose content differs from their record, and records that cannot be read.
+        damaged_units: The units whose records `repair` deletes, so that the next run converts them again.
+        orphaned_files: The files that `repair` deletes, relative to the output.
+    """
 
     rows: int = 0
     pictures: int = 0
@@ -36,20 +51,25 @@ class Findings:
     doubled: list[str] = field(default_factory=list)
     orphaned: list[str] = field(default_factory=list)
     altered: list[str] = field(default_factory=list)
-    damaged_units: set[str] = field(default_factory=set)  # their records go, so that a run does them again
-    orphaned_files: list[str] = field(default_factory=list)  # relative to the output
+    damaged_units: set[str] = field(default_factory=set)
+    orphaned_files: list[str] = field(default_factory=list)
 
     @property
     def sound(self) -> bool:
-        """Tell whether nothing is wrong."""
+        """Whether no problem was found."""
         return not (self.missing or self.doubled or self.orphaned or self.altered)
 
 
 def verify(output: str) -> Findings:
-    """Read plan, records and every file of an output. Raises `OutputError` where there is no output of ours."""
+    """Compare the plans, the records and all image files of an output.
+
+    Raises:
+        NotAnOutputError: If the folder was not written by photo2anime.
+        DamagedOutputError: If the run file or a plan cannot be read. A record that cannot be read is a finding.
+    """
     if run_file.read_run_file(output) is None:
-        message = f"{storage.redact(output)} is no output of this program"
-        raise OutputError(message, "Name the folder that convert wrote to.")
+        hint = "Name the folder that convert wrote to."
+        raise NotAnOutputError(f"{storage.redact(output)}: {run_file.RUN_FILE} is missing", hint)
     findings = Findings()
     planned = plan_store.read_plans(output).select(["unit", "key", "photo_id", "variant"])
     rows = _read_records(output, set(planned["unit"].to_pylist()), findings)
@@ -59,78 +79,83 @@ def verify(output: str) -> Findings:
 
 
 def repair(output: str, findings: Findings) -> None:
-    """Delete what no record names, and the records of damaged units: the next run does those again."""
+    """Delete orphaned files, and the records of damaged units so that the next run converts these units again."""
     for name in findings.orphaned_files:
         storage.remove(storage.join(output, name))
     for unit in sorted(findings.damaged_units):
         storage.remove(provenance.record_uri(output, unit))
 
 
-def _read_records(output: str, planned: set[str], findings: Findings) -> list[dict[str, Any]]:
+def _read_records(output: str, planned_units: set[str], findings: Findings) -> list[dict[str, Any]]:
+    """Read the rows of all records. Records that are damaged or were not planned become findings."""
     rows: list[dict[str, Any]] = []
     for unit in sorted(provenance.done_units(output)):
-        name = f"{provenance.FOLDER}/{unit}.parquet"
-        if unit not in planned:
-            findings.orphaned.append(f"{name}: no plan has this unit; repair leaves it, in case the plan was lost")
+        if unit not in planned_units:
+            name = f"{provenance.FOLDER}/{unit}.parquet"
+            findings.orphaned.append(f"{name}: not in a plan; --repair keeps it, because a plan may be lost")
         try:
             rows += provenance.read_record(output, unit, COLUMNS).to_pylist()
-        except OutputError as fault:
-            findings.altered.append(str(fault))
-            findings.damaged_units |= {unit} & planned
+        except DamagedOutputError as error:
+            findings.altered.append(str(error))
+            findings.damaged_units |= {unit} & planned_units
     return rows
 
 
-def _check_rows(planned: list[dict[str, Any]], rows: list[dict[str, Any]], old: set[str], findings: Findings) -> None:
-    """Compare rows of the plan with rows of the records: each must stand in exactly one, its own unit's."""
-    recorded = Counter((row["unit"], row["key"]) for row in rows)
-    wanted = {(row["unit"], row["key"]): row for row in planned}  # a row that came back stands in two plans
-    findings.rows = len(wanted)
-    units = {unit for unit, _ in wanted}
-    has_record = {row["unit"] for row in rows}
-    for place, row in wanted.items():
-        if not recorded[place] and place[0] not in findings.damaged_units and row["key"] not in old:
-            findings.missing.append(f"{row['photo_id']} v{row['variant']} (unit {row['unit']}): no row of provenance")
-            findings.damaged_units |= {row["unit"]} & has_record
-    for (unit, key), count in recorded.items():
-        if unit not in units:
-            continue  # said already
-        if (unit, key) not in wanted:
-            findings.orphaned.append(f"row {key[:10]} in the record of unit {unit}: not in the plan")
+def _check_rows(
+    planned: list[dict[str, Any]], rows: list[dict[str, Any]], superseded: set[str], findings: Findings
+) -> None:
+    """Check that every planned row has exactly one row in the record of its unit, unless its key is superseded."""
+    counts = Counter((row["unit"], row["key"]) for row in rows)
+    # Two plans contain the same row if a recipe or a photo was changed and then changed back.
+    expected = {(row["unit"], row["key"]): row for row in planned}
+    findings.rows = len(expected)
+    planned_units = {unit for unit, _ in expected}
+    recorded_units = {unit for unit, _ in counts}
+    for (unit, key), row in expected.items():
+        if not counts[unit, key] and unit not in findings.damaged_units and key not in superseded:
+            findings.missing.append(f"{row['photo_id']} v{row['variant']} (unit {unit}): not in a record")
+            findings.damaged_units |= {unit} & recorded_units
+    for (unit, key), count in counts.items():
+        if unit not in planned_units:
+            continue  # _read_records reported the record
+        if (unit, key) not in expected:
+            findings.orphaned.append(f"row {key[:10]} in the record of unit {unit}: not in a plan")
             findings.damaged_units.add(unit)
         elif count > 1:
-            findings.doubled.append(f"row {key[:10]} stands {count} times in the record of unit {unit}")
+            findings.doubled.append(f"row {key[:10]} in the record of unit {unit}: recorded {count} times")
             findings.damaged_units.add(unit)
-    for key, count in Counter(key for _, key in wanted).items():
+    for key, count in Counter(key for _, key in expected).items():
         if count > 1:
-            findings.doubled.append(f"row {key[:10]} is planned {count} times")
+            findings.doubled.append(f"row {key[:10]}: planned in {count} units")
 
 
 def _recorded_files(rows: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
-    """Return the files that the records name: their digest and unit."""
-    found = {row["uri"]: (row["sha256"], row["unit"]) for row in rows if row["uri"]}
-    found |= {row["label_mask_uri"]: (row["label_mask_sha256"], row["unit"]) for row in rows if row["label_mask_uri"]}
+    """Collect the image files that records name, as a dictionary from file name to SHA-256 digest and unit."""
+    files = {row["uri"]: (row["sha256"], row["unit"]) for row in rows if row["uri"]}
+    files |= {row["label_mask_uri"]: (row["label_mask_sha256"], row["unit"]) for row in rows if row["label_mask_uri"]}
     for row in rows:
-        kept = (control for control in row["controls"] or () if control["uri"])
-        found |= {control["uri"]: (control["file_sha256"], row["unit"]) for control in kept}
-    return found
+        maps = (control for control in row["controls"] or () if control["uri"])
+        files |= {control["uri"]: (control["file_sha256"], row["unit"]) for control in maps}
+    return files
 
 
 def _check_files(output: str, recorded: dict[str, tuple[str, str]], findings: Findings) -> None:
-    """Compare the files below `FILES` with the records, their content included."""
-    there = {f"{top}/{name}" for top in FILES for name in storage.files(storage.join(output, top))}
+    """Compare the names and the content of the files in `FOLDERS` with the records."""
+    existing = {f"{folder}/{name}" for folder in FOLDERS for name in storage.files(storage.join(output, folder))}
     findings.pictures = len(recorded)
-    for name in sorted(there - recorded.keys()):
-        findings.orphaned.append(f"{name}: no record names it")
+    for name in sorted(existing - recorded.keys()):
+        findings.orphaned.append(f"{name}: not in a record")
         findings.orphaned_files.append(name)
-    for name in sorted(recorded.keys() - there):
-        findings.missing.append(f"{name}: the file is not there")
+    for name in sorted(recorded.keys() - existing):
+        findings.missing.append(f"{name}: the file does not exist")
         findings.damaged_units.add(recorded[name][1])
-    present = sorted(recorded.keys() & there)
+
+    def digest(name: str) -> str:
+        return hashlib.sha256(storage.read(storage.join(output, name))).hexdigest()
+
+    names = sorted(recorded.keys() & existing)
     with ThreadPoolExecutor(READERS) as readers:
-        digests = readers.map(
-            lambda name: hashlib.sha256(storage.read(storage.join(output, name))).hexdigest(), present
-        )
-        for name, digest in zip(present, digests, strict=True):
-            if digest != recorded[name][0]:
-                findings.altered.append(f"{name}: its content is not what was recorded")
+        for name, sha256 in zip(names, readers.map(digest, names), strict=True):
+            if sha256 != recorded[name][0]:
+                findings.altered.append(f"{name}: the content differs from its record")
                 findings.damaged_units.add(recorded[name][1])

@@ -1,15 +1,16 @@
-"""Rows of the manifest times variants, cut into units: written once as Parquet before work, and never changed.
+"""Plan a run: the rows of the manifest times variants, cut into units.
 
-A row of the plan is known by its key, the hash of all that decides its picture. What is planned is not planned
-again: new photos, and photos whose content changed, make a further plan beside the first.
+The key of a row is a hash of everything that decides its image. A key is planned once. New photos, and photos whose
+content changed, become a further plan next to the first; a plan that was written never changes.
 """
 
 import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,81 +20,184 @@ from pipeline.images.geometry import nearest_bucket
 from pipeline.output.plan_store import hash_json, superseded_keys
 from pipeline.plan.manifest import extra_columns
 from pipeline.recipes.prompts import PROMPT_COLUMNS, PromptRenderer
+from schemas.arrow import to_rows, to_table
 from schemas.recipe import Recipe
-from schemas.work import PLAN, Row
+from schemas.work import ManifestBox, MapUri, Planned, Points
 
-SEED_BITS = 63  # what torch.Generator takes as a positive number
-UNIT_SIZE = 32
-URI_COLUMNS = ("uri", "mask_uri", "reference_uri", "map_uris")
-_DECIDING = ("photo_id", "pose_keypoints", "boxes", "keypoints", "prompt", "negative_prompt", "recipe_digest")
-FEWEST_UNITS = 12  # of a small plan: so that its work spreads, and little is done again after a stop
+SEED_BITS = 63  # torch.Generator accepts positive numbers of 63 bits
+UNIT_SIZE = 32  # rows
+FEWEST_UNITS = 12  # of a small plan, so that its work is spread and little is repeated after a stop
+CHUNK_ROWS = 10_000  # rows of a table that are converted at once
 
 
 @dataclass(frozen=True)
 class RemainingWork:
-    """What a run has to do: the plan's units that are not done, by name, and how many of its rows are done already."""
+    """What a run has to do.
+
+    Attributes:
+        units: The tables of the units that are not done, by name.
+        done_rows: How many rows of the manifest are done already.
+    """
 
     units: dict[str, pa.Table]
     done_rows: int
 
     @property
     def rows(self) -> int:
-        """How many pictures are to be made."""
+        """How many images are to be made."""
         return sum(unit.num_rows for unit in self.units.values())
 
 
-def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Row]:
-    """Return one row of `schemas.work.PLAN` for each photo and variant, still without a unit, with their true uris.
+def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Planned]:
+    """Return one row for each photo and variant, without a unit, and with the addresses of the manifest unchanged.
 
-    Raises `ManifestError` where a prompt of the recipe names no column.
+    Raises:
+        ManifestError: A prompt of the recipe names a column that the manifest does not have.
     """
-    prompts = PromptRenderer(recipe, _with_values(manifest))
-    further, digest, buckets = extra_columns(manifest, recipe.detectors), recipe.digest, recipe.buckets
-    rows = []
-    for batch in manifest.to_batches(max_chunksize=10_000):
-        for photo in batch.to_pylist():
-            shared = _photo_columns(photo, recipe, further) | {"recipe_digest": digest}
-            if photo["width"] and photo["height"]:
-                shared["bucket"] = "{}x{}".format(*nearest_bucket((photo["width"], photo["height"]), buckets))
-            rows += [_variant_columns(shared, photo, prompts, recipe.seed, variant) for variant in range(variants)]
-    return rows
+    prompts = PromptRenderer(recipe, _columns_with_values(manifest))
+    extra = extra_columns(manifest, recipe.detectors)
+    planner = _RowPlanner(recipe, recipe.digest, recipe.buckets, extra, prompts)
+    batches = manifest.to_batches(max_chunksize=CHUNK_ROWS)
+    photos = (photo for batch in batches for photo in batch.to_pylist())
+    return [row for photo in photos for row in planner.rows_of(photo, variants)]
 
 
-def _with_values(manifest: pa.Table) -> list[str]:
-    """Return the columns that a prompt may name: those with anything in them, and the prompts themselves."""
+def plan_new_rows(rows: Sequence[Planned], known: pa.Table, size: int | None = None) -> pa.Table:
+    """Return the plan of the rows that earlier plans do not have.
+
+    A row that was superseded, because its photo or the recipe changed and has now changed back, is planned again in its
+    old unit, so that it is current again and its image stays.
+
+    Args:
+        rows: The rows of the manifest.
+        known: The rows of all earlier plans.
+        size: Rows in a unit. Defaults to up to 32, fewer for a small plan.
+    """
+    old, planned = superseded_keys(known), set(known["key"].to_pylist())
+    again = pa.array([row.key for row in rows if row.key in old], pa.string())
+    returned = known.filter(pc.is_in(known["key"], again))
+    return pa.concat_tables([cut_units([row for row in rows if row.key not in planned], size), returned])
+
+
+def cut_units(rows: Iterable[Planned], size: int | None = None) -> pa.Table:
+    """Return rows as a plan: sorted by bucket, cut into units, without the credentials of addresses."""
+    rows = sorted(rows, key=lambda row: (row.bucket or "", row.photo_id, row.variant))
+    photos = [list(variants) for _, variants in itertools.groupby(rows, key=lambda row: row.photo_id)]
+    widest = max((len(variants) for variants in photos), default=1)
+    planned: list[Planned] = []
+    for members in _pack(photos, size or min(UNIT_SIZE, max(widest, len(rows) // FEWEST_UNITS))):
+        name = unit_name([row.key for row in members])
+        planned += [replace(row, unit=name, **_public_addresses(row)) for row in members]
+    return to_table(planned, Planned)
+
+
+def unit_name(keys: Iterable[str]) -> str:
+    """Return the name of the unit that has exactly these keys."""
+    return hash_json(*sorted(keys))[:16]
+
+
+def remaining_work(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Planned]) -> RemainingWork:
+    """Return the units that are not done and that the manifest still asks for.
+
+    Args:
+        plans: The rows of all plans.
+        done: Names of the units that have a record.
+        digest: The digest of the run's recipe; units of other recipes are left out.
+        rows: The rows of the manifest, whose addresses still have their credentials.
+    """
+    wanted = {row.key: row for row in rows}
+    units: dict[str, dict[str, Planned]] = {}  # by key, because a row that was planned again is in two plans
+    recorded: set[str] = set()
+    for row in to_rows(plans, Planned):
+        if row.unit in done:
+            recorded |= {row.key} & wanted.keys()
+        elif row.recipe_digest == digest:
+            units.setdefault(row.unit, {})[row.key] = _with_addresses_of(row, wanted.get(row.key))
+    left = {name: list(members.values()) for name, members in units.items() if members.keys() & wanted.keys()}
+    return RemainingWork({name: to_table(members, Planned) for name, members in left.items()}, len(recorded))
+
+
+def seed_of(run_seed: int, photo_id: str, variant: int) -> int:
+    """Return the seed of an image, which depends on the recipe's seed, the photo's id and the variant only."""
+    return int(hash_json(run_seed, photo_id, variant), 16) >> (256 - SEED_BITS)
+
+
+@dataclass(frozen=True)
+class _RowPlanner:
+    """Plans the variants of one photo after the other."""
+
+    recipe: Recipe
+    digest: str  # of the recipe, which takes longer to compute than a row
+    buckets: list[tuple[int, int]]
+    extra: list[str]  # columns of the manifest that provenance keeps
+    prompts: PromptRenderer
+
+    def rows_of(self, photo: dict[str, Any], variants: int) -> Iterator[Planned]:
+        """Yield the variants of one row of the manifest."""
+        bucket, addresses = self._bucket(photo), self._addresses(photo)
+        details = _json_columns({name: photo[name] for name in self.extra})
+        for variant in range(variants):
+            seed = seed_of(self.recipe.seed, photo["photo_id"], variant)
+            prompts = self.prompts.of(photo, seed)
+            yield Planned(
+                unit="",
+                photo_id=photo["photo_id"],
+                variant=variant,
+                key=_key(photo, addresses, prompts, self.digest, variant),
+                seed=seed,
+                bucket=bucket,
+                recipe_digest=self.digest,
+                **addresses,
+                pose_keypoints=_points(photo["pose_keypoints"]),
+                boxes=_boxes(photo["boxes"]),
+                keypoints=_points(photo["keypoints"]),
+                prompt=prompts["prompt"] or "",
+                negative_prompt=prompts["negative_prompt"] or "",
+                prompt_error=prompts["prompt_error"],
+                manifest=details,
+            )
+
+    def _bucket(self, photo: dict[str, Any]) -> str | None:
+        """Return the size of the photo's images, `WxH`, or None if the manifest does not have the photo's size."""
+        if not photo["width"] or not photo["height"]:
+            return None
+        width, height = nearest_bucket((photo["width"], photo["height"]), self.buckets)
+        return f"{width}x{height}"
+
+    def _addresses(self, photo: dict[str, Any]) -> dict[str, Any]:
+        named = ((settings.name, photo[f"{settings.name}_uri"]) for settings in self.recipe.detectors)
+        return {
+            "uri": photo["uri"],
+            "mask_uri": photo["mask_uri"],
+            "reference_uri": photo["reference_uri"] if self.recipe.ip_adapter else None,
+            "map_uris": tuple(MapUri(name, uri) for name, uri in named if uri) or None,
+        }
+
+
+def _key(
+    photo: dict[str, Any], addresses: dict[str, Any], prompts: dict[str, str | None], digest: str, variant: int
+) -> str:
+    """Return the hash of everything that decides an image."""
+    content = (photo["etag"], photo["modified"], photo["bytes"]) if photo["etag"] is None else (photo["etag"],)
+    labels = (photo[name] for name in ("pose_keypoints", "boxes", "keypoints"))
+    public = _without_credentials(**addresses)
+    maps = public["map_uris"] and [asdict(each) for each in public["map_uris"]]
+    uris = (public["uri"], public["mask_uri"], public["reference_uri"], maps)
+    texts = (prompts["prompt"], prompts["negative_prompt"])
+    return hash_json(photo["photo_id"], *labels, *texts, digest, *uris, *content, variant)
+
+
+def _columns_with_values(manifest: pa.Table) -> list[str]:
+    """Return the columns that a prompt may name: those with values, and the prompts themselves."""
     empty = {name for name in manifest.column_names if manifest[name].null_count == manifest.num_rows}
     return [
         name for name in manifest.column_names if name in PROMPT_COLUMNS or name not in empty or not manifest.num_rows
     ]
 
 
-def plan_new_rows(rows: list[Row], known: pa.Table, size: int | None = None) -> pa.Table:
-    """Return the plan of what is new in `rows` beside the plans `known`.
-
-    A row that stands in `known` and was superseded there, because its photo or the recipe changed and now changed
-    back, is planned again in its old unit: so it is current again, and what is done of it stays done.
-    """
-    old, planned = superseded_keys(known), set(known["key"].to_pylist())
-    again = pa.array([row["key"] for row in rows if row["key"] in old], pa.string())
-    returned = known.filter(pc.is_in(known["key"], again))
-    return pa.concat_tables([cut_units([row for row in rows if row["key"] not in planned], size), returned])
-
-
-def cut_units(rows: list[Row], size: int | None = None) -> pa.Table:
-    """Return rows as a table of `PLAN`: sorted by bucket, cut into units named by what they hold, secrets left out."""
-    rows = sorted(rows, key=lambda row: (row.get("bucket") or "", row["photo_id"], row["variant"]))
-    photos = [list(variants) for _, variants in itertools.groupby(rows, key=lambda row: row["photo_id"])]
-    widest = max((len(variants) for variants in photos), default=1)
-    for members in _packed(photos, size or min(UNIT_SIZE, max(widest, len(rows) // FEWEST_UNITS))):
-        name = unit_name([row["key"] for row in members])
-        for row in members:
-            row["unit"] = name
-    return pa.Table.from_pylist([row | _without_secrets(row) for row in rows], PLAN)
-
-
-def _packed(photos: list[list[Row]], size: int) -> Iterator[list[Row]]:
-    """Yield at most `size` rows each time; variants of a photo share its maps: they stay together where they fit."""
-    members: list[Row] = []
+def _pack(photos: list[list[Planned]], size: int) -> Iterator[list[Planned]]:
+    """Yield groups of at most `size` rows. The variants of a photo share its maps, so they stay together."""
+    members: list[Planned] = []
     for variants in photos:
         for start in range(0, len(variants), size):
             piece = variants[start : start + size]
@@ -105,57 +209,40 @@ def _packed(photos: list[list[Row]], size: int) -> Iterator[list[Row]]:
         yield members
 
 
-def unit_name(keys: list[str]) -> str:
-    """Return the name of the unit that holds exactly these keys."""
-    return hash_json(*sorted(keys))[:16]
+def _points(values: list[list[float] | None] | None) -> Points | None:
+    return None if values is None else tuple(None if each is None else tuple(each) for each in values)
 
 
-def remaining_work(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Row]) -> RemainingWork:
-    """Return the units of the recipe `digest` that are not in `done` and that this run's manifest still asks for.
-
-    `rows` are the manifest's: they bring the true uris too, which the plan keeps without their secrets.
-    """
-    uris = {row["key"]: {name: row[name] for name in URI_COLUMNS} for row in rows}
-    units: dict[str, dict[str, Row]] = {}  # by key, since a row that came back stands in two plans
-    recorded: set[str] = set()
-    for batch in plans.to_batches(max_chunksize=10_000):
-        for row in batch.to_pylist():
-            if row["unit"] in done:
-                recorded |= {row["key"]} & uris.keys()
-            elif row["recipe_digest"] == digest:
-                units.setdefault(row["unit"], {})[row["key"]] = row | uris.get(row["key"], {})
-    wanted = {name: list(rows.values()) for name, rows in units.items() if rows.keys() & uris.keys()}
-    return RemainingWork({name: pa.Table.from_pylist(rows, PLAN) for name, rows in wanted.items()}, len(recorded))
+def _boxes(values: list[dict[str, Any] | None] | None) -> tuple[ManifestBox | None, ...] | None:
+    return None if values is None else tuple(None if box is None else ManifestBox(**box) for box in values)
 
 
-def seed_of(run_seed: int, photo_id: str, variant: int) -> int:
-    """Return a picture's seed: it depends on the recipe's seed, the photo's id and the variant, and nothing else."""
-    return int(hash_json(run_seed, photo_id, variant), 16) >> (256 - SEED_BITS)
+def _public_addresses(row: Planned) -> dict[str, Any]:
+    return _without_credentials(row.uri, row.mask_uri, row.reference_uri, row.map_uris)
 
 
-def _photo_columns(photo: Row, recipe: Recipe, further: list[str]) -> Row:
-    carried = {name: photo[name] for name in further}
-    brought = {settings.name: photo[f"{settings.name}_uri"] for settings in recipe.detectors}
+def _without_credentials(
+    uri: str | None, mask_uri: str | None, reference_uri: str | None, map_uris: tuple[MapUri, ...] | None
+) -> dict[str, Any]:
+    """Return the address columns of a row without logins and queries."""
     return {
-        "photo_id": photo["photo_id"],
-        "uri": photo["uri"],
-        "map_uris": [{"detector": name, "uri": uri} for name, uri in brought.items() if uri] or None,
-        **{name: photo[name] for name in ("mask_uri", "pose_keypoints", "boxes", "keypoints")},
-        "reference_uri": photo["reference_uri"] if recipe.ip_adapter else None,
-        "manifest": _carried_json(carried),
+        "uri": storage.redact(uri) if uri else None,
+        "mask_uri": storage.redact(mask_uri) if mask_uri else None,
+        "reference_uri": storage.redact(reference_uri) if reference_uri else None,
+        "map_uris": map_uris and tuple(MapUri(each.detector, storage.redact(each.uri)) for each in map_uris),
     }
 
 
-def _variant_columns(shared: Row, photo: Row, prompts: PromptRenderer, run_seed: int, variant: int) -> Row:
-    content = (photo["etag"], photo["modified"], photo["bytes"]) if photo["etag"] is None else (photo["etag"],)
-    seed = seed_of(run_seed, photo["photo_id"], variant)
-    row = shared | prompts.of(photo, seed)
-    key = hash_json(*(row[name] for name in _DECIDING), *_without_secrets(shared).values(), *content, variant)
-    return row | {"variant": variant, "key": key, "seed": seed}
+def _with_addresses_of(row: Planned, manifest_row: Planned | None) -> Planned:
+    """Return a row of the plan with the addresses of the manifest, which have their credentials."""
+    if manifest_row is None:
+        return row
+    names = ("uri", "mask_uri", "reference_uri", "map_uris")
+    return replace(row, **{name: getattr(manifest_row, name) for name in names})
 
 
-def _carried_json(carried: Row) -> str:
-    """Return a manifest's further columns as strict JSON: secrets left out, bytes as their digest, NaN as null."""
+def _json_columns(columns: dict[str, Any]) -> str:
+    """Return columns of the manifest as strict JSON: without credentials, bytes as their digest, NaN as null."""
 
     def plain(value: object) -> object:
         if isinstance(value, bytes):
@@ -166,11 +253,4 @@ def _carried_json(carried: Row) -> str:
             return {key: plain(entry) for key, entry in value.items()}
         return [plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
-    return json.dumps(plain(storage.redact_all(carried)), default=str, sort_keys=True, ensure_ascii=False)
-
-
-def _without_secrets(row: Row) -> Row:
-    """Return the `URI_COLUMNS` of a row without logins and queries."""
-    maps = [each | {"uri": storage.redact(each["uri"])} for each in row["map_uris"] or []]
-    uris = {name: storage.redact(row[name]) if row[name] else None for name in URI_COLUMNS if name != "map_uris"}
-    return uris | {"map_uris": maps or None}
+    return json.dumps(plain(storage.redact_all(columns)), default=str, sort_keys=True, ensure_ascii=False)

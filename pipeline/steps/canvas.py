@@ -1,6 +1,7 @@
-"""What a row says of its canvas: where the photo went, its pixels, and what the manifest's mask covers of it."""
+"""Convert the columns of a canvas to geometry and pixels, and scale them for an image of a second pass."""
 
 import io
+from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,60 +10,86 @@ from PIL import Image
 from pipeline.images.arrays import Pixels
 from pipeline.images.geometry import Padding, Transform, transform_from_row
 from pipeline.images.masks import nonzero_pixels
-from schemas.work import Row
+from schemas.work import Canvas, ControlMap, Labels, PaddingColumns, TransformColumns
+
+VISIBILITY = 2  # position of the visibility among the three numbers of a keypoint
 
 
-def row_transform(row: Row) -> Transform:
-    """Return the transform from the upright photo to the picture, which is the canvas without its padding."""
-    padding = row_padding(row)
-    target = (row["width"] - padding.left - padding.right, row["height"] - padding.top - padding.bottom)
-    return transform_from_row(row["transform"], (row["source_width"], row["source_height"]), target)
+def transform_columns(transform: Transform) -> TransformColumns:
+    """Return the columns of a transform."""
+    return TransformColumns(**transform.as_row())  # type: ignore[arg-type]  # the columns by name
 
 
-def row_padding(row: Row) -> Padding:
-    """Return what the canvas adds around the picture."""
-    return Padding(**row["padding"])
+def padding_columns(padding: Padding) -> PaddingColumns:
+    """Return the columns of a padding."""
+    return PaddingColumns(**asdict(padding))
 
 
-def as_pixels(row: Row, raw: bytes, times: int = 1) -> Pixels:
-    """Return raw bytes of `times` the canvas's size as pixels [H, W, 3], uint8, 0..255, not to be written to."""
-    return np.frombuffer(raw, np.uint8).reshape(row["height"] * times, row["width"] * times, 3)
+def image_size(canvas: Canvas) -> tuple[int, int]:
+    """Return width and height of the image, which is the canvas without its padding."""
+    padding = canvas.padding
+    return canvas.width - padding.left - padding.right, canvas.height - padding.top - padding.bottom
 
 
-def row_mask(row: Row) -> NDArray[np.bool_]:
-    """Return what the manifest's mask covers of the canvas [H, W]: all that is not 0 in it. The row must have one."""
-    with Image.open(io.BytesIO(row["mask"])) as image:
-        values = np.asarray(image)  # [h, w] or [h, w, C], of the picture without its padding
-    return row_padding(row).pad(nonzero_pixels(values), edge=False)
+def canvas_transform(canvas: Canvas) -> Transform:
+    """Return the transform from the upright photo to the image."""
+    source = (canvas.source_width, canvas.source_height)
+    return transform_from_row(asdict(canvas.transform), source, image_size(canvas))
 
 
-def enlarged_columns(row: Row, times: int) -> Row:
-    """Return the columns that change when a row's picture is `times` as wide and high; none of the maps' does."""
-    if times == 1 or row["failure"]:
-        return {}
-    transform = row_transform(row).enlarged(times)
-    return {
-        "transform": transform.as_row(),
-        "padding": row_padding(row).enlarged(times).as_row(),
-        "labels": _labels(row["labels"], times),
-        "mask": row["mask"] and _mask(row["mask"], transform.target),
-    }
+def canvas_padding(canvas: Canvas) -> Padding:
+    """Return the padding of the canvas around the image."""
+    return Padding(**asdict(canvas.padding))
 
 
-def _labels(labels: Row, times: int) -> Row:
-    boxes, keypoints = labels["boxes"], labels["keypoints"]
-    return labels | {
-        "boxes": boxes and [box | {side: box[side] * times for side in "xywh"} for box in boxes],
-        "keypoints": keypoints and [each | {"points": _points(each["points"], times)} for each in keypoints],
-    }
+def canvas_mask(canvas: Canvas) -> NDArray[np.bool_] | None:
+    """Return where the manifest's mask is not 0 on the canvas, [H, W]. Returns None if there is no mask."""
+    if canvas.mask is None:
+        return None
+    with Image.open(io.BytesIO(canvas.mask)) as image:
+        values = np.asarray(image)  # [h, w] or [h, w, C], without the padding of the canvas
+    return canvas_padding(canvas).pad(nonzero_pixels(values), edge=False)
 
 
-def _points(numbers: list[float], times: int) -> list[float]:
-    """Return x, y, visibility, x, y, … with x and y multiplied."""
-    return [number if place % 3 == 2 else number * times for place, number in enumerate(numbers)]  # noqa: PLR2004
+def map_pixels(control_map: ControlMap | None) -> Pixels:
+    """Return the pixels of a control map. Raises ValueError if an earlier step removed or did not detect them."""
+    if control_map is None or control_map.pixels is None:
+        raise ValueError("the row has a control map without pixels")
+    return control_map.pixels
 
 
-def _mask(content: bytes, size: tuple[int, int]) -> bytes:
+def enlarge_canvas(canvas: Canvas, times: int) -> Canvas:
+    """Return the columns of a canvas for an image `times` as wide and high, in the pixels of that image."""
+    if times == 1:
+        return canvas
+    transform = canvas_transform(canvas).enlarged(times)
+    return replace(
+        canvas,
+        width=canvas.width * times,
+        height=canvas.height * times,
+        transform=transform_columns(transform),
+        padding=padding_columns(canvas_padding(canvas).enlarged(times)),
+        labels=_enlarge_labels(canvas.labels, times),
+        mask=canvas.mask and _resize_mask(canvas.mask, transform.target),
+    )
+
+
+def _enlarge_labels(labels: Labels, times: int) -> Labels:
+    boxes, keypoints = labels.boxes, labels.keypoints
+    return replace(
+        labels,
+        boxes=boxes
+        and tuple(replace(box, **{side: getattr(box, side) * times for side in ("x", "y", "w", "h")}) for box in boxes),
+        keypoints=keypoints and tuple(replace(each, points=_enlarge_points(each.points, times)) for each in keypoints),
+    )
+
+
+def _enlarge_points(numbers: tuple[float, ...], times: int) -> tuple[float, ...]:
+    """Return x, y, visibility, x, y, ... with x and y multiplied."""
+    return tuple(number if at % 3 == VISIBILITY else number * times for at, number in enumerate(numbers))
+
+
+def _resize_mask(content: bytes, size: tuple[int, int]) -> bytes:
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(content)) as mask:
         mask.resize(size, Image.Resampling.NEAREST).save(buffer, "png")

@@ -1,160 +1,208 @@
-"""The pictures of a unit, then its record: after the record's one atomic put the unit is done, before it is not.
+"""Write the images of a unit, then its record. The unit is done when its record exists, which one atomic put decides.
 
-Names follow from what is in them, so that doing a unit twice writes the same files over themselves.
+File names follow from what is in the files, so that a unit that is repeated writes the same files again.
 """
 
 import hashlib
 import json
 import re
 import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.errors import RunStoppedError
+from pipeline.errors import IncompleteUnitError
 from pipeline.output.provenance import read_record, record_uri
 from pipeline.output.run_file import RunMetadata
 from pipeline.plan.plan import unit_name
-from pipeline.steps.canvas import as_pixels, enlarged_columns, row_padding
+from pipeline.steps.canvas import canvas_padding, enlarge_canvas, image_size
 from pipeline.steps.encode import FILE_EXTENSIONS, encode_pixels
-from pipeline.steps.row_step import add_seconds
-from schemas.provenance import PROVENANCE
-from schemas.recipe import Control, Output
-from schemas.work import COMMITTED, MADE_BY, Row
+from pipeline.steps.row_step import add_seconds, table_to_rows
+from schemas.arrow import to_rows, to_table
+from schemas.provenance import ControlRecord, Record
+from schemas.recipe import Control, Output, Recipe
+from schemas.work import Canvas, Committed, ControlMap, Encoded, Failed, MadeBy, MapFacts, Mapped, Planned
 
 SLUG_LENGTH = 60
 
+Finished: TypeAlias = Encoded | Mapped | Failed
+"""A row at the end of the chain: of mode maps it is `Mapped`."""
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The columns of a record that name the files of a row."""
+
+    uri: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+    label_mask_uri: str | None = None
+    label_mask_sha256: str | None = None
+
 
 class Commit:
-    """Writes units below `output`; with `keep_maps` the control maps too, which a recipe of mode maps always keeps.
+    """Writes units below an output.
 
-    With `keep_done` a unit that has a record already keeps the rows of it that are done: only failures are replaced.
+    Args:
+        output: Address of the output.
+        metadata: What all rows of the run share.
+        keep_maps: Whether to write the control maps too. A recipe of mode maps always does.
+        keep_done: Whether rows that an earlier record of the unit has as done stay, so that only failures are replaced.
     """
 
-    def __init__(self, output: str, facts: RunMetadata, *, keep_maps: bool = False, keep_done: bool = False) -> None:
+    def __init__(self, output: str, metadata: RunMetadata, *, keep_maps: bool = False, keep_done: bool = False) -> None:
         self.output = output
-        self._facts = facts
-        self._settings = json.dumps(storage.redact_all(facts.recipe.model_dump(mode="json", exclude={"description"})))
-        self._keep_maps = keep_maps or facts.recipe.mode == "maps"
+        self._metadata = metadata
+        self._recipe: Recipe = metadata.recipe
+        recipe = metadata.recipe.model_dump(mode="json", exclude={"description"})
+        self._settings = json.dumps(storage.redact_all(recipe))
+        self.keep_maps = keep_maps or metadata.recipe.mode == "maps"
         self._keep_done = keep_done
+        self._takes: type[Encoded | Mapped] = Mapped if metadata.recipe.mode == "maps" else Encoded
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Write the whole units in a batch of `schemas.work.ENCODED`; return one row of `COMMITTED` for each row.
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Write the units in a table, and return one `Committed` row for each row.
 
-        Raises `OutputError`, `StorageError` or, for half a unit, `RunStoppedError`: what has no record is done again.
+        Raises:
+            OutputError: A file cannot be written.
+            StorageError: A storage request failed.
+            IncompleteUnitError: Rows of a unit are missing.
         """
-        units: dict[str, list[Row]] = {}
-        for row in batch.to_pylist():
-            units.setdefault(row["unit"], []).append(row)
-        recorded = [row for unit, rows in units.items() for row in self._commit(unit, rows)]
-        committed = [{**row, "failed": row["status"] == "failed", **_counts(row)} for row in recorded]
-        return pa.Table.from_pylist(committed, COMMITTED)
+        units: dict[str, list[Finished]] = {}
+        for row in table_to_rows(table, self._takes):
+            units.setdefault(row.planned.unit, []).append(row)
+        records = [record for unit, rows in units.items() for record in self._commit(unit, rows)]
+        return to_table([_committed(record) for record in records], Committed)
 
-    def _commit(self, unit: str, rows: list[Row]) -> list[Row]:
-        """Put a unit's pictures, then its record; return the record's rows."""
-        if unit_name([row["key"] for row in rows]) != unit:
-            message = f"unit {unit} came apart on its way: {len(rows)} of its rows arrived together"
-            raise RunStoppedError(message, "This is a fault of the program: please report it.")
+    def _commit(self, unit: str, rows: Sequence[Finished]) -> list[Record]:
+        """Write the files of a unit, then its record."""
+        if unit_name([row.planned.key for row in rows]) != unit:
+            raise IncompleteUnitError(f"unit {unit}: only {len(rows)} of its rows arrived together")
         for folder in ("images", "maps", "masks"):
             storage.remove_partial_files(storage.join(self.output, folder, unit))
-        before = self._done_before(unit) if self._keep_done else {}
-        record = [before.get(row["key"]) or self._written(row) for row in rows]
-        storage.put_table(record_uri(self.output, unit), pa.Table.from_pylist(record, PROVENANCE))
-        return record
+        done = self._done_before(unit) if self._keep_done else {}
+        records = [done.get(row.planned.key) or self._write(row) for row in rows]
+        storage.put_table(record_uri(self.output, unit), to_table(records, Record))
+        return records
 
-    def _done_before(self, unit: str) -> dict[str, Row]:
+    def _done_before(self, unit: str) -> dict[str, Record]:
         """Return the rows of a unit's earlier record that are done, by key."""
         if not storage.exists(record_uri(self.output, unit)):
             return {}
-        return {row["key"]: row for row in read_record(self.output, unit).to_pylist() if row["status"] == "done"}
+        records = to_rows(read_record(self.output, unit), Record)
+        return {record.key: record for record in records if record.status == "done"}
 
-    def _written(self, row: Row) -> Row:
-        """Put the picture, the mask and the kept maps of a row; return its row of provenance."""
-        began = time.perf_counter()
-        large = row | enlarged_columns(
-            row, self._facts.recipe.enlargement
-        )  # maps are of the canvas, all else of the picture
-        picture = {} if row["failure"] else self._put_picture(row) | self._put_mask(large)
-        controls = [self._control(row, place) for place in range(len(self._facts.recipe.detectors))]
-        add_seconds(row, "commit", time.perf_counter() - began)
-        facts = self._facts
-        same = {name: large[name] for name in PROVENANCE.names if name in large} | {"seconds": row["seconds"]}
-        return {
-            **same,
-            **{field.name: (row.get("made_by") or {}).get(field.name) for field in MADE_BY},
-            **_size(row, facts.recipe.enlargement),
-            **picture,
-            "status": "done" if row["failure"] is None else "failed",
-            "run_id": facts.run_id,
-            "uri": picture.get("uri"),
-            "source_uri": storage.redact(row["uri"]) if row["uri"] else None,
-            "reference_uri": storage.redact(row["reference_uri"]) if row["reference_uri"] else None,
-            "recipe": facts.recipe.name,
+    def _write(self, row: Finished) -> Record:
+        """Write the image, the mask and the kept maps of a row, and return its record."""
+        begin = time.perf_counter()
+        files = _Files() if isinstance(row, Failed) else self._write_files(row)
+        controls = tuple(self._control(row, index) for index in range(len(self._recipe.detectors)))
+        row = add_seconds(row, "commit", time.perf_counter() - begin)
+        return self._record(row, files, controls)
+
+    def _record(self, row: Finished, files: _Files, controls: tuple[ControlRecord, ...]) -> Record:
+        planned, source = row.planned, row.source
+        columns: dict[str, Any] = {
+            **dict.fromkeys(field.name for field in fields(Record)),
+            **{name: getattr(planned, name) for name in _SHARED_WITH_PLAN},
+            **_canvas_columns(row, self._recipe.enlargement),
+            **_made_by_columns(getattr(row, "made_by", None)),
+            **asdict(files),
+            "status": "failed" if isinstance(row, Failed) else "done",
+            "run_id": self._metadata.run_id,
+            "source_uri": storage.redact(planned.uri) if planned.uri else None,
+            "source_sha256": source.sha256 if source else None,
+            "source_bytes": source.bytes if source else None,
+            "reference_uri": storage.redact(planned.reference_uri) if planned.reference_uri else None,
+            "recipe": self._recipe.name,
             "settings": self._settings,
             "controls": controls,
-            "project_version": facts.project_version,
-            "git_commit": facts.git_commit,
-            "attempts": row["attempts"] or 1,
+            "project_version": self._metadata.project_version,
+            "git_commit": self._metadata.git_commit,
+            "attempts": row.timing.attempts,
+            "started": row.timing.started,
+            "seconds": row.timing.seconds,
+            "failure": row.failure if isinstance(row, Failed) else None,
         }
+        return Record(**columns)
 
-    def _put_picture(self, row: Row) -> Row:
-        content = row.get("picture_bytes")
-        if content is None:
-            return {}  # maps alone
-        extension = FILE_EXTENSIONS[self._facts.recipe.output.format]
-        name = f"images/{row['unit']}/{image_name(row)}.{extension}"
+    def _write_files(self, row: Encoded | Mapped) -> _Files:
+        """Write the image and the mask of a row. A mask of which too little is visible is left out."""
+        files = _Files()
+        content = row.image if isinstance(row, Encoded) else None
+        if content is not None:
+            extension = FILE_EXTENSIONS[self._recipe.output.format]
+            name = f"images/{row.planned.unit}/{image_name(row.planned)}.{extension}"
+            files = _Files(name, self._put(name, content), len(content))
+        mask, visible = enlarge_canvas(row.canvas, self._recipe.enlargement).mask, row.canvas.labels.mask_visible
+        if mask is not None and (visible or 0) >= self._recipe.min_visible:
+            name = f"masks/{row.planned.unit}/{image_name(row.planned)}.png"
+            files = replace(files, label_mask_uri=name, label_mask_sha256=self._put(name, mask))
+        return files
+
+    def _control(self, row: Finished, index: int) -> ControlRecord:
+        """Write the map of one detector if maps are kept, and return its columns."""
+        detector = self._recipe.detectors[index].name
+        # The map of a region has no ControlNet.
+        network = _network(self._recipe.controls[index]) if index < len(self._recipe.controls) else {}
+        control_map = row.maps[index] if row.maps else None
+        if control_map is None:
+            return ControlRecord(detector, **network)
+        facts = {field.name: getattr(control_map, field.name) for field in fields(MapFacts)}
+        if self.keep_maps and row.canvas and control_map.pixels is not None:
+            content = _map_file(control_map, row.canvas)
+            uri = f"maps/{row.planned.unit}/{image_name(row.planned)}.{detector}.png"
+            facts |= {"uri": uri, "file_sha256": self._put(uri, content)}
+        return ControlRecord(**facts, **network)
+
+    def _put(self, name: str, content: bytes) -> str:
+        """Write a file below the output, and return its sha256."""
         storage.put(storage.join(self.output, name), content)
-        return {"uri": name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-
-    def _put_mask(self, row: Row) -> Row:
-        """Put the manifest's mask, unless too little of it is in the picture."""
-        if row["mask"] is None or (row["labels"]["mask_visible"] or 0) < self._facts.recipe.min_visible:
-            return {}
-        name = f"masks/{row['unit']}/{image_name(row)}.png"
-        storage.put(storage.join(self.output, name), row["mask"])
-        return {"label_mask_uri": name, "label_mask_sha256": hashlib.sha256(row["mask"]).hexdigest()}
-
-    def _control(self, row: Row, place: int) -> Row:
-        """Return the columns of `schemas.provenance.CONTROL`, the map's own null where the row failed before it."""
-        recipe = self._facts.recipe
-        name = recipe.detectors[place].name
-        chosen = _net(recipe.controls[place]) if place < len(recipe.controls) else {}  # a region's map has no net
-        if not row["maps"] or row["maps"][place] is None:
-            return {"detector": name, **chosen}
-        drawn = dict(row["maps"][place])
-        raw = drawn.pop("pixels")
-        if self._keep_maps:
-            pixels = row_padding(row).cut(as_pixels(row, raw))  # [H, W, 3], RGB: as the picture
-            content = encode_pixels(pixels, Output(format="png"))
-            uri = f"maps/{row['unit']}/{image_name(row)}.{name}.png"
-            storage.put(storage.join(self.output, uri), content)
-            drawn |= {"uri": uri, "file_sha256": hashlib.sha256(content).hexdigest()}
-        return {**drawn, **chosen}
+        return hashlib.sha256(content).hexdigest()
 
 
-def _net(control: Control) -> Row:
-    return {
-        "net": storage.redact(control.net.name), "scale": control.scale, "start": control.start, "end": control.end,
-    }  # fmt: skip
+_SHARED_WITH_PLAN = [field.name for field in fields(Planned) if field.name in Record.__dataclass_fields__]
 
 
-def _size(row: Row, times: int) -> Row:
-    """Return the picture's width and height, `times` the canvas's without its padding; null where there is none."""
-    if row["failure"]:
-        return {"width": None, "height": None}
-    padding = row_padding(row)
-    width, height = row["width"] * times, row["height"] * times
-    return {"width": width - padding.left - padding.right, "height": height - padding.top - padding.bottom}
+def image_name(row: Planned) -> str:
+    """Return the name of a row's files without extension: readable, valid everywhere, and unique for each key."""
+    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", row.photo_id).strip("-")[:SLUG_LENGTH] or "photo"
+    return f"{slug}-{row.key[:10]}-v{row.variant}"
 
 
-def _counts(recorded: Row) -> Row:
-    """Return how many maps a detector drew for a row of provenance, and how many were there already."""
-    origins = [(each["origin"], each["cached"]) for each in recorded["controls"] if each.get("origin") == "detected"]
-    cached = sum(bool(cached) for _, cached in origins)
-    return {"detected": len(origins) - cached, "cached": cached}
+def _canvas_columns(row: Finished, enlargement: int) -> dict[str, Any]:
+    """Return the columns of a row's canvas, in pixels of the image; a failed row has no width and height."""
+    if row.canvas is None:
+        return {}
+    canvas = row.canvas if isinstance(row, Failed) else enlarge_canvas(row.canvas, enlargement)
+    width, height = image_size(canvas)
+    shared = ("source_width", "source_height", "source_profile", "transform", "padding", "labels")
+    columns = {name: getattr(canvas, name) for name in shared}
+    return columns if isinstance(row, Failed) else columns | {"width": width, "height": height}
 
 
-def image_name(row: Row) -> str:
-    """Return a file's name without its extension: readable, safe on every file system, and different for each key."""
-    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", row["photo_id"]).strip("-")[:SLUG_LENGTH] or "photo"
-    return f"{slug}-{row['key'][:10]}-v{row['variant']}"
+def _made_by_columns(made_by: MadeBy | None) -> dict[str, Any]:
+    return {} if made_by is None else {field.name: getattr(made_by, field.name) for field in fields(MadeBy)}
+
+
+def _map_file(control_map: ControlMap, canvas: Canvas) -> bytes:
+    """Return the PNG file of a control map, without the padding of the canvas."""
+    pixels = canvas_padding(canvas).cut(control_map.pixels)  # type: ignore[arg-type]  # checked by the caller
+    return encode_pixels(pixels, Output(format="png"))
+
+
+def _network(control: Control) -> dict[str, Any]:
+    """Return the columns of the ControlNet that uses a map."""
+    name = storage.redact(control.net.name)
+    return {"net": name, "scale": control.scale, "start": control.start, "end": control.end}
+
+
+def _committed(record: Record) -> Committed:
+    """Return what the driver counts of a record."""
+    detected = [bool(control.cached) for control in record.controls if control.origin == "detected"]
+    cached = sum(detected)
+    failed = record.status == "failed"
+    return Committed(record.unit, record.photo_id, record.variant, failed, len(detected) - cached, cached)

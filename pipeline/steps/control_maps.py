@@ -1,201 +1,219 @@
-"""The control maps of a photo, one per control of the recipe, on exactly the pixels that the converter sees.
+"""Detect the control maps of a photo, one for each detector of the recipe, on the pixels that the converter receives.
 
-What the manifest brings beats what a detector would find. A detector whose weights are missing draws black where the
-recipe allows it, and provenance says so. The variants of a photo stand in one unit and share its maps; what was drawn
-for another unit, recipe or run comes from the cache.
+A map of the manifest takes precedence over the detector. A detector whose weights are missing gives a black map if the
+recipe allows it, and provenance says so. The variants of a photo are in one unit and share its maps. Maps that were
+detected for another unit, recipe or run come from the cache.
 """
 
 import functools
 import hashlib
-import itertools
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
-import pyarrow as pa
 
 from pipeline.detectors.base import BatchDetector, Detector, detector_version, load_detector, settings_json
 from pipeline.detectors.inpaint import mask_out
-from pipeline.errors import ControlMapError
+from pipeline.errors import DetectorFailedError, MissingMaskError
 from pipeline.images.arrays import Pixels
 from pipeline.models import resolve
-from pipeline.steps.canvas import as_pixels, row_mask
+from pipeline.steps.canvas import canvas_mask
 from pipeline.steps.map_cache import MapCache, map_key
 from pipeline.steps.provided_maps import is_provided, provided_map
-from pipeline.steps.row_step import RowStep, add_seconds
+from pipeline.steps.row_step import TableStep, add_seconds, apply_step
 from schemas.detectors import DetectorSettings, InpaintSettings
-from schemas.recipe import Recipe, gpu_detectors
-from schemas.work import MAPPED, Row
+from schemas.recipe import Recipe
+from schemas.work import ControlMap, Decoded, Failed, Mapped, ModelColumns
 
-CPU = "cpu"  # where photos go through a network one by one: a map then does not depend on the photos beside it
-# What the detectors' libraries raise over odd pixels; memory of a GPU that does not suffice is a RuntimeError too.
+CPU = "cpu"  # photos pass through a network one by one, so that a map does not depend on the other photos of a batch
+# Errors of the detectors' libraries over unusual pixels. A GPU that is out of memory raises a RuntimeError too.
 DETECTOR_ERRORS = (RuntimeError, ValueError, cv2.error)
+
+Missing = tuple[Mapped, DetectorSettings]
+"""A row and a detector whose map it still needs."""
 
 
 @dataclass
-class _Unit:
-    """The maps of the unit in work, by key: all that are known, and which of them were drawn here or handed out."""
+class _UnitMaps:
+    """The maps of the current unit by key, and which of them were detected here or already given to a row."""
 
     known: dict[str, Pixels] = field(default_factory=dict)
-    drawn: set[str] = field(default_factory=set)
-    handed: set[str] = field(default_factory=set)
+    detected: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
 
-    def hand_out(self, key: str) -> bool:
-        """Note that a row takes this map; tell whether it was there before, for another row or run."""
-        first = key in self.drawn and key not in self.handed
-        self.handed.add(key)
+    def take(self, key: str) -> bool:
+        """Mark a map as used by a row. Returns whether it was detected before, for another row or run."""
+        first = key in self.detected and key not in self.used
+        self.used.add(key)
         return not first
 
 
-class ControlMaps:
-    """Draws the control maps of a recipe; a detector is loaded when a photo first needs it.
+class ControlMaps(TableStep[Decoded, Mapped]):
+    """Detects the control maps of a recipe. A detector is loaded when a photo first needs it.
 
-    `blank` names the detectors whose maps are black because their weights are missing. `left` names those that are left
-    to another process, which gets the rows next: their maps stay null here. `device` is `cpu`, of which one thread is
-    taken, or `cuda`, where the photos of a unit go through a network together. `cache` is a folder's address.
+    Args:
+        recipe: The recipe.
+        blank: Detectors whose maps are black because their weights are missing.
+        deferred: Detectors whose maps the GPU worker detects; those maps stay None.
+        cache: Address of a folder of control maps.
+        device: `cpu`, where a detector uses one thread, or `cuda`, where the photos of a unit share batches.
     """
 
     def __init__(
         self,
         recipe: Recipe,
         blank: frozenset[str] = frozenset(),
-        left: frozenset[str] = frozenset(),
+        deferred: frozenset[str] = frozenset(),
         cache: str | None = None,
-        device: str = "cpu",
+        device: str = CPU,
     ) -> None:
+        super().__init__(Decoded, Mapped)
         cv2.setNumThreads(1)
-        self._recipe, self._blank, self._left, self._device = recipe, blank, left, device
-        self._joined = gpu_detectors(recipe)
+        self._recipe, self._blank, self._deferred, self._device = recipe, blank, deferred, device
+        self._gpu_detectors = recipe.gpu_detectors
         self._cache = MapCache(cache)
-        self._unit = _Unit()
-        self._loaded: dict[str, Detector] = {}
-        self._model = functools.cache(_located)  # reads the weights, but does not load them
-        self._each = RowStep("controls", self.draw, MAPPED)
+        self._unit = _UnitMaps()
+        self._detectors: dict[str, Detector] = {}
+        self._model = functools.cache(_model_columns)  # hashes the weights, but does not load them
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Return a batch of `schemas.work.DECODED`, or of `MAPPED` with null maps, as one of `MAPPED`."""
-        rows = batch.to_pylist()
-        wanted = [(row, settings) for row in rows if not row["failure"] for settings in self._to_detect(row)]
-        self._unit = _Unit(self._cache.read(self._key(row, settings) for row, settings in wanted))
-        if self._device != CPU:
-            self._draw_ahead(wanted)
-        mapped = self._each.rows(rows)
-        self._cache.write({key: self._unit.known[key] for key in self._unit.drawn})
-        return mapped
+    def run(self, rows: Sequence[Decoded | Failed]) -> list[Mapped | Failed]:
+        """Return rows with their control maps."""
+        return self.complete([row if isinstance(row, Failed) else self._without_maps(row) for row in rows])
 
-    def draw(self, row: Row) -> Row:
-        """Add `maps` to a row, in the order of the recipe's controls. Raises `ControlMapError`."""
-        pixels = as_pixels(row, row["pixels"])  # [H, W, 3], RGB, 0..255
-        before = row.get("maps") or itertools.repeat(None)
-        row["maps"] = [
-            drawn or self._one(settings, row, pixels)
-            for settings, drawn in zip(self._recipe.detectors, before, strict=False)
-        ]
-        return row
+    def complete(self, rows: Sequence[Mapped | Failed]) -> list[Mapped | Failed]:
+        """Return rows with the maps that they still miss."""
+        rows = list(rows)
+        missing = [(row, each) for row in rows if isinstance(row, Mapped) for each in self._to_detect(row)]
+        self._unit = _UnitMaps(self._cache.read(self._key(row, settings) for row, settings in missing))
+        seconds = self._detect_batches(missing) if self._device != CPU else {}
+        mapped = [apply_step("controls", self._add_maps, row) for row in rows]
+        self._cache.write({key: self._unit.known[key] for key in self._unit.detected})
+        both = zip(rows, mapped, strict=True)
+        return [add_seconds(row, "controls", seconds.get(id(before), 0.0)) for before, row in both]
 
-    def _one(self, settings: DetectorSettings, row: Row, pixels: Pixels) -> Row | None:
-        """Return the columns of `schemas.work.CONTROL_MAP`; None for a map that another process draws."""
-        given = provided_map(settings, row)
-        if given is not None:
-            return _as_row(settings, given.pixels, "manifest") | {"source_uri": given.uri}
+    def _without_maps(self, row: Decoded) -> Mapped:
+        maps = (None,) * len(self._recipe.detectors)
+        return Mapped(row.planned, row.timing, row.source, row.canvas, row.pixels, row.provided, row.reference, maps)
+
+    def _add_maps(self, row: Mapped) -> Mapped:
+        """Add the missing maps of a row, in the order of the recipe's detectors."""
+        pairs = zip(self._recipe.detectors, row.maps, strict=True)
+        return replace(row, maps=tuple(known or self._map(settings, row) for settings, known in pairs))
+
+    def _map(self, settings: DetectorSettings, row: Mapped) -> ControlMap | None:
+        """Return the map of one detector, or None if the GPU worker detects it."""
+        provided = provided_map(settings, row)
+        if provided is not None:
+            return replace(_control_map(settings, provided.pixels, "manifest"), source_uri=provided.uri)
         if settings.name in self._blank:
-            return _as_row(settings, np.zeros_like(pixels), "blank")
-        if settings.name in self._left:
+            return _control_map(settings, np.zeros_like(row.pixels), "blank")
+        if settings.name in self._deferred:
             return None
-        facts = {"version": detector_version(settings), "settings": settings_json(settings)}
         if settings.is_the_photo:
-            return _as_row(settings, self._of_photo(settings, row, pixels), "photo") | facts
+            return _with_detector(_control_map(settings, self._photo_map(settings, row), "photo"), settings)
         key = self._key(row, settings)
         if key not in self._unit.known:
-            self._unit.known[key] = self._detect(settings, pixels)
-            self._unit.drawn.add(key)
-        found = _as_row(settings, self._unit.known[key], "detected") | facts
-        return found | {
-            "cached": self._unit.hand_out(key), "device": self._place(settings), "model": self._model(settings),
-        }  # fmt: skip
+            self._unit.known[key] = self._detect(settings, row.pixels)
+            self._unit.detected.add(key)
+        return replace(
+            _with_detector(_control_map(settings, self._unit.known[key], "detected"), settings),
+            cached=self._unit.take(key),
+            device=self._device_of(settings),
+            model=self._model(settings),
+        )
 
-    def _of_photo(self, settings: DetectorSettings, row: Row, pixels: Pixels) -> Pixels:
-        """Return the map of a detector that shows the photo; what the manifest's mask covers is black in inpaint's."""
-        drawn = self._detect(settings, pixels)
+    def _photo_map(self, settings: DetectorSettings, row: Mapped) -> Pixels:
+        """Return the map of a detector that shows the photo. The inpaint detector removes what the mask covers."""
+        pixels = self._detect(settings, row.pixels)
         if not isinstance(settings, InpaintSettings):
-            return drawn
-        if row["mask"] is None and self._recipe.mode == "inpaint" and self._recipe.region.of != "mask":
-            return drawn  # the converter takes out what it finds to be the region
-        if row["mask"] is None:
-            message = "inpaint: the manifest gives no mask_uri for this photo"
-            raise ControlMapError(message)
-        return mask_out(drawn, row_mask(row))
+            return pixels
+        mask = canvas_mask(row.canvas)
+        if mask is not None:
+            return mask_out(pixels, mask)
+        if self._recipe.mode == "inpaint" and self._recipe.region.of != "mask":
+            return pixels  # the converter removes the region that it finds
+        raise MissingMaskError("inpaint: the photo has no mask_uri in the manifest")
 
     def _detect(self, settings: DetectorSettings, pixels: Pixels) -> Pixels:
-        detector = self._detector(settings)  # what fails over its weights is no photo's fault
+        detector = self._detector(settings)  # outside the try: invalid weights are an error of the run
         try:
             return detector(pixels)
         except DETECTOR_ERRORS as error:
-            message = f"{settings.name}: {type(error).__name__}: {error}"
-            raise ControlMapError(message) from error
+            raise DetectorFailedError(f"{settings.name}: {type(error).__name__}: {error}") from error
 
-    def _draw_ahead(self, wanted: list[tuple[Row, DetectorSettings]]) -> None:
-        """Draw what the rows will ask for in batches of one shape; what fails is left to its row, to fail alone."""
-        for settings, rows in _by_detector(wanted):
-            missing = {key: row for row in rows if (key := self._key(row, settings)) not in self._unit.known}
-            detector = self._detector(settings) if missing else None
+    def _detect_batches(self, missing: list[Missing]) -> dict[int, float]:
+        """Detect missing maps in batches of one shape. Returns the seconds of each row by id(row).
+
+        A batch that fails is repeated row by row later, so that only the photo that caused the error fails.
+        """
+        seconds: dict[int, float] = {}
+        for settings, rows in _by_detector(missing):
+            waiting = {key: row for row in rows if (key := self._key(row, settings)) not in self._unit.known}
+            detector = self._detector(settings) if waiting else None
             if not isinstance(detector, BatchDetector):
                 continue
-            for keys in _batches(missing, self._recipe.batch_size):
-                began = time.perf_counter()
+            for keys in _batches(waiting, self._recipe.batch_size):
+                begin = time.perf_counter()
                 try:
-                    drawn = detector.batch(np.stack([as_pixels(missing[key], missing[key]["pixels"]) for key in keys]))
+                    maps = detector.batch(np.stack([waiting[key].pixels for key in keys]))  # [N, H, W, 3], uint8
                 except DETECTOR_ERRORS:
                     continue
-                self._unit.known |= dict(zip(keys, drawn, strict=True))
-                self._unit.drawn |= set(keys)
+                self._unit.known |= dict(zip(keys, maps, strict=True))
+                self._unit.detected |= set(keys)
+                share = (time.perf_counter() - begin) / len(keys)
                 for key in keys:
-                    add_seconds(missing[key], "controls", (time.perf_counter() - began) / len(keys))
+                    seconds[id(waiting[key])] = seconds.get(id(waiting[key]), 0.0) + share
+        return seconds
 
-    def _to_detect(self, row: Row) -> Iterator[DetectorSettings]:
-        """Yield the detectors whose maps of a row are to be drawn or to be looked up here."""
-        elsewhere = self._blank | self._left | {each["detector"] for each in row.get("maps") or [] if each}
+    def _to_detect(self, row: Mapped) -> Iterator[DetectorSettings]:
+        """Yield the detectors whose maps of a row are to be detected here, or read from the cache."""
+        elsewhere = self._blank | self._deferred | {each.detector for each in row.maps if each}
         for settings in self._recipe.detectors:
             if settings.name not in elsewhere and not settings.is_the_photo and not is_provided(settings, row):
                 yield settings
 
     def _detector(self, settings: DetectorSettings) -> Detector:
-        if settings.name not in self._loaded:
-            self._loaded[settings.name] = load_detector(settings, self._place(settings))
-        return self._loaded[settings.name]
+        if settings.name not in self._detectors:
+            self._detectors[settings.name] = load_detector(settings, self._device_of(settings))
+        return self._detectors[settings.name]
 
-    def _key(self, row: Row, settings: DetectorSettings) -> str:
+    def _key(self, row: Mapped, settings: DetectorSettings) -> str:
         model = self._model(settings)
-        weights = model["sha256"] if model else None
-        return map_key(row, settings, weights, f"{self._place(settings)} {self._recipe.background}")
+        weights = model.sha256 if model else None
+        return map_key(row, settings, weights, f"{self._device_of(settings)} {self._recipe.background}")
 
-    def _place(self, settings: DetectorSettings) -> str:
-        """Return where a detector runs: on this process's device if it gains from a GPU, else on the CPU."""
-        return self._device if settings.name in self._joined else CPU
-
-
-def _as_row(settings: DetectorSettings, drawn: Pixels, origin: str) -> Row:
-    raw = drawn.tobytes()
-    return {"detector": settings.name, "origin": origin, "sha256": hashlib.sha256(raw).hexdigest(), "pixels": raw}
+    def _device_of(self, settings: DetectorSettings) -> str:
+        """Return where a detector runs: on the device of this process if it gains from a GPU, else on the CPU."""
+        return self._device if settings.name in self._gpu_detectors else CPU
 
 
-def _located(settings: DetectorSettings) -> dict[str, str] | None:
-    """Return the columns of `schemas.work.MODEL` of a detector's network; None where it has none."""
-    found = resolve.locate_detector(settings)
-    return found.as_row() if found else None
+def _control_map(settings: DetectorSettings, pixels: Pixels, origin: str) -> ControlMap:
+    digest = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
+    return ControlMap(detector=settings.name, origin=origin, sha256=digest, pixels=pixels)
 
 
-def _by_detector(wanted: list[tuple[Row, DetectorSettings]]) -> Iterator[tuple[DetectorSettings, list[Row]]]:
-    for settings in dict.fromkeys(settings for _, settings in wanted):
-        yield settings, [row for row, asked in wanted if asked == settings]
+def _with_detector(control_map: ControlMap, settings: DetectorSettings) -> ControlMap:
+    """Return a map with the version and the settings of its detector."""
+    return replace(control_map, version=detector_version(settings), settings=settings_json(settings))
 
 
-def _batches(missing: dict[str, Row], size: int) -> Iterator[list[str]]:
-    """Cut keys into batches whose canvases have one shape."""
+def _model_columns(settings: DetectorSettings) -> ModelColumns | None:
+    """Return the columns of a detector's network, or None if it has none."""
+    located = resolve.locate_detector(settings)
+    return ModelColumns(**located.as_row()) if located else None
+
+
+def _by_detector(missing: list[Missing]) -> Iterator[tuple[DetectorSettings, list[Mapped]]]:
+    for settings in dict.fromkeys(settings for _, settings in missing):
+        yield settings, [row for row, needed in missing if needed == settings]
+
+
+def _batches(waiting: dict[str, Mapped], size: int) -> Iterator[list[str]]:
+    """Yield the keys of at most `size` rows whose canvases have one shape."""
     shapes: dict[tuple[int, int], list[str]] = {}
-    for key, row in missing.items():
-        shapes.setdefault((row["width"], row["height"]), []).append(key)
+    for key, row in waiting.items():
+        shapes.setdefault((row.canvas.width, row.canvas.height), []).append(key)
     for keys in shapes.values():
         yield from (keys[start : start + size] for start in range(0, len(keys), size))

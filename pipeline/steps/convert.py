@@ -1,107 +1,134 @@
-"""Rows with their control maps in, rows with pictures out. Tensors are `pipeline.diffusion`'s business.
+"""Convert rows with control maps to rows with images. `pipeline.diffusion` handles the tensors.
 
-A picture that cannot be had, or that the recipe's safety checker drops, is a failure of its row, and never a black one.
+A row whose image is unusable, or dropped by the recipe's safety checker, fails. A black image is never written.
 """
 
 import hashlib
 import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from pipeline import storage
-from pipeline.diffusion.request import GeneratedImage, GenerationRequest, Mask, Pixels
 from pipeline.errors import (
-    ControlMapError,
     ImageError,
+    MissingReferenceError,
     ModelError,
-    PromptError,
+    PhotoError,
+    PromptTemplateError,
     StorageError,
     UnsafeImageError,
     UnusableImageError,
 )
+from pipeline.images.arrays import Pixels
 from pipeline.images.photo import read_upright
-from pipeline.steps.canvas import as_pixels, row_mask
+from pipeline.steps.canvas import canvas_mask, map_pixels
 from pipeline.steps.inpaint_region import inpaint_region
-from pipeline.steps.row_step import RowStep, add_seconds, failure
+from pipeline.steps.row_step import TableStep, add_seconds, apply_step, failed_row
 from schemas.recipe import Recipe
-from schemas.work import CONVERTED, Row
+from schemas.work import Converted, Failed, MadeBy, Mapped, ModelColumns
+
+if TYPE_CHECKING:
+    from pipeline.diffusion.request import GeneratedImage, GenerationRequest
 
 
-class Converter:
-    """Holds the diffusion pipeline of a recipe and maps batches. Raises `ModelError` for weights that do not fit."""
+class Converter(TableStep[Mapped, Converted]):
+    """Holds the diffusion pipeline of a recipe, and converts the rows of a unit together.
 
-    def __init__(self, recipe: Recipe, compile_cache: str | None = None) -> None:
-        # Here, not above: torch and diffusers take seconds, and this actor alone has them.
+    Args:
+        recipe: The recipe.
+        compile_cache: Address of a folder of compiled models.
+        keep_maps: Whether a later step needs the pixels of the control maps.
+
+    Raises:
+        ModelError: Weights are missing or invalid, or do not fit together.
+    """
+
+    def __init__(self, recipe: Recipe, compile_cache: str | None = None, *, keep_maps: bool = False) -> None:
+        # Imported here because torch and diffusers take seconds to import, and only this process needs them.
         from pipeline.diffusion.generator import ImageGenerator
 
+        super().__init__(Mapped, Converted)
         self._recipe = recipe
-        self._diffusion = ImageGenerator(recipe, compile_cache=compile_cache)
-        self._reference = _recipes_reference(recipe)  # the file's bytes, decoded once
-        self._decoded = np.asarray(read_upright(self._reference)) if self._reference else None
-        self._requests: dict[int, GenerationRequest] = {}  # of the batch in work, by the row's identity
-        self._each = RowStep("convert", self._ask, CONVERTED)
+        self._keep_maps = keep_maps
+        self._generator = ImageGenerator(recipe, compile_cache=compile_cache)
+        self._reference = _recipe_reference(recipe)  # the bytes of the file
+        self._reference_pixels = np.asarray(read_upright(self._reference)) if self._reference else None
+        self._requests: dict[str, GenerationRequest] = {}  # of the current unit, by the key of the row
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Return a batch of `schemas.work.MAPPED` as one of `CONVERTED`."""
-        rows = [self._each.one(row) for row in batch.to_pylist()]
-        asked = [row for row in rows if not row["failure"]]
-        began, warming = time.perf_counter(), self._diffusion.warming_seconds
-        drawings = self._diffusion.draw([self._requests[id(row)] for row in asked])
-        spent = time.perf_counter() - began - (self._diffusion.warming_seconds - warming)
-        for row, drawing in zip(asked, drawings, strict=True):
-            self._note(row, drawing)
-            add_seconds(row, "convert", spent / len(asked))
+    def run(self, rows: Sequence[Mapped | Failed]) -> list[Converted | Failed]:
+        """Return rows with images, in order."""
+        checked = [apply_step("convert", self._check, row) for row in rows]
+        ready = [row for row in checked if isinstance(row, Mapped)]
+        begin, warming = time.perf_counter(), self._generator.warming_seconds
+        images = self._generator.generate([self._requests[row.planned.key] for row in ready])
+        seconds = time.perf_counter() - begin - (self._generator.warming_seconds - warming)
+        converted = {
+            row.planned.key: add_seconds(self._finish(row, image), "convert", seconds / len(ready))
+            for row, image in zip(ready, images, strict=True)
+        }
         self._requests.clear()
-        return pa.Table.from_pylist(rows, CONVERTED)
+        return [row if isinstance(row, Failed) else converted[row.planned.key] for row in checked]
 
-    def _ask(self, row: Row) -> Row:
-        """Note what a row asks for. Raises `PhotoError` where that cannot be drawn."""
-        if row["prompt_error"]:
-            raise PromptError(row["prompt_error"])
-        maps = [as_pixels(row, drawn["pixels"]) for drawn in row["maps"]]
+    def _check(self, row: Mapped) -> Mapped:
+        """Prepare the request of a row. Raises `PhotoError` if the row cannot be converted."""
+        if row.planned.prompt_error:
+            raise PromptTemplateError(row.planned.prompt_error)
         region = inpaint_region(row, self._recipe) if self._recipe.mode == "inpaint" else None
-        request = GenerationRequest(
-            photo=as_pixels(row, row["pixels"]),
-            maps=tuple(maps[: len(self._recipe.controls)]),
-            prompt=row["prompt"],
-            negative_prompt=row["negative_prompt"],
-            seed=row["seed"],
-            covered=region if region is not None else _covered(row),
-            region=region,
-            reference=self._reference_of(row),
-        )
-        self._diffusion.check(request)
-        self._requests[id(row)] = request
+        request = self._request(row, region)
+        self._generator.check(request)
+        self._requests[row.planned.key] = request
         return row
 
-    def _note(self, row: Row, drawing: GeneratedImage) -> None:
-        """Add a drawing to its row, or why there is none."""
-        seen = row["reference_bytes"] or self._reference if self._recipe.ip_adapter else None
-        reference = {"reference_sha256": hashlib.sha256(seen).hexdigest() if seen else None}
-        row["made_by"] = self._diffusion.made_by(self._requests[id(row)], drawing) | reference
-        if drawing.pixels is None:
-            tried = ", ".join(drawing.retried) or "there was nothing left to try"
-            row["failure"] = failure("convert", UnusableImageError(f"not finite, or of one colour ({tried})"))
-        elif drawing.nsfw and self._recipe.safety.policy == "drop":
-            row["failure"] = failure("convert", UnsafeImageError("dropped by the safety checker"))
-        else:
-            row["picture"] = drawing.pixels.tobytes()
+    def _request(self, row: Mapped, region: np.ndarray | None) -> "GenerationRequest":
+        from pipeline.diffusion.request import GenerationRequest
 
-    def _reference_of(self, row: Row) -> Pixels | None:
-        """Return the picture that an IP-Adapter is to see for a row: its own, or the recipe's."""
+        maps = [map_pixels(control_map) for control_map in row.maps[: len(self._recipe.controls)]]
+        return GenerationRequest(
+            photo=row.pixels,
+            maps=tuple(maps),
+            prompt=row.planned.prompt,
+            negative_prompt=row.planned.negative_prompt,
+            seed=row.planned.seed,
+            mask=region if region is not None else canvas_mask(row.canvas),
+            inpaint_region=region,
+            reference=self._reference_of(row),
+        )
+
+    def _finish(self, row: Mapped, image: "GeneratedImage") -> Converted | Failed:
+        """Return the row with its image, or the failed row if the image is unusable or unsafe."""
+        facts = self._generator.made_by(self._requests[row.planned.key], image)
+        models = tuple(ModelColumns(**model) for model in facts.pop("models"))
+        made_by = MadeBy(**facts, models=models, reference_sha256=self._reference_sha256(row))
+        if image.pixels is None:
+            tried = ", ".join(image.retried) or "nothing was left to try"
+            error: PhotoError = UnusableImageError(f"image: values are not finite, or of a single colour ({tried})")
+        elif image.nsfw and self._recipe.safety.policy == "drop":
+            error = UnsafeImageError("image: dropped by the safety checker")
+        else:
+            maps = tuple(each if self._keep_maps else replace(each, pixels=None) for each in row.maps if each)
+            return Converted(row.planned, row.timing, row.source, row.canvas, maps, made_by, image.pixels)
+        return replace(failed_row(row, "convert", error), made_by=made_by)
+
+    def _reference_of(self, row: Mapped) -> Pixels | None:
+        """Return the image that the IP-Adapter receives for a row: the row's own, or the recipe's."""
         if not self._recipe.ip_adapter:
             return None
-        if row["reference_bytes"]:
-            return np.asarray(read_upright(row["reference_bytes"]))
-        if self._decoded is None:
-            message = "the IP-Adapter has no reference: neither reference_uri in the manifest nor one in the recipe"
-            raise ControlMapError(message)
-        return self._decoded
+        if row.reference:
+            return np.asarray(read_upright(row.reference))
+        if self._reference_pixels is None:
+            raise MissingReferenceError("ip_adapter: neither the manifest nor the recipe has a reference image")
+        return self._reference_pixels
+
+    def _reference_sha256(self, row: Mapped) -> str | None:
+        content = (row.reference or self._reference) if self._recipe.ip_adapter else None
+        return hashlib.sha256(content).hexdigest() if content else None
 
 
-def _recipes_reference(recipe: Recipe) -> bytes | None:
-    """Return the recipe's own reference picture as a file. Raises `ModelError` where it cannot be read."""
+def _recipe_reference(recipe: Recipe) -> bytes | None:
+    """Return the content of the recipe's reference image. Raises `ModelError` if it cannot be read."""
     if not recipe.ip_adapter or not recipe.ip_adapter.reference:
         return None
     uri = recipe.ip_adapter.reference
@@ -109,11 +136,5 @@ def _recipes_reference(recipe: Recipe) -> bytes | None:
         content = storage.read(uri)
         read_upright(content)
     except (ImageError, StorageError, OSError) as error:
-        message = f"ip_adapter.reference {storage.redact(uri)}: cannot be read ({error})"
-        raise ModelError(message, "Name a picture.") from error
+        raise ModelError(f"ip_adapter.reference {storage.redact(uri)}: {error}", "Name an image file.") from error
     return content
-
-
-def _covered(row: Row) -> Mask | None:
-    """Return what the manifest's mask covers, which an inpaint net is told."""
-    return None if row["mask"] is None else row_mask(row)

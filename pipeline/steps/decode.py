@@ -1,8 +1,9 @@
-"""From a photo's bytes to upright sRGB pixels of its bucket's size, and its labels to theirs."""
+"""Decode a photo to upright sRGB pixels on its canvas, and transform its labels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +14,19 @@ from pipeline.images.geometry import Padding, Transform, crop_transform, nearest
 from pipeline.images.labels import person_points, transform_labels
 from pipeline.images.masks import fit_mask
 from pipeline.images.photo import Photo, open_photo
+from pipeline.steps.canvas import padding_columns, transform_columns
 from schemas.recipe import Recipe
-from schemas.work import Row
+from schemas.work import Canvas, Decoded, Fetched, Planned
 
-FindPeople = Callable[[Pixels], NDArray[np.float64]]
-"""Returns the keypoints [N, 2] (x, y) of everyone in a picture."""
+FindPeople: TypeAlias = Callable[[Pixels], NDArray[np.float64]]
+"""Return the keypoints [N, 2] (x, y) of all people in an image."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the pixels of a recipe's photos go, and the least share of a label that is kept."""
+    """The settings of a recipe that decide where the pixels and the labels of a photo go."""
 
-    buckets: tuple[tuple[int, int], ...]
+    buckets: tuple[tuple[int, int], ...]  # width and height of the images that the recipe makes
     fit: str
     background: str
     min_visible: float
@@ -35,29 +37,47 @@ class Geometry:
         return cls(tuple(recipe.buckets), recipe.fit, recipe.background, recipe.min_visible)
 
 
-def decode(row: Row, geometry: Geometry, find_people: FindPeople | None = None) -> Row:
-    """Add the photo's pixels on its canvas [height, width, 3], uint8, RGB, its transform, and its labels.
+def decode_step(recipe: Recipe, blank: frozenset[str]) -> Callable[[Fetched], Decoded]:
+    """Return the decode step of a recipe; `blank` names the detectors whose weights are missing."""
+    detectors = [settings for settings in recipe.pose_detectors if settings.name not in blank]
+    find_people = PeopleFinder(detectors[0]) if recipe.fit == "people" and detectors else None
+    return partial(decode, geometry=Geometry.of(recipe), find_people=find_people)
 
-    `find_people` is asked where a recipe crops around people and the manifest does not tell. Raises `ImageError` for
-    bytes that Pillow cannot read whole and for pictures beyond Pillow's pixel limit, `LabelError` for bad labels.
+
+def decode(row: Fetched, geometry: Geometry, find_people: FindPeople | None = None) -> Decoded:
+    """Decode the photo of a row, place it on its canvas, and transform its labels.
+
+    Args:
+        row: A row with the content of its files.
+        geometry: Where the pixels go.
+        find_people: Called if the recipe crops around people and the manifest has no people for this photo.
+
+    Raises:
+        ImageError: The photo cannot be decoded, or has too many pixels.
+        LabelError: A label of the manifest is invalid.
     """
-    with open_photo(row.pop("photo_bytes")) as photo:
-        transform, padding = _placed(row, photo, geometry, find_people)
-        picture, profile = photo.picture(transform, geometry.background)
-    pixels = padding.pad(np.asarray(picture), edge=True)  # [H, W, 3]
-    row["source_width"], row["source_height"] = photo.size
-    row["source_profile"] = profile
-    row["transform"], row["padding"] = transform.as_row(), padding.as_row()
-    row["height"], row["width"], _ = pixels.shape
-    row["pixels"] = pixels.tobytes()
-    row["labels"] = transform_labels(row, transform, geometry.min_visible)
-    mask = row.pop("mask_bytes", None)
-    row["mask"], row["labels"]["mask_visible"] = fit_mask(mask, transform) if mask else (None, None)
-    return row
+    with open_photo(row.photo) as photo:
+        transform, padding = _place(row.planned, photo, geometry, find_people)
+        image, profile = photo.picture(transform, geometry.background)
+    pixels = padding.pad(np.asarray(image), edge=True)  # [H, W, 3], uint8, RGB, 0..255
+    labels = transform_labels(row.planned.boxes, row.planned.keypoints, transform, geometry.min_visible)
+    mask, visible = fit_mask(row.mask, transform) if row.mask else (None, None)
+    canvas = Canvas(
+        source_width=photo.size[0],
+        source_height=photo.size[1],
+        source_profile=profile,
+        transform=transform_columns(transform),
+        padding=padding_columns(padding),
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        labels=replace(labels, mask_visible=visible),
+        mask=mask,
+    )
+    return Decoded(row.planned, row.timing, row.source, canvas, pixels, row.provided, row.reference)
 
 
-def _placed(row: Row, photo: Photo, geometry: Geometry, find_people: FindPeople | None) -> tuple[Transform, Padding]:
-    """Return where a photo goes, a JPEG set to be decoded no larger than that needs."""
+def _place(row: Planned, photo: Photo, geometry: Geometry, find_people: FindPeople | None) -> tuple[Transform, Padding]:
+    """Return the transform and the padding of a photo. A JPEG will be decoded no larger than they need."""
     bucket, padding = nearest_bucket(photo.size, list(geometry.buckets)), Padding()
     if geometry.fit == "pad":
         transform, padding = pad_transform(photo.size, bucket)
@@ -65,28 +85,21 @@ def _placed(row: Row, photo: Photo, geometry: Geometry, find_people: FindPeople 
         transform = crop_transform(photo.size, bucket, geometry.fit, np.empty((0, 2)))
     shrink = photo.shrink_to(max(transform.scale_x, transform.scale_y))
     if geometry.fit == "people":
-        transform = crop_transform(
-            photo.size, bucket, geometry.fit, _people(row, photo, transform, shrink, find_people)
-        )
+        people = person_points(row.pose_keypoints, row.boxes)
+        if people is None:
+            people = _find_people(photo, transform, shrink, find_people)
+        transform = crop_transform(photo.size, bucket, geometry.fit, people)
     return replace(transform, orientation=photo.orientation, shrink=shrink), padding
 
 
-def _people(
-    row: Row, photo: Photo, transform: Transform, shrink: int, find_people: FindPeople | None
+def _find_people(
+    photo: Photo, transform: Transform, shrink: int, find_people: FindPeople | None
 ) -> NDArray[np.float64]:
-    """Return where people are in a photo, [N, 2]: as the manifest says, else as they are found."""
-    given = person_points(row)
-    if given is not None or find_people is None:
-        return np.empty((0, 2)) if given is None else given
+    """Return the points [N, 2] of the people that a detector finds in the whole photo, at the scale of the image."""
+    if find_people is None:
+        return np.empty((0, 2))
     size = (max(1, round(photo.size[0] * transform.scale_x)), max(1, round(photo.size[1] * transform.scale_y)))
     whole, _ = pad_transform(photo.size, size)
     whole = replace(whole, orientation=photo.orientation, shrink=shrink)
-    picture, _ = photo.picture(whole, "white")
-    return whole.back(find_people(np.asarray(picture)))
-
-
-def decode_settings(recipe: Recipe, blank: frozenset[str]) -> dict[str, Any]:
-    """Return what `decode` is told: where pixels go, and for a crop around people, who finds them."""
-    finders = [settings for settings in recipe.pose_detectors if settings.name not in blank]
-    people = PeopleFinder(finders[0]) if recipe.fit == "people" and finders else None
-    return {"geometry": Geometry.of(recipe), "find_people": people}
+    image, _ = photo.picture(whole, "white")
+    return whole.back(find_people(np.asarray(image)))

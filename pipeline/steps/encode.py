@@ -1,39 +1,40 @@
-"""From a picture's pixels to the bytes of its file."""
+"""Encode the pixels of an image as the bytes of its file."""
 
 import io
 from functools import partial
 
-import numpy as np
 from PIL import Image
 
-from pipeline.steps.canvas import as_pixels, row_padding
-from pipeline.steps.row_step import RowStep
+from pipeline.images.arrays import Pixels
+from pipeline.steps.canvas import canvas_padding
 from schemas.recipe import Output, Recipe
-from schemas.work import ENCODED, Row
+from schemas.work import Converted, Encoded
 
 ENCODER_THREADS = 4
-"""Pictures that are encoded at once, while the next unit is drawn: Pillow compresses without Python's lock."""
+"""Images that are encoded at once. Pillow compresses without Python's interpreter lock."""
 FILE_EXTENSIONS = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 
 
-def encode(row: Row, output: Output, enlargement: int = 1) -> Row:
-    """Replace the canvas's pixels by the bytes of the picture's file, which is the canvas without its padding.
+def encode(row: Converted, output: Output, enlargement: int = 1) -> Encoded:
+    """Encode the image of a row, which is the canvas without its padding.
 
-    `enlargement` is how many times as large as the canvas the picture is.
+    Args:
+        row: A row with an image.
+        output: The file format.
+        enlargement: The size of the image divided by the size of the canvas.
     """
-    pixels = row_padding(row).enlarged(enlargement).cut(as_pixels(row, row.pop("picture"), enlargement))  # [H, W, 3]
-    row["picture_bytes"] = encode_pixels(pixels, output)
-    return row
+    pixels = canvas_padding(row.canvas).enlarged(enlargement).cut(row.image)  # [H, W, 3], uint8, RGB
+    content = encode_pixels(pixels, output)
+    return Encoded(row.planned, row.timing, row.source, row.canvas, row.maps, row.made_by, content)
 
 
-def encode_step(recipe: Recipe) -> RowStep:
-    """Return the step that encodes the pictures of a recipe, several at once."""
-    step = partial(encode, output=recipe.output, enlargement=recipe.enlargement)
-    return RowStep("encode", step, ENCODED, threads=ENCODER_THREADS)
+def encode_function(recipe: Recipe) -> "partial[Encoded]":
+    """Return `encode` with the settings of a recipe."""
+    return partial(encode, output=recipe.output, enlargement=recipe.enlargement)
 
 
-def encode_pixels(pixels: np.ndarray, output: Output) -> bytes:
-    """Return [H, W, 3] uint8 RGB pixels as the bytes of a file of the chosen format."""
+def encode_pixels(pixels: Pixels, output: Output) -> bytes:
+    """Return pixels [H, W, 3] as the bytes of an image file."""
     buffer = io.BytesIO()
     settings = {} if output.format == "png" else {"quality": output.quality}
     Image.fromarray(pixels).save(buffer, output.format, **settings)

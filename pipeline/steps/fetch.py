@@ -1,6 +1,7 @@
-"""The bytes of a photo, and of the maps and the mask that the manifest brings for it.
+"""Read the bytes of a photo, and of the maps, the mask and the reference image that the manifest provides for it.
 
-Refuses what a manifest must not reach unless the run allows it: local files, private addresses, other schemes.
+A manifest may come from somebody else. Local files, private addresses and other schemes are refused unless the run
+allows them.
 """
 
 import hashlib
@@ -11,81 +12,92 @@ from pathlib import PurePath
 from urllib.parse import urlsplit
 
 from pipeline import storage
-from pipeline.errors import FetchError, StorageError
-from schemas.work import Row
+from pipeline.errors import (
+    EmptyFileError,
+    FetchFailedError,
+    FileMissingError,
+    InvalidUriError,
+    MissingUriError,
+    PrivateAddressError,
+    SchemeNotAllowedError,
+    StorageError,
+)
+from schemas.work import Fetched, Planned, ProvidedFile, Source, Timing
 
 
-def fetch(row: Row, allowed: frozenset[str]) -> Row:
-    """Add the bytes of the photo and of what comes with it, and the photo's digest.
+def fetch(row: Planned, allowed: frozenset[str]) -> Fetched:
+    """Read the files of one row.
 
-    `allowed`: schemes, `file` for local files, `private` for private addresses. Raises `FetchError`.
+    Args:
+        row: A row of the plan.
+        allowed: Schemes of addresses, `file` for local files, and `private` for private addresses.
+
+    Raises:
+        FetchError: A file cannot be read, or its address is not allowed.
     """
-    row["started"] = datetime.now(UTC)
-    photo, row["attempts"] = _bytes_of(row["uri"], allowed)
-    row["photo_bytes"] = photo
-    row["source_bytes"] = len(photo)
-    row["source_sha256"] = hashlib.sha256(photo).hexdigest()
-    brought = row["map_uris"] or []
-    row["brought"] = [each | {"content": _bytes_of(each["uri"], allowed)[0]} for each in brought]
-    for name in ("mask", "reference"):
-        uri = row[f"{name}_uri"]
-        row[f"{name}_bytes"] = _bytes_of(uri, allowed)[0] if uri else None
-    return row
+    started = datetime.now(UTC)
+    photo, attempts = _read(row.uri, allowed)
+    provided = (ProvidedFile(each.detector, each.uri, _read(each.uri, allowed)[0]) for each in row.map_uris or ())
+    return Fetched(
+        planned=row,
+        timing=Timing(started, attempts),
+        source=Source(hashlib.sha256(photo).hexdigest(), len(photo)),
+        photo=photo,
+        provided=tuple(provided),
+        mask=_read(row.mask_uri, allowed)[0] if row.mask_uri else None,
+        reference=_read(row.reference_uri, allowed)[0] if row.reference_uri else None,
+    )
 
 
-def _bytes_of(uri: str | None, allowed: frozenset[str]) -> tuple[bytes, int]:
-    """Return the file's content, and how many attempts that took."""
+def _read(uri: str | None, allowed: frozenset[str]) -> tuple[bytes, int]:
+    """Return the content of a file, and the number of attempts."""
     if not uri:
-        message = "the manifest gives no uri"
-        raise FetchError(message)
-    where = storage.redact(uri)
-    _refuse_forbidden(uri, allowed)
-    attempts = 0
+        raise MissingUriError("manifest: the photo has no uri")
+    _check_allowed(uri, allowed)
+    shown, attempts = storage.redact(uri), 0
 
-    def once() -> bytes:
+    def read_once() -> bytes:
         nonlocal attempts
         attempts += 1
         return storage.read_once(uri)
 
     try:
-        content = storage.with_retries(once)
+        content = storage.with_retries(read_once)
+    except FileNotFoundError as error:
+        raise FileMissingError(f"{shown}: not found", attempts=attempts) from error
     except storage.storage_errors() as error:
-        said = storage.redact_text(f"{type(error).__name__}: {error}")  # its repr may hold the request's headers
-        what = "not found" if isinstance(error, FileNotFoundError) else said
-        message = f"{where}: {what}"
-        raise FetchError(message, retryable=storage.is_transient(error), attempts=attempts) from error
-    except (StorageError, ValueError) as error:  # ValueError: an address that is none, or holds a zero byte
-        message = f"{where}: no address that can be read ({storage.redact_text(str(error))})"
-        raise FetchError(message) from error
+        reason = storage.redact_text(f"{type(error).__name__}: {error}")  # a repr may hold the request's headers
+        retryable = storage.is_transient(error)
+        raise FetchFailedError(f"{shown}: {reason}", retryable=retryable, attempts=attempts) from error
+    except (StorageError, ValueError) as error:  # ValueError: invalid URLs and null bytes
+        raise InvalidUriError(f"{shown}: invalid address ({storage.redact_text(str(error))})") from error
     if not content:
-        message = f"{where}: the file is empty"
-        raise FetchError(message)
+        raise EmptyFileError(f"{shown}: the file is empty")
     return content, attempts
 
 
-def _refuse_forbidden(uri: str, allowed: frozenset[str]) -> None:
+def _check_allowed(uri: str, allowed: frozenset[str]) -> None:
+    """Raise an error for an address that the run does not allow."""
     scheme = "file" if PurePath(uri).is_absolute() or "://" not in uri else uri.partition("://")[0]
-    if "::" in uri or scheme not in allowed:
-        named = "chained addresses are" if "::" in uri else f"{scheme!r} addresses are"
-        message = f"{storage.redact(uri)}: {named} not allowed in this run (--allow {scheme})"
-        raise FetchError(message)
+    if "::" in uri:
+        raise SchemeNotAllowedError(f"{storage.redact(uri)}: chained addresses are not allowed")
+    if scheme not in allowed:
+        raise SchemeNotAllowedError(f"{storage.redact(uri)}: {scheme!r} addresses are not allowed (--allow {scheme})")
     if scheme in storage.WEB_SCHEMES and "private" not in allowed and _is_private(_host(uri)):
-        message = f"{storage.redact(uri)}: a private address (--allow private)"
-        raise FetchError(message)
+        raise PrivateAddressError(f"{storage.redact(uri)}: private address (--allow private)")
 
 
 def _host(uri: str) -> str:
     try:
         return urlsplit(uri).hostname or ""
     except ValueError as error:
-        message = f"{storage.redact(uri)}: no address that can be read ({error})"
-        raise FetchError(message) from error
+        raise InvalidUriError(f"{storage.redact(uri)}: invalid address ({error})") from error
 
 
 def _is_private(host: str) -> bool:
-    """Tell whether any address of `host` is not a public one; a host that has none is left to the reading."""
+    """Return whether any address of a host is not public. A host that cannot be resolved fails when it is read."""
     try:
-        found = socket.getaddrinfo(host, None)
+        addresses = socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):
         return False
-    return any(not ipaddress.ip_address(address[4][0]).is_global for address in found)
+    return any(not ipaddress.ip_address(address[4][0]).is_global for address in addresses)

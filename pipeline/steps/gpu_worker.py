@@ -1,42 +1,52 @@
-"""What one process with a GPU does of a run: the control maps of detectors that gain from it, then the pictures.
+"""The work of one GPU process: the control maps of detectors that gain from a GPU, then the images.
 
-Without a GPU the detectors run elsewhere, and the pictures alone are left.
+In a run without a GPU the detectors run in other processes, and only the images remain.
 """
 
-import pyarrow as pa
+from collections.abc import Sequence
 
 from pipeline.steps.control_maps import ControlMaps
 from pipeline.steps.convert import Converter
+from pipeline.steps.row_step import TableStep
 from schemas.recipe import Recipe
+from schemas.work import Converted, Failed, Mapped
 
 
-class GpuWorker:
-    """Holds the networks of a recipe and maps batches of `schemas.work.MAPPED` to `CONVERTED`.
+class GpuWorker(TableStep[Mapped, Converted]):
+    """Holds the networks of a recipe. In mode maps it returns `Mapped` rows, else `Converted` rows.
 
-    `on_gpu` names the detectors whose maps are still null: they are drawn here, with a cache if there is a folder of
-    one. `compile_cache` is the folder of compiled models. A recipe of mode maps ends with them, as `MAPPED`.
-    Raises `ModelError` for weights that do not fit.
+    Args:
+        recipe: The recipe.
+        gpu_detectors: Detectors whose maps are still missing.
+        cache: Address of a folder of control maps.
+        compile_cache: Address of a folder of compiled models.
+        keep_maps: Whether a later step needs the pixels of the control maps.
+
+    Raises:
+        ModelError: Weights are missing or invalid, or do not fit together.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        on_gpu: frozenset[str] = frozenset(),
+        gpu_detectors: frozenset[str] = frozenset(),
         cache: str | None = None,
         compile_cache: str | None = None,
+        *,
+        keep_maps: bool = False,
     ) -> None:
-        self._maps = ControlMaps(recipe, device=available_device(), cache=cache) if on_gpu else None
-        self._converter = Converter(recipe, compile_cache) if recipe.mode != "maps" else None
+        super().__init__(Mapped, Converted if recipe.mode != "maps" else Mapped)  # type: ignore[arg-type]
+        self._maps = ControlMaps(recipe, cache=cache, device=available_device()) if gpu_detectors else None
+        self._converter = Converter(recipe, compile_cache, keep_maps=keep_maps) if recipe.mode != "maps" else None
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Return a batch with its maps, where they were missing, and its pictures."""
-        if self._maps:
-            batch = self._maps(batch)
-        return self._converter(batch) if self._converter else batch
+    def run(self, rows: Sequence[Mapped | Failed]) -> list[Converted | Failed]:
+        """Return rows with the missing maps and the images."""
+        mapped = self._maps.complete(rows) if self._maps else rows
+        return self._converter.run(mapped) if self._converter else list(mapped)  # type: ignore[arg-type]  # of mode maps
 
 
 def available_device() -> str:
-    """Return `cuda` where this process has a GPU, else `cpu`."""
-    import torch  # here, not above: it takes seconds, and only this process needs it
+    """Return `cuda` if this process has a GPU, else `cpu`."""
+    import torch  # imported here because it takes seconds, and only this process needs it
 
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,7 +1,7 @@
-"""Control maps that were drawn before, in any fsspec folder that variants, recipes and runs share.
+"""A cache of control maps in any fsspec folder, which variants, recipes and runs share.
 
-A map is known by all that decides its pixels: the photo's content, the detector, its settings, library and weights, and
-the geometry. It is a PNG under that name, written by one atomic put; what is broken there counts as missing.
+The key of a map is a hash of all that decides its pixels: the photo's content, the detector, its settings, library and
+weights, and the geometry. A map is a PNG file of that name, written by one atomic put. A broken file counts as missing.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from importlib.metadata import version
 
 import numpy as np
@@ -19,47 +20,56 @@ from pipeline.detectors.base import detector_version, settings_json
 from pipeline.images.arrays import Pixels
 from pipeline.images.formats import DECODER_ERRORS
 from schemas.detectors import Settings
-from schemas.work import Row
+from schemas.work import Mapped
 
-MAP_VERSION = 2  # to be raised whenever a detector here draws anything otherwise: older maps are then left alone
-THREADS = 16  # a map is a wait for the network, not work
-GEOMETRY = ("transform", "padding", "width", "height")
+MAP_VERSION = 2  # increase it when a detector of this project changes its maps, so that older maps are not used
+THREADS = 16  # reading a map waits for the network
 
 
-def map_key(row: Row, settings: Settings, weights: str | None, place: str) -> str:
-    """Return the name of the map that these settings give for a row behind the decoder, 64 hex digits.
+def map_key(row: Mapped, settings: Settings, weights: str | None, context: str) -> str:
+    """Return the key of the map that a detector finds for a row, 64 hex digits.
 
-    `weights` is the digest of the detector's network; `place` all else that decides pixels: the device, the background.
+    Args:
+        row: A row with a canvas.
+        settings: The detector's settings.
+        weights: The sha256 of the detector's network, if it has one.
+        context: Everything else that decides pixels: the device and the background.
     """
-    drawn_by = [MAP_VERSION, settings.name, settings_json(settings), detector_version(settings), weights, place]
-    photo = [row["source_sha256"], *(row[name] for name in GEOMETRY), version("pillow")]
-    return hashlib.sha256(json.dumps([drawn_by, photo], sort_keys=True).encode()).hexdigest()
+    canvas = row.canvas
+    detector = [MAP_VERSION, settings.name, settings_json(settings), detector_version(settings), weights, context]
+    geometry = [asdict(canvas.transform), asdict(canvas.padding), canvas.width, canvas.height]
+    photo = [row.source.sha256, *geometry, version("pillow")]
+    return hashlib.sha256(json.dumps([detector, photo], sort_keys=True).encode()).hexdigest()
 
 
 class MapCache:
-    """The maps below the folder `uri`; none at all without one."""
+    """The maps in a folder. Without a folder it is always empty.
+
+    Args:
+        uri: The address of the folder.
+    """
 
     def __init__(self, uri: str | None) -> None:
         self._uri = uri
 
     def read(self, keys: Iterable[str]) -> dict[str, Pixels]:
-        """Return the maps among `keys` that are there, [H, W, 3] each."""
+        """Return the maps of those keys that exist, [H, W, 3] each."""
         if self._uri is None:
             return {}
         names = list(dict.fromkeys(keys))
         with ThreadPoolExecutor(THREADS) as readers:
-            found = zip(names, readers.map(self._read, names), strict=True)
-            return {key: pixels for key, pixels in found if pixels is not None}
+            maps = zip(names, readers.map(self._read, names), strict=True)
+            return {key: pixels for key, pixels in maps if pixels is not None}
 
     def write(self, maps: Mapping[str, Pixels]) -> None:
-        """Put maps under their keys."""
+        """Write maps under their keys."""
         if self._uri is None:
             return
         with ThreadPoolExecutor(THREADS) as writers:
-            list(writers.map(lambda key: storage.put(self._place(key), _png(maps[key])), maps))
+            list(writers.map(lambda key: storage.put(self._file(key), _png(maps[key])), maps))
 
     def _read(self, key: str) -> Pixels | None:
-        content = storage.read_if_exists(self._place(key))
+        content = storage.read_if_exists(self._file(key))
         if content is None:
             return None
         try:
@@ -68,11 +78,11 @@ class MapCache:
         except DECODER_ERRORS:
             return None
 
-    def _place(self, key: str) -> str:
+    def _file(self, key: str) -> str:
         return storage.join(self._uri or "", key[:2], f"{key}.png")
 
 
 def _png(pixels: Pixels) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "png", compress_level=1)  # a third of the time of level 6, little larger
+    Image.fromarray(pixels).save(buffer, "png", compress_level=1)  # a third of the time of level 6, and hardly larger
     return buffer.getvalue()

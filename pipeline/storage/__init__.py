@@ -1,7 +1,8 @@
-"""Read and write files at any fsspec address: one atomic put, retries, and no credentials in messages.
+"""Read and write files at local paths and fsspec addresses.
 
-A local path is an address too. Errors of the storage libraries leave this package as `StorageError`; `with_retries`
-alone lets them through, for the step that records them for each photo.
+Writes are atomic, temporary errors are retried, and error messages contain no credentials. The errors of the storage
+libraries are raised as `StorageError` or `DiskFullError`. Only `read_once` and `with_retries` pass them on unchanged,
+because the fetch step records them for each photo.
 """
 
 from pipeline.storage.addresses import CLOUD_SCHEMES, PUBLIC_SCHEMES, absolute, filesystem, join, local_path

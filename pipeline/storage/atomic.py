@@ -1,4 +1,4 @@
-"""One local file, written whole or not at all, and there for good once it is."""
+"""Write local files atomically and durably."""
 
 import io
 import os
@@ -7,36 +7,43 @@ import uuid
 from pathlib import Path
 from typing import BinaryIO
 
-AT_ONCE = 2**24  # bytes of a stream that are held in memory
+CHUNK_BYTES = 2**24  # how much of a stream is held in memory at once
 
 
 def put_file(path: Path, content: bytes) -> None:
-    """Write a file by a temporary one beside it and a rename, its folder made where it is missing."""
+    """Write a local file atomically: write a temporary file to the same folder, then rename it.
+
+    Creates the folder if it is missing, and replaces an existing file.
+    """
     put_stream(path, io.BytesIO(content))
 
 
 def put_stream(path: Path, content: BinaryIO) -> None:
-    """Write a file as `put_file` does, from a stream that need not fit into memory."""
+    """Write a local file atomically from a stream, which may be larger than the memory.
+
+    Raises:
+        BlockingIOError: If another process removed the temporary file. The write can be retried.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
+    partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
     try:
-        with part.open("wb") as file:
-            shutil.copyfileobj(content, file, AT_ONCE)
+        with partial.open("wb") as file:
+            shutil.copyfileobj(content, file, CHUNK_BYTES)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
-    except FileNotFoundError as error:  # swept away by another run on the same output: once more
-        message = f"{path}: another process removed what was being written"
-        raise BlockingIOError(message) from error
+        partial.replace(path)
+    except FileNotFoundError as error:
+        # Another run on the same output called remove_partial_files. Unlike FileNotFoundError, this error is transient.
+        raise BlockingIOError(f"{path}: another process removed the temporary file") from error
     finally:
-        part.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+    """Flush a folder to disk, so that a rename in it survives a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        os.fsync(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)

@@ -1,8 +1,4 @@
-"""Every read and write of the project: fsspec addresses, one atomic put, retries, and no secret in a message.
-
-Knows nothing of photos. A local path is an address too. Errors of the cloud libraries leave this file as
-`StorageError`; `with_retries` alone lets them through, for the step that records them per photo.
-"""
+"""Read, write, list and remove files at any address, with retries and atomic writes."""
 
 import io
 from pathlib import Path
@@ -14,24 +10,24 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.storage.addresses import filesystem, local_path
 from pipeline.storage.atomic import put_file
-from pipeline.storage.retry import _lacks_credentials, as_error, storage_errors, translate_errors, with_retries
+from pipeline.storage.retry import as_error, lacks_credentials, storage_errors, translate_errors, with_retries
 
 
 def read(uri: str) -> bytes:
-    """Return the content of a file."""
+    """Read the content of a file."""
     with translate_errors(uri):
         return with_retries(lambda: read_once(uri))
 
 
 def read_once(uri: str) -> bytes:
-    """Return the content of a file in one try, with the storage library's own errors."""
+    """Read the content of a file in one attempt. Raises the errors of the storage library unchanged."""
     fs, path = filesystem(uri)
     content: bytes = fs.cat_file(path)
     return content
 
 
 def read_if_exists(uri: str) -> bytes | None:
-    """Return the content of a file; None where there is no such file."""
+    """Read the content of a file. Returns None if the file does not exist."""
     with translate_errors(uri):
         try:
             return with_retries(lambda: read_once(uri))
@@ -40,7 +36,7 @@ def read_if_exists(uri: str) -> bytes | None:
 
 
 def put(uri: str, content: bytes) -> None:
-    """Write a file whole or not at all: locally by a temporary file and a rename, elsewhere by one PUT."""
+    """Write a file atomically: with a temporary file and a rename on a local disk, with one request elsewhere."""
     fs, path = filesystem(uri)
     with translate_errors(uri):
         if isinstance(fs, LocalFileSystem):
@@ -50,40 +46,54 @@ def put(uri: str, content: bytes) -> None:
 
 
 def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
-    """Return a Parquet file as a table, or these of its columns in this order.
+    """Read a Parquet file.
 
-    pyarrow's errors are the caller's, who knows what the file should be, and so is the `KeyError` of a column.
+    Args:
+        uri: The address of the file.
+        columns: The columns to read, in this order. Defaults to all columns.
+
+    Raises:
+        pa.ArrowException: If the file is not valid Parquet. The caller knows what kind of file it should be.
+        KeyError: If a column is missing.
     """
-    # Of Arrow's own memory, in this thread, and not by its datasets: other threads that hold Python's objects abort a
-    # process that ends (https://github.com/apache/arrow/issues/34314), on a busy machine every fifth.
+    # The file is read into memory and decoded in this thread: a thread of Arrow that holds Python objects may abort the
+    # process at exit (https://github.com/apache/arrow/issues/34314).
     table = pq.ParquetFile(pa.BufferReader(read(uri)), pre_buffer=False).read(columns, use_threads=False)
     return table.select(columns) if columns else table
 
 
 def put_table(uri: str, table: pa.Table) -> None:
-    """Put a table as one Parquet file."""
+    """Write a table to a Parquet file atomically."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     put(uri, buffer.getvalue())
 
 
 def names(folder: str) -> list[str]:
-    """Return the sorted names of the files directly in `folder`; none where there is no such folder."""
+    """List the names of the files directly in a folder, sorted. Returns an empty list if the folder does not exist."""
     return sorted(name for name in files(folder, depth=1) if "/" not in name)
 
 
 def files(folder: str, depth: int | None = None) -> dict[str, dict[str, Any]]:
-    """Return the files below `folder`: their path relative to it, and what fsspec knows of each (size, etag, …)."""
+    """List the files below a folder.
+
+    Args:
+        folder: The address of the folder. It need not exist.
+        depth: How many levels to list. Defaults to all levels.
+
+    Returns:
+        The fsspec details of each file (size, etag and others), keyed by its path relative to the folder.
+    """
     fs, root = filesystem(folder)
     with translate_errors(folder):
         fs.invalidate_cache()
-        found = with_retries(lambda: fs.find(root, maxdepth=depth, detail=True))
+        details = with_retries(lambda: fs.find(root, maxdepth=depth, detail=True))
     prefix = root.rstrip("/") + "/"
-    return {path.removeprefix(prefix): info for path, info in found.items() if path.startswith(prefix)}
+    return {path.removeprefix(prefix): info for path, info in details.items() if path.startswith(prefix)}
 
 
 def exists(uri: str) -> bool:
-    """Tell whether there is a file or a folder at `uri`."""
+    """Tell whether a file or a folder exists at an address."""
     fs, path = filesystem(uri)
     with translate_errors(uri):
         fs.invalidate_cache()
@@ -91,7 +101,7 @@ def exists(uri: str) -> bool:
 
 
 def is_folder(uri: str) -> bool:
-    """Tell whether `uri` is a folder."""
+    """Tell whether a folder exists at an address."""
     fs, path = filesystem(uri)
     with translate_errors(uri):
         fs.invalidate_cache()
@@ -99,7 +109,7 @@ def is_folder(uri: str) -> bool:
 
 
 def remove(uri: str) -> None:
-    """Delete one file; it is no error where there is none."""
+    """Delete a file. Does nothing if the file does not exist."""
     fs, path = filesystem(uri)
     with translate_errors(uri):
         try:
@@ -109,18 +119,22 @@ def remove(uri: str) -> None:
 
 
 def check_credentials(uri: str) -> None:
-    """Raise `StorageError` where the account's credentials for `uri` are missing; the file itself may be missing."""
+    """Check that this machine has credentials for an address. The file at the address need not exist.
+
+    Raises:
+        StorageAccessError: If the credentials are missing.
+    """
     fs, path = filesystem(uri)
     try:
         fs.info(path)
     except storage_errors() as error:
-        if _lacks_credentials(error):
+        if lacks_credentials(error):
             raise as_error(error, uri) from error
 
 
 def remove_partial_files(folder: str) -> None:
-    """Remove what a process that was killed left half written directly in a local folder."""
+    """Delete the temporary files that a killed process left directly in a local folder."""
     path = local_path(folder)
     if path is not None:
-        for stale in path.glob(".*.part"):
-            stale.unlink(missing_ok=True)
+        for partial in path.glob(".*.part"):
+            partial.unlink(missing_ok=True)

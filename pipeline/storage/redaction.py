@@ -7,29 +7,31 @@ WEB_SCHEMES = frozenset({"http", "https"})
 
 
 def redact(uri: str) -> str:
-    """Return `uri` without what may be a secret: a login, and the query where signatures stand.
+    """Remove the login and the query from an address, because both may contain secrets.
 
-    Never fails, whatever the text. A name such as `abfss://container@account` is no login, since it has no password,
-    and an object's name may hold `#` or `?`.
+    Accepts any text, also invalid addresses. Outside of the web, a login is removed only if it has a password, because
+    `abfss://container@account` has none. A query is removed only if it starts with `?name=`, because the name of a
+    stored object may contain `#` and `?`.
     """
-    scheme, mark, rest = uri.partition("://")
-    if not mark:
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
         return uri
-    place, slash, path = rest.partition("/")
-    login, at, host = place.rpartition("@")
-    web = scheme.lower() in WEB_SCHEMES
-    shown = host if at and (web or ":" in login) else place
-    cut = re.split(r"[?#]" if web else r"\?(?=[\w.~-]+=)", f"{shown}{slash}{path}", maxsplit=1)[0]
-    return f"{scheme}{mark}{cut}"
+    authority, slash, path = rest.partition("/")
+    login, at, host = authority.rpartition("@")
+    is_web = scheme.lower() in WEB_SCHEMES
+    if at and (is_web or ":" in login):
+        authority = host
+    query_start = r"[?#]" if is_web else r"\?(?=[\w.~-]+=)"
+    return f"{scheme}://" + re.split(query_start, f"{authority}{slash}{path}", maxsplit=1)[0]
 
 
 def redact_text(text: str) -> str:
-    """Return `text` with every address in it redacted."""
+    """Redact every address in a text."""
     return re.sub(r"[\w+.-]+://[^\s'\"<>)\]}]+", lambda match: redact(match.group()), text)
 
 
-def redact_all(value: Any) -> Any:  # noqa: ANN401 - any tree of JSON
-    """Return a tree of dictionaries and lists with every text in it redacted."""
+def redact_all(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Redact every text in a tree of dictionaries and lists."""
     if isinstance(value, str):
         return redact_text(value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Retry storage calls, and translate the errors of storage libraries."""
+"""Retry storage requests, and translate the errors of storage libraries."""
 
 import errno
 import sys
@@ -8,17 +8,16 @@ from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from pipeline.errors import OutputError, StorageError
+from pipeline.errors import DiskFullError, StorageAccessError, StorageError, StorageNotFoundError
 from pipeline.storage.redaction import redact, redact_text
 
 T = TypeVar("T")
 
-
 ATTEMPTS = 3
 
-
-# Errors of storage that are no OSError, by the module that defines them: looked up only where it is loaded.
-_FOREIGN_ERRORS = (
+# Storage errors that are not subclasses of OSError. They are looked up by module and name, so that this file does not
+# import libraries which the run does not need.
+_LIBRARY_ERRORS = (
     ("aiohttp", "ClientError"),
     ("botocore.exceptions", "BotoCoreError"),
     ("botocore.exceptions", "ClientError"),
@@ -26,38 +25,39 @@ _FOREIGN_ERRORS = (
     ("google.auth.exceptions", "GoogleAuthError"),
     ("azure.core.exceptions", "AzureError"),
 )
-
-
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-_FINAL_NUMBERS = (*_FULL, errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL)
-
-
-_AGAIN_STATUS = (408, 425, 429)  # HTTP 4xx answers that ask for another try
+_PERMANENT_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_PERMANENT_ERRNOS = (*_DISK_FULL, errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL)
+_CLIENT_ERRORS = range(400, 500)  # HTTP
+_RETRYABLE_STATUSES = (408, 425, 429)  # HTTP: request timeout, too early, too many requests
 
 
 def storage_errors() -> tuple[type[Exception], ...]:
-    """Return the classes that storage libraries raise, of those libraries that are loaded; for an `except`."""
-    known = (getattr(sys.modules.get(module), name, None) for module, name in _FOREIGN_ERRORS)
-    return (OSError, *(error for error in known if error is not None))
+    """Return the exception classes of the storage libraries that are loaded, for an `except` clause."""
+    classes = (getattr(sys.modules.get(module), name, None) for module, name in _LIBRARY_ERRORS)
+    return (OSError, *(error for error in classes if error is not None))
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether another try may succeed."""
-    if isinstance(error, _FINAL) or getattr(error, "errno", None) in _FINAL_NUMBERS:
+    """Tell whether a request that failed with this error may succeed if it is repeated."""
+    if isinstance(error, _PERMANENT_ERRORS) or getattr(error, "errno", None) in _PERMANENT_ERRNOS:
         return False
-    if _lacks_credentials(error):
+    if lacks_credentials(error):
         return False
-    status = getattr(error, "status", None) or getattr(error, "code", None) or 500
-    return not (isinstance(status, int) and 400 <= status < 500 and status not in _AGAIN_STATUS)  # noqa: PLR2004 - HTTP
+    status = getattr(error, "status", None) or getattr(error, "code", None)
+    return not (isinstance(status, int) and status in _CLIENT_ERRORS and status not in _RETRYABLE_STATUSES)
+
+
+def lacks_credentials(error: BaseException) -> bool:
+    """Tell whether a storage library raised this error because it found no credentials."""
+    return any(word in type(error).__name__ for word in ("Credentials", "GoogleAuth", "ClientAuthentication"))
 
 
 def with_retries(function: Callable[[], T]) -> T:
-    """Call `function`, and again up to `ATTEMPTS` times for faults that pass; the last error is raised."""
+    """Call a function up to `ATTEMPTS` times while it raises transient storage errors.
+
+    Raises the last error unchanged.
+    """
     retrying = Retrying(
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_random_exponential(multiplier=0.2, max=5),
@@ -69,28 +69,31 @@ def with_retries(function: Callable[[], T]) -> T:
 
 @contextmanager
 def translate_errors(uri: str) -> Iterator[None]:
-    """Turn whatever a storage library raises over `uri` into a `StorageError` of one line."""
+    """Translate the errors of storage libraries with `as_error`. The message names `uri`."""
     try:
         yield
     except storage_errors() as error:
         raise as_error(error, uri) from error
 
 
-def as_error(error: BaseException, uri: str) -> StorageError | OutputError:
-    """Return the fault that says what `error` means for `uri` and how to mend it."""
-    where = redact(uri)
-    kind = type(error).__name__
-    if getattr(error, "errno", None) in _FULL:
-        return OutputError(f"{where}: no space left", "Free some, or write elsewhere; the same command goes on.")
-    if _lacks_credentials(error):
-        message = f"{where}: no credentials ({kind}: {redact_text(str(error))})"
-        return StorageError(message, "Set them in the environment, as the cloud's own command line expects.")
+def as_error(error: BaseException, uri: str) -> StorageError | DiskFullError:
+    """Translate an error of a storage library to an error of photo2anime.
+
+    Args:
+        error: The error of the storage library.
+        uri: The address of the request. The message contains it without credentials.
+
+    Returns:
+        A `DiskFullError`, `StorageNotFoundError`, `StorageAccessError`, or `StorageError` for any other error.
+    """
+    address = redact(uri)
+    reason = redact_text(f"{type(error).__name__}: {error}")
+    if getattr(error, "errno", None) in _DISK_FULL:
+        return DiskFullError(f"{address}: no space left")
+    if lacks_credentials(error):
+        return StorageAccessError(f"{address}: no credentials ({reason})")
     if isinstance(error, FileNotFoundError):
-        return StorageError(f"{where}: not found", "Check the address.")
+        return StorageNotFoundError(f"{address}: not found")
     if isinstance(error, PermissionError):
-        return StorageError(f"{where}: not allowed ({redact_text(str(error))})", "Check the rights of this account.")
-    return StorageError(f"{where}: {kind}: {redact_text(str(error))}", "Check the address and the network.")
-
-
-def _lacks_credentials(error: BaseException) -> bool:
-    return any(word in type(error).__name__ for word in ("Credentials", "GoogleAuth", "ClientAuthentication"))
+        return StorageAccessError(f"{address}: access denied ({reason})", "Check the permissions of this account.")
+    return StorageError(f"{address}: {reason}")

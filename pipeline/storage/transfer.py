@@ -1,4 +1,4 @@
-"""Files that are too large for memory, streamed between this machine and storage: each arrives whole or not at all."""
+"""Copy large files between this machine and storage in chunks. Each copy is atomic."""
 
 from pathlib import Path
 
@@ -9,19 +9,19 @@ from pipeline.storage.atomic import put_stream
 
 
 def download(uri: str, path: Path) -> None:
-    """Copy a file of any storage to this machine. Raises `StorageError`."""
+    """Copy a file from any address to a local path. Raises `StorageError` or `DiskFullError`."""
     fs, source = addresses.filesystem(uri)
 
-    def copied() -> None:
+    def copy() -> None:
         with fs.open(source, "rb") as stream:
             put_stream(path, stream)
 
     with retry.translate_errors(uri):
-        retry.with_retries(copied)
+        retry.with_retries(copy)
 
 
 def upload(path: Path, uri: str) -> None:
-    """Copy a file of this machine to any storage. Raises `StorageError`."""
+    """Copy a local file to any address. Raises `StorageError` or `DiskFullError`."""
     fs, target = addresses.filesystem(uri)
     if isinstance(fs, LocalFileSystem):
         download(str(path), Path(target))

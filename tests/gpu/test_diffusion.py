@@ -28,8 +28,8 @@ def test_the_place_in_the_batch_does_not_show() -> None:
         GenerationRequest(photo, tuple(drawn), "anime", "photo", seed)
         for seed, (photo, *drawn) in enumerate(zip(photos, *maps, strict=True))
     ]
-    whole = subject.draw(asked)
-    turned = subject.draw([asked[number] for number in order])
+    whole = subject.generate(asked)
+    turned = subject.generate([asked[number] for number in order])
     assert subject.made_by(asked[0], whole[0])["dtype"] == "float16"
     for number, drawing in zip(order, turned, strict=True):
         assert np.abs(drawing.pixels.astype(int) - whole[number].pixels).max() <= TOLERANCE
@@ -40,7 +40,7 @@ def drawn(*settings: str) -> list[np.ndarray]:
     subject = ImageGenerator(
         load_recipe("demo", ["dtype=float16", "steps=4", "batch_size=2", "compile=off", *settings])
     )
-    return [drawing.pixels for drawing in subject.draw(requests()) if drawing.pixels is not None]
+    return [drawing.pixels for drawing in subject.generate(requests()) if drawing.pixels is not None]
 
 
 def requests() -> list[GenerationRequest]:
@@ -70,7 +70,7 @@ def test_a_picture_that_is_not_finite_is_mended_there_too() -> None:
     subject.pipe.vae.decoder.register_forward_hook(
         lambda layer, _given, said: said * float("nan") if next(layer.parameters()).dtype == torch.float16 else None
     )
-    for drawing in subject.draw(requests()):
+    for drawing in subject.generate(requests()):
         assert drawing.retried == (DECODED_IN_FLOAT32,)
         assert drawing.pixels is not None
 

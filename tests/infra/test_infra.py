@@ -1,4 +1,4 @@
-"""What runs elsewhere: the cluster's job is valid and runs our command; the image is built from what is here."""
+"""The Ray job, the Dockerfile and the lock file are valid and agree with the project."""
 
 import re
 import shlex
@@ -19,36 +19,36 @@ JOB = yaml.safe_load((ROOT / "infra" / "kuberay" / "rayjob.yaml").read_text())
 
 @pytest.mark.shared
 @pytest.mark.skipif(not CRDS.is_dir(), reason="needs ../shared/kuberay-crds")
-def test_the_ray_job_is_valid() -> None:
+def test_the_ray_job_matches_the_schema_of_kuberay() -> None:
     definition = yaml.load((CRDS / "ray.io_rayjobs.yaml").read_text(), Loader=yaml.CSafeLoader)
-    (version,) = [each for each in definition["spec"]["versions"] if each["name"] == "v1"]
+    (version,) = [version for version in definition["spec"]["versions"] if version["name"] == "v1"]
     schema = version["schema"]["openAPIV3Schema"]
     jsonschema.validate(JOB, schema)
     known = schema["properties"]["spec"]["properties"]
-    assert JOB["spec"].keys() <= known.keys()  # a custom resource drops unknown fields in silence
+    assert JOB["spec"].keys() <= known.keys()  # Kubernetes ignores unknown fields without an error
     assert JOB["spec"]["rayClusterSpec"].keys() <= known["rayClusterSpec"]["properties"].keys()
 
 
-def test_the_job_runs_our_command_with_options_that_exist() -> None:
+def test_the_ray_job_runs_convert_with_existing_options() -> None:
     program, command, *arguments = shlex.split(JOB["spec"]["entrypoint"])
     assert (program, command) == ("photo2anime", "convert")
     help_text = CliRunner().invoke(app, ["convert", "--help"], env={"COLUMNS": "200"}).stdout
     assert all(option in help_text for option in arguments if option.startswith("--"))
 
 
-def test_the_job_and_the_lock_name_one_ray() -> None:
+def test_the_ray_job_has_the_locked_version_of_ray() -> None:
     locked = re.search(r"^ray==([\d.]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     assert locked
     assert JOB["spec"]["rayClusterSpec"]["rayVersion"] == locked.group(1)
 
 
-def test_the_image_copies_what_exists() -> None:
-    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "infra" / "Dockerfile").read_text(), re.MULTILINE)
-    for name in " ".join(copied).split():
+def test_the_dockerfile_copies_existing_files() -> None:
+    sources = re.findall(r"^COPY (.+) \S+$", (ROOT / "infra" / "Dockerfile").read_text(), re.MULTILINE)
+    for name in " ".join(sources).split():
         assert Path(ROOT, name).exists()
 
 
-def test_the_lock_names_no_address_and_hashes_everything() -> None:
+def test_the_lock_file_has_hashes_and_no_addresses() -> None:
     lock = (ROOT / "requirements.lock").read_text()
     assert "://" not in lock
     assert "--index" not in "\n".join(line for line in lock.splitlines() if not line.startswith("#"))
@@ -57,9 +57,11 @@ def test_the_lock_names_no_address_and_hashes_everything() -> None:
     assert all(package.endswith("\\") for package in packages)
 
 
-def test_one_opencv_alone_is_locked_for_any_machine_and_installed() -> None:
+def test_only_the_headless_opencv_is_locked_and_installed() -> None:
     lock = (ROOT / "requirements.lock").read_text()
-    wanted = re.findall(r"^(opencv[\w-]*)==[\d.]+ (?!; sys_platform == 'never')", lock, re.MULTILINE)
-    assert wanted == ["opencv-python-headless"]
-    installed = {each.metadata["Name"] for each in distributions() if each.metadata["Name"].startswith("opencv")}
+    locked = re.findall(r"^(opencv[\w-]*)==[\d.]+ (?!; sys_platform == 'never')", lock, re.MULTILINE)
+    assert locked == ["opencv-python-headless"]
+    installed = {
+        package.metadata["Name"] for package in distributions() if package.metadata["Name"].startswith("opencv")
+    }
     assert installed == {"opencv-python-headless"}

@@ -1,36 +1,48 @@
-"""The preview's rows: the steps of a run in this process, each photo with what the detectors saw."""
+"""The preview runs the steps in this process, and keeps the photo that the detectors received."""
 
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import ModelError
-from pipeline.preview import preview_rows
+from pipeline.preview import PreviewRow, preview_rows
 from pipeline.recipes.load import load_recipe
 from schemas.recipe import Recipe
+from schemas.work import Failed
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def test_rows_come_in_the_order_of_the_photos_with_what_was_seen(photos: Path, recipe: Recipe) -> None:
+def previews(photos: list[str], recipe: Recipe, *, images: bool = False) -> tuple[list[PreviewRow | Failed], list[str]]:
     notes: list[str] = []
-    named = [str(photos / name) for name in ("p003.jpg", "p000.jpg")]
-    rows = preview_rows(named, recipe, cache=None, pictures=False, note=notes.append)
-    assert [row["photo_id"] for row in rows] == named
-    assert [each["origin"] for each in rows[0]["maps"]] == ["detected", "blank", "blank"]
-    assert rows[0]["photo"] == rows[0]["pixels"]
-    assert "picture" not in rows[0]
+    return preview_rows(photos, recipe, cache=None, images=images, note=notes.append), notes
+
+
+def test_rows_are_in_the_order_of_the_photos(photos: Path, recipe: Recipe) -> None:
+    named = [str(photos / name) for name in ("p003.jpg", "p000.jpg", "none.jpg")]
+    (first, second, missing), notes = previews(named, recipe)
+    assert isinstance(first, PreviewRow)
+    assert isinstance(second, PreviewRow)
+    assert [row.planned.photo_id for row in (first, second, missing)] == named
+    assert [each.origin for each in first.maps] == ["detected", "blank", "blank"]
+    assert first.photo.shape == (64, 64, 3)
+    assert first.image is None
+    assert isinstance(missing, Failed)
+    assert missing.failure.code == "fetch.not_found"
     assert notes == ["no weights for depth: its maps are blank", "no weights for openpose: its maps are blank"]
 
 
-def test_with_pictures_they_are_a_runs_own(photos: Path, recipe: Recipe) -> None:
-    (row,) = preview_rows([str(photos / "p000.jpg")], recipe, cache=None, pictures=True, note=lambda _: None)
-    assert len(row["picture"]) == len(row["photo"]) == 64 * 64 * 3
+def test_images_have_the_size_of_the_photo(photos: Path, recipe: Recipe) -> None:
+    (row,), _ = previews([str(photos / "p000.jpg")], recipe, images=True)
+    assert isinstance(row, PreviewRow)
+    assert row.image is not None
+    assert row.image.shape == row.photo.shape == (64, 64, 3)
 
 
-def test_the_bases_weights_are_needed_for_pictures_alone(photos: Path) -> None:
-    far = load_recipe("demo", ["area=4096", "base.name=/none"])
+def test_the_base_model_is_needed_for_images_only(photos: Path) -> None:
+    missing = load_recipe("demo", ["area=4096", "base.name=/none"])
     named = [str(photos / "p000.jpg")]
-    assert preview_rows(named, far, cache=None, pictures=False, note=lambda _: None)[0]["maps"]
+    (row,), _ = previews(named, missing)
+    assert isinstance(row, PreviewRow)
     with pytest.raises(ModelError, match="/none"):
-        preview_rows(named, far, cache=None, pictures=True, note=lambda _: None)
+        previews(named, missing, images=True)

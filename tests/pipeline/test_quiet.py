@@ -1,4 +1,4 @@
-"""Silence on standard error, for compiled code too, and for as long as it lasts."""
+"""Standard error is discarded inside of silence_stderr, also for compiled code, and restored afterwards."""
 
 import os
 
@@ -7,15 +7,15 @@ import pytest
 from pipeline.quiet import silence_stderr
 
 
-def test_nothing_is_heard_within_and_all_after(capfd: pytest.CaptureFixture[str]) -> None:
+def test_standard_error_is_discarded_and_restored(capfd: pytest.CaptureFixture[str]) -> None:
     with silence_stderr():
-        os.write(2, b"nobody hears this\n")
-    os.write(2, b"but this\n")
-    assert capfd.readouterr().err == "but this\n"
+        os.write(2, b"discarded\n")
+    os.write(2, b"printed\n")
+    assert capfd.readouterr().err == "printed\n"
 
 
-def test_an_error_within_comes_through(capfd: pytest.CaptureFixture[str]) -> None:
+def test_standard_error_is_restored_after_an_exception(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="invalid literal"), silence_stderr():
         int("none")
-    os.write(2, b"heard\n")
-    assert capfd.readouterr().err == "heard\n"
+    os.write(2, b"printed\n")
+    assert capfd.readouterr().err == "printed\n"

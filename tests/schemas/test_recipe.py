@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from pipeline.recipes.load import load_recipe
 from schemas.detectors import ALL_SETTINGS, LineartSettings, ScribbleSettings, Settings
-from schemas.recipe import SIDE, Recipe, gpu_detectors
+from schemas.recipe import SIDE, Recipe
 from tests.conftest import recipe_of
 
 
@@ -122,16 +122,16 @@ WITH_NETWORK = {"openpose", "depth", "softedge", "scribble", "lineart", "lineart
 
 @pytest.mark.parametrize("kind", ALL_SETTINGS)
 def test_networks_that_gain_from_a_gpu_join_it(kind: type[Settings]) -> None:
-    assert bool(gpu_detectors(recipe_of(kind()))) == (kind.model_fields["name"].default in WITH_NETWORK)
+    assert bool(recipe_of(kind()).gpu_detectors) == (kind.model_fields["name"].default in WITH_NETWORK)
 
 
 @pytest.mark.parametrize("settings", [ScribbleSettings(method="xdog"), LineartSettings(style="standard")])
 def test_a_way_without_a_network_stays_on_the_cpu(settings: Settings) -> None:
-    assert not gpu_detectors(recipe_of(settings))
+    assert not recipe_of(settings).gpu_detectors
 
 
 def test_the_recipe_decides_otherwise() -> None:
     recipe = recipe_of(LineartSettings())
     control = recipe.controls[0].model_copy(update={"device": "cpu"})
-    assert gpu_detectors(recipe) == {"lineart"}
-    assert not gpu_detectors(recipe.model_copy(update={"controls": (control,)}))
+    assert recipe.gpu_detectors == {"lineart"}
+    assert not recipe.model_copy(update={"controls": (control,)}).gpu_detectors

@@ -68,7 +68,7 @@ def tiny(*, xl: bool) -> Architecture:
 def test_they_draw_in_every_mode_the_same_each_time(mode: str, xl: bool) -> None:  # noqa: FBT001 - a case
     recipe = bare(tiny_recipe(Path("/none"), mode, 2))
     requests = asked(2, 2, mode)
-    first, second = (ImageGenerator(recipe, load_models=loader(tiny(xl=xl))).draw(requests) for _ in range(2))
+    first, second = (ImageGenerator(recipe, load_models=loader(tiny(xl=xl))).generate(requests) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         assert one.pixels is not None
         assert (one.pixels == other.pixels).all()

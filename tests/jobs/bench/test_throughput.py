@@ -114,4 +114,4 @@ def test_requests_are_of_the_recipes_size_and_mode(mode: str) -> None:
     assert {request.photo.shape for request in requests} == {(height, width, 3)}
     assert [request.seed for request in requests] == [0, 1, 2]
     assert requests[0].prompt.startswith("a photo, ")
-    assert (requests[0].region is not None) == (mode == "inpaint")
+    assert (requests[0].inpaint_region is not None) == (mode == "inpaint")

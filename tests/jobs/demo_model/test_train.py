@@ -39,6 +39,6 @@ def test_a_few_steps_make_a_model_that_draws(
     nets = [f"controls.{name}.net.name={model}/controlnet-{name}" for name in ("canny", "openpose", "depth")]
     recipe = load_recipe("demo", [f"base.name={model}/base", *nets, "steps=2"])
     nothing = np.zeros((64, 64, 3), np.uint8)
-    (drawn,) = ImageGenerator(recipe).draw([GenerationRequest(nothing, (nothing,) * 3, "anime style", "photo", 1)])
+    (drawn,) = ImageGenerator(recipe).generate([GenerationRequest(nothing, (nothing,) * 3, "anime style", "photo", 1)])
     assert drawn.pixels is not None
     assert drawn.pixels.shape == nothing.shape

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 def draw(folder: Path, prompt: str = "anime style", **changes: Any) -> GeneratedImage:
     (request,) = asked(1)
-    (drawing,) = ImageGenerator(tiny_recipe(folder, **changes)).draw([replace(request, prompt=prompt)])
+    (drawing,) = ImageGenerator(tiny_recipe(folder, **changes)).generate([replace(request, prompt=prompt)])
     return drawing
 
 
@@ -104,9 +104,9 @@ def test_an_ip_adapter_sees_each_pictures_own_reference(sd: Path, tmp_path: Path
     random = np.random.default_rng(1)
     red, noisy = np.full((40, 60, 3), (255, 0, 0), np.uint8), random.integers(0, 256, (50, 50, 3), np.uint8)
     requests = asked(2)
-    both = subject.draw([replace(requests[0], reference=red), replace(requests[1], reference=noisy)])
-    swapped = subject.draw([replace(requests[0], reference=noisy), replace(requests[1], reference=noisy)])
+    both = subject.generate([replace(requests[0], reference=red), replace(requests[1], reference=noisy)])
+    swapped = subject.generate([replace(requests[0], reference=noisy), replace(requests[1], reference=noisy)])
     assert apart(both[0], swapped[0]) > 1
     assert apart(both[1], swapped[1]) <= 1
     with pytest.raises(ValueError, match="needs a reference picture"):
-        subject.draw(requests)
+        subject.generate(requests)

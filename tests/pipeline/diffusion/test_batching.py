@@ -40,7 +40,7 @@ def spoil_unet(subject: ImageGenerator, *, whenever: torch.dtype) -> None:
 
 
 def test_a_sound_picture_is_drawn_once(subject: ImageGenerator) -> None:
-    (drawing,) = subject.draw(asked(1))
+    (drawing,) = subject.generate(asked(1))
     assert drawing.pixels is not None
     assert drawing.retried == ()
 
@@ -48,7 +48,7 @@ def test_a_sound_picture_is_drawn_once(subject: ImageGenerator) -> None:
 @pytest.mark.parametrize("by", [float("nan"), float("inf")])
 def test_a_decoder_that_overflows_decodes_again_in_float32(subject: ImageGenerator, by: float) -> None:
     spoil_decoder(subject, whenever=HALF, by=by)
-    drawings = subject.draw(asked(2))
+    drawings = subject.generate(asked(2))
     assert [drawing.retried for drawing in drawings] == [(DECODED_IN_FLOAT32,)] * 2
     assert all(drawing.pixels is not None and drawing.pixels.std() > 5 for drawing in drawings)
     assert subject._passes[0].pipe.vae.dtype == subject._passes[0].pipe.unet.dtype == HALF
@@ -56,11 +56,11 @@ def test_a_decoder_that_overflows_decodes_again_in_float32(subject: ImageGenerat
 
 def test_a_unet_that_overflows_draws_again_in_float32(subject: ImageGenerator, sd: Path) -> None:
     spoil_unet(subject, whenever=HALF)
-    (drawing,) = subject.draw(asked(1))
+    (drawing,) = subject.generate(asked(1))
     assert drawing.retried == (GENERATED_IN_FLOAT32,)
     assert drawing.pixels is not None
     assert subject._passes[0].pipe.unet.dtype == HALF
-    (exact,) = ImageGenerator(tiny_recipe(sd)).draw(asked(1))
+    (exact,) = ImageGenerator(tiny_recipe(sd)).generate(asked(1))
     assert exact.pixels is not None
     assert abs(drawing.pixels.astype(int) - exact.pixels).mean() < 4  # weights have been in half precision
 
@@ -68,7 +68,7 @@ def test_a_unet_that_overflows_draws_again_in_float32(subject: ImageGenerator, s
 def test_where_nothing_helps_there_is_no_picture_and_all_that_was_tried(subject: ImageGenerator) -> None:
     spoil_decoder(subject, whenever=HALF)
     spoil_decoder(subject, whenever=torch.float32)
-    (drawing,) = subject.draw(asked(1))
+    (drawing,) = subject.generate(asked(1))
     assert drawing.pixels is None
     assert drawing.retried == (DECODED_IN_FLOAT32, GENERATED_IN_FLOAT32)
 
@@ -76,7 +76,7 @@ def test_where_nothing_helps_there_is_no_picture_and_all_that_was_tried(subject:
 def test_in_float32_there_is_nothing_beyond_to_try(sd: Path) -> None:
     subject = ImageGenerator(tiny_recipe(sd))
     spoil_decoder(subject, whenever=torch.float32)
-    (drawing,) = subject.draw(asked(1))
+    (drawing,) = subject.generate(asked(1))
     assert (drawing.pixels, drawing.retried) == (None, ())
 
 
@@ -85,7 +85,7 @@ def test_a_picture_of_one_colour_is_none(subject: ImageGenerator) -> None:
         return torch.full_like(said, -1.0)
 
     subject._passes[0].pipe.vae.decoder.conv_out.register_forward_hook(flat)
-    (drawing,) = subject.draw(asked(1))
+    (drawing,) = subject.generate(asked(1))
     assert drawing.pixels is None
 
 
@@ -95,7 +95,7 @@ def test_a_region_that_the_decoder_leaves_black_is_no_picture(sd: Path) -> None:
 
     subject = ImageGenerator(tiny_recipe(sd, "inpaint"))
     subject.pipe.vae.decoder.conv_out.register_forward_hook(black)
-    (drawing,) = subject.draw(asked(1, 1, "inpaint"))
+    (drawing,) = subject.generate(asked(1, 1, "inpaint"))
     assert drawing.pixels is None
 
 
@@ -106,7 +106,7 @@ def test_a_text_encoder_that_overflows_is_asked_again_in_float32(subject: ImageG
         return said
 
     subject.pipe.text_encoder.register_forward_hook(spoiled)
-    (drawing,) = subject.draw(asked(1))
+    (drawing,) = subject.generate(asked(1))
     assert drawing.retried == (GENERATED_IN_FLOAT32,)
     assert drawing.pixels is not None
 
@@ -118,10 +118,10 @@ def test_embedded_maps_are_let_go_where_memory_runs_out(sd: Path) -> None:
     subject = ImageGenerator(tiny_recipe(sd))
     handle = subject.pipe.unet.register_forward_pre_hook(failing)
     with pytest.raises(RunStoppedError):
-        subject.draw(asked(1))
+        subject.generate(asked(1))
     assert subject.pipe.controlnet._embedded == {}
     handle.remove()
-    assert subject.draw(asked(1))[0].pixels is not None
+    assert subject.generate(asked(1))[0].pixels is not None
 
 
 def test_a_librarys_words_for_no_memory_are_understood_and_other_errors_are_not_hidden(
@@ -138,16 +138,16 @@ def test_a_librarys_words_for_no_memory_are_understood_and_other_errors_are_not_
         return latents(requests, *more)
 
     monkeypatch.setattr(subject._passes[0], "latents", failing)
-    assert subject.draw(asked(2))[0].batch_size == 1
+    assert subject.generate(asked(2))[0].batch_size == 1
     subject.resize(2)
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        subject.draw(asked(2))
+        subject.generate(asked(2))
 
 
 def test_a_retry_that_finds_no_memory_says_so(subject: ImageGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil_unet(subject, whenever=HALF)
     limit_memory(subject, monkeypatch, lambda _count, dtype: dtype == HALF)
-    (drawing,) = subject.draw(asked(1))
+    (drawing,) = subject.generate(asked(1))
     assert drawing.retried == (GENERATED_IN_FLOAT32, OUT_OF_MEMORY)
 
 
@@ -176,18 +176,18 @@ def test_where_memory_runs_out_batches_are_halved_and_the_unit_is_finished(
     subject = ImageGenerator(tiny_recipe(sd))
     subject._size.now = subject._size._wanted = 8
     tried = limit_memory(subject, monkeypatch, lambda count, _dtype: count <= 2)
-    drawings = subject.draw(asked(5))
+    drawings = subject.generate(asked(5))
     assert tried == [8, 4, 2, 2, 2]
     assert all(drawing.pixels is not None for drawing in drawings)
     assert {drawing.batch_size for drawing in drawings} == {2}
-    subject.draw(asked(1))
+    subject.generate(asked(1))
     assert tried[-1] == 2
 
 
 def test_where_one_picture_is_too_much_the_run_stops(subject: ImageGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
     limit_memory(subject, monkeypatch, lambda *_: False)
     with pytest.raises(RunStoppedError, match="memory does not hold one picture. Try --set memory=low"):
-        subject.draw(asked(1))
+        subject.generate(asked(1))
 
 
 def test_pictures_of_several_shapes_and_prompts_of_several_lengths_come_back_in_order(sd: Path) -> None:
@@ -198,10 +198,10 @@ def test_pictures_of_several_shapes_and_prompts_of_several_lengths_come_back_in_
     requests = asked(5)
     requests[1] = replace(requests[1], photo=requests[1].photo[:32], maps=(requests[1].maps[0][:32],))  # half as high
     requests[3] = replace(requests[3], prompt="anime " * 90)
-    together = subject.draw(requests)
+    together = subject.generate(requests)
     subject._size.now = 1
     for request, drawing in zip(requests, together, strict=True):
-        (alone,) = subject.draw([request])
+        (alone,) = subject.generate([request])
         assert alone.pixels is not None
         assert drawing.pixels is not None
         assert drawing.pixels.shape == request.photo.shape

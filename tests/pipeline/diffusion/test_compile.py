@@ -27,14 +27,14 @@ def with_compiler(folder: Path, backend: str, cache: str | None = None) -> Image
 
 def test_compiled_models_draw_the_same_and_warm_up_once(sd: Path) -> None:
     subject = with_compiler(sd, "eager")  # the tracing of the compiler, without its code
-    drawings = subject.draw(asked(2))
+    drawings = subject.generate(asked(2))
     assert subject.compiled is not None
     warmed = subject.warming_seconds
     assert warmed > 0
     assert subject.compiled.said == "yes"
-    plain = ImageGenerator(tiny_recipe(sd)).draw(asked(2))
+    plain = ImageGenerator(tiny_recipe(sd)).generate(asked(2))
     assert max(apart(*both) for both in zip(drawings, plain, strict=True)) <= 1
-    subject.draw(asked(1))
+    subject.generate(asked(1))
     assert subject.warming_seconds == warmed
     assert subject.made_by(asked(1)[0], drawings[0])["compiled"] == "yes"
 
@@ -51,11 +51,11 @@ def test_each_shape_is_compiled_for_itself_and_told_from_others(sd: Path) -> Non
     lower = replace(requests[1], photo=requests[1].photo[:32], maps=(requests[1].maps[0][:32],))
     for request in (requests[0], lower):
         before, warmed = len(graphs), subject.warming_seconds
-        subject.draw([request])
+        subject.generate([request])
         assert len(graphs) > before
         assert subject.warming_seconds > warmed
         compiled = len(graphs)
-        subject.draw([replace(request, seed=9)])
+        subject.generate([replace(request, seed=9)])
         assert len(graphs) == compiled
     sizes = [size for shapes in graphs for shape in shapes for size in shape]
     assert all(type(size) is int for size in sizes)  # no kernel for sizes that are not known
@@ -72,12 +72,12 @@ def test_nothing_is_compiled_to_mend_a_picture(sd: Path) -> None:
     subject.compiled = ModelCompiler([subject._passes[0].pipe], None, counted)  # type: ignore[arg-type]  # as above
     for batched in subject._batched:
         batched.compiled = subject.compiled
-    subject.draw(asked(1))
+    subject.generate(asked(1))
     compiled = len(graphs)
     subject._passes[0].pipe.vae.post_quant_conv.register_forward_hook(
         lambda layer, _given, said: said * float("nan") if layer.weight.dtype == torch.bfloat16 else None
     )
-    (drawing,) = subject.draw(asked(1))
+    (drawing,) = subject.generate(asked(1))
     assert drawing.retried == (DECODED_IN_FLOAT32,)
     assert drawing.pixels is not None
     assert len(graphs) == compiled
@@ -89,8 +89,8 @@ def test_where_the_compiler_fails_pictures_are_drawn_plainly_and_the_reason_is_s
         raise RuntimeError(message)
 
     subject = with_compiler(sd, failing)  # type: ignore[arg-type]  # torch takes a function for a backend
-    (drawing,) = subject.draw(asked(1))
-    (plain,) = ImageGenerator(tiny_recipe(sd)).draw(asked(1))
+    (drawing,) = subject.generate(asked(1))
+    (plain,) = ImageGenerator(tiny_recipe(sd)).generate(asked(1))
     assert apart(drawing, plain) == 0
     said = subject.made_by(asked(1)[0], drawing)["compiled"]
     assert said.startswith("no: ")
@@ -131,7 +131,7 @@ def test_what_another_recipe_compiles_is_kept_beside_it(sd: Path, monkeypatch: p
         subject = ImageGenerator(tiny_recipe(sd, **changes), dtype=dtype)
         for batched in subject._batched:
             batched.compiled = ModelCompiler([subject.pipe], cache, "eager")
-        subject.draw(asked(1))
+        subject.generate(asked(1))
         return len(storage.names(cache))
 
     assert kept(guidance=7.0) == 1
@@ -174,7 +174,7 @@ def test_each_pass_is_warmed_up_for_itself(sd: Path) -> None:
         during.append(len(graphs) - before)
 
     subject.compiled.warm_up = noted  # type: ignore[method-assign]  # as a spy
-    subject.draw(asked(1))
+    subject.generate(asked(1))
     assert sum(during) == len(graphs)  # nothing is compiled while a picture is drawn
 
 

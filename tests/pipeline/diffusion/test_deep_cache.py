@@ -18,11 +18,11 @@ def test_inner_blocks_run_at_every_nth_step_alone_from_the_first_step_of_each_ba
     unet.mid_block.attentions[0].register_forward_pre_hook(lambda *_: calls.append("inner"))
     unet.conv_in.register_forward_pre_hook(lambda *_: calls.append("outer"))
     requests = asked(2)
-    once = subject.draw(requests)
+    once = subject.generate(requests)
     assert (calls.count("outer"), calls.count("inner")) == (2 * 5, 2 * 3)  # five steps each: the 1st, 3rd and 5th whole
-    again = subject.draw(requests[::-1])[::-1]
+    again = subject.generate(requests[::-1])[::-1]
     assert max(apart(*both) for both in zip(once, again, strict=True)) == 0
-    (plain,) = ImageGenerator(tiny_recipe(sd, steps=10, strength=0.5)).draw(requests[:1])
+    (plain,) = ImageGenerator(tiny_recipe(sd, steps=10, strength=0.5)).generate(requests[:1])
     assert apart(once[0], plain) > 0
 
 
@@ -32,7 +32,7 @@ def test_calls_are_counted_whatever_the_scheduler_calls_its_steps(sd: Path, sche
     subject, calls = ImageGenerator(recipe), list[str]()
     subject.pipe.unet.mid_block.attentions[0].register_forward_pre_hook(lambda *_: calls.append("inner"))
     subject.pipe.unet.conv_in.register_forward_pre_hook(lambda *_: calls.append("outer"))
-    subject.draw(asked(1))
+    subject.generate(asked(1))
     assert calls.count("inner") == -(-calls.count("outer") // 2)
 
 
@@ -40,8 +40,8 @@ def test_a_second_pass_counts_its_own_steps(sd: Path) -> None:
     upscale = {"net": {"name": str(sd / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 16}
     subject = ImageGenerator(tiny_recipe(sd, steps=8, strength=1.0, deep_cache=3, upscale=upscale))
     requests = asked(2)
-    larger = subject.draw(requests)
-    assert apart(subject.draw(requests[1:])[0], larger[1]) == 0
+    larger = subject.generate(requests)
+    assert apart(subject.generate(requests[1:])[0], larger[1]) == 0
 
 
 def test_what_it_does_not_go_with_is_refused(sd: Path) -> None:

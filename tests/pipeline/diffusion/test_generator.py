@@ -60,7 +60,7 @@ def requests(batch: dict[str, Any]) -> list[GenerationRequest]:
 
 
 def drawn(batch: dict[str, Any], *settings: str) -> Pixels:
-    drawings = diffusion(*settings).draw(requests(batch))
+    drawings = diffusion(*settings).generate(requests(batch))
     pictures = np.stack([each.pixels for each in drawings if each.pixels is not None])
     assert pictures.shape == batch["photos"].shape
     return pictures
@@ -138,17 +138,17 @@ def test_without_guidance_the_negative_prompt_is_not_heard(batch: dict[str, Any]
         {"maps": ()},
         {"photo": np.zeros((64, 64, 3), np.float32)},
         {"photo": np.zeros((32, 64, 3), np.uint8)},
-        {"region": np.zeros((64, 64), np.bool_)},
+        {"inpaint_region": np.zeros((64, 64), np.bool_)},
     ],
 )
 def test_what_diffusers_would_accept_in_silence_is_refused(batch: dict[str, Any], broken: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be uint8 of one shape|do not fit|goes with mode inpaint"):
-        diffusion().draw([replace(requests(batch)[0], **broken)])
+        diffusion().generate([replace(requests(batch)[0], **broken)])
 
 
 def test_what_made_a_picture_is_said(batch: dict[str, Any]) -> None:
     (request, *_) = requests(batch)
-    (drawing,) = diffusion().draw([request])
+    (drawing,) = diffusion().generate([request])
     made = diffusion().made_by(request, drawing)
     assert (made["dtype"], made["scheduler"], made["prompt_chunks"], made["batch_size"], made["compiled"]) == (
         "float32", "DPMSolverMultistepScheduler", 1, 1,
@@ -180,7 +180,7 @@ from pipeline.diffusion.diffusion import Diffusion
 from pipeline.recipes import load_recipe
 recipe = load_recipe("demo", ["area=4096", "steps=2"])
 subject, requests = Diffusion(recipe), requests_for(recipe, 1)
-(drawing,) = subject.draw(requests)
+(drawing,) = subject.generate(requests)
 versions = subject.made_by(requests[0], drawing)["versions"]
 print(drawing.pixels.shape, '"ray"' in versions, '"torch"' in versions)
 """
@@ -244,7 +244,7 @@ def test_the_inpaint_net_sees_minus_one_where_a_mask_covers(batch: dict[str, Any
     painter = ImageGenerator(recipe_of(CannySettings(), InpaintSettings()))
     masks = np.zeros((N, 64, 64), np.bool_)
     masks[1, 8:16, 40:] = True
-    asked = [replace(each, maps=each.maps[:2], covered=mask) for each, mask in zip(requests(batch), masks, strict=True)]
+    asked = [replace(each, maps=each.maps[:2], mask=mask) for each, mask in zip(requests(batch), masks, strict=True)]
     one_pass, device = painter._passes[0], painter._device
     canny, inpaint = (
         one_pass._map(control, list(maps), asked, device, painter._dtype)
@@ -255,7 +255,7 @@ def test_the_inpaint_net_sees_minus_one_where_a_mask_covers(batch: dict[str, Any
     assert inpaint[0].min() >= 0
     assert canny.min() >= 0
     assert (inpaint < 0).sum() == 3 * masks.sum()
-    with_mask = painter.draw(asked[:2])
-    without = painter.draw([replace(each, covered=None) for each in asked[:2]])
+    with_mask = painter.generate(asked[:2])
+    without = painter.generate([replace(each, mask=None) for each in asked[:2]])
     assert (with_mask[0].pixels == without[0].pixels).all()
     assert (with_mask[1].pixels != without[1].pixels).any()

@@ -26,7 +26,7 @@ def test_a_tiny_autoencoder_takes_the_bases_place_and_is_named(sd: Path, tmp_pat
     blocks = {"num_encoder_blocks": (1,) * 4, "num_decoder_blocks": (1,) * 4}
     AutoencoderTiny(**channels, **blocks, latent_channels=4).save_pretrained(tmp_path)
     subject = ImageGenerator(tiny_recipe(sd, vae={"name": str(tmp_path)}))
-    (drawing,), (plain,) = subject.draw(asked(1)), ImageGenerator(tiny_recipe(sd)).draw(asked(1))
+    (drawing,), (plain,) = subject.generate(asked(1)), ImageGenerator(tiny_recipe(sd)).generate(asked(1))
     assert apart(drawing, plain) > 5
     assert [model["role"] for model in subject.made_by(asked(1)[0], drawing)["models"]][:2] == ["base", "vae"]
 
@@ -37,13 +37,13 @@ def test_a_checkpoint_of_one_file_draws_as_its_folder_does(sd: Path, tmp_path: P
     recipe = tiny_recipe(sd, base=base)
     assert check_models(recipe) == frozenset()
     subject = ImageGenerator(recipe)
-    (drawing,), (plain,) = subject.draw(asked(1)), ImageGenerator(tiny_recipe(sd)).draw(asked(1))
+    (drawing,), (plain,) = subject.generate(asked(1)), ImageGenerator(tiny_recipe(sd)).generate(asked(1))
     assert apart(drawing, plain) == 0
     assert [model["role"] for model in subject.made_by(asked(1)[0], drawing)["models"]][:2] == ["base", "config"]
     state = load_file(tmp_path / "whole.safetensors")
     state["model.diffusion_model.out.2.weight"] *= 1.2
     save_file(state, tmp_path / "whole.safetensors")
-    assert apart(ImageGenerator(recipe).draw(asked(1))[0], plain) > 2  # it is the file that is read
+    assert apart(ImageGenerator(recipe).generate(asked(1))[0], plain) > 2  # it is the file that is read
 
 
 def test_an_autoencoder_of_one_file_takes_the_bases_place(sd: Path, tmp_path: Path) -> None:
@@ -58,10 +58,10 @@ def test_an_autoencoder_of_one_file_takes_the_bases_place(sd: Path, tmp_path: Pa
     other = {name: tensor * 1.2 if "decoder.conv_out" in name else tensor for name, tensor in state.items()}
     save_file(other, tmp_path / "other.safetensors")
     same, changed = (
-        ImageGenerator(tiny_recipe(sd, vae={"name": str(tmp_path), "file": file})).draw(asked(1))[0]
+        ImageGenerator(tiny_recipe(sd, vae={"name": str(tmp_path), "file": file})).generate(asked(1))[0]
         for file in ("same.safetensors", "other.safetensors")
     )
-    (plain,) = ImageGenerator(tiny_recipe(sd)).draw(asked(1))
+    (plain,) = ImageGenerator(tiny_recipe(sd)).generate(asked(1))
     assert apart(same, plain) == 0
     assert apart(changed, plain) > 2
 
@@ -105,7 +105,9 @@ def test_an_autoencoder_that_is_replaced_is_not_loaded(sd: Path, tmp_path: Path)
     base = shutil.copytree(sd / "base", tmp_path / "base")
     take_out(base / "vae" / "diffusion_pytorch_model.safetensors", "decoder.conv_out.weight")
     recipe = tiny_recipe(sd, base={"name": str(base)}, vae={"name": str(sd / "base" / "vae")})
-    assert apart(ImageGenerator(recipe).draw(asked(1))[0], ImageGenerator(tiny_recipe(sd)).draw(asked(1))[0]) == 0
+    assert (
+        apart(ImageGenerator(recipe).generate(asked(1))[0], ImageGenerator(tiny_recipe(sd)).generate(asked(1))[0]) == 0
+    )
 
 
 def test_a_part_of_another_library_is_refused_by_name(sd: Path, tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ def worst(some: list[GeneratedImage], others: list[GeneratedImage]) -> int:
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
 def test_each_gain_of_arrangement_is_there_and_leaves_the_picture(families: dict[str, Path], family: str) -> None:
     recipe, requests = tiny_recipe(families[family], "img2img", 2), asked(1, 2)
-    plain = ImageGenerator(recipe, gains=NO_OPTIMIZATIONS).draw(requests)
-    swift = ImageGenerator(recipe, gains=replace(NO_OPTIMIZATIONS, channels_last=True, fuse_projections=True))
+    plain = ImageGenerator(recipe, optimizations=NO_OPTIMIZATIONS).generate(requests)
+    swift = ImageGenerator(recipe, optimizations=replace(NO_OPTIMIZATIONS, channels_last=True, fuse_projections=True))
     for part in (swift.pipe.unet, swift.pipe.vae, *swift.pipe.controlnet.nets):
         weight = next(each for each in part.parameters() if each.ndim == 4 and each.shape[2] > 1)
         assert weight.is_contiguous(memory_format=torch.channels_last)
@@ -41,7 +41,7 @@ def test_each_gain_of_arrangement_is_there_and_leaves_the_picture(families: dict
         attention = [module for module in part.modules() if isinstance(module, Attention)]
         assert attention
         assert all(hasattr(module, "to_kv" if module.is_cross_attention else "to_qkv") for module in attention)
-    assert worst(swift.draw(requests), plain) <= 1
+    assert worst(swift.generate(requests), plain) <= 1
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,11 @@ def test_each_other_gain_alone_leaves_the_picture(sd: Path, gain: str) -> None:
     recipe = tiny_recipe(sd, "img2img", 2)
     quiet = recipe.controls[1].model_copy(update={"end": 0.5})
     recipe, requests = recipe.model_copy(update={"controls": (recipe.controls[0], quiet)}), asked(2, 2)
-    plain = ImageGenerator(recipe, gains=NO_OPTIMIZATIONS).draw(requests)
-    assert worst(ImageGenerator(recipe, gains=replace(NO_OPTIMIZATIONS, **{gain: True})).draw(requests), plain) <= 1
+    plain = ImageGenerator(recipe, optimizations=NO_OPTIMIZATIONS).generate(requests)
+    assert (
+        worst(ImageGenerator(recipe, optimizations=replace(NO_OPTIMIZATIONS, **{gain: True})).generate(requests), plain)
+        <= 1
+    )
 
 
 def taking_turns(subject: ImageGenerator) -> None:
@@ -73,7 +76,10 @@ def test_models_that_take_turns_draw_the_same(
     requests, subject = asked(3, 2, mode), ImageGenerator(recipe)
     taking_turns(subject)
     subject.resize(2)
-    assert worst(subject.draw(requests), ImageGenerator(tiny_recipe(families[family], mode, 2)).draw(requests)) <= 1
+    assert (
+        worst(subject.generate(requests), ImageGenerator(tiny_recipe(families[family], mode, 2)).generate(requests))
+        <= 1
+    )
 
 
 @pytest.mark.parametrize("room", [1e9, 0], ids=["nets together", "nets one by one"])
@@ -86,7 +92,7 @@ def test_models_that_take_turns_draw_again_in_float32(sd: Path, room: float, mon
         lambda layer, _given, said: said * float("nan") if layer.weight.dtype == torch.bfloat16 else None
     )
     for _ in range(2):
-        (drawing,) = subject.draw(asked(1))
+        (drawing,) = subject.generate(asked(1))
         assert drawing.retried == (GENERATED_IN_FLOAT32,)
         assert drawing.pixels is not None
         assert subject.pipe.unet.dtype == torch.bfloat16
@@ -95,7 +101,7 @@ def test_models_that_take_turns_draw_again_in_float32(sd: Path, room: float, mon
 def test_low_memory_draws_with_a_tiny_autoencoder_too() -> None:
     requests = asked(2, 3)
     low, plain = (ImageGenerator(load_recipe("demo", ["steps=2", f"memory={memory}"])) for memory in ("low", "normal"))
-    assert worst(low.draw(requests), plain.draw(requests)) <= 1
+    assert worst(low.generate(requests), plain.generate(requests)) <= 1
 
 
 def test_pictures_that_are_large_are_decoded_in_tiles_and_differ_a_little(
@@ -105,11 +111,11 @@ def test_pictures_that_are_large_are_decoded_in_tiles_and_differ_a_little(
     assert not ImageGenerator(recipe).pipe.vae.use_tiling
     photo = np.random.default_rng(1).integers(0, 256, (128, 128, 3), np.uint8)
     requests = [replace(each, photo=photo, maps=(photo,)) for each in asked(1)]
-    (whole,) = ImageGenerator(recipe).draw(requests)
+    (whole,) = ImageGenerator(recipe).generate(requests)
     monkeypatch.setattr(memory, "UNTILED_PIXELS", 64 * 64)
     subject = ImageGenerator(recipe)
     assert subject.pipe.vae.use_tiling
-    (tiled,) = subject.draw(requests)
+    (tiled,) = subject.generate(requests)
     assert tiled.pixels is not None
     assert whole.pixels is not None
     at_place, *beside = (

@@ -42,14 +42,14 @@ def test_a_picture_is_the_same_alone_in_any_batch_again_and_without_gains(
     count = 2 if upscale else 5  # of four tiles each
     recipe, requests = tiny_recipe(families[family], mode, nets, upscale=upscale), asked(count, nets, mode)
     subject = ImageGenerator(recipe)
-    alone = subject.draw(requests)
-    again = ImageGenerator(recipe).draw(requests[1:2])
+    alone = subject.generate(requests)
+    again = ImageGenerator(recipe).generate(requests[1:2])
     assert (again[0].pixels == alone[1].pixels).all()
     if not upscale:
         assert_latents_agree(subject, requests)
     subject._size.now = 5
-    turned = subject.draw(requests[::-1])[::-1]
-    plain = ImageGenerator(recipe, gains=NO_OPTIMIZATIONS).draw(requests[:2])
+    turned = subject.generate(requests[::-1])[::-1]
+    plain = ImageGenerator(recipe, optimizations=NO_OPTIMIZATIONS).generate(requests[:2])
     assert max(apart(*both) for both in zip(alone, turned, strict=True)) <= 1  # of 255: latents are within 1e-5
     assert max(apart(*both) for both in zip(alone, plain, strict=False)) <= 1
     pictures = [drawing.pixels for drawing in alone]
@@ -72,12 +72,12 @@ def test_latents_do_not_know_their_batch_whatever_the_scheduler(sd: Path, schedu
 def test_what_is_around_a_region_stays_the_photos_own(families: dict[str, Path], family: str) -> None:
     (request,) = asked(1, 1, "inpaint")
     recipe = tiny_recipe(families[family], "inpaint", region={"soften": 3})
-    (drawing,) = ImageGenerator(recipe).draw([request])
+    (drawing,) = ImageGenerator(recipe).generate([request])
     assert drawing.pixels is not None
-    assert request.region is not None
+    assert request.inpaint_region is not None
     changed = (drawing.pixels != request.photo).any(axis=2)
-    assert not (changed & ~request.region).any()
-    inside = np.zeros_like(request.region)
+    assert not (changed & ~request.inpaint_region).any()
+    inside = np.zeros_like(request.inpaint_region)
     inside[12:36, 20:52] = True
     assert changed[inside].mean() > 0.9
 
@@ -85,10 +85,10 @@ def test_what_is_around_a_region_stays_the_photos_own(families: dict[str, Path],
 @pytest.mark.parametrize("soften", [0, 4, 64])
 def test_a_narrow_region_is_painted_and_none_has_a_hard_rim(sd: Path, soften: int) -> None:
     (request,) = asked(1, 1, "inpaint")
-    narrow = np.zeros_like(request.region)
+    narrow = np.zeros_like(request.inpaint_region)
     narrow[8:40, 30:38] = True
-    (drawing,) = ImageGenerator(tiny_recipe(sd, "inpaint", region={"soften": soften})).draw(
-        [replace(request, region=narrow)]
+    (drawing,) = ImageGenerator(tiny_recipe(sd, "inpaint", region={"soften": soften})).generate(
+        [replace(request, inpaint_region=narrow)]
     )
     assert drawing.pixels is not None
     changed = np.abs(drawing.pixels.astype(int) - request.photo)
@@ -103,7 +103,7 @@ def test_a_base_made_for_inpainting_draws_too(tmp_path: Path, sd: Path) -> None:
 
     tiny.write_sd(tmp_path / "base", in_channels=9)
     recipe = tiny_recipe(sd, "inpaint", base={"name": str(tmp_path / "base")})
-    (drawing,) = ImageGenerator(recipe).draw(asked(1, 1, "inpaint"))
+    (drawing,) = ImageGenerator(recipe).generate(asked(1, 1, "inpaint"))
     assert drawing.pixels is not None
 
 
@@ -118,7 +118,7 @@ def test_guidance_may_end_early_and_guess_mode_draws(families: dict[str, Path], 
         subject._size.now = 2
         calls: list[int] = []
         subject._passes[0].pipe.unet.register_forward_pre_hook(lambda _unet, given: calls.append(len(given[0])))
-        assert all(drawing.pixels is not None for drawing in subject.draw(requests))
+        assert all(drawing.pixels is not None for drawing in subject.generate(requests))
         return calls
 
     assert drawn() == [4] * 4  # two pictures, prompts and negative prompts, at each of four steps

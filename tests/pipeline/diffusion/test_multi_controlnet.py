@@ -97,5 +97,5 @@ def test_calls_are_as_few_as_windows_and_maps_allow(sd: Path) -> None:
     for place, net in enumerate(nets.nets):
         net.register_forward_pre_hook(counts(f"net {place}"))
         nets.embeddings[str(place)].register_forward_pre_hook(counts(f"map {place}"))
-    subject.draw(asked(1, 3))
+    subject.generate(asked(1, 3))
     assert calls == {"net 0": 10, "net 1": 5, "map 0": 1, "map 1": 1}

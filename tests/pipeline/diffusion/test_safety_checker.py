@@ -55,7 +55,7 @@ def test_it_is_asked_about_the_second_pass_too(folder: Path, sd: Path) -> None:
         return torch.tensor([pictures.shape[2] == 128])
 
     subject._batched[0].checker = answers  # type: ignore[assignment]  # finds something in the large picture alone
-    (drawing,) = subject.draw(asked(1))
+    (drawing,) = subject.generate(asked(1))
     assert seen == [(1, 3, 64, 64), (1, 3, 128, 128)]
     assert drawing.nsfw is True
 
@@ -63,6 +63,6 @@ def test_it_is_asked_about_the_second_pass_too(folder: Path, sd: Path) -> None:
 @pytest.mark.parametrize("policy", ["off", "flag"])
 def test_a_drawing_says_what_was_found(folder: Path, sd: Path, policy: str) -> None:
     recipe = tiny_recipe(sd, safety={"name": str(folder), "policy": policy})
-    (drawing,) = ImageGenerator(recipe).draw(asked(1))
+    (drawing,) = ImageGenerator(recipe).generate(asked(1))
     assert drawing.pixels is not None
     assert (drawing.nsfw is None) == (policy == "off")

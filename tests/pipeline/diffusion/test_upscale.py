@@ -27,14 +27,14 @@ def test_a_picture_is_drawn_again_larger(sd: Path, mode: str) -> None:
     upscale = {"net": {"name": str(sd / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 16}
     requests = asked(2, 1, mode)
     subject = ImageGenerator(tiny_recipe(sd, mode, upscale=upscale))
-    larger = subject.draw(requests)
-    first = ImageGenerator(tiny_recipe(sd, mode)).draw(requests)
+    larger = subject.generate(requests)
+    first = ImageGenerator(tiny_recipe(sd, mode)).generate(requests)
     for large, small in zip(larger, first, strict=True):
         assert large.pixels is not None
         assert small.pixels is not None
         assert large.pixels.shape == (128, 128, 3)
         assert (large.pixels != module.enlarge_image(small.pixels, 2)).any()
-    assert apart(subject.draw(requests[1:])[0], larger[1]) == 0
+    assert apart(subject.generate(requests[1:])[0], larger[1]) == 0
     roles = [model["role"] for model in subject.made_by(requests[0], larger[0])["models"]]
     assert roles == ["base", "controlnet-canny", "controlnet-upscale"]
 
@@ -42,12 +42,12 @@ def test_a_picture_is_drawn_again_larger(sd: Path, mode: str) -> None:
 def test_tiles_of_all_pictures_fill_the_same_batches(sd: Path) -> None:
     upscale = {"net": {"name": str(sd / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 16}
     subject = ImageGenerator(tiny_recipe(sd, upscale=upscale))
-    alone = subject.draw(asked(3))
+    alone = subject.generate(asked(3))
     subject.resize(4)
     seen: list[int] = []
     second = subject._passes[1].pipe.controlnet.embeddings["0"]
     second.register_forward_pre_hook(lambda _net, given: seen.append(len(given[0])))
-    together = subject.draw(asked(3))
+    together = subject.generate(asked(3))
     guided = 2  # prompts and negative prompts
     assert seen == [4 * guided] * 7  # 27 tiles
     assert max(apart(*both) for both in zip(alone, together, strict=True)) <= 1
@@ -88,7 +88,7 @@ def halved(sd: Path) -> ImageGenerator:
 
 
 def test_a_tile_of_one_colour_is_drawn_again_where_its_place_shows_more(halved: ImageGenerator) -> None:
-    (drawing,) = halved.draw(asked(1))
+    (drawing,) = halved.generate(asked(1))
     assert drawing.retried == ("decoded again in float32",)
     assert drawing.pixels is not None
     assert drawing.pixels[:64, 64:].std() > 5
@@ -103,7 +103,7 @@ def test_a_tile_of_a_white_wall_is_a_tile(halved: ImageGenerator, monkeypatch: p
         return large
 
     monkeypatch.setattr(module, "enlarge_image", walled)
-    (drawing,) = halved.draw(asked(1))
+    (drawing,) = halved.generate(asked(1))
     assert drawing.retried == ()
     assert drawing.pixels is not None
     assert (drawing.pixels[:64, 64:] == 255).all()
@@ -113,8 +113,8 @@ def test_a_tile_of_a_white_wall_is_a_tile(halved: ImageGenerator, monkeypatch: p
 def test_low_memory_draws_the_same_picture(families: dict[str, Path], family: str) -> None:
     recipe = tiny_recipe(families[family])
     requests = asked(3)
-    low = ImageGenerator(recipe.model_copy(update={"memory": "low"})).draw(requests)
-    assert max(apart(*both) for both in zip(low, ImageGenerator(recipe).draw(requests), strict=True)) <= 1
+    low = ImageGenerator(recipe.model_copy(update={"memory": "low"})).generate(requests)
+    assert max(apart(*both) for both in zip(low, ImageGenerator(recipe).generate(requests), strict=True)) <= 1
 
 
 def test_the_larger_picture_shows_what_the_first_pass_drew(data: Path) -> None:
@@ -127,8 +127,8 @@ def test_the_larger_picture_shows_what_the_first_pass_drew(data: Path) -> None:
     net = {"name": "builtin:demo/controlnet-depth"}  # at scale 0: the demo model has none for tiles
     upscale = {"net": net, "scale": 0.0, "strength": 0.4, "tile": 128, "overlap": 32}
     demo = load_recipe("demo", ["steps=8"])
-    larger = ImageGenerator(Recipe.model_validate(demo.model_dump() | {"upscale": upscale})).draw(requests)
-    first = [drawing.pixels for drawing in ImageGenerator(demo).draw(requests)]
+    larger = ImageGenerator(Recipe.model_validate(demo.model_dump() | {"upscale": upscale})).generate(requests)
+    first = [drawing.pixels for drawing in ImageGenerator(demo).generate(requests)]
     for number, drawing in enumerate(larger):
         assert drawing.pixels is not None
         shrunk = drawing.pixels.reshape(128, 2, 128, 2, 3).mean(axis=(1, 3))

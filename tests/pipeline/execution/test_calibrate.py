@@ -1,4 +1,4 @@
-"""Measuring: photos from all over the work, each stage with a time, and failures that say nothing."""
+"""The calibration measures photos that are spread over the work; failed photos are not measured."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.execution import calibrate
 from pipeline.plan.preflight import RunPlan, preflight
+from pipeline.steps.chain import ChainSettings
 from schemas.options import Options
 from schemas.recipe import Recipe
 
@@ -18,26 +19,33 @@ def run(photos: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) 
     return preflight(str(photos), output, recipe, Options(variants=3, unit_size=3), lambda _done, _photos: None)
 
 
-def test_photos_come_from_all_over_the_work_one_variant_each(run: RunPlan) -> None:
+def test_calibration_photos_are_spread_over_the_work(run: RunPlan) -> None:
     rows = calibrate.calibration_rows(run)
     assert rows.num_rows == calibrate.CALIBRATION_PHOTOS
     assert len(set(rows["unit"].to_pylist())) == calibrate.CALIBRATION_PHOTOS
     assert len(set(rows["photo_id"].to_pylist())) == calibrate.CALIBRATION_PHOTOS
 
 
-def test_every_stage_gets_its_milliseconds(run: RunPlan) -> None:
-    way = run.without_rows()
-    assert (way.work.rows, way.fresh.num_rows) == (0, 0)
-    mapped, spent = calibrate.measure_maps(way, calibrate.calibration_rows(run), frozenset())
-    assert set(spent) == {"fetch", "decode", "controls"}
-    pictures = calibrate.measure_conversion(way, mapped, 1, frozenset())
-    assert set(pictures) == {"convert", "encode"}
-    assert all(took > 0 for took in (*spent.values(), *pictures.values()))
-    assert pictures["convert"] > 3 * spent["controls"]  # a diffusion model, and an edge filter
+@pytest.fixture(scope="module")
+def settings(run: RunPlan) -> ChainSettings:
+    return ChainSettings.of(run.without_rows(), frozenset(), keep_maps=False)
 
 
-def test_photos_that_fail_say_nothing(run: RunPlan) -> None:
+def test_a_run_plan_without_rows_has_no_rows(run: RunPlan) -> None:
+    assert (run.without_rows().work.rows, run.without_rows().fresh.num_rows) == (0, 0)
+
+
+def test_every_stage_is_measured(run: RunPlan, settings: ChainSettings) -> None:
+    mapped, maps = calibrate.measure_maps(settings, calibrate.calibration_rows(run))
+    assert set(maps) == {"fetch", "decode", "controls"}
+    images = calibrate.measure_conversion(settings, mapped, 1)
+    assert set(images) == {"convert", "encode"}
+    assert all(milliseconds > 0 for milliseconds in (*maps.values(), *images.values()))
+    assert images["convert"] > maps["controls"]  # a diffusion model takes longer than an edge filter
+
+
+def test_failed_photos_are_not_measured(run: RunPlan, settings: ChainSettings) -> None:
     rows = calibrate.calibration_rows(run)
-    lost = rows.set_column(rows.schema.get_field_index("uri"), "uri", [["/none.jpg"] * rows.num_rows])
-    _, spent = calibrate.measure_maps(run.without_rows(), lost, frozenset())
-    assert spent == {}
+    missing = rows.set_column(rows.schema.get_field_index("uri"), "uri", [["/none.jpg"] * rows.num_rows])
+    _, milliseconds = calibrate.measure_maps(settings, missing)
+    assert milliseconds == {}

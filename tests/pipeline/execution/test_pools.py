@@ -1,9 +1,10 @@
-"""Who does what: a GPU is never kept waiting, and without one no core waits for another."""
+"""Pool sizes: a GPU never waits for control maps, and without a GPU no core waits for another."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.errors import ClusterError
 from pipeline.execution import pools
 from pipeline.execution.pools import ClusterResources, PoolSizes, size_pools
 
@@ -11,28 +12,27 @@ MILLISECONDS = st.floats(0.01, 60_000)
 
 
 @given(st.integers(1, 64), st.integers(1, 8), MILLISECONDS, MILLISECONDS)
-def test_with_a_gpu_the_gpu_is_the_slowest_or_every_core_draws(
+def test_with_a_gpu_detectors_are_as_fast_as_the_gpu_or_use_every_core(
     cores: int, gpus: int, controls: float, convert: float
 ) -> None:
     sizes = size_pools(ClusterResources(cores, gpus), {"controls": controls, "convert": convert})
-    assert sizes.converters == gpus
-    assert 1 <= sizes.drawers <= cores
-    assert sizes.drawers == cores or sizes.drawers / controls >= gpus / convert
-    assert (
-        sizes.drawers == 1 or (sizes.drawers - 1) / controls < pools.DETECTOR_HEADROOM * gpus / convert
-    )  # and none idles
+    assert sizes.convert == gpus
+    assert 1 <= sizes.control_maps <= cores
+    assert sizes.control_maps == cores or sizes.control_maps / controls >= gpus / convert
+    # One detector process fewer would be too slow.
+    assert sizes.control_maps == 1 or (sizes.control_maps - 1) / controls < pools.DETECTOR_HEADROOM * gpus / convert
 
 
 @given(st.integers(2, 64), MILLISECONDS, MILLISECONDS)
-def test_without_one_the_split_is_the_fastest_there_is(cores: int, controls: float, convert: float) -> None:
+def test_without_a_gpu_the_split_has_the_highest_throughput(cores: int, controls: float, convert: float) -> None:
     sizes = size_pools(ClusterResources(cores, 0), {"controls": controls, "convert": convert})
-    pace = min(sizes.drawers / controls, sizes.converters / convert)
-    assert sizes.drawers + sizes.converters == cores
-    assert all(min(n / controls, (cores - n) / convert) <= pace for n in range(1, cores))
+    throughput = min(sizes.control_maps / controls, sizes.convert / convert)
+    assert sizes.control_maps + sizes.convert == cores
+    assert all(min(n / controls, (cores - n) / convert) <= throughput for n in range(1, cores))
 
 
 @pytest.mark.parametrize(
-    ("there", "growing", "expected"),
+    ("cluster", "growing", "expected"),
     [
         (ClusterResources(3, 0), False, PoolSizes(1, 2)),  # two cores and the two that an embedded Ray adds
         (ClusterResources(17, 0), False, PoolSizes(4, 13)),
@@ -40,28 +40,38 @@ def test_without_one_the_split_is_the_fastest_there_is(cores: int, controls: flo
         (ClusterResources(1, 2), True, PoolSizes(16, 2)),
     ],
 )
-def test_unmeasured_pools_follow_from_experience(
-    there: ClusterResources, *, growing: bool, expected: PoolSizes
+def test_pools_without_a_measurement_have_fixed_ratios(
+    cluster: ClusterResources, *, growing: bool, expected: PoolSizes
 ) -> None:
-    assert size_pools(there, None, growing=growing) == expected
+    assert size_pools(cluster, None, growing=growing) == expected
 
 
-def test_maps_alone_take_every_core() -> None:
-    assert size_pools(ClusterResources(5, 0), None, maps_alone=True) == PoolSizes(5, 0)
-
-
-@pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize(("gpus", "device"), [(1, {"num_gpus": 1, "num_cpus": 0, "batch_size": 7}), (0, {"num_cpus": 1, "batch_size": None})])  # fmt: skip  # noqa: E501 - two lines say less
-def test_the_crew_is_what_ray_data_is_told(gpus: int, device: dict[str, int]) -> None:
-    there = pools.cluster_resources(gpus)
-    made = pools.step_resources(7, there, PoolSizes(2, 3), frozenset({"depth"}))
-    assert there.gpus == gpus
-    assert made.converters["compute"].max_size == 3
-    assert {name: made.converters[name] for name in device} == device
-    assert made.control_maps["compute"].max_size == 2
-    assert made.light["batch_size"] is None
+def test_a_run_of_maps_only_uses_every_core() -> None:
+    assert size_pools(ClusterResources(5, 0), None, only_maps=True) == PoolSizes(5, 0)
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_the_cluster_says_what_there_is() -> None:
-    assert pools.cluster_resources() == ClusterResources(2, 1)  # three cores, one of which stays for light steps
+@pytest.mark.parametrize(
+    ("gpus", "device"),
+    [(1, {"num_gpus": 1, "num_cpus": 0, "batch_size": 7}), (0, {"num_cpus": 1, "batch_size": None})],
+)
+def test_each_pool_has_its_resources(gpus: int, device: dict[str, int]) -> None:
+    cluster = pools.cluster_resources(gpus)
+    by_pool = pools.step_resources(cluster, PoolSizes(2, 3), frozenset({"depth"}), 7).by_pool
+    assert cluster.gpus == gpus
+    assert by_pool["gpu"]["compute"].max_size == 3
+    assert {name: by_pool["gpu"][name] for name in device} == device
+    assert by_pool["control_maps"]["compute"].max_size == 2
+    assert by_pool["light"]["batch_size"] is None
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_one_core_stays_free_for_light_steps() -> None:
+    assert pools.cluster_resources() == ClusterResources(2, 1)  # of the three cores of the tests' Ray
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_cluster_without_enough_cores_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "FEWEST_CORES", 3)
+    with pytest.raises(ClusterError):
+        pools.cluster_resources(0)

@@ -33,7 +33,7 @@ def test_a_run_from_there_asks_no_hub_and_draws_the_same(
 
     photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     request = GenerationRequest(photo, (photo,) * 3, "anime", "photo", 1)
-    (before,) = ImageGenerator(load_recipe("sd15-anime", SMALL)).draw([request])
+    (before,) = ImageGenerator(load_recipe("sd15-anime", SMALL)).generate([request])
     address, said = pulled(f"{bucket}/models")
     assert said[0] == f"Lykon--AnyLoRA@{'a' * 40}"
     assert len(said) == 6
@@ -47,7 +47,7 @@ def test_a_run_from_there_asks_no_hub_and_draws_the_same(
     assert check_models(recipe) == frozenset()
     assert all(control.net.name.startswith(f"{bucket}/models/") for control in recipe.controls)
     subject = ImageGenerator(recipe)
-    (after,) = subject.draw([request])
+    (after,) = subject.generate([request])
     assert (before.pixels == after.pixels).all()
     made = subject.made_by(request, after)["models"]
     assert made[0]["revision"] == "a" * 40  # of the hub, though it came from a bucket
@@ -72,7 +72,7 @@ def test_weights_in_several_files_are_pulled_with_their_index(sd: Path, tmp_path
     )
     address = mirror_models(str(path), (), lock_models(str(path)), str(tmp_path / "pulled"), lambda _label: None)
     shutil.rmtree(base)
-    (drawing,) = ImageGenerator(load_recipe(address)).draw(asked(1))
+    (drawing,) = ImageGenerator(load_recipe(address)).generate(asked(1))
     assert drawing.pixels is not None
 
 

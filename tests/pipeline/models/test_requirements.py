@@ -25,7 +25,7 @@ def test_every_place_that_names_a_model_is_a_need() -> None:
     ]  # fmt: skip
     for need in needs.values():
         tree: object = whole.model_dump()
-        for key in need.place:
+        for key in need.config_path:
             tree = tree[key]  # type: ignore[index]  # a tree of YAML
         assert tree["name"] == need.name  # type: ignore[index]  # as above
     assert needs["lora-0"].files == ("c.safetensors",)
@@ -36,7 +36,7 @@ def test_every_place_that_names_a_model_is_a_need() -> None:
 def test_a_checkpoint_in_one_file_needs_that_and_a_configuration() -> None:
     base = {"name": "a/b", "file": "anime.safetensors", "config": {"name": "c/d"}}
     first, second, *_ = model_requirements(recipe(base=base))
-    assert (first.files, second.role, second.place) == (("anime.safetensors",), "config", ("base", "config"))
+    assert (first.files, second.role, second.config_path) == (("anime.safetensors",), "config", ("base", "config"))
     assert not any(name.endswith(".safetensors") for name in second.files)
 
 
@@ -50,7 +50,7 @@ def test_maps_alone_need_detectors_alone() -> None:
 
 def test_a_regions_detector_is_needed_at_its_own_place() -> None:
     found = detector_requirements(recipe(mode="inpaint", region={"of": "subject"}))
-    assert found[-1][1].place == ("region", "detector")
+    assert found[-1][1].config_path == ("region", "detector")
 
 
 def test_what_cannot_change_is_pinned() -> None:

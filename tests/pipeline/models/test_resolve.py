@@ -234,7 +234,7 @@ def test_sd15_anime_loads_from_the_hubs_cache_and_draws() -> None:
     photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     subject = ImageGenerator(anime)
     request = GenerationRequest(photo, (photo,) * 3, anime.prompt, anime.negative_prompt, 1)
-    (drawing,) = subject.draw([request])
+    (drawing,) = subject.generate([request])
     assert drawing.pixels is not None
     assert drawing.pixels.shape == (64, 64, 3)
     made = subject.made_by(request, drawing)
@@ -266,7 +266,7 @@ def test_sd15_anime_fast_adds_a_lora_and_few_steps_without_guidance(hub: Path, r
     photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     subject, calls = ImageGenerator(fast), list[int]()
     subject._passes[0].pipe.unet.register_forward_pre_hook(lambda _unet, given: calls.append(len(given[0])))
-    (drawing,) = subject.draw([GenerationRequest(photo, (photo,) * 3, fast.prompt, fast.negative_prompt, 1)])
+    (drawing,) = subject.generate([GenerationRequest(photo, (photo,) * 3, fast.prompt, fast.negative_prompt, 1)])
     assert drawing.pixels is not None
     assert calls == [1] * 4  # eight steps at strength 0.6, for the prompt alone
 

@@ -1,61 +1,69 @@
-"""What a row says of its canvas."""
+"""The columns of a canvas as geometry, and their scaling for a second pass."""
 
-import io
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from pipeline.steps.canvas import as_pixels, enlarged_columns, row_mask, row_padding, row_transform
-from schemas.work import Row
+from pipeline.steps.canvas import (
+    canvas_mask,
+    canvas_padding,
+    canvas_transform,
+    enlarge_canvas,
+    image_size,
+    map_pixels,
+)
+from schemas.work import Box, ControlMap, Decoded, Keypoints, Labels, PaddingColumns
+from tests.rows import png
 
-PADDED = {"left": 4, "top": 10, "right": 0, "bottom": 2}
-
-
-def test_the_transform_is_of_the_picture_without_padding(decoded: Row) -> None:
-    assert row_transform(decoded).target == (64, 64)
-    assert row_transform(decoded | {"padding": PADDED}).target == (60, 52)
-    assert row_padding(decoded | {"padding": PADDED}).top == 10
-
-
-def test_pixels_are_those_of_the_row_and_not_to_be_written_to(decoded: Row) -> None:
-    pixels = as_pixels(decoded, decoded["pixels"])
-    assert pixels.shape == (64, 64, 3)
-    with pytest.raises(ValueError, match="read-only"):
-        pixels[0] = 0
+PADDED = PaddingColumns(left=4, top=10, right=0, bottom=2)
 
 
-def test_what_a_mask_covers_is_moved_by_the_padding(decoded: Row) -> None:
+def test_the_transform_excludes_the_padding(decoded: Decoded) -> None:
+    padded = replace(decoded.canvas, padding=PADDED)
+    assert canvas_transform(decoded.canvas).target == (64, 64)
+    assert canvas_transform(padded).target == image_size(padded) == (60, 52)
+    assert canvas_padding(padded).top == 10
+
+
+def test_a_map_without_pixels_is_an_error() -> None:
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    assert map_pixels(ControlMap("canny", pixels=pixels)) is pixels
+    for missing in (None, ControlMap("canny")):
+        with pytest.raises(ValueError, match="without pixels"):
+            map_pixels(missing)
+
+
+def test_a_mask_is_moved_by_the_padding(decoded: Decoded) -> None:
     mask = np.zeros((52, 60), np.uint8)
     mask[0, 0] = 9
-    buffer = io.BytesIO()
-    Image.fromarray(mask).save(buffer, "png")
-    found = row_mask(decoded | {"padding": PADDED, "mask": buffer.getvalue()})
+    found = canvas_mask(replace(decoded.canvas, padding=PADDED, mask=png(mask)))
+    assert found is not None
     assert found.shape == (64, 64)
     assert np.argwhere(found).tolist() == [[10, 4]]
+    assert canvas_mask(decoded.canvas) is None
 
 
-BOX = {"x": 1.0, "y": 2.0, "w": 10.0, "h": 20.0, "category": "cat", "index": 0, "visible": 0.5}
-
-
-POINTS = {"points": [3.0, 4.0, 2.0, 0.0, 0.0, 0.0], "index": 1, "visible": 1.0}
-
-
-def test_labels_and_transform_are_in_the_larger_pictures_pixels(decoded: Row) -> None:
-    mask = io.BytesIO()
-    Image.fromarray(np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)).save(mask, "png")
-    labels = {"boxes": [BOX], "keypoints": [POINTS], "mask_visible": 1.0}
-    row = decoded | {"labels": labels, "mask": mask.getvalue()}
-    changed = enlarged_columns(row, 3)
-    assert changed["labels"]["boxes"] == [BOX | {"x": 3.0, "y": 6.0, "w": 30.0, "h": 60.0}]
-    assert changed["labels"]["keypoints"] == [POINTS | {"points": [9.0, 12.0, 2.0, 0.0, 0.0, 0.0]}]
+def test_labels_transform_and_mask_are_enlarged(decoded: Decoded) -> None:
+    values = np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)
+    box = Box(1.0, 2.0, 10.0, 20.0, "cat", 0, 0.5)
+    points = Keypoints((3.0, 4.0, 2.0, 0.0, 0.0, 0.0), 1, 1.0)
+    canvas = replace(decoded.canvas, labels=Labels((box,), (points,), 1.0), mask=png(values))
+    large = enlarge_canvas(canvas, 3)
+    assert (large.width, large.height) == (192, 192)
+    assert large.labels.boxes == (replace(box, x=3.0, y=6.0, w=30.0, h=60.0),)
+    assert large.labels.keypoints == (replace(points, points=(9.0, 12.0, 2.0, 0.0, 0.0, 0.0)),)
     corners = np.array([[0.0, 0.0], [512.0, 512.0]])
-    moved = row_transform(row | changed | {"width": 192, "height": 192}).points(corners)
-    assert (moved == 3 * row_transform(row).points(corners)).all()
-    large = np.asarray(Image.open(io.BytesIO(changed["mask"])))
-    assert (large == np.arange(64 * 64, dtype=np.uint8).reshape(64, 64).repeat(3, 0).repeat(3, 1)).all()
+    assert (canvas_transform(large).points(corners) == 3 * canvas_transform(canvas).points(corners)).all()
+    mask = canvas_mask(large)
+    assert mask is not None
+    assert (mask == (values != 0).repeat(3, 0).repeat(3, 1)).all()
 
 
-def test_what_is_not_enlarged_and_what_failed_stays(decoded: Row) -> None:
-    assert enlarged_columns(decoded, 1) == {}
-    assert enlarged_columns(decoded | {"failure": {"stage": "convert"}}, 2) == {}
+def test_padding_is_enlarged(decoded: Decoded) -> None:
+    large = enlarge_canvas(replace(decoded.canvas, padding=PADDED), 2)
+    assert asdict(large.padding) == {name: 2 * side for name, side in asdict(PADDED).items()}
+
+
+def test_a_canvas_that_is_not_enlarged_stays(decoded: Decoded) -> None:
+    assert enlarge_canvas(decoded.canvas, 1) is decoded.canvas

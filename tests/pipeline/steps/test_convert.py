@@ -1,11 +1,9 @@
-"""The converter on rows: groups of one shape, filled batches, failures left alone."""
+"""The converter on rows: batches of one shape, failures that pass, and images that do not depend on their batch."""
 
 import hashlib
-import io
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -13,10 +11,13 @@ from pipeline.diffusion.request import GeneratedImage
 from pipeline.steps.control_maps import ControlMaps
 from pipeline.steps.convert import Converter
 from schemas.recipe import Recipe
-from schemas.work import DECODED, MAPPED, Row
+from schemas.work import Converted, Decoded, Failed, Mapped
+from tests.rows import edit, failed_row_of, png
 from tests.tiny import tiny_recipe, write_ip_adapter, write_net, write_sd
 
 pytestmark = pytest.mark.filterwarnings("ignore")
+
+Rows = list[Mapped | Failed]
 
 
 @pytest.fixture(scope="module")
@@ -25,66 +26,63 @@ def converter(recipe: Recipe) -> Converter:
 
 
 @pytest.fixture
-def mapped(decoded: Row, recipe: Recipe) -> list[Row]:
-    """Return five rows of two shapes behind the control maps, of which the second has failed."""
-    rows = []
+def mapped(decoded: Decoded, recipe: Recipe) -> Rows:
+    """Return five rows of two shapes with control maps, of which the second has failed."""
+    rows: list[Decoded | Failed] = []
     for number, (width, height) in enumerate(((64, 64), (64, 64), (128, 64), (64, 64), (64, 64))):
-        turned = decoded["pixels"][number * 640 :] + decoded["pixels"][: number * 640]  # each photo another one
-        pixels = turned * (width // 64)
-        rows.append(
-            decoded | {"photo_id": f"p{number}", "seed": number, "width": width, "height": height, "pixels": pixels}
-        )
-    table = ControlMaps(recipe, frozenset({"openpose", "depth"}))(pa.Table.from_pylist(rows, DECODED))
-    made = table.to_pylist()
-    failure = {"stage": "fetch", "error": "FetchError", "message": "gone", "attempts": 1, "retryable": False}
-    made[1] |= {"failure": failure, "maps": None, "pixels": None}
-    return made
+        planned = {"photo_id": f"p{number}", "key": f"{number}" * 16, "seed": number}
+        pixels = np.tile(np.roll(decoded.pixels, 10 * number, axis=0), (1, width // 64, 1))  # different photos
+        rows.append(edit(decoded, planned=planned, canvas={"width": width, "height": height}, pixels=pixels))
+    rows[1] = failed_row_of(rows[1].planned)
+    return ControlMaps(recipe, frozenset({"openpose", "depth"})).run(rows)
 
 
-def convert(converter: Converter, rows: list[Row]) -> dict[str, Row]:
-    return {row["photo_id"]: row for row in converter(pa.Table.from_pylist(rows, MAPPED)).to_pylist()}
+def convert(converter: Converter, rows: Rows) -> dict[str, Converted | Failed]:
+    return {row.planned.photo_id: row for row in converter.run(rows)}
 
 
-def test_every_row_comes_back_with_a_picture_of_its_size_or_its_failure(
-    converter: Converter, mapped: list[Row]
-) -> None:
+def images(converter: Converter, rows: Rows) -> dict[str, np.ndarray]:
+    return {name: row.image for name, row in convert(converter, rows).items() if isinstance(row, Converted)}
+
+
+def test_every_row_has_an_image_of_its_size_or_its_failure(converter: Converter, mapped: Rows) -> None:
     rows = convert(converter, mapped)
     assert list(rows) == [f"p{number}" for number in range(5)]
-    assert rows["p1"]["picture"] is None
-    assert rows["p1"]["failure"]["message"] == "gone"
-    assert [len(rows[name]["picture"]) for name in ("p0", "p2", "p3")] == [64 * 64 * 3, 128 * 64 * 3, 64 * 64 * 3]
-    assert rows["p0"]["made_by"]["device"]
-    assert rows["p0"]["seconds"]["convert"] > 0
+    assert rows["p1"] is mapped[1]
+    shapes = {name: image.shape for name, image in images(converter, mapped).items()}
+    assert shapes == {"p0": (64, 64, 3), "p2": (64, 128, 3), "p3": (64, 64, 3), "p4": (64, 64, 3)}
+    first = rows["p0"]
+    assert isinstance(first, Converted)
+    assert first.made_by.device
+    assert first.timing.seconds.convert
 
 
-def test_the_picture_does_not_depend_on_its_neighbours_nor_their_order(converter: Converter, mapped: list[Row]) -> None:
-    whole = convert(converter, mapped)
-    turned = convert(converter, mapped[::-1])
-    alone = convert(converter, [mapped[3]])
+def test_an_image_does_not_depend_on_the_other_rows_or_their_order(converter: Converter, mapped: Rows) -> None:
+    together = images(converter, mapped)
+    reversed_order = images(converter, mapped[::-1])
+    alone = images(converter, [mapped[3]])
     for name in ("p0", "p2", "p3", "p4"):
-        assert turned[name]["picture"] == whole[name]["picture"]
-    assert alone["p3"]["picture"] == whole["p3"]["picture"]
+        assert (reversed_order[name] == together[name]).all()
+    assert (alone["p3"] == together["p3"]).all()
 
 
-def test_a_restarted_converter_draws_the_same(recipe: Recipe, converter: Converter, mapped: list[Row]) -> None:
-    again = convert(Converter(recipe), mapped)
-    assert again["p0"]["picture"] == convert(converter, mapped)["p0"]["picture"]
+def test_a_restarted_converter_generates_the_same_image(recipe: Recipe, converter: Converter, mapped: Rows) -> None:
+    again = images(Converter(recipe), mapped)
+    assert (again["p0"] == images(converter, mapped)["p0"]).all()
 
 
 @pytest.mark.parametrize("size", [2, 3])
-def test_another_batch_size_is_the_same_within_a_step_of_255(
-    converter: Converter, mapped: list[Row], size: int, monkeypatch: pytest.MonkeyPatch
+def test_another_batch_size_changes_values_by_at_most_one(
+    converter: Converter, mapped: Rows, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = convert(converter, mapped)
-    monkeypatch.setattr(converter._diffusion._size, "now", size)
-    for name, row in convert(converter, mapped).items():
-        if row["picture"]:
-            pairs = zip(row["picture"], before[name]["picture"], strict=True)
-            assert max(abs(one - two) for one, two in pairs) <= 1
+    before = images(converter, mapped)
+    monkeypatch.setattr(converter._generator._size, "now", size)
+    for name, image in images(converter, mapped).items():
+        assert np.abs(image.astype(int) - before[name]).max() <= 1
 
 
-def test_a_unit_of_failures_alone_passes(converter: Converter, mapped: list[Row]) -> None:
-    assert convert(converter, [mapped[1]])["p1"]["failure"]
+def test_a_unit_of_failed_rows_passes(converter: Converter, mapped: Rows) -> None:
+    assert converter.run([mapped[1]]) == [mapped[1]]
 
 
 @pytest.fixture(scope="module")
@@ -95,73 +93,78 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def mapped_by(recipe: Recipe, row: Row) -> Row:
-    made: Row = ControlMaps(recipe)(pa.Table.from_pylist([row], DECODED)).to_pylist()[0]
-    return made
+def mapped_by(recipe: Recipe, row: Decoded) -> Mapped:
+    (mapped,) = ControlMaps(recipe).run([row])
+    assert isinstance(mapped, Mapped)
+    return mapped
 
 
-def test_a_prompt_that_cannot_be_read_and_a_missing_mask_fail_alone(tiny: Path, decoded: Row) -> None:
+def test_invalid_prompts_and_a_missing_mask_fail_one_row(tiny: Path, decoded: Decoded) -> None:
     recipe = tiny_recipe(tiny, "inpaint")
-    mask = io.BytesIO()
-    Image.fromarray(np.pad(np.full((32, 32), 255, np.uint8), 16)).save(mask, "png")
-    good = mapped_by(recipe, decoded | {"mask": mask.getvalue(), "photo_id": "good"})
-    bad = {
-        "prompt": good | {"photo_id": "prompt", "prompt": '("a").blend(x)'},
-        "template": good | {"photo_id": "template", "prompt_error": "prompt: the braces do not match"},
-        "mask": good | {"photo_id": "mask", "mask": None},
+    mask = png(np.pad(np.full((32, 32), 255, np.uint8), 16))
+    good = edit(mapped_by(recipe, edit(decoded, canvas={"mask": mask})), planned={"photo_id": "good"})
+
+    def other(name: str, **planned: str) -> Mapped:
+        return edit(good, planned={"photo_id": name, "key": name, **planned})
+
+    weights = other("weights", prompt='("a").blend(x)')
+    template = other("template", prompt_error="prompt: the braces do not match")
+    without = edit(other("mask"), canvas={"mask": None})
+    rows = convert(Converter(recipe), [weights, good, template, without])
+    assert isinstance(rows.pop("good"), Converted)
+    failures = {name: row.failure for name, row in rows.items() if isinstance(row, Failed)}
+    assert {name: failure.code for name, failure in failures.items()} == {
+        "weights": "prompt.invalid_weights",
+        "template": "prompt.invalid_template",
+        "mask": "control_map.missing_mask",
     }
-    rows = convert(Converter(recipe), [bad["prompt"], good, bad["template"], bad["mask"]])
-    assert rows["good"]["picture"]
-    errors = {name: rows[name]["failure"]["error"] for name in bad}
-    assert errors == {"prompt": "PromptError", "template": "PromptError", "mask": "ControlMapError"}
-    assert rows["template"]["failure"]["message"] == "prompt: the braces do not match"
-    assert {rows[name]["failure"]["stage"] for name in bad} == {"convert"}
-    assert all(rows[name]["picture"] is None for name in bad)
+    assert failures["template"].message == "prompt: the braces do not match"
+    assert {failure.stage for failure in failures.values()} == {"convert"}
 
 
-def test_a_picture_that_nothing_mends_is_a_failure_with_what_was_tried(
-    tiny: Path, decoded: Row, monkeypatch: pytest.MonkeyPatch
+def test_an_unusable_image_is_a_failure_that_names_the_retries(
+    tiny: Path, decoded: Decoded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = tiny_recipe(tiny)
-    subject = Converter(recipe)
-    monkeypatch.setattr(subject._diffusion, "draw", lambda _asked: [GeneratedImage(None, 1, ("this", "that"))])
-    row = convert(subject, [mapped_by(recipe, decoded)])["a/b c.jpg"]
-    assert row["picture"] is None
-    assert row["failure"]["error"] == "UnusableImageError"
-    assert "this, that" in row["failure"]["message"]
-    assert row["made_by"]["retried"] == "this, that"
+    converter = Converter(recipe)
+    monkeypatch.setattr(converter._generator, "generate", lambda _: [GeneratedImage(None, 1, ("this", "that"))])
+    (row,) = converter.run([mapped_by(recipe, decoded)])
+    assert isinstance(row, Failed)
+    assert row.failure.code == "generate.unusable_image"
+    assert "this, that" in row.failure.message
+    assert row.made_by is not None
+    assert row.made_by.retried == "this, that"
 
 
-@pytest.mark.parametrize(("policy", "error"), [("flag", None), ("drop", "UnsafeImageError")])
-def test_what_the_checker_finds_is_flagged_or_dropped(
-    tiny: Path, decoded: Row, policy: str, error: str | None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("policy", "code"), [("flag", None), ("drop", "generate.unsafe_image")])
+def test_an_unsafe_image_is_flagged_or_dropped(
+    tiny: Path, decoded: Decoded, policy: str, code: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = tiny_recipe(tiny)
-    subject = Converter(recipe)
-    subject._recipe = recipe.model_copy(update={"safety": recipe.safety.model_copy(update={"policy": policy})})
-    found = GeneratedImage(np.zeros((64, 64, 3), np.uint8), 1, (), nsfw=True)
-    monkeypatch.setattr(subject._diffusion, "draw", lambda _asked: [found])
-    row = convert(subject, [mapped_by(recipe, decoded)])["a/b c.jpg"]
-    assert row["made_by"]["nsfw"] is True
-    assert (row["failure"] and row["failure"]["error"]) == error
-    assert (row["picture"] is None) == (policy == "drop")
+    converter = Converter(recipe)
+    converter._recipe = recipe.model_copy(update={"safety": recipe.safety.model_copy(update={"policy": policy})})
+    unsafe = GeneratedImage(np.zeros((64, 64, 3), np.uint8), 1, (), nsfw=True)
+    monkeypatch.setattr(converter._generator, "generate", lambda _: [unsafe])
+    (row,) = converter.run([mapped_by(recipe, decoded)])
+    assert row.made_by is not None
+    assert row.made_by.nsfw is True
+    assert (row.failure.code if isinstance(row, Failed) else None) == code
 
 
-def test_the_reference_that_an_ip_adapter_saw_is_told_by_its_digest(tiny: Path, tmp_path: Path, decoded: Row) -> None:
-    def png(color: str) -> bytes:
-        file = io.BytesIO()
-        Image.new("RGB", (40, 40), color).save(file, "png")
-        return file.getvalue()
-
-    (tmp_path / "style.png").write_bytes(png("red"))
+def test_the_digest_of_the_reference_image_is_recorded(tiny: Path, tmp_path: Path, decoded: Decoded) -> None:
+    red, blue = (png(np.asarray(Image.new("RGB", (40, 40), color))) for color in ("red", "blue"))
+    (tmp_path / "style.png").write_bytes(red)
     adapter = write_ip_adapter(tiny / "base", tmp_path) | {"reference": str(tmp_path / "style.png")}
     recipe = tiny_recipe(tiny, ip_adapter=adapter)
-    own = mapped_by(recipe, decoded | {"photo_id": "own"}) | {"reference_bytes": png("blue")}
-    rows = convert(Converter(recipe), [own, mapped_by(recipe, decoded | {"photo_id": "the recipe's"})])
-    seen = {name: row["made_by"]["reference_sha256"] for name, row in rows.items()}
-    wanted = {"own": png("blue"), "the recipe's": png("red")}
-    assert seen == {name: hashlib.sha256(content).hexdigest() for name, content in wanted.items()}
-    assert rows["own"]["picture"] != rows["the recipe's"]["picture"]
+    default = mapped_by(recipe, decoded)
+    own = edit(default, planned={"photo_id": "own", "key": "own"}, reference=blue)
+    first, second = Converter(recipe).run([own, default])
+    assert isinstance(first, Converted)
+    assert isinstance(second, Converted)
+    assert first.made_by.reference_sha256 == hashlib.sha256(blue).hexdigest()
+    assert second.made_by.reference_sha256 == hashlib.sha256(red).hexdigest()
+    assert (first.image != second.image).any()
     plain = tiny_recipe(tiny)
-    (without,) = convert(Converter(plain), [mapped_by(plain, decoded)]).values()
-    assert without["made_by"]["reference_sha256"] is None
+    (without,) = Converter(plain).run([mapped_by(plain, decoded)])
+    assert isinstance(without, Converted)
+    assert without.made_by.reference_sha256 is None

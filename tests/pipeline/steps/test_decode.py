@@ -1,4 +1,4 @@
-"""Decoding: every kind of picture becomes upright sRGB with its points where they belong, every broken one a fault."""
+"""Photos of every format are decoded to upright sRGB, with their labels in place; broken photos are errors."""
 
 import io
 from functools import cache
@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.errors import ImageError, LabelError
+from pipeline.errors import ImageError, InvalidMaskError, TooManyPixelsError
 from pipeline.images.photo import ORIENTATION_TAG, read_upright
-from pipeline.steps.canvas import as_pixels, row_padding, row_transform
+from pipeline.steps.canvas import canvas_padding, canvas_transform
 from pipeline.steps.decode import Geometry, decode
-from schemas.work import Row
+from schemas.work import Decoded, ManifestBox, PaddingColumns
+from tests.rows import fetched_row
 
 pillow_heif.register_heif_opener()  # which can write, too
 BUCKETS = ((128, 128), (192, 128), (128, 192))
@@ -41,9 +42,10 @@ def turned(upright: Image.Image, orientation: int, kind: str = "png", **options:
     return stored(image, kind, exif=exif, **options)
 
 
-def decoded_by(row: Row, content: bytes, fit: str = "crop", **given_: Any) -> Row:
-    geometry = Geometry(BUCKETS, fit, given_.pop("background", "white"), 0.25)
-    return decode(row | {"photo_bytes": content} | given_, geometry)
+def decoded_by(
+    content: bytes, fit: str = "crop", background: str = "white", mask: bytes | None = None, **planned: Any
+) -> Decoded:
+    return decode(fetched_row(content, mask=mask, planned=planned), Geometry(BUCKETS, fit, background, 0.25))
 
 
 def blob(width: int, height: int, x: float, y: float, radius: float) -> Image.Image:
@@ -68,16 +70,16 @@ def centre(grey: NDArray[Any]) -> NDArray[np.float64]:
     st.tuples(st.floats(0.2, 0.8), st.floats(0.2, 0.8)),
 )
 @settings(max_examples=120)
-def test_a_point_of_the_photo_is_where_the_transform_says(
+def test_the_transform_gives_the_position_of_a_point(
     size: tuple[int, int], orientation: int, fit: str, kind: str, share: tuple[float, float]
 ) -> None:
     orientation = orientation if kind in WITH_EXIF else 1
     width, height = size
     x, y = width * share[0], height * share[1]
     upright = blob(width, height, x, y, radius=min(size) / 24)
-    row = decoded_by(empty_row(), turned(upright, orientation, kind, **FORMATS[kind]), fit)
-    assert (row["source_width"], row["source_height"]) == size
-    assert row["transform"]["orientation"] == (1 if kind == "tiff" else orientation)  # Pillow turns TIFFs itself
+    row = decoded_by(turned(upright, orientation, kind, **FORMATS[kind]), fit)
+    assert (row.canvas.source_width, row.canvas.source_height) == size
+    assert row.canvas.transform.orientation == (1 if kind == "tiff" else orientation)  # Pillow turns TIFFs itself
     _assert_spot(row, (x, y))
 
 
@@ -88,19 +90,19 @@ def test_a_point_of_the_photo_is_where_the_transform_says(
     st.tuples(st.floats(0.25, 0.75), st.floats(0.25, 0.75)),
 )
 @settings(max_examples=24)
-def test_a_large_jpeg_is_decoded_small_and_its_points_stay(
+def test_a_large_jpeg_is_decoded_at_a_smaller_scale(
     size: tuple[int, int], orientation: int, fit: str, share: tuple[float, float]
 ) -> None:
     x, y = size[0] * share[0], size[1] * share[1]
-    row = decoded_by(empty_row(), turned(blob(*size, x, y, radius=40), orientation, "jpeg", quality=90), fit)
-    assert row["transform"]["shrink"] == 8
-    assert (row["source_width"], row["source_height"]) == size
+    row = decoded_by(turned(blob(*size, x, y, radius=40), orientation, "jpeg", quality=90), fit)
+    assert row.canvas.transform.shrink == 8
+    assert (row.canvas.source_width, row.canvas.source_height) == size
     _assert_spot(row, (x, y))
 
 
-def _assert_spot(row: Row, point: tuple[float, float]) -> None:
+def _assert_spot(row: Decoded, point: tuple[float, float]) -> None:
     """Assert that the spot is within half a pixel of where its point goes, and that it comes back."""
-    transform, picture = row_transform(row), row_padding(row).cut(as_pixels(row, row["pixels"]))
+    transform, picture = canvas_transform(row.canvas), canvas_padding(row.canvas).cut(row.pixels)
     (expected,) = transform.points(np.array([point]))
     if not ((expected > 14) & (expected < np.array(transform.target) - 14)).all():
         return  # cropped away, or cut
@@ -109,42 +111,32 @@ def _assert_spot(row: Row, point: tuple[float, float]) -> None:
     assert np.abs(transform.back(found[None]) - point).max() < 0.5 / min(transform.scale_x, transform.scale_y)
 
 
-@cache
-def _blank_row() -> tuple[tuple[str, Any], ...]:
-    return tuple(dict.fromkeys(("boxes", "keypoints", "pose_keypoints", "mask_bytes")).items())
-
-
-def empty_row() -> Row:
-    return dict(_blank_row())
-
-
-def test_a_photo_becomes_pixels_of_its_bucket(row: Row, data: Path) -> None:
+def test_a_photo_is_scaled_to_its_bucket(data: Path) -> None:
     decoded = decode(
-        row | {"photo_bytes": (data / "coffee.png").read_bytes()},
+        fetched_row((data / "coffee.png").read_bytes()),
         Geometry(((512, 512), (640, 448)), "crop", "white", 0.25),
     )
-    assert (decoded["source_width"], decoded["source_height"]) == (600, 400)
-    assert (decoded["width"], decoded["height"]) == (640, 448)
-    assert len(decoded["pixels"]) == 640 * 448 * 3
-    assert "photo_bytes" not in decoded
-    assert decoded["transform"]["scale_x"] == pytest.approx(448 / 400)
-    assert decoded["source_profile"] is None
+    assert (decoded.canvas.source_width, decoded.canvas.source_height) == (600, 400)
+    assert (decoded.canvas.width, decoded.canvas.height) == (640, 448)
+    assert decoded.pixels.shape == (448, 640, 3)
+    assert decoded.canvas.transform.scale_x == pytest.approx(448 / 400)
+    assert decoded.canvas.source_profile is None
 
 
-def test_padding_repeats_the_edge_around_the_whole_photo(row: Row) -> None:
+def test_padding_repeats_the_edge_around_the_whole_photo() -> None:
     photo = Image.new("RGB", (200, 100), "red")
     photo.paste("blue", (0, 90, 200, 100))
-    decoded = decoded_by(row, stored(photo), "pad")
-    assert (decoded["width"], decoded["height"]) == (192, 128)
-    assert decoded["padding"] == {"left": 0, "top": 16, "right": 0, "bottom": 16}
-    canvas = as_pixels(decoded, decoded["pixels"])
+    decoded = decoded_by(stored(photo), "pad")
+    assert (decoded.canvas.width, decoded.canvas.height) == (192, 128)
+    assert decoded.canvas.padding == PaddingColumns(0, 16, 0, 16)
+    canvas = decoded.pixels
     assert (canvas[:16] == (255, 0, 0)).all()
     assert (canvas[-16:] == (0, 0, 255)).all()
-    assert row_transform(decoded).target == (192, 96)
+    assert canvas_transform(decoded.canvas).target == (192, 96)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_colours_stand_where_they_stood_in_every_orientation(orientation: int) -> None:
+def test_every_orientation_is_set_upright(orientation: int) -> None:
     upright = Image.new("RGB", (40, 30), "blue")
     upright.paste("red", (0, 0, 20, 15))  # the upper left corner is red
     found = read_upright(turned(upright, orientation))
@@ -154,14 +146,14 @@ def test_colours_stand_where_they_stood_in_every_orientation(orientation: int) -
     assert found.getpixel((37, 2)) == (0, 0, 255)
 
 
-def test_an_orientation_that_exif_does_not_know_is_upright(row: Row) -> None:
+def test_an_unknown_orientation_is_ignored() -> None:
     exif = Image.Exif()
     exif[ORIENTATION_TAG] = 11
-    assert decoded_by(row, stored(Image.new("RGB", (40, 30)), exif=exif))["transform"]["orientation"] == 1
+    assert decoded_by(stored(Image.new("RGB", (40, 30)), exif=exif)).canvas.transform.orientation == 1
 
 
 @pytest.mark.parametrize("kind", ["gif", "png", "webp", "avif", "mpo", "tiff"])
-def test_of_an_animation_the_first_frame_is_taken(kind: str) -> None:
+def test_the_first_frame_of_an_animation_is_used(kind: str) -> None:
     frames = [Image.new("RGB", (64, 64), color) for color in ("red", "blue", "green")]
     found = read_upright(stored(frames[0], kind, save_all=True, append_images=frames[1:]))
     red, green, blue = found.getpixel((30, 30))
@@ -169,40 +161,40 @@ def test_of_an_animation_the_first_frame_is_taken(kind: str) -> None:
     assert max(green, blue) < 20
 
 
-def test_heic_is_read(row: Row) -> None:
+def test_heic_is_read() -> None:
     photo = Image.new("RGB", (64, 48), (200, 40, 60))
-    decoded = decoded_by(row, stored(photo, "heif", quality=95))
-    assert np.abs(as_pixels(decoded, decoded["pixels"])[5, 5].astype(int) - (200, 40, 60)).max() < 6
+    decoded = decoded_by(stored(photo, "heif", quality=95))
+    assert np.abs(decoded.pixels[5, 5].astype(int) - (200, 40, 60)).max() < 6
 
 
-def test_the_draft_of_a_large_jpeg_is_nearly_the_whole(row: Row, data: Path) -> None:
+def test_a_smaller_scale_hardly_changes_pixels(data: Path) -> None:
     whole = Image.open(data / "rocket.jpg").resize((3840, 2560), Image.Resampling.BICUBIC)
-    decoded = decoded_by(row, stored(whole, "jpeg", quality=92))
-    assert decoded["transform"]["shrink"] == 8
-    full = row_transform(decoded).fitted(
+    decoded = decoded_by(stored(whole, "jpeg", quality=92))
+    assert decoded.canvas.transform.shrink == 8
+    full = canvas_transform(decoded.canvas).fitted(
         Image.open(io.BytesIO(stored(whole, "jpeg", quality=92))), Image.Resampling.LANCZOS
     )
-    difference = np.abs(as_pixels(decoded, decoded["pixels"]).astype(int) - np.asarray(full, int))
+    difference = np.abs(decoded.pixels.astype(int) - np.asarray(full, int))
     assert difference.mean() < 1
 
 
-def test_what_is_transparent_stands_on_the_recipes_background(row: Row) -> None:
+def test_transparent_pixels_show_the_background_of_the_recipe() -> None:
     clear = stored(Image.new("RGBA", (4, 4), (10, 20, 30, 0)))
     assert read_upright(clear).getpixel((0, 0)) == (255, 255, 255)
-    decoded = decoded_by(row, clear, background="#102030")
-    assert as_pixels(decoded, decoded["pixels"])[0, 0].tolist() == [16, 32, 48]
+    decoded = decoded_by(clear, background="#102030")
+    assert decoded.pixels[0, 0].tolist() == [16, 32, 48]
 
 
-def test_a_crop_around_people_shows_them(row: Row) -> None:
+def test_a_crop_around_people_keeps_them() -> None:
     wide = stored(blob(600, 200, 500, 100, radius=20))
     person = [500.0, 100.0, 2.0]
-    centred = decoded_by(row, wide, "people", pose_keypoints=[person])
-    assert centre(as_pixels(centred, centred["pixels"])[..., 0])[0] == pytest.approx(96, abs=35)
-    middle = decoded_by(row, wide, "people", pose_keypoints=[])
-    assert as_pixels(middle, middle["pixels"]).max() < 40  # nobody: about the centre, where nothing is
+    centred = decoded_by(wide, "people", pose_keypoints=(tuple(person),))
+    assert centre(centred.pixels[..., 0])[0] == pytest.approx(96, abs=35)
+    middle = decoded_by(wide, "people", pose_keypoints=())
+    assert middle.pixels.max() < 40  # nobody: about the centre, where nothing is
 
 
-def test_people_are_looked_for_where_the_manifest_is_silent(row: Row) -> None:
+def test_people_are_detected_if_the_manifest_has_none() -> None:
     seen = []
 
     def find(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -210,59 +202,60 @@ def test_people_are_looked_for_where_the_manifest_is_silent(row: Row) -> None:
         return centre(pixels[..., 0])[None]
 
     content = turned(blob(600, 200, 500, 100, radius=20), 6, "jpeg", quality=95)
-    found = decode(row | {"photo_bytes": content}, Geometry(BUCKETS, "people", "white", 0.25), find)
+    found = decode(fetched_row(content), Geometry(BUCKETS, "people", "white", 0.25), find)
     assert seen == [(128, 384, 3)]
-    assert centre(as_pixels(found, found["pixels"])[..., 0])[0] == pytest.approx(128, abs=1)  # as the border allows
-    given_ = decode(
-        row | {"photo_bytes": content, "pose_keypoints": []}, Geometry(BUCKETS, "people", "white", 0.25), find
+    assert centre(found.pixels[..., 0])[0] == pytest.approx(128, abs=1)  # as the border allows
+    nobody = decode(
+        fetched_row(content, planned={"pose_keypoints": ()}), Geometry(BUCKETS, "people", "white", 0.25), find
     )
     assert len(seen) == 1
-    assert as_pixels(given_, given_["pixels"]).max() < 40
+    assert nobody.pixels.max() < 40
 
 
-def test_labels_and_mask_come_along(row: Row) -> None:
+def test_labels_and_mask_are_transformed() -> None:
     mask = np.zeros((100, 200), np.uint8)
     mask[:, 100:] = 3
-    box = {"x": 50.0, "y": 10.0, "w": 100.0, "h": 50.0, "category": "cat"}
+    box = ManifestBox(50.0, 10.0, 100.0, 50.0, "cat")
     photo = stored(Image.new("RGB", (200, 100), "red"))
     decoded = decoded_by(
-        row, photo, "pad", boxes=[box], keypoints=[[100.0, 50.0, 2.0]], mask_bytes=stored(Image.fromarray(mask))
+        photo, "pad", boxes=(box,), keypoints=((100.0, 50.0, 2.0),), mask=stored(Image.fromarray(mask))
     )
-    (found,) = decoded["labels"]["boxes"]
-    assert [found[name] for name in ("x", "y", "w", "h")] == pytest.approx([48, 9.6, 96, 48])
-    assert decoded["labels"]["keypoints"][0]["points"] == pytest.approx([96, 48, 2])
-    assert decoded["labels"]["mask_visible"] == 1
-    fitted = np.asarray(Image.open(io.BytesIO(decoded["mask"])))
+    labels = decoded.canvas.labels
+    (found,) = labels.boxes or ()
+    assert (found.x, found.y, found.w, found.h) == pytest.approx((48, 9.6, 96, 48))
+    assert [each.points for each in labels.keypoints or ()] == [pytest.approx((96, 48, 2))]
+    assert labels.mask_visible == 1
+    fitted = np.asarray(Image.open(io.BytesIO(decoded.canvas.mask or b"")))
     assert fitted.shape == (96, 192)
     assert (fitted[:, 96:] == 3).all()
     assert not fitted[:, :96].any()
-    with pytest.raises(LabelError):
-        decoded_by(row, photo, mask_bytes=b"none")
+    with pytest.raises(InvalidMaskError):
+        decoded_by(photo, mask=b"none")
 
 
-def test_a_truncated_photo_is_a_fault(data: Path) -> None:
+def test_a_truncated_photo_is_an_error(data: Path) -> None:
     whole = (data / "rocket.jpg").read_bytes()
-    with pytest.raises(ImageError, match="no readable picture"):
+    with pytest.raises(ImageError):
         read_upright(whole[: len(whole) // 2])
 
 
-def test_a_decompression_bomb_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_pixels_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(ImageError, match="too many pixels"):
+    with pytest.raises(TooManyPixelsError):
         read_upright(stored(Image.new("RGB", (100, 100))))
 
 
 @settings(max_examples=200, deadline=None)
 @given(kind=st.sampled_from(["png", "jpeg", "gif", "webp", "tiff", "bmp", "heif", "avif", "mpo"]), damage=st.data())
-def test_damaged_bytes_decode_or_are_a_fault_and_nothing_else(kind: str, damage: st.DataObject) -> None:
+def test_damaged_bytes_are_decoded_or_are_an_image_error(kind: str, damage: st.DataObject) -> None:
     content = bytearray(_noise(kind))
     for _ in range(damage.draw(st.integers(1, 6))):
         content[damage.draw(st.integers(0, len(content) - 1))] = damage.draw(st.integers(0, 255))
     try:
-        found = decoded_by(empty_row(), bytes(content))
+        found = decoded_by(bytes(content))
     except ImageError:
         return
-    assert len(found["pixels"]) == found["width"] * found["height"] * 3
+    assert found.pixels.shape == (found.canvas.height, found.canvas.width, 3)
 
 
 @cache

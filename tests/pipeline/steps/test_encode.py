@@ -1,75 +1,80 @@
-"""Encoding: the file shows the pixels of the picture, without what was padded."""
+"""Encoding writes the pixels of the image without the padding of the canvas."""
 
 import io
 from threading import Barrier
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from PIL import Image
 
-from pipeline.images.geometry import Padding
+from pipeline.images.arrays import Pixels
 from pipeline.steps import encode as module
+from pipeline.steps.chain import ChainSettings, photo_steps
 from pipeline.steps.encode import ENCODER_THREADS, encode
+from pipeline.steps.row_step import rows_to_table, table_to_rows
 from schemas.recipe import Output, Recipe
-from schemas.work import CONVERTED, Row
+from schemas.work import Converted, Encoded, MadeBy
+from tests.rows import decoded_row, edit
 
-SIZE = {"width": 64, "height": 48, "padding": Padding().as_row()}
+MADE_BY = MadeBy("cpu", "float32", "DDIMScheduler", "{}", (), 1, 1, None, None, None, "{}")
+PADDING = {"left": 3, "top": 5, "right": 0, "bottom": 1}
 
 
 @pytest.fixture
-def picture() -> np.ndarray:
+def pixels() -> Pixels:
     ramp = np.linspace(0, 255, 64 * 48 * 3).astype(np.uint8).reshape(48, 64, 3)
     ramp[:, :, 0] = 200
     return ramp
 
 
-def encoded(row: Row, pixels: np.ndarray, **output: object) -> Image.Image:
-    row = row | {"picture": pixels.tobytes(), **SIZE}
-    return Image.open(io.BytesIO(encode(row, Output.model_validate(output))["picture_bytes"]))
+def converted(pixels: Pixels, size: tuple[int, int] = (64, 48), **canvas: Any) -> Converted:
+    row = decoded_row(np.zeros((size[1], size[0], 3), np.uint8), size)
+    return edit(Converted(row.planned, row.timing, row.source, row.canvas, (), MADE_BY, pixels), canvas=canvas)
 
 
-def test_png_is_the_pixels(row: Row, picture: np.ndarray) -> None:
-    image = encoded(row, picture, format="png")
+def opened(row: Encoded) -> Image.Image:
+    return Image.open(io.BytesIO(row.image or b""))
+
+
+def test_png_has_the_pixels(pixels: Pixels) -> None:
+    image = opened(encode(converted(pixels), Output(format="png")))
     assert (image.format, image.size) == ("PNG", (64, 48))
-    assert (np.asarray(image) == picture).all()
+    assert (np.asarray(image) == pixels).all()
 
 
 @pytest.mark.parametrize("kind", ["webp", "jpeg"])
-def test_lossy_formats_are_near_it_and_listen_to_quality(row: Row, picture: np.ndarray, kind: str) -> None:
-    image = encoded(row, picture, format=kind)
-    assert image.format == kind.upper()
-    assert np.abs(np.asarray(image, np.int16) - picture).mean() < 4
-    both = [encode(row | {"picture": picture.tobytes(), **SIZE}, Output(format=kind, quality=quality)) for quality in (10, 95)]  # fmt: skip  # noqa: E501
-    assert len(both[0]["picture_bytes"]) < len(both[1]["picture_bytes"])
+def test_lossy_formats_are_similar_and_use_the_quality(pixels: Pixels, kind: str) -> None:
+    low, high = (encode(converted(pixels), Output.model_validate({"format": kind, "quality": q})) for q in (10, 95))
+    assert opened(high).format == kind.upper()
+    assert np.abs(np.asarray(opened(high), np.int16) - pixels).mean() < 4
+    assert len(low.image or b"") < len(high.image or b"")
 
 
-def test_a_recipes_pictures_are_encoded_several_at_once(
-    row: Row, picture: np.ndarray, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+def test_the_images_of_a_unit_are_encoded_several_at_once(
+    pixels: Pixels, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meeting = Barrier(ENCODER_THREADS, timeout=30)  # passed by so many at once, and by no fewer
+    barrier = Barrier(ENCODER_THREADS, timeout=60)  # passes only if so many images are encoded at once
+    encode_pixels = module.encode_pixels
 
-    def met(pixels: np.ndarray, output: Output) -> bytes:
-        meeting.wait()
-        return made(pixels, output)
+    def wait(pixels: Pixels, output: Output) -> bytes:
+        barrier.wait()
+        return encode_pixels(pixels, output)
 
-    made = module.encode_pixels
-    monkeypatch.setattr(module, "encode_pixels", met)
-    rows = [row | {"picture": picture.tobytes(), **SIZE, "failure": None} for _ in range(ENCODER_THREADS)]
-    table = module.encode_step(recipe)(pa.Table.from_pylist(rows, CONVERTED))
-    assert {content[:4] for content in table["picture_bytes"].to_pylist()} == {b"\x89PNG"}
-
-
-def test_what_was_padded_is_cut_off(row: Row, picture: np.ndarray) -> None:
-    padding = {"left": 3, "top": 5, "right": 0, "bottom": 1}
-    image = Image.open(
-        io.BytesIO(encode(row | {"picture": picture.tobytes(), **SIZE, "padding": padding}, Output())["picture_bytes"])
-    )
-    assert (np.asarray(image) == picture[5:47, 3:]).all()
+    monkeypatch.setattr(module, "encode_pixels", wait)
+    step = photo_steps(ChainSettings(recipe, frozenset()))[-1].create()
+    table = step(rows_to_table([converted(pixels)] * ENCODER_THREADS, Converted))
+    assert {row.image[:4] for row in table_to_rows(table, Encoded) if isinstance(row, Encoded) and row.image} == {
+        b"\x89PNG"
+    }
 
 
-def test_an_enlarged_pictures_padding_is_enlarged_too(row: Row, picture: np.ndarray) -> None:
-    large = picture.repeat(2, axis=0).repeat(2, axis=1)
-    padding = {"left": 3, "top": 5, "right": 0, "bottom": 1}
-    drawn = encode(row | {"picture": large.tobytes(), **SIZE, "padding": padding}, Output(), enlargement=2)
-    assert (np.asarray(Image.open(io.BytesIO(drawn["picture_bytes"]))) == large[10:94, 6:]).all()
+def test_the_padding_is_removed(pixels: Pixels) -> None:
+    image = opened(encode(converted(pixels, padding=PADDING), Output()))
+    assert (np.asarray(image) == pixels[5:47, 3:]).all()
+
+
+def test_the_padding_of_an_enlarged_image_is_removed(pixels: Pixels) -> None:
+    large = pixels.repeat(2, axis=0).repeat(2, axis=1)
+    image = opened(encode(converted(large, padding=PADDING), Output(), enlargement=2))
+    assert (np.asarray(image) == large[10:94, 6:]).all()

@@ -1,57 +1,80 @@
-"""One place catches a photo's faults, and nothing else."""
+"""RowStep catches the errors of photos, and nothing else."""
 
+from dataclasses import replace
 from threading import Barrier
 
 import pyarrow as pa
 import pytest
 
-from pipeline.errors import FetchError
-from pipeline.steps.row_step import RowStep
-from schemas.work import FAILURE, SECONDS, Row
-
-SCHEMA = pa.schema([("n", pa.int64()), ("failure", FAILURE), ("seconds", SECONDS), ("attempts", pa.int32())])
-
-
-def halve(row: Row) -> Row:
-    if row["n"] % 2:
-        message = f"{row['n']}\nis odd"
-        raise FetchError(message, retryable=True, attempts=3)
-    return row | {"n": row["n"] // 2}
+from pipeline.errors import FetchFailedError
+from pipeline.steps.row_step import RowStep, rows_to_table, stage_columns, table_to_rows
+from schemas.arrow import to_table
+from schemas.work import Failed, Failure, Fetched, Planned, Source, Timing
+from tests.rows import STARTED, fetched_row, planned_row
 
 
-def test_a_fault_becomes_a_row_and_the_others_go_on() -> None:
-    rows = RowStep("fetch", halve, SCHEMA)(pa.table({"n": [2, 3, 4]})).to_pylist()
-    assert [row["n"] for row in rows] == [1, 3, 2]
-    assert [row["failure"] for row in rows] == [
-        None,
-        {"stage": "fetch", "error": "FetchError", "message": "3 is odd", "attempts": 3, "retryable": True},
-        None,
-    ]
-    assert all(row["seconds"]["fetch"] >= 0 for row in rows)
+def fetch_even(row: Planned) -> Fetched:
+    """Fetch a row whose variant is even; fail for the others."""
+    if row.variant % 2:
+        raise FetchFailedError(f"{row.variant}\nis odd", retryable=True, attempts=3)
+    return Fetched(row, Timing(STARTED, attempts=2), Source("s", 1), bytes([row.variant]), (), None, None)
 
 
-def test_a_failed_row_passes_later_steps_untouched() -> None:
-    once = RowStep("fetch", halve, SCHEMA)(pa.table({"n": [3]}))
-    twice = RowStep("decode", halve, SCHEMA)(once)
-    assert twice.to_pylist() == once.to_pylist()
+def planned(*variants: int) -> pa.Table:
+    return to_table([planned_row(variant=variant) for variant in variants], Planned)
 
 
-def test_an_error_that_is_no_fault_of_the_photo_is_not_caught() -> None:
+def run(table: pa.Table, threads: int = 1) -> list[Fetched | Failed]:
+    step = RowStep("fetch", Planned, Fetched, fetch_even, threads=threads)
+    return table_to_rows(step(table), Fetched)
+
+
+def test_an_error_becomes_a_failed_row_and_the_other_rows_continue() -> None:
+    first, second, third = run(planned(2, 3, 4))
+    assert isinstance(first, Fetched)
+    assert isinstance(third, Fetched)
+    assert (first.photo, third.photo) == (b"\2", b"\4")
+    assert isinstance(second, Failed)
+    assert second.failure == Failure("fetch", "FetchFailedError", "fetch.failed", "3 is odd", 3, retryable=True)
+    assert second.planned.variant == 3
+    assert [row.timing.attempts for row in (first, second, third)] == [2, 3, 2]
+    assert all((row.timing.seconds.fetch or 0) >= 0 for row in (first, second, third))
+
+
+def test_a_failed_row_passes_later_steps_unchanged() -> None:
+    failed = RowStep("fetch", Planned, Fetched, fetch_even)(planned(3))
+    again = RowStep("decode", Fetched, Fetched, lambda row: row)(failed)
+    assert again.to_pylist() == failed.to_pylist()
+
+
+def test_what_was_known_of_a_row_stays_in_its_failure() -> None:
+    def fail(_row: Fetched) -> Fetched:
+        raise FetchFailedError("later")
+
+    table = rows_to_table([fetched_row(b"x")], Fetched)
+    (failed,) = table_to_rows(RowStep("decode", Fetched, Fetched, fail)(table), Fetched)
+    assert isinstance(failed, Failed)
+    assert (failed.source, failed.canvas, failed.failure.stage) == (Source("e" * 64, 1), None, "decode")
+
+
+def test_other_errors_are_not_caught() -> None:
     with pytest.raises(ZeroDivisionError):
-        RowStep("fetch", lambda row: row | {"n": 1 // 0}, SCHEMA)(pa.table({"n": [1]}))
+        RowStep("fetch", Planned, Fetched, lambda row: replace(row, variant=1 // 0))(planned(1))
 
 
-def test_as_many_rows_are_in_work_at_once_as_there_are_threads_and_keep_their_order() -> None:
-    meeting = Barrier(3, timeout=30)  # passed by three at once, and by no fewer
+def test_threads_process_several_rows_at_once_and_keep_their_order() -> None:
+    barrier = Barrier(3, timeout=60)  # passes only if three rows are processed at once
 
-    def met(row: Row) -> Row:
-        meeting.wait()
-        return halve(row)
+    def wait(row: Planned) -> Fetched:
+        barrier.wait()
+        return fetch_even(row)
 
-    rows = RowStep("encode", met, SCHEMA, threads=3)(pa.table({"n": [2, 4, 3, 6, 8, 10]})).to_pylist()
-    assert [row["n"] for row in rows] == [1, 2, 3, 3, 4, 5]
-    assert [bool(row["failure"]) for row in rows] == [False, False, True, False, False, False]
+    step = RowStep("fetch", Planned, Fetched, wait, threads=3)
+    rows = table_to_rows(step(planned(2, 4, 3, 6, 8, 10)), Fetched)
+    assert [row.planned.variant for row in rows] == [2, 4, 3, 6, 8, 10]
+    assert [isinstance(row, Failed) for row in rows] == [False, False, True, False, False, False]
 
 
-def test_an_empty_unit_keeps_the_schema() -> None:
-    assert RowStep("fetch", halve, SCHEMA)(pa.table({"n": pa.array([], pa.int64())})).schema == SCHEMA
+def test_an_empty_unit_keeps_the_columns() -> None:
+    table = RowStep("fetch", Planned, Fetched, fetch_even)(planned())
+    assert table.column_names == list(stage_columns(Fetched))

@@ -1,5 +1,6 @@
-"""One local file, whole or not at all."""
+"""Atomic writes of local files."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -7,21 +8,21 @@ import pytest
 from pipeline.storage.atomic import put_file
 
 
-def test_a_file_is_written_with_its_folder_and_over_an_older_one(tmp_path: Path) -> None:
+def test_put_file_creates_the_folder_and_replaces_an_existing_file(tmp_path: Path) -> None:
     for content in (b"old", b"new"):
         put_file(tmp_path / "a" / "b.txt", content)
     assert (tmp_path / "a" / "b.txt").read_bytes() == b"new"
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.txt"]
 
 
-def test_what_cannot_be_written_leaves_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_keeps_the_existing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_file(tmp_path / "b.txt", b"old")
 
-    def fail(_handle: int) -> None:
-        raise OSError(28, "no space left")
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr("pipeline.storage.atomic.os.fsync", fail)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(OSError, match="disk full"):
         put_file(tmp_path / "b.txt", b"new")
     assert (tmp_path / "b.txt").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1

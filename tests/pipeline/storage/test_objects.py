@@ -1,4 +1,4 @@
-"""Storage: whole files or none, retries for what passes, and no secret in what is said."""
+"""Storage: atomic writes, retries of transient errors, error classes and redaction."""
 
 import errno
 import subprocess
@@ -10,52 +10,60 @@ import pyarrow as pa
 import pytest
 
 from pipeline import storage
-from pipeline.errors import OutputError, StorageError
+from pipeline.errors import (
+    DiskFullError,
+    StorageAccessError,
+    StorageError,
+    StorageNotFoundError,
+    UnsupportedSchemeError,
+)
 from pipeline.storage import atomic
 from tests.conftest import ROOT
 
 
-def test_put_then_read_local_and_in_memory(tmp_path: Path) -> None:
-    for root in (str(tmp_path / "deep" / "er"), "memory://storage-test"):
+def test_read_returns_what_was_put_last(tmp_path: Path) -> None:
+    for root in (str(tmp_path / "nested" / "folder"), "memory://storage-test"):
         storage.put(storage.join(root, "a.bin"), b"one")
         storage.put(storage.join(root, "a.bin"), b"two")
         assert storage.read(storage.join(root, "a.bin")) == b"two"
         assert storage.names(root) == ["a.bin"]
 
 
-def test_sweeping_removes_what_a_killed_process_left_half_written(tmp_path: Path) -> None:
-    (tmp_path / ".a.bin.0123.part").write_bytes(b"half")
-    (tmp_path / "a.bin").write_bytes(b"whole")
+def test_remove_partial_files_keeps_complete_files(tmp_path: Path) -> None:
+    (tmp_path / ".a.bin.0123.part").write_bytes(b"partial")
+    (tmp_path / "a.bin").write_bytes(b"complete")
     storage.remove_partial_files(str(tmp_path))
     storage.remove_partial_files(str(tmp_path / "none"))
-    storage.remove_partial_files("memory://sweep")
+    storage.remove_partial_files("memory://partial")
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
-def test_many_writers_of_one_file_and_a_sweeper_all_come_through(tmp_path: Path) -> None:
+def test_concurrent_writers_of_one_file_succeed(tmp_path: Path) -> None:
     target = str(tmp_path / "a.bin")
-    with ThreadPoolExecutor(4) as writers:
-        for done in [writers.submit(storage.put, target, b"same") for _ in range(40)]:
-            done.result()
-        swept = [writers.submit(storage.remove_partial_files, str(tmp_path)) for _ in range(3)]
-        assert all(done.result() is None for done in swept)
+    with ThreadPoolExecutor(4) as executor:
+        for write in [executor.submit(storage.put, target, b"same") for _ in range(40)]:
+            write.result()
+        removals = [executor.submit(storage.remove_partial_files, str(tmp_path)) for _ in range(3)]
+        assert all(removal.result() is None for removal in removals)
     assert storage.read(target) == b"same"
 
 
-def test_a_part_that_was_swept_is_written_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sync, swept = atomic.os.fsync, []
+def test_put_is_retried_if_its_temporary_file_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync, removals = atomic.os.fsync, []
 
-    def sweeping(descriptor: int) -> None:
-        if not swept:
-            swept.append(storage.remove_partial_files(str(tmp_path)))
-        sync(descriptor)
+    def fsync_after_removal(descriptor: int) -> None:
+        if not removals:
+            removals.append(storage.remove_partial_files(str(tmp_path)))
+        fsync(descriptor)
 
-    monkeypatch.setattr(atomic.os, "fsync", sweeping)
-    storage.put(str(tmp_path / "a.bin"), b"whole")
+    monkeypatch.setattr(atomic.os, "fsync", fsync_after_removal)
+    storage.put(str(tmp_path / "a.bin"), b"complete")
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
-def test_a_put_that_fails_leaves_the_old_file_and_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_put_keeps_the_existing_file_and_no_partial_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "a.bin"
     target.write_bytes(b"old")
 
@@ -63,13 +71,13 @@ def test_a_put_that_fails_leaves_the_old_file_and_no_part(tmp_path: Path, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OutputError, match="no space left"):
+    with pytest.raises(DiskFullError):
         storage.put(str(target), b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
     assert target.read_bytes() == b"old"
 
 
-def test_files_are_found_below_and_named_relative(tmp_path: Path) -> None:
+def test_files_lists_all_levels_with_relative_paths(tmp_path: Path) -> None:
     storage.put(str(tmp_path / "x" / "y.txt"), b"1")
     storage.put(str(tmp_path / "z.txt"), b"12")
     assert {name: info["size"] for name, info in storage.files(str(tmp_path)).items()} == {"x/y.txt": 1, "z.txt": 2}
@@ -77,12 +85,12 @@ def test_files_are_found_below_and_named_relative(tmp_path: Path) -> None:
     assert storage.names(str(tmp_path / "none")) == []
 
 
-def test_removing_what_is_not_there_is_no_error(tmp_path: Path) -> None:
+def test_remove_accepts_a_missing_file(tmp_path: Path) -> None:
     storage.remove(str(tmp_path / "none"))
 
 
 @pytest.mark.parametrize(
-    ("uri", "shown"),
+    ("uri", "expected"),
     [
         ("https://user:pass@host/a.jpg?X-Amz-Signature=abc#f", "https://host/a.jpg"),
         ("s3://bucket/a b.jpg", "s3://bucket/a b.jpg"),
@@ -94,66 +102,83 @@ def test_removing_what_is_not_there_is_no_error(tmp_path: Path) -> None:
         ("http://[x/a.jpg", "http://[x/a.jpg"),
     ],
 )
-def test_redaction(uri: str, shown: str) -> None:
-    assert storage.redact(uri) == shown
+def test_redact_removes_logins_and_queries(uri: str, expected: str) -> None:
+    assert storage.redact(uri) == expected
 
 
-def test_redaction_within_a_text() -> None:
-    said = storage.redact_text("403 for url='https://k:s@host/x.png?sig=1', twice <https://host/y?token=2>")
-    assert said == "403 for url='https://host/x.png', twice <https://host/y>"
+def test_redact_text_redacts_every_address() -> None:
+    redacted = storage.redact_text("403 for url='https://k:s@host/x.png?sig=1', twice <https://host/y?token=2>")
+    assert redacted == "403 for url='https://host/x.png', twice <https://host/y>"
 
 
-def test_what_passes_is_tried_again_and_what_stays_is_not() -> None:
-    tries = []
+def test_only_transient_errors_are_retried() -> None:
+    attempts = []
 
-    def failing(error: OSError) -> None:
-        tries.append(error)
+    def fail(error: OSError) -> None:
+        attempts.append(error)
         raise error
 
     for error, expected in ((TimeoutError(), storage.ATTEMPTS), (FileNotFoundError(), 1), (PermissionError(), 1)):
-        tries.clear()
+        attempts.clear()
         with pytest.raises(type(error)):
-            storage.with_retries(lambda error=error: failing(error))
-        assert len(tries) == expected
+            storage.with_retries(lambda error=error: fail(error))
+        assert len(attempts) == expected
 
 
-def test_http_answers_are_told_apart() -> None:
-    class AnswerError(OSError):
+def test_the_http_status_decides_whether_an_error_is_transient() -> None:
+    class ResponseError(OSError):
         def __init__(self, status: int) -> None:
             super().__init__()
             self.status = status
 
-    assert [storage.is_transient(AnswerError(status)) for status in (403, 404, 408, 429, 500, 503)] == [
+    assert [storage.is_transient(ResponseError(status)) for status in (403, 404, 408, 429, 500, 503)] == [
         False, False, True, True, True, True,
     ]  # fmt: skip
 
 
+class NoCredentialsError(Exception):
+    """An error with the name of botocore's."""
+
+
 @pytest.mark.parametrize(
-    ("uri", "said"),
+    ("error", "expected"),
     [
-        ("nothing://x/y", "nothing://x/y: Protocol not known"),
-        ("/none/at/all", "/none/at/all: not found"),
+        (OSError(errno.ENOSPC, "No space left on device"), DiskFullError),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), DiskFullError),
+        (NoCredentialsError(), StorageAccessError),
+        (PermissionError(), StorageAccessError),
+        (FileNotFoundError(), StorageNotFoundError),
+        (TimeoutError("s3://key:secret@bucket/a"), StorageError),
     ],
 )
-def test_bad_addresses_are_one_line(uri: str, said: str) -> None:
-    with pytest.raises(StorageError, match=said) as caught:
+def test_as_error_selects_the_class_and_redacts_the_message(error: Exception, expected: type[Exception]) -> None:
+    translated = storage.as_error(error, "s3://key:secret@bucket/a")
+    assert type(translated) is expected
+    assert str(translated).startswith("s3://bucket/a: ")
+    assert "secret" not in str(translated)
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"), [("nothing://x/y", UnsupportedSchemeError), ("/none/at/all", StorageNotFoundError)]
+)
+def test_an_error_of_read_is_one_line_with_the_address(uri: str, expected: type[Exception]) -> None:
+    with pytest.raises(expected, match=uri) as caught:
         storage.read(uri)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(_uri: str) -> None:
-        message = "Install s3fs to access S3"
-        raise ImportError(message)
+def test_the_extra_of_an_uninstalled_file_system_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_uri: str) -> None:
+        raise ImportError
 
-    monkeypatch.setattr("fsspec.core.url_to_fs", absent)
-    with pytest.raises(StorageError, match=r"pip install 'photo2anime\[s3\]'"):
+    monkeypatch.setattr("fsspec.core.url_to_fs", fail)
+    with pytest.raises(UnsupportedSchemeError, match=r"pip install 'photo2anime\[s3\]'"):
         storage.read("s3://bucket/a")
 
 
-def test_a_process_that_has_read_a_table_ends_with_its_own_exit_code(tmp_path: Path) -> None:
-    """End many at once: Arrow's threads, if they hold Python's objects, abort about every fifth on a busy machine."""
+def test_a_process_that_read_a_table_exits_with_its_exit_code(tmp_path: Path) -> None:
+    """Start many processes: threads of Arrow that hold Python objects abort about one in five on a busy machine."""
     storage.put_table(str(tmp_path / "t.parquet"), pa.table({"photo_id": ["a"]}))
     code = f"import sys; from pipeline import storage; storage.read_table({str(tmp_path / 't.parquet')!r}); sys.exit(2)"
-    started = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(16)]
-    assert [process.wait() for process in started] == [2] * 16
+    processes = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(16)]
+    assert [process.wait() for process in processes] == [2] * 16

@@ -1,33 +1,33 @@
-"""Large files: streamed, whole or not at all, to and from this machine."""
+"""Copies of large files between this machine and storage."""
 
 from pathlib import Path
 
 import pytest
 
 from pipeline import storage
-from pipeline.errors import StorageError
+from pipeline.errors import StorageNotFoundError
 from pipeline.storage.transfer import download, upload
 
-CONTENT = bytes(range(256)) * 100_000  # more than is held in memory at once
+CONTENT = bytes(range(256)) * 100_000  # larger than one chunk of a copy
 
 
 @pytest.fixture(params=["local", "memory", "bucket"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "bucket":
         return f"{request.getfixturevalue('bucket')}/transfer"
-    return str(tmp_path / "deep" / "there") if request.param == "local" else "memory://transfer"
+    return str(tmp_path / "nested" / "folder") if request.param == "local" else "memory://transfer"
 
 
-def test_there_and_back(place: str, tmp_path: Path) -> None:
+def test_an_uploaded_file_is_downloaded_unchanged(folder: str, tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(CONTENT)
-    upload(tmp_path / "weights", storage.join(place, "a", "weights"))
-    assert storage.names(storage.join(place, "a")) == ["weights"]
-    download(storage.join(place, "a", "weights"), tmp_path / "back" / "weights")
-    assert (tmp_path / "back" / "weights").read_bytes() == CONTENT
-    assert [path.name for path in (tmp_path / "back").iterdir()] == ["weights"]
+    upload(tmp_path / "weights", storage.join(folder, "a", "weights"))
+    assert storage.names(storage.join(folder, "a")) == ["weights"]
+    download(storage.join(folder, "a", "weights"), tmp_path / "copy" / "weights")
+    assert (tmp_path / "copy" / "weights").read_bytes() == CONTENT
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == ["weights"]
 
 
-def test_what_is_not_there_leaves_nothing(place: str, tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="not found"):
-        download(storage.join(place, "none"), tmp_path / "back" / "none")
-    assert not (tmp_path / "back" / "none").exists()
+def test_download_of_a_missing_file_creates_no_file(folder: str, tmp_path: Path) -> None:
+    with pytest.raises(StorageNotFoundError):
+        download(storage.join(folder, "none"), tmp_path / "copy" / "none")
+    assert not (tmp_path / "copy" / "none").exists()
