@@ -1,9 +1,8 @@
 """Runs of the pipeline in this process, without Ray: for tests of everything that does not depend on Ray."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -15,20 +14,14 @@ from pipeline.execution.pools import PoolSizes, StepResources
 from pipeline.execution.progress import RunProgress
 from pipeline.plan.preflight import RunPlan
 from pipeline.run import Summary
+from pipeline.steps.chain import ChainSettings, Step, TableFunction, photo_steps
 from pipeline.steps.commit import Commit
-from pipeline.steps.control_maps import ControlMaps
-from pipeline.steps.decode import decode, decode_settings
-from pipeline.steps.encode import encode_step
-from pipeline.steps.fetch import fetch
-from pipeline.steps.gpu_worker import GpuWorker
-from pipeline.steps.row_step import RowStep
 from schemas.options import Options
 from schemas.recipe import Recipe
-from schemas.work import DECODED, FETCHED
 
-Step = Callable[[pa.Table], pa.Table]
-LOADED_CONVERTERS = 3
-NO_POOLS = StepResources({}, {}, {}, frozenset(), PoolSizes(1, 1))
+NO_RESOURCES = StepResources({}, frozenset(), PoolSizes(1, 1))
+_loaded: dict[str, TableFunction] = {}
+"""Converters with their models, by their arguments. Runs of one recipe share them."""
 
 
 def convert_locally(
@@ -36,17 +29,17 @@ def convert_locally(
     output: str,
     recipe: Recipe,
     options: Options | None = None,
-    follower: RunProgress | None = None,
+    progress: RunProgress | None = None,
 ) -> Summary:
-    """Call `pipeline.run.convert`, with its units executed one after the other in this process, on the CPU.
+    """Call `pipeline.run.convert`, with its units converted one after the other in this process, on the CPU.
 
     Only what starts Ray is replaced: the connection, the sizes of the pools, and the execution of the steps.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster, "connect_ray", _no_connection)
         patch.setattr(calibrate, "plan_resources", _no_resources)
-        patch.setattr(flow, "run_flow", run_units)
-        return run.convert(manifest, output, recipe, options, follower)
+        patch.setattr(flow, "photos_to_anime", convert_units)
+        return run.convert(manifest, output, recipe, options, progress)
 
 
 def _no_connection(_address: str | None, *, verbose: bool = False) -> AbstractContextManager[None]:
@@ -54,35 +47,25 @@ def _no_connection(_address: str | None, *, verbose: bool = False) -> AbstractCo
     return nullcontext()
 
 
-def _no_resources(_run: RunPlan, _options: Options, _follower: RunProgress) -> tuple[StepResources, dict[str, Any]]:
-    return NO_POOLS, {}
+def _no_resources(_run: RunPlan, _options: Options, _progress: RunProgress) -> tuple[StepResources, dict[str, Any]]:
+    return NO_RESOURCES, {}
 
 
-def run_units(run: RunPlan, commit: Commit, _resources: StepResources) -> Iterator[pa.Table]:
-    """Execute the steps of `pipeline.flow` for each unit, and yield what `commit` returns."""
-    steps = chain_of_steps(run)
+def convert_units(run: RunPlan, commit: Commit, _resources: StepResources) -> Iterator[pa.Table]:
+    """Convert the units of a run, and yield what `commit` returns for each."""
+    settings = ChainSettings.of(run, frozenset(), keep_maps=commit.keep_maps)
+    functions = [_converter(step) if step.pool == "gpu" else step.create() for step in photo_steps(settings)]
     for unit in run.work.units.values():
-        yield commit(functools.reduce(lambda table, step: step(table), steps, unit))
+        yield commit(functools.reduce(lambda table, function: function(table), functions, unit))
 
 
-def chain_of_steps(run: RunPlan) -> list[Step]:
-    """Return the steps between the plan and the commit, in their order."""
-    recipe = run.recipe
-    steps: list[Step] = [
-        RowStep("fetch", partial(fetch, allowed=run.allowed), FETCHED),
-        RowStep("decode", partial(decode, **decode_settings(recipe, run.blank)), DECODED),
-        ControlMaps(recipe, run.blank, cache=run.map_cache),
-    ]
-    if recipe.mode != "maps":
-        steps += [_converter(recipe.model_dump_json()), encode_step(recipe)]
-    return steps
+def _converter(step: Step) -> TableFunction:
+    """Return the function of the step that converts. Images are compared byte for byte, so it runs on the CPU."""
+    import torch  # here, not above: tests of control maps do not need it
 
-
-@functools.lru_cache(LOADED_CONVERTERS)
-def _converter(recipe: str) -> Step:
-    """Load the models of a recipe, given as JSON because recipes are not hashable. Runs of one recipe share them."""
-    import torch  # here, not above: tests of control maps need none of it
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.cuda, "is_available", lambda: False)  # images are compared byte for byte
-        return GpuWorker(Recipe.model_validate_json(recipe))
+    key = repr(step.arguments)
+    if key not in _loaded:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.cuda, "is_available", lambda: False)
+            _loaded[key] = step.create()
+    return _loaded[key]
