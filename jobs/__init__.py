@@ -1,1 +1,1 @@
-"""What people run: one thin module per command."""
+"""The command line: one module for each command."""

@@ -1,5 +1,6 @@
-"""The command line: `photo2anime COMMAND`. Each command is a module beside this one; heavy imports wait in it."""
+"""The entry point: `photo2anime COMMAND`. Commands import heavy libraries inside their functions."""
 
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -12,54 +13,67 @@ from jobs.bench.converter import converter
 from jobs.bench.maps import maps as bench_maps
 from jobs.convert import convert
 from jobs.demo import demo
+from jobs.explain import explain
+from jobs.logging_setup import configure_logging, report_error
 from jobs.manifest import manifest
 from jobs.maps import maps
 from jobs.models import pull
+from jobs.options import LogFormatOption, LogLevelOption, QuietOption
 from jobs.preview import preview
 from jobs.recipes import list_recipes, lock, show
 from jobs.verify import verify
-from pipeline.errors import RunError, RunStoppedError
+from pipeline.errors import InterruptedRunError, RunError
 
 app = typer.Typer(
-    help="Turn datasets of photos into anime, with the provenance of every picture.",
-    epilog="Exit codes: 0 all done; 1 stopped, or unsound; 2 refused before any work; 3 finished, failures recorded.",
+    help="Convert datasets of photos to anime, with the provenance of every image.",
+    epilog="Exit codes: 0 success; 1 the run ended early, or verify found a problem; 2 an error before the run started;"
+    " 3 the run finished with failed rows.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, manifest, preview, convert, maps, verify):
+for command in (demo, manifest, preview, convert, maps, verify, explain):
     app.command()(command)
 recipes = typer.Typer(invoke_without_command=True, callback=list_recipes)
 recipes.command()(show)
 recipes.command()(lock)
 app.add_typer(recipes, name="recipes")
-models = typer.Typer(help="The weights that recipes name.", no_args_is_help=True)
+models = typer.Typer(help="Manage the weights of recipes.", no_args_is_help=True)
 models.command()(pull)
-models.callback()(lambda: None)  # or typer would take the only command for the whole
+models.callback()(lambda: None)  # without a callback, typer would make `pull` the command `models` itself
 app.add_typer(models, name="models")
-bench = typer.Typer(help="Measure, and print one table.", no_args_is_help=True)
+bench = typer.Typer(help="Run benchmarks.", no_args_is_help=True)
 bench.command("converter")(converter)
 bench.command("maps")(bench_maps)
 app.add_typer(bench, name="bench")
 
 
+@app.callback()
+def configure(
+    log_level: LogLevelOption = "info", log_format: LogFormatOption = "text", quiet: QuietOption = False
+) -> None:
+    """Apply the options before the command name."""
+    configure_logging(log_level or "info", log_format or "text", quiet=quiet)
+
+
 def main() -> None:
     """Run the command line."""
+    # Some libraries add a handler to the root logger, which would write each record a second time.
+    logging.getLogger("photo2anime").propagate = False
     run_command(app)
 
 
 def run_command(command: Callable[[], None]) -> None:
-    """Run a command; every fault of ours becomes one line and its exit code."""
+    """Run a command. A `RunError` becomes one line on standard error, and its exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
         command()
-    except RunError as fault:
-        print(f"photo2anime: {fault}", file=sys.stderr)  # noqa: T201 - the command line's own voice
-        sys.exit(fault.exit_code)
+    except RunError as error:
+        report_error(error)
+        sys.exit(error.exit_code)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """End the run in order: Ray is stopped, its folder removed, and what was recorded stands."""
-    message = "interrupted"
-    raise RunStoppedError(message, "The same command goes on from here.")
+    """Raise in the main thread, so that Ray is stopped and temporary files are removed."""
+    raise InterruptedRunError("interrupted")

@@ -1,8 +1,8 @@
-"""A sheet to look at: each photo as the converter saw it, its control maps and its picture in one row, labelled."""
+"""A contact sheet: one labelled row of tiles for each photo, its control maps and its image."""
 
 import io
-import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,35 +10,36 @@ from PIL import Image, ImageDraw
 
 from pipeline import storage
 from pipeline.images.arrays import Pixels
-from pipeline.images.geometry import transform_from_row
+from pipeline.images.geometry import Padding, transform_from_row
 from pipeline.images.photo import read_upright
-from pipeline.steps.canvas import as_pixels, row_padding
+from pipeline.preview import PreviewRow
+from schemas.work import Failed
 
-GAP, LINE = 6, 16  # pixels between tiles, and of a line of text
+GAP, LINE = 6, 16  # pixels: the gap between tiles, and the height of a label
 
 Tile = tuple[str, Pixels]
 """A label and the pixels below it."""
 
 
-def sheet_png(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Return the sheet of rows behind the control maps or the converter; a failed row is a line of text."""
+def sheet_png(rows: Sequence[PreviewRow | Failed]) -> bytes:
+    """Encode the sheet of a preview as a PNG. A failed row is a line of text."""
     return strips_to_png([_tiles(row) for row in rows])
 
 
 def write_sheet(output: str, rows: list[dict[str, Any]], uri: str) -> None:
-    """Put the sheet of rows of provenance, which were done with their maps kept, as a PNG at `uri`."""
+    """Write the sheet of provenance rows with kept maps as a PNG to `uri`. Failed rows are omitted."""
     storage.put(uri, strips_to_png([_recorded_tiles(output, row) for row in rows if row["status"] == "done"]))
 
 
 def strips_to_png(strips: list[list[Tile]]) -> bytes:
-    """Return one strip of tiles below the other as a PNG."""
-    drawn = [_strip(tiles) for tiles in strips]
-    width = max((strip.width for strip in drawn), default=1)
-    sheet = Image.new("RGB", (width, max(1, sum(strip.height for strip in drawn))), "white")
+    """Encode strips of tiles, one below the other, as a PNG."""
+    images = [_strip(tiles) for tiles in strips]
+    width = max((image.width for image in images), default=1)
+    sheet = Image.new("RGB", (width, max(1, sum(image.height for image in images))), "white")
     top = 0
-    for strip in drawn:
-        sheet.paste(strip, (0, top))
-        top += strip.height
+    for image in images:
+        sheet.paste(image, (0, top))
+        top += image.height
     buffer = io.BytesIO()
     sheet.save(buffer, "png")
     return buffer.getvalue()
@@ -47,45 +48,45 @@ def strips_to_png(strips: list[list[Tile]]) -> bytes:
 def _strip(tiles: list[Tile]) -> Image.Image:
     height, width = max(len(pixels) for _, pixels in tiles), sum(pixels.shape[1] + GAP for _, pixels in tiles)
     strip = Image.new("RGB", (width, height + LINE + GAP), "white")
-    draw, left = ImageDraw.Draw(strip), 0
+    canvas, left = ImageDraw.Draw(strip), 0
     for label, pixels in tiles:
-        draw.text((left, 1), label, fill="black")
+        canvas.text((left, 1), label, fill="black")
         strip.paste(Image.fromarray(pixels), (left, LINE))
         left += pixels.shape[1] + GAP
     return strip
 
 
-def _tiles(row: dict[str, Any]) -> list[Tile]:
-    """Return the tiles of a row on its way: photo, maps, and the picture where there is one."""
-    if row["failure"]:
-        return [(f"{row['photo_id']}: {row['failure']['message']}", np.full((1, 640, 3), 255, np.uint8))]
-    cut = row_padding(row).cut
-    tiles = [(row["photo_id"].rpartition("/")[2], cut(as_pixels(row, row["photo"])))]
-    tiles += [(_label(each), cut(as_pixels(row, each["pixels"]))) for each in row["maps"]]
-    if row.get("picture"):
-        times = math.isqrt(len(row["picture"]) // len(row["photo"]))  # as large, behind a second pass
-        whole = as_pixels(row, row["picture"], times)
-        tiles.append((f"picture, seed {row['seed']}", row_padding(row).enlarged(times).cut(whole)))
+def _tiles(row: PreviewRow | Failed) -> list[Tile]:
+    """Return the tiles of a row: the photo, its control maps, and the image if it was generated."""
+    if isinstance(row, Failed):
+        return [(f"{row.planned.photo_id}: {row.failure.message}", np.full((1, 640, 3), 255, np.uint8))]
+    padding = Padding(**asdict(row.padding))
+    tiles = [(row.planned.photo_id.rpartition("/")[2], padding.cut(row.photo))]
+    tiles += [
+        (f"{each.detector}, {each.origin}", padding.cut(each.pixels)) for each in row.maps if each.pixels is not None
+    ]
+    if row.image is not None:
+        tiles.append((f"image, seed {row.planned.seed}", padding.enlarged(row.enlargement).cut(row.image)))
     return tiles
 
 
 def _recorded_tiles(output: str, row: dict[str, Any]) -> list[Tile]:
-    tiles = [(row["photo_id"], _photo(row))]
-    tiles += [(_label(each), _opened(output, each["uri"])) for each in row["controls"]]
-    return [*tiles, (f"picture, seed {row['seed']}", _opened(output, row["uri"]))]
+    tiles = [(row["photo_id"], _read_photo(row))]
+    tiles += [(_label(control), _read_image(output, control["uri"])) for control in row["controls"]]
+    return [*tiles, (f"image, seed {row['seed']}", _read_image(output, row["uri"]))]
 
 
-def _photo(row: dict[str, Any]) -> Pixels:
-    """Return the photo as the converter saw it, read from where it was once more."""
+def _read_photo(row: dict[str, Any]) -> Pixels:
+    """Read a photo from its source, and scale and crop it as the run did."""
     image = read_upright(storage.read(row["source_uri"]))
     transform = transform_from_row(row["transform"], image.size, (row["width"], row["height"]))
-    return np.asarray(transform.fitted(image, Image.Resampling.LANCZOS))
+    return np.asarray(transform.apply(image, Image.Resampling.LANCZOS))
 
 
-def _opened(output: str, name: str) -> Pixels:
+def _read_image(output: str, name: str) -> Pixels:
     with Image.open(io.BytesIO(storage.read(storage.join(output, name)))) as image:
         return np.asarray(image.convert("RGB"))
 
 
-def _label(drawn: dict[str, Any]) -> str:
-    return f"{drawn['detector']}, {drawn['origin']}"
+def _label(control_map: dict[str, Any]) -> str:
+    return f"{control_map['detector']}, {control_map['origin']}"

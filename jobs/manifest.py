@@ -1,4 +1,4 @@
-"""photo2anime manifest: list a folder or bucket of pictures."""
+"""photo2anime manifest: list the photos of a folder or bucket."""
 
 from typing import Annotated
 
@@ -6,17 +6,17 @@ import typer
 
 
 def manifest(
-    uri: Annotated[str, typer.Argument(help="A folder or bucket of pictures.")],
+    uri: Annotated[str, typer.Argument(help="A folder or bucket address with photos.")],
     out: Annotated[str, typer.Option("-o", "--out", help="The Parquet file to write.")],
 ) -> None:
-    """List a folder or bucket of pictures into a Parquet manifest; headers are read, pixels are not."""
+    """List the photos of a folder or bucket in a Parquet manifest. Reads the headers of the files, not the pixels."""
     from jobs.progress import show_progress
     from pipeline.plan.manifest import list_photos
     from pipeline.storage import put_table
 
-    with show_progress() as follower:
-        photos = list_photos(uri, follower.listing)
+    with show_progress() as progress:
+        photos = list_photos(uri, progress.listing)
     put_table(out, photos)
-    unread = photos["width"].null_count
-    note = f", {unread} without a readable header" if unread else ""
+    unreadable = photos["width"].null_count
+    note = f", {unreadable} without a readable header" if unreadable else ""
     typer.echo(f"{photos.num_rows} photos{note}: {out}")

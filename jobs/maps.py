@@ -1,4 +1,4 @@
-"""photo2anime maps: the control maps of a manifest alone, as a dataset with provenance."""
+"""photo2anime maps: write the control maps of a manifest as a dataset with provenance."""
 
 from typing import TYPE_CHECKING
 
@@ -27,17 +27,21 @@ def maps(
     recipe_changed: take.RecipeChanged = "refuse",
     retry_failed: take.RetryFailed = False,
     verbose: take.Verbose = False,
+    log_level: take.LogLevelOption = None,
+    log_format: take.LogFormatOption = None,
+    quiet: take.QuietOption = False,
 ) -> None:
-    """Draw the control maps that a recipe's detectors see in the photos of a manifest, and no pictures.
+    """Detect the control maps of the photos of a manifest, without generating images.
 
-    Maps lie below maps/, one record for each unit in provenance/. Only the recipe's geometry and detectors count.
+    Writes maps to maps/, and one record for each unit to provenance/. Only the geometry and the detectors of the recipe
+    are used.
     """
-    take.run_and_report(context, sentence, "mode=maps")
+    take.run_and_report(context, describe, "mode=maps")
 
 
-def sentence(summary: "Summary") -> str:
-    """Say in a line or two what a run did, and where the rest is to be read."""
-    drawn = f"{summary.maps_detected} maps detected, {summary.maps_cached} from the cache"
+def describe(summary: "Summary") -> str:
+    """Return the summary of a run of maps."""
+    detected = f"{summary.maps_detected} maps detected, {summary.maps_cached} from the cache"
     return take.summary_line(
-        summary, f"{summary.converted} photos in {summary.seconds:.0f} s, {summary.failed} failed, {drawn}"
+        summary, f"{summary.converted} photos in {summary.seconds:.0f} s, {summary.failed} failed, {detected}"
     )

@@ -1,4 +1,4 @@
-"""photo2anime models pull: copy all that a recipe loads to where a cluster without internet finds it."""
+"""photo2anime models pull: copy the models of a recipe for machines without internet access."""
 
 from typing import Annotated
 
@@ -8,21 +8,21 @@ from jobs.options import Set
 
 
 def pull(
-    name: Annotated[str, typer.Argument(help="A recipe: a name or a YAML file.")],
-    to: Annotated[str, typer.Option(help="A folder that all machines see, or a bucket's address.")],
+    name: Annotated[str, typer.Argument(help="The name of a recipe, or a YAML file.")],
+    to: Annotated[str, typer.Option(help="A bucket address, or a folder that all machines can read.")],
     set_: Set = None,
 ) -> None:
-    """Copy a recipe's models to one place, with a locked recipe that names them there.
+    """Copy the models of a recipe to a folder or bucket, with a locked recipe that uses the copies.
 
-    `HF_HUB_OFFLINE=1 photo2anime convert … --recipe TO/NAME.yaml` needs no hub then.
+    Runs with that recipe need no internet: HF_HUB_OFFLINE=1 photo2anime convert … --recipe TO/NAME.yaml
     """
     from pipeline import storage
     from pipeline.models.lock import lock_models
-    from pipeline.models.mirror import mirror_models as copied
+    from pipeline.models.mirror import mirror_models
 
     settings = set_ or ()
-    pinned = lock_models(name, settings)
-    recipe = copied(name, settings, pinned, to, lambda label: typer.echo(f"copying {label}"))
-    for need in pinned.missing:
-        typer.echo(f"{storage.redact(need.name)} is not to be had and stays behind: maps of {need.role} may be blank")
+    locked = lock_models(name, settings)
+    recipe = mirror_models(name, settings, locked, to, lambda label: typer.echo(f"copying {label}"))
+    for need in locked.missing:
+        typer.echo(f"{storage.redact(need.name)}: missing, not copied; maps of {need.role} may be blank")
     typer.echo(f"Recipe: {storage.redact(recipe)}")

@@ -1,85 +1,137 @@
-"""What commands that run a recipe over a manifest have in common: their arguments, and how a run is reported."""
+"""Options that several commands share, and the function that runs convert and maps."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from jobs.logging_setup import configure_logging
+
 if TYPE_CHECKING:
     from pipeline.run import Summary
+    from schemas.options import Options
 
 EXIT_WITH_FAILURES = 3
 
-Manifest = Annotated[str, typer.Argument(help="A Parquet manifest, a folder of them, a glob, or a folder of pictures.")]
-Output = Annotated[str, typer.Option(help="Where results, records and report go: a folder or a bucket's address.")]
-RecipeName = Annotated[str, typer.Option(help="A recipe's name (see photo2anime recipes) or a YAML file.")]
+LogLevelOption = Annotated[
+    Literal["debug", "info", "warning", "error"] | None,
+    typer.Option("--log-level", help="The least severe level to log."),
+]
+LogFormatOption = Annotated[
+    Literal["text", "json"] | None,
+    typer.Option("--log-format", help="The format of the log on standard error; json writes one object a line."),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Log errors only, and show no progress bar.")]
+
+Manifest = Annotated[
+    str, typer.Argument(help="A Parquet manifest, a folder of Parquet files, a glob, or a folder of photos.")
+]
+Output = Annotated[str, typer.Option(help="The folder or bucket address for images, records and the report.")]
+RecipeName = Annotated[str, typer.Option(help="The name of a recipe (see photo2anime recipes), or a YAML file.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: steps=8, controls.depth.scale=0.5."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting of the recipe, such as steps=8 or controls.depth.scale=0.5.",
+    ),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first photos of the manifest.")]
-Address = Annotated[str | None, typer.Option(help="A Ray cluster (auto, ray://host:port); else this machine.")]
-MaxFailureRate = Annotated[float, typer.Option(min=0, max=1, help="Stop when more of the rows have failed.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use only the first N photos of the manifest.")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="The address of a Ray cluster (auto, ray://host:port).", show_default="this machine"),
+]
+MaxFailureRate = Annotated[
+    float, typer.Option(min=0, max=1, help="Stop the run when a larger share of its rows has failed.")
+]
 MapCache = Annotated[
-    str | None, typer.Option(help="Keep control maps for other runs and recipes: a folder or a bucket's address.")
+    str | None, typer.Option(help="A folder or bucket address that caches control maps across runs and recipes.")
 ]
 CompileCache = Annotated[
     str | None,
-    typer.Option(help="Keep compiled models, which are code, for other runs: a folder or bucket of your own."),
+    typer.Option(
+        help="A folder or bucket address that caches compiled models across runs. The cache holds code: trust it."
+    ),
 ]
 Calibrate = Annotated[
     bool | None,
     typer.Option(
-        "--calibrate/--no-calibrate", help="Measure some photos first, to size the pools; else if there is much work."
+        "--calibrate/--no-calibrate",
+        help="Time a few photos first to size the worker pools.",
+        show_default="for large runs only",
     ),
 ]
 Allow = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="SCHEME", help="Let a remote manifest name local files (file), private addresses (private), …"
+        metavar="SCHEME",
+        help="Allow a remote manifest to name local files (file), private network addresses (private), or a scheme.",
     ),
 ]
-Gpus = Annotated[int | None, typer.Option(min=0, help="GPU processes to start; else as many as the cluster has.")]
-UnitSize = Annotated[int | None, typer.Option(min=1, max=1024, help="Rows computed, written and retried together.")]
-RecipeChanged = Annotated[str, typer.Option(help="For an output of another recipe: refuse or reconvert.")]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Do again what failed for a passing reason.")]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Show what Ray says.")]
+Gpus = Annotated[int | None, typer.Option(min=0, help="The number of GPU workers.", show_default="all GPUs")]
+UnitSize = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="The number of rows computed, written and retried together.")
+]
+RecipeChanged = Annotated[
+    str, typer.Option(help="What to do if the output was written with another recipe: refuse or reconvert.")
+]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Retry rows that failed with a temporary error, such as a network error.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show the log of Ray.")]
 
 
-def run_and_report(context: typer.Context, sentence: Callable[["Summary"], str], *changes: str) -> None:
-    """Run a command's recipe over its manifest, print what was done, and exit with 3 for failures.
+def run_and_report(context: typer.Context, describe: Callable[["Summary"], str], *settings: str) -> None:
+    """Run convert or maps, print the summary, and exit with 3 if rows failed.
 
-    `context` holds the command's arguments, `changes` further settings of the recipe.
+    Args:
+        context: The context of the command, which holds its arguments.
+        describe: Formats the summary of the run.
+        settings: Settings of the recipe in addition to those of --set.
     """
-    # Here, not above: the command line's help must not wait for pyarrow and fsspec.
-    from pydantic import ValidationError
-
+    # Imported here so that the help of the command line does not wait for pyarrow and fsspec.
     from jobs.progress import show_progress
-    from pipeline.errors import RunError
     from pipeline.recipes.load import load_recipe
     from pipeline.run import convert
-    from schemas.options import Options
 
-    given = dict(context.params)
-    manifest, output = given.pop("manifest"), given.pop("output")
-    recipe = load_recipe(given.pop("recipe"), [*(given.pop("set_") or ()), *changes])
-    try:
-        options = Options.model_validate(given | {"allow": frozenset(given["allow"] or ())})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise RunError(f"--{'-'.join(map(str, first['loc']))}: {first['msg']}".replace("_", "-")) from error
-    with show_progress() as follower:
-        summary = convert(manifest, output, recipe, options, follower)
-    typer.echo(sentence(summary))
+    arguments = dict(context.params)
+    _override_logging(context, arguments)
+    manifest, output = arguments.pop("manifest"), arguments.pop("output")
+    recipe = load_recipe(arguments.pop("recipe"), [*(arguments.pop("set_") or ()), *settings])
+    options = _parse_options(arguments)
+    with show_progress() as progress:
+        summary = convert(manifest, output, recipe, options, progress)
+    typer.echo(describe(summary))
     if summary.failed_in_all:
         raise typer.Exit(EXIT_WITH_FAILURES)
 
 
-def summary_line(summary: "Summary", done: str) -> str:
-    """Say after what was done how many rows were done before and failed in all, and where the rest is to be read."""
+def summary_line(summary: "Summary", result: str) -> str:
+    """Return the summary of a run: its result, earlier rows, failures, and the path of the report."""
     if not summary.converted and not summary.failed:
-        done = f"Nothing to do: all {summary.earlier} rows of {summary.output} are done"
+        result = f"Nothing to do: all {summary.earlier} rows of {summary.output} are done"
     elif summary.earlier:
-        done += f", {summary.earlier} rows done before"
-    failures = f"; {summary.failed_in_all} of all rows are recorded as failures" if summary.failed_in_all else ""
-    return f"{done}{failures}.\nReport: {summary.output.rstrip('/')}/report/index.html"
+        result += f", {summary.earlier} rows done by earlier runs"
+    failures = f"; {summary.failed_in_all} rows of the output are failures" if summary.failed_in_all else ""
+    return f"{result}{failures}.\nReport: {summary.output.rstrip('/')}/report/index.html"
+
+
+def _override_logging(context: typer.Context, arguments: dict[str, Any]) -> None:
+    """Apply the logging options after the command name. Those before it are the default."""
+    defaults = context.find_root().params
+    level, log_format, quiet = (arguments.pop(name) or defaults[name] for name in ("log_level", "log_format", "quiet"))
+    configure_logging(level, log_format, quiet=quiet)
+
+
+def _parse_options(arguments: dict[str, Any]) -> "Options":
+    from pydantic import ValidationError
+
+    from pipeline.errors import OptionError
+    from schemas.options import Options
+
+    try:
+        return Options.model_validate(arguments | {"allow": frozenset(arguments["allow"] or ())})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "-".join(map(str, first["loc"])).replace("_", "-")
+        raise OptionError(f"--{option}: {first['msg']}") from error

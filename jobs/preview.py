@@ -1,5 +1,6 @@
-"""photo2anime preview: what a recipe's detectors see in some photos, on one sheet, without Ray."""
+"""photo2anime preview: show the control maps of a few photos on one sheet, without Ray."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -9,30 +10,26 @@ from jobs import options as take
 
 
 def preview(
-    photos: Annotated[list[str], typer.Argument(help="Photos: files, or addresses of any kind.")],
+    photos: Annotated[list[str], typer.Argument(help="Paths or addresses of photos.")],
     recipe: take.RecipeName,
-    out: Annotated[Path, typer.Option("-o", "--out", help="The sheet to write, a PNG.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The PNG file to write.")],
     set_: take.Set = None,
     map_cache: take.MapCache = None,
-    convert: Annotated[bool, typer.Option("--convert", help="Draw the pictures too.")] = False,
+    convert: Annotated[bool, typer.Option("--convert", help="Generate the images too.")] = False,
 ) -> None:
-    """Draw photos beside their control maps, and with --convert their pictures: one row each, every tile labelled."""
+    """Show photos with their control maps, and with --convert their images, in one labelled row for each photo."""
     from jobs.contact_sheet import sheet_png
     from pipeline import storage
     from pipeline.preview import preview_rows
     from pipeline.recipes.load import load_recipe
+    from schemas.work import Failed
 
-    rows = preview_rows(photos, load_recipe(recipe, set_ or ()), cache=map_cache, pictures=convert, note=_note)
+    note = logging.getLogger("photo2anime.preview").info
+    rows = preview_rows(photos, load_recipe(recipe, set_ or ()), cache=map_cache, images=convert, note=note)
     storage.put(str(out), sheet_png(rows))
-    failed = [row for row in rows if row["failure"]]
+    failed = [row for row in rows if isinstance(row, Failed)]
     for row in failed:
-        typer.echo(
-            f"{row['photo_id']}: {row['failure']['error']} in {row['failure']['stage']}: {row['failure']['message']}"
-        )
+        typer.echo(f"{row.planned.photo_id}: {row.failure.code}: {row.failure.message}")
     typer.echo(f"{len(rows) - len(failed)} of {len(rows)} photos: {out}")
     if failed:
         raise typer.Exit(take.EXIT_WITH_FAILURES)
-
-
-def _note(text: str) -> None:
-    typer.echo(f"note: {text}", err=True)

@@ -1,14 +1,13 @@
-"""What a person sees of a run: a live bar on a terminal, a line every 30 s elsewhere."""
+"""The progress of a run: a live bar on a terminal, a log record every 30 s elsewhere."""
 
-import sys
+import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import Self, TypeVar
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,30 +16,41 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    track,
 )
 
+from jobs.logging_setup import progress_console
 from pipeline.execution.progress import RunProgress
 
-SECONDS_BETWEEN_LINES = 30.0  # seconds
+LOGGER = logging.getLogger("photo2anime.run")
+LOG_INTERVAL = 30.0  # seconds
+
+Item = TypeVar("Item")
 
 
 @contextmanager
 def show_progress() -> Iterator[RunProgress]:
-    """Follow a run on standard error, as it suits what that is connected to."""
-    console = Console(stderr=True)
-    if console.is_terminal:
+    """Report the progress of a run on standard error, as a bar if the log is text on a terminal."""
+    console = progress_console()
+    if console is not None:
         with ProgressBar(console) as bar:
             yield bar
     else:
-        lines = ProgressLines()
+        log = ProgressLog()
         try:
-            yield lines
+            yield log
         finally:
-            lines.close()
+            log.close()
+
+
+def track_items(items: Iterable[Item], description: str) -> list[Item]:
+    """Collect items, and show a bar meanwhile if the log is text on a terminal."""
+    console = progress_console()
+    return list(track(items, description, console=console, disable=console is None))
 
 
 class ProgressBar(RunProgress):
-    """A live bar: pictures done, failed, pictures per second, time left."""
+    """A live bar: images done, failures, photos per second, and the remaining time."""
 
     def __init__(self, console: Console) -> None:
         columns = (
@@ -52,7 +62,7 @@ class ProgressBar(RunProgress):
         )
         self._progress = Progress(TextColumn("{task.description}"), *columns, console=console)
         self._listing: TaskID | None = None
-        self._work: TaskID | None = None
+        self._conversion: TaskID | None = None
         self._began = 0.0
 
     def __enter__(self) -> Self:
@@ -63,74 +73,70 @@ class ProgressBar(RunProgress):
         self._progress.stop()
 
     def listing(self, done: int, photos: int) -> None:
-        """Show the listing of a folder."""
+        """Show the progress of listing a folder."""
         if self._listing is None:
             self._listing = self._progress.add_task("listing", total=photos, state="")
         self._progress.update(self._listing, completed=done)
 
     def notice(self, text: str) -> None:
-        """Print a notice above the bar."""
-        self._progress.console.print(f"[yellow]note:[/] {escape(text)}", highlight=False)
+        """Log a notice, which appears above the bar."""
+        LOGGER.info(text)
 
-    def begin(self, pictures: int) -> None:
+    def begin(self, images: int) -> None:
         """Show an empty bar while Ray and the models start."""
         self._began = time.monotonic()
-        self._work = self._progress.add_task("converting", total=pictures, state="starting Ray and loading models")
+        self._conversion = self._progress.add_task("converting", total=images, state="starting Ray and loading models")
 
     def advance(self, done: int, failed: int) -> None:
         """Move the bar."""
-        if self._work is not None:
+        if self._conversion is not None:
             rate = (done + failed) / max(1e-9, time.monotonic() - self._began)
             state = f"{failed} failed, {rate:.2f} photos/s"
-            self._progress.update(self._work, completed=done + failed, state=state)
+            self._progress.update(self._conversion, completed=done + failed, state=state)
 
 
-class ProgressLines(RunProgress):
-    """One line now and then, for logs."""
+class ProgressLog(RunProgress):
+    """A log record of the progress every `interval` seconds."""
 
-    def __init__(self, every: float = SECONDS_BETWEEN_LINES) -> None:
-        self._every = every
-        self._listed = time.monotonic()
-        self._counts = (0, 0, 0)  # pictures, done, failed
+    def __init__(self, interval: float = LOG_INTERVAL) -> None:
+        self._interval = interval
+        self._last_listing = time.monotonic()
+        self._counts = (0, 0, 0)  # images in all, done, failed
         self._began = time.monotonic()
         self._closed = threading.Event()
-        self._clock = threading.Thread(target=self._tick, daemon=True)
+        self._clock = threading.Thread(target=self._log_periodically, daemon=True)
 
     def listing(self, done: int, photos: int) -> None:
-        """Say how far the listing is, now and then and at its end."""
-        if done == photos or time.monotonic() - self._listed > self._every:
-            self._listed = time.monotonic()
-            _say(f"listing: {done} of {photos} photos")
+        """Log the progress of listing a folder, at each interval and at the end."""
+        if done == photos or time.monotonic() - self._last_listing > self._interval:
+            self._last_listing = time.monotonic()
+            LOGGER.info("listing: %d of %d photos", done, photos)
 
     def notice(self, text: str) -> None:
-        """Say it."""
-        _say(f"note: {text}")
+        """Log a notice."""
+        LOGGER.info(text)
 
-    def begin(self, pictures: int) -> None:
-        """Say how much there is to do, and start the clock."""
-        self._counts, self._began = (pictures, 0, 0), time.monotonic()
-        _say(f"converting {pictures} pictures: starting Ray and loading models")
+    def begin(self, images: int) -> None:
+        """Log the number of images, and start the clock."""
+        self._counts, self._began = (images, 0, 0), time.monotonic()
+        LOGGER.info("converting %d images: starting Ray and loading models", images)
         self._clock.start()
 
     def advance(self, done: int, failed: int) -> None:
-        """Note it for the next line."""
+        """Store the counts for the next record."""
         self._counts = (self._counts[0], done, failed)
 
     def close(self) -> None:
-        """End the clock."""
+        """Stop the clock."""
         self._closed.set()
 
-    def _tick(self) -> None:
-        while not self._closed.wait(self._every):
-            _say(self._line())
+    def _log_periodically(self) -> None:
+        while not self._closed.wait(self._interval):
+            LOGGER.info(self._line())
 
     def _line(self) -> str:
-        pictures, done, failed = self._counts
+        total, done, failed = self._counts
         seconds = max(1e-9, time.monotonic() - self._began)
         rate = (done + failed) / seconds
-        left = f"{(pictures - done - failed) / rate:.0f} s left" if rate else "no picture yet"
-        return f"{done} of {pictures} done, {failed} failed, {rate:.2f} photos/s, {seconds:.0f} s gone, {left}"
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the command line's own voice
+        remaining = f"{(total - done - failed) / rate:.0f} s left" if rate else "no image yet"
+        return f"{done} of {total} done, {failed} failed, {rate:.2f} photos/s, {seconds:.0f} s elapsed, {remaining}"

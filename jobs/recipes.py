@@ -1,4 +1,4 @@
-"""photo2anime recipes lock: write commits and digests of all models into a recipe's file."""
+"""photo2anime recipes: list, show and lock recipes."""
 
 from typing import Annotated
 
@@ -6,56 +6,58 @@ import typer
 
 from jobs.options import Set
 
+Name = Annotated[str, typer.Argument(help="The name of a recipe, or a YAML file.")]
+
+
+def list_recipes(context: typer.Context) -> None:
+    """List, show or lock recipes."""
+    if context.invoked_subcommand:
+        return
+    from pipeline.recipes.load import load_recipe, shipped_recipes
+
+    for name in shipped_recipes():
+        typer.echo(f"{name:16} {load_recipe(name).description}")
+
+
+def show(name: Name, set_: Set = None) -> None:
+    """Show a recipe with all of its settings, as YAML that can be saved as a recipe file."""
+    from pipeline.recipes.load import load_recipe, to_yaml
+
+    recipe = load_recipe(name, set_ or ())
+    typer.echo(f"# digest {recipe.digest}")
+    typer.echo(to_yaml(recipe.model_dump(mode="json")).rstrip())
+
 
 def lock(
-    name: Annotated[str, typer.Argument(help="A recipe: a name or a YAML file.")],
+    name: Name,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", help="The file to write; else NAME itself, or ./NAME.yaml.")
+        str | None,
+        typer.Option("--output", "-o", help="The file to write.", show_default="the recipe file, or ./NAME.yaml"),
     ] = None,
     set_: Set = None,
 ) -> None:
-    """Fetch all that a recipe names, and write its commits and digests into the recipe's file.
+    """Write the commits and digests of all models of a recipe into a recipe file.
 
-    Runs with that file refuse any other weights. A shipped recipe becomes a file of this folder.
+    Runs with that file refuse any other weights. A shipped recipe becomes a file in the current folder.
     """
     from pipeline import storage
-    from pipeline.errors import RecipeError
+    from pipeline.errors import RecipeExistsError
     from pipeline.models.lock import edit_recipe_text, lock_models
     from pipeline.recipes.load import shipped_recipes
 
     settings = set_ or ()
     target = output or (f"{name}.yaml" if name in shipped_recipes() else name)
     if target != name and storage.exists(target):
-        message = f"{storage.redact(target)} is there already"
-        raise RecipeError(
-            message, f"Lock that file itself: photo2anime recipes lock {target}; or choose another --output."
+        raise RecipeExistsError(
+            f"{storage.redact(target)}: already exists",
+            f"Lock that file with photo2anime recipes lock {target}, or choose another --output.",
         )
-    pinned = lock_models(name, settings, anew=True)
-    text = edit_recipe_text(name, settings, pinned.keys)
-    storage.put(target, text.encode())
-    for each in pinned.pins:
-        at = f"@{each.located.revision[:12]}" if each.located.requirement.on_hub else ""
-        name = storage.redact(each.located.requirement.name)
-        typer.echo(f"{each.located.requirement.role:22} {name}{at}  sha256 {each.sha256[:12]}")
-    for need in pinned.missing:
-        typer.echo(f"{need.role:22} {storage.redact(need.name)}  not to be had, left open: its maps may be blank")
+    locked = lock_models(name, settings, anew=True)
+    storage.put(target, edit_recipe_text(name, settings, locked.keys).encode())
+    for pin in locked.pins:
+        need = pin.located.requirement
+        commit = f"@{pin.located.revision[:12]}" if need.on_hub else ""
+        typer.echo(f"{need.role:22} {storage.redact(need.name)}{commit}  sha256 {pin.sha256[:12]}")
+    for need in locked.missing:
+        typer.echo(f"{need.role:22} {storage.redact(need.name)}  missing, not locked: its maps may be blank")
     typer.echo(f"Locked: {storage.redact(target)}")
-
-
-def list_recipes(context: typer.Context) -> None:
-    """List the recipes; show or lock one."""
-    if context.invoked_subcommand:
-        return
-    from pipeline.recipes.load import load_recipe, shipped_recipes
-
-    for known in shipped_recipes():
-        typer.echo(f"{known:16} {load_recipe(known).description}")
-
-
-def show(name: Annotated[str, typer.Argument(help="A recipe: a name or a YAML file.")], set_: Set = None) -> None:
-    """Show a recipe with every setting resolved, ready to be saved as a file of your own."""
-    from pipeline.recipes.load import load_recipe, to_yaml
-
-    recipe = load_recipe(name, set_ or ())
-    typer.echo(f"# digest {recipe.digest}")
-    typer.echo(to_yaml(recipe.model_dump(mode="json")).rstrip())

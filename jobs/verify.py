@@ -1,35 +1,41 @@
-"""photo2anime verify: whether an output is what its plan says."""
+"""photo2anime verify: check an output for missing, duplicate, unknown and changed files."""
 
 from typing import Annotated
 
 import typer
 
-SHOWN = 20  # lines of each kind
+MAX_LINES = 20  # printed for each kind of problem
 
 
 def verify(
-    output: Annotated[str, typer.Argument(help="The output of a run.")],
+    output: Annotated[str, typer.Argument(help="The output folder or bucket address of a run.")],
     repair: Annotated[
-        bool, typer.Option("--repair", help="Remove orphans, and let the next run do damaged units again.")
+        bool,
+        typer.Option(
+            "--repair",
+            help="Delete orphaned files and the records of damaged units, which the next run converts again.",
+        ),
     ] = False,
 ) -> None:
-    """Read plan, records and pictures: is anything missing, doubled, orphaned or altered? Exit code 1 if so."""
-    from pipeline.output.verify import repair as mend
-    from pipeline.output.verify import verify as check
+    """Compare the plan, the records and the files of an output. Exits with 1 if it finds a problem.
 
-    findings = check(output)
-    typer.echo(f"{findings.rows} rows of the plan, {findings.pictures} files named by records")
+    Problems are missing, doubled, orphaned (not in the plan or a record) and altered rows and files.
+    """
+    from pipeline.output import verify as checks
+
+    findings = checks.verify(output)
+    typer.echo(f"{findings.rows} rows in the plan, {findings.pictures} files in the records")
     for kind in ("missing", "doubled", "orphaned", "altered"):
         lines = getattr(findings, kind)
-        for line in lines[:SHOWN]:
+        for line in lines[:MAX_LINES]:
             typer.echo(f"{kind}: {line}")
-        if len(lines) > SHOWN:
-            typer.echo(f"{kind}: and {len(lines) - SHOWN} more")
+        if len(lines) > MAX_LINES:
+            typer.echo(f"{kind}: and {len(lines) - MAX_LINES} more")
     if findings.sound:
         typer.echo("Sound: nothing missing, doubled, orphaned or altered.")
         return
     if repair:
-        mend(output, findings)
+        checks.repair(output, findings)
         removed, reopened = len(findings.orphaned_files), len(findings.damaged_units)
-        typer.echo(f"Removed {removed} files, reopened {reopened} units: run convert again to do what is missing.")
+        typer.echo(f"Removed {removed} files, reopened {reopened} units. Run convert again to convert these units.")
     raise typer.Exit(1)

@@ -3,20 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
-
-from pipeline import storage
 from pipeline.images.arrays import Pixels
 from pipeline.models import checks
-from pipeline.plan.manifest import check_manifest
-from pipeline.plan.plan import plan_rows
+from pipeline.plan.plan import plan_photos
 from pipeline.steps.chain import ChainSettings, photo_steps
 from pipeline.steps.gpu_worker import available_device
 from pipeline.steps.row_step import table_to_rows
 from pipeline.storage import PUBLIC_SCHEMES
-from schemas.arrow import to_table
 from schemas.recipe import Recipe
-from schemas.work import ControlMap, Converted, Failed, Mapped, PaddingColumns, Planned
+from schemas.row_parts import ControlMap, PaddingColumns
+from schemas.work import Converted, Failed, Mapped, Planned
 
 ALLOWED = PUBLIC_SCHEMES | {"file", "private"}  # a user who names photos on a command line may read them
 
@@ -64,7 +60,7 @@ def preview_rows(
         note(f"no weights for {name}: its maps are blank")
     on_gpu = recipe.gpu_detectors - blank if available_device() == "cuda" else frozenset[str]()
     settings = ChainSettings(recipe, ALLOWED, blank, on_gpu, map_cache=cache, keep_maps=True)
-    table = to_table(plan_rows(_manifest(photos), recipe, 1), Planned)
+    table = plan_photos(photos, recipe)
     mapped: list[Mapped | Failed] = []
     for step in photo_steps(settings):
         if step.name == "encode":
@@ -75,10 +71,6 @@ def preview_rows(
     finished: Sequence[Mapped | Converted | Failed]
     finished = table_to_rows(table, Mapped) if recipe.mode == "maps" else table_to_rows(table, Converted)
     return [_preview(before, after, recipe) for before, after in zip(mapped, finished, strict=True)]
-
-
-def _manifest(photos: list[str]) -> pa.Table:
-    return check_manifest(pa.table({"photo_id": photos, "uri": [storage.absolute(uri) for uri in photos]}), "photos")
 
 
 def _preview(mapped: Mapped | Failed, finished: Mapped | Converted | Failed, recipe: Recipe) -> PreviewRow | Failed:

@@ -188,9 +188,14 @@ def _images_of(array: pa.StructArray) -> list[NDArray[np.uint8] | None]:
         return [None] * len(array)
     offsets = np.frombuffer(offset_buffer, np.int64)[binary.offset :]
     sizes = zip(array.field("height").to_pylist(), array.field("width").to_pylist(), strict=True)
+    present = array.is_valid().to_pylist()
     return [
-        np.frombuffer(data, np.uint8, height * width * CHANNELS, int(offset)).reshape(height, width, CHANNELS)
-        if valid
-        else None
-        for valid, offset, (height, width) in zip(array.is_valid().to_pylist(), offsets, sizes, strict=False)
+        _view(data, int(offset), *size) if valid else None
+        for valid, offset, size in zip(present, offsets, sizes, strict=False)
     ]
+
+
+def _view(data: pa.Buffer, offset: int, height: int, width: int) -> NDArray[np.uint8]:
+    view = np.frombuffer(data, np.uint8, height * width * CHANNELS, offset).reshape(height, width, CHANNELS)
+    view.flags.writeable = False  # other rows and processes share this memory
+    return view

@@ -1,4 +1,4 @@
-"""What a recipe may set of each detector; the name chooses the detector."""
+"""The settings of each detector in a recipe. The name selects the detector."""
 
 from typing import Annotated, ClassVar, Literal, get_args
 
@@ -10,33 +10,47 @@ _TRANSFORMERS = ("config.json", "preprocessor_config.json", "*.safetensors")
 
 
 class Settings(BaseModel):
-    """What all detectors share."""
+    """The base class of the settings of detectors.
+
+    Attributes:
+        name: The name of the detector, a constant of each subclass.
+        library: The package that the detector uses. Its version is recorded as the version of the detector.
+        draws_people: The `pose_keypoints` of the manifest can replace the detected map.
+        is_the_photo: The map is the image itself or a blurred copy, so it is not written to the cache.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    name: str  # each detector's own
-    library: ClassVar[str]  # the distribution that does the work: its version is the detector's
-    draws_people: ClassVar[bool] = False  # the manifest's `pose_keypoints` can stand for its map
-    is_the_photo: ClassVar[bool] = False  # the map is the picture itself, nearly: nothing to keep in a cache
+    name: str
+    library: ClassVar[str]
+    draws_people: ClassVar[bool] = False
+    is_the_photo: ClassVar[bool] = False
 
 
 class NetworkSettings(Settings):
-    """A detector with a network: `weights` is a hub repository, a local folder or a bucket folder."""
+    """The base class of the settings of detectors with a network.
+
+    Attributes:
+        gains_from_gpu: If a run has a GPU, the detector runs there, in the process of the converter.
+        weights: A hub repository, a local folder or a bucket folder. By default that of controlnet_aux.
+        revision: The branch, tag or commit of a hub repository.
+        sha256: The digest that the weights must have, or None.
+    """
 
     library: ClassVar[str] = "controlnet-aux"
-    gains_from_gpu: ClassVar[bool] = True  # where a run has a GPU, it joins the converter there
-    weights: str = "lllyasviel/Annotators"  # controlnet_aux's
+    gains_from_gpu: ClassVar[bool] = True
+    weights: str = "lllyasviel/Annotators"
     revision: str = "main"
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")  # other weights are refused, if it is known
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Name the files of the weights, as patterns; none where these settings need no network."""
+        """Glob patterns of the files of the weights; empty if these settings need no network."""
         return ()
 
 
 class CannySettings(Settings):
-    """Edges by cv2.Canny on the RGB picture; the nets were trained with 100 and 200."""
+    """Edges by `cv2.Canny` on the RGB image. The ControlNets were trained with the thresholds 100 and 200."""
 
     name: Literal["canny"] = "canny"
     library: ClassVar[str] = "opencv-python-headless"
@@ -45,7 +59,7 @@ class CannySettings(Settings):
 
 
 class OpenposeSettings(NetworkSettings):
-    """People by controlnet_aux's OpenPose; the networks' licence is for research alone."""
+    """People by the OpenPose networks of controlnet_aux, whose licence permits research only."""
 
     name: Literal["openpose"] = "openpose"
     draws_people: ClassVar[bool] = True
@@ -54,13 +68,13 @@ class OpenposeSettings(NetworkSettings):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Name the body's network, and those of hands and face where they are asked for."""
+        """The network of the body, and those of hands and face if they are enabled."""
         hands, face = ("hand_pose_model.pth",) * self.hands, ("facenet.pth",) * self.face
         return ("body_pose_model.pth", *hands, *face)
 
 
 class RtmposeSettings(NetworkSettings):
-    """People by rtmlib: a person detector (YOLOX), then RTMPose on each, both ONNX; 17 or 133 keypoints."""
+    """People by rtmlib: YOLOX detects people, RTMPose 17 or 133 keypoints of each; both are ONNX files."""
 
     name: Literal["rtmpose"] = "rtmpose"
     library: ClassVar[str] = "rtmlib"
@@ -69,18 +83,18 @@ class RtmposeSettings(NetworkSettings):
     weights: str = "yzd-v/DWPose"
     person_file: str = "yolox_l.onnx"
     pose_file: str = "dw-ll_ucoco_384.onnx"
-    threshold: Share = 0.3  # of a keypoint's score
+    threshold: Share = 0.3  # minimum score of a keypoint
     hands: bool = False
     face: bool = False
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Name both networks."""
+        """Both networks."""
         return self.person_file, self.pose_file
 
 
 class MediapipeSettings(NetworkSettings):
-    """People by mediapipe's PoseLandmarker: 33 keypoints each, of which OpenPose's are drawn."""
+    """People by mediapipe's PoseLandmarker: 33 keypoints each, of which those of OpenPose are drawn."""
 
     name: Literal["mediapipe"] = "mediapipe"
     library: ClassVar[str] = "mediapipe"
@@ -88,12 +102,12 @@ class MediapipeSettings(NetworkSettings):
     gains_from_gpu: ClassVar[bool] = False
     weights: str = "gs://mediapipe-models/pose_landmarker/pose_landmarker_full/float16/1"
     file: str = "pose_landmarker_full.task"
-    people: int = Field(default=8, ge=1, le=64)  # found at most
-    threshold: Share = 0.5  # of a keypoint's visibility
+    people: int = Field(default=8, ge=1, le=64)  # maximum number of people
+    threshold: Share = 0.5  # minimum visibility of a keypoint
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Name the bundle of its networks."""
+        """The bundle of the networks."""
         return (self.file,)
 
 
@@ -103,16 +117,16 @@ class DepthSettings(NetworkSettings):
     name: Literal["depth"] = "depth"
     library: ClassVar[str] = "transformers"
     weights: str = "depth-anything/Depth-Anything-V2-Small-hf"
-    invert: bool = False  # for models whose prediction grows away from the viewer: metric ones, ZoeDepth
+    invert: bool = False  # for models whose prediction grows away from the viewer, such as metric ones and ZoeDepth
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Name a transformers model's files."""
+        """The files of a transformers model."""
         return _TRANSFORMERS
 
 
 class SoftedgeSettings(NetworkSettings):
-    """Soft edges by controlnet_aux's HED or PiDiNet; `safe` quantises them, so that no photo hides in them."""
+    """Soft edges by HED or PiDiNet of controlnet_aux; `safe` quantises them, so that they do not encode the photo."""
 
     name: Literal["softedge"] = "softedge"
     method: Literal["hed", "pidi"] = "hed"
@@ -120,59 +134,59 @@ class SoftedgeSettings(NetworkSettings):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Name the method's network."""
+        """The network of the method."""
         return SOFT_EDGES[self.method]
 
 
 class ScribbleSettings(NetworkSettings):
-    """Thick strokes: soft edges thinned and drawn anew, or `xdog`, a difference of Gaussians without a network."""
+    """Thick strokes: thinned and thickened soft edges, or `xdog`, a difference of Gaussians without a network."""
 
     name: Literal["scribble"] = "scribble"
     method: Literal["hed", "pidi", "xdog"] = "hed"
-    threshold: Positive = 32.0  # xdog: the least difference of Gaussians that is a stroke
+    threshold: Positive = 32.0  # xdog: twice the minimum difference of Gaussians of a stroke
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Name the method's network."""
+        """The network of the method."""
         return SOFT_EDGES.get(self.method, ())
 
 
 class LineartSettings(NetworkSettings):
-    """Line drawings, white on black, by controlnet_aux's networks; `standard` is a filter without one."""
+    """Line drawings, white on black, by networks of controlnet_aux, or by a filter: `standard`."""
 
     name: Literal["lineart"] = "lineart"
     style: Literal["realistic", "coarse", "standard"] = "realistic"
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Name the style's network."""
+        """The network of the style."""
         return {"realistic": ("sk_model.pth",), "coarse": ("sk_model2.pth",), "standard": ()}[self.style]
 
 
 class LineartAnimeSettings(NetworkSettings):
-    """Lines as an anime drawing has them, white on black, by controlnet_aux's network."""
+    """Lines as in anime drawings, white on black, by a network of controlnet_aux."""
 
     name: Literal["lineart_anime"] = "lineart_anime"
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Name the network."""
+        """The network."""
         return ("netG.pth",)
 
 
 class NormalSettings(NetworkSettings):
-    """Surface normals by controlnet_aux's BAE network: front is blue, left red, top green."""
+    """Surface normals by the NormalBae network of controlnet_aux: red points left, green up, blue to the viewer."""
 
     name: Literal["normal"] = "normal"
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Name the network."""
+        """The network."""
         return ("scannet.pt",)
 
 
 class SegSettings(NetworkSettings):
-    """Things by a transformers semantic-segmentation model of ADE20K's 150 classes, in ADE20K's palette."""
+    """Semantic segmentation by a transformers model, in the colours of ADE20K's 150 classes."""
 
     name: Literal["seg"] = "seg"
     library: ClassVar[str] = "transformers"
@@ -180,12 +194,12 @@ class SegSettings(NetworkSettings):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Name a transformers model's files."""
+        """The files of a transformers model."""
         return _TRANSFORMERS
 
 
 class TileSettings(Settings):
-    """The picture itself; `blur` is the size in pixels of what is averaged away first."""
+    """The image itself, after a box blur of `blur` pixels."""
 
     name: Literal["tile"] = "tile"
     library: ClassVar[str] = "opencv-python-headless"
@@ -194,7 +208,7 @@ class TileSettings(Settings):
 
 
 class InpaintSettings(Settings):
-    """The picture itself, without what the manifest's `mask_uri` covers: the net sees -1 there."""
+    """The image itself, black where the mask covers it: the ControlNet receives -1 there."""
 
     name: Literal["inpaint"] = "inpaint"
     library: ClassVar[str] = "opencv-python-headless"

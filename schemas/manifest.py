@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from schemas.detectors import DETECTORS
-from schemas.work import MANIFEST_BOX, POINTS
+from schemas.row_parts import MANIFEST_BOX, POINTS
 
 MAP_URIS = frozenset(f"{detector}_uri" for detector in DETECTORS)
 REQUIRED = pa.schema(

@@ -1,106 +1,108 @@
-"""The models that a recipe may name: where their weights are, and what they are to be there for."""
+"""The models that a recipe names: the source of the weights, and the settings of each kind of model."""
 
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-LOCATION_KEYS = frozenset(
-    {"name", "revision", "variant", "file", "weights"}
-)  # of weights: no matter, once their digest is known
+# The keys that locate weights. They do not affect the digest of a recipe once the sha256 of the weights is known.
+LOCATION_KEYS = frozenset({"name", "revision", "variant", "file", "weights"})
 
 
-def _below(path: str) -> str:
-    """Return a path that stays below its folder; raise ValueError for any other."""
+def _check_relative(path: str) -> str:
     if not path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        message = f"{path!r} is no path below the folder or repository that `name` says"
-        raise ValueError(message)
+        raise ValueError(f"{path!r} is not a path inside the folder or repository of `name`")
     return path
 
 
-Below = Annotated[str, AfterValidator(_below)]
-"""A file's or a folder's path below what `name` says."""
+RelativePath = Annotated[str, AfterValidator(_check_relative)]
+"""The path of a file or folder, relative to the folder or repository of `name`."""
 
 
-class Strict(BaseModel):
-    """A part of a recipe: immutable, and an unknown key is an error."""
+class StrictModel(BaseModel):
+    """Base class of all parts of a recipe: immutable, without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Model(Strict):
-    """Where weights are: `org/name` on the hub, a local folder, a bucket folder, or `builtin:…`; in diffusers' layout.
+class Model(StrictModel):
+    """The source of a model in the layout of diffusers.
 
-    `sha256` is what `photo2anime recipes lock` found: other weights are refused then, wherever they lie.
+    `name` is a repository of the Hugging Face hub (`org/name`), a local folder, the address of a bucket folder, or a
+    model that ships with the program (`builtin:demo`). `photo2anime recipes lock` writes `sha256`; a recipe that has it
+    refuses all other weights.
     """
 
     name: str = Field(min_length=1)
     revision: str = "main"
-    variant: str | None = None  # the hub's file variant, such as fp16
+    variant: str | None = None  # the variant of the files on the hub, such as fp16
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
 
 class Base(Model):
-    """A whole Stable Diffusion checkpoint, 1.x, 2.x or XL, in diffusers' folders, or with `file` in one file of `name`.
+    """A complete checkpoint of Stable Diffusion 1.x, 2.x or XL: a folder of diffusers, or the single file `file`.
 
-    One file holds no configuration: `config` names a checkpoint of the same family, of which no weights are taken.
+    A single file has no configuration. `config` names a checkpoint of the same family; its configuration is used, but
+    not its weights.
     """
 
-    file: Below | None = None
+    file: RelativePath | None = None
     config: Model | None = None
 
     @model_validator(mode="after")
-    def _file_and_config(self) -> "Base":
+    def _check_config(self) -> "Base":
         if (self.file is None) != (self.config is None):
-            message = "file and config go together: one file of weights, and whose configuration it has"
-            raise ValueError(message)
+            raise ValueError("file and config must be set together: a single file needs the configuration of another")
         return self
 
     @field_validator("file")
     @classmethod
-    def _safe(cls, file: str | None) -> str | None:
+    def _check_format(cls, file: str | None) -> str | None:
         if file is not None and not file.endswith(".safetensors"):
-            message = f"{file}: a checkpoint of one file must be safetensors"
-            raise ValueError(message)
+            raise ValueError(f"{file}: a single-file checkpoint must be a .safetensors file")
         return file
 
 
 class Vae(Model):
-    """An autoencoder that is taken instead of the base's, in a folder or one file; a tiny one (TAESD) too."""
+    """An autoencoder that replaces the one of the base model, in a folder or a single file."""
 
-    file: Below | None = None
+    file: RelativePath | None = None
 
 
 class Lora(Model):
-    """Low-rank changes of the UNet and the text encoders, fused into them at `weight`."""
+    """A LoRA, fused into the UNet and the text encoders with `weight`."""
 
-    file: Below = "pytorch_lora_weights.safetensors"  # as diffusers names it
+    file: RelativePath = "pytorch_lora_weights.safetensors"  # the default file name of diffusers
     weight: float = Field(default=1.0, ge=-4, le=4)
 
 
 class Embedding(Model):
-    """A textual inversion: `token` stands for it in prompts."""
+    """A textual inversion, which prompts refer to by `token`."""
 
-    file: Below = "learned_embeds.safetensors"
+    file: RelativePath = "learned_embeds.safetensors"
     token: str = Field(min_length=1)
 
 
 class IpAdapter(Model):
-    """Style or identity taken from a reference picture: one for the recipe, or `reference_uri` in the manifest's row.
+    """An IP-Adapter, which takes the style or identity of a reference image.
 
-    `encoder` is the folder of the CLIP vision model beside `file`.
+    `reference` is one reference image for all photos. Without it, each photo needs a `reference_uri` in the manifest.
+    `encoder` is the folder of the CLIP vision model.
     """
 
     name: str = "h94/IP-Adapter"
-    file: Below = "models/ip-adapter_sd15.safetensors"
-    encoder: Below = "models/image_encoder"
+    file: RelativePath = "models/ip-adapter_sd15.safetensors"
+    encoder: RelativePath = "models/image_encoder"
     scale: float = Field(default=0.6, ge=0, le=2)
-    reference: str | None = None  # any fsspec address
-    reference_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")  # as `sha256` is of weights
+    reference: str | None = None  # a local path or any fsspec address
+    reference_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")  # written by `recipes lock`
 
 
 class SafetyChecker(Model):
-    """Stable Diffusion's own checker, and what is done of what it finds."""
+    """The safety checker of Stable Diffusion, and the action for flagged images.
+
+    `policy`: `off` does not check, `flag` records the result, `drop` turns each flagged image into a failure.
+    """
 
     name: str = "CompVis/stable-diffusion-safety-checker"
-    policy: Literal["off", "flag", "drop"] = "off"  # drop: the picture becomes a failure
+    policy: Literal["off", "flag", "drop"] = "off"

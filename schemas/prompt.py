@@ -1,6 +1,7 @@
-"""How prompts are written in recipes and manifests: `{column}` of the manifest, `{a|b|c}` one of several.
+"""The template syntax of prompts: `{column}` inserts a column of the manifest, `{a|b|c}` chooses one of several texts.
 
-What stands in a column's place is text, and never a template itself. Weights, `(word)1.3` and `word++`, are Compel's.
+The text of a column is inserted literally: braces in it are not interpreted. This module does not interpret weights
+such as `(word)1.3` and `word++`; they are part of the text.
 """
 
 import functools
@@ -9,45 +10,51 @@ import re
 _COLUMN = re.compile(r"\{([^{}|]*)\}")
 
 
-@functools.lru_cache(maxsize=1024)  # a recipe's is asked for with every row
+@functools.lru_cache(maxsize=1024)  # the prompt of a recipe is parsed once for each row
 def template_columns(template: str) -> tuple[str, ...]:
-    """Return the columns that a template names; raise ValueError for braces that do not match or hold no name."""
-    pieces(template)
+    """Return the names of the columns in a template.
+
+    Raises:
+        ValueError: The braces do not match, or a column name is invalid.
+    """
+    split_template(template)
     columns: list[str] = _COLUMN.findall(template)
     for column in columns:
         if not column.isidentifier():
-            message = f"{{{column}}} is no column's name and no choice such as {{red|blue}}"
-            raise ValueError(message)
+            raise ValueError(f"{{{column}}} is neither a column name nor a choice such as {{red|blue}}")
     return tuple(columns)
 
 
-@functools.lru_cache(maxsize=1024)  # likewise
-def pieces(template: str) -> tuple[str, ...]:
-    """Return a template cut where its outermost braces begin and end: every second piece stands in braces.
+@functools.lru_cache(maxsize=1024)  # for the same reason
+def split_template(template: str) -> tuple[str, ...]:
+    """Split a template at its outermost braces.
 
-    Raises ValueError where braces do not match.
+    Returns:
+        The parts in their order. Those at odd indices are enclosed in braces, those at even indices are plain text.
+
+    Raises:
+        ValueError: The braces do not match.
     """
-    cut, depth = [""], 0
+    parts, depth = [""], 0
     for character in template:
         if character == "{" and not depth:
-            cut.append("")
+            parts.append("")
         depth += {"{": 1, "}": -1}.get(character, 0)
-        cut[-1] += character
+        parts[-1] += character
         if character == "}" and not depth:
-            cut.append("")
+            parts.append("")
         if depth < 0:
             break
     if depth:
-        message = f"the braces in {template!r} do not match: they hold a column's name, or a choice as {{red|blue}}"
-        raise ValueError(message)
-    return tuple(cut)
+        raise ValueError(f"the braces in {template!r} do not match")
+    return tuple(parts)
 
 
-def with_columns(piece: str, columns: dict[str, str]) -> str:
-    """Return a piece with the columns' texts in their places."""
-    return _COLUMN.sub(lambda found: columns[found[1]], piece)
+def fill_columns(part: str, columns: dict[str, str]) -> str:
+    """Replace each `{column}` in a part of a template by the text of that column."""
+    return _COLUMN.sub(lambda match: columns[match[1]], part)
 
 
-def is_choice(piece: str) -> bool:
-    """Tell whether a piece in braces is a choice, or but a column."""
-    return not _COLUMN.fullmatch(piece)
+def is_choice(part: str) -> bool:
+    """Tell whether a part in braces is a choice such as `{red|blue}`, and not a column."""
+    return not _COLUMN.fullmatch(part)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.arrow import Int32, schema_of
-from schemas.work import Failure, Labels, MapFacts, ModelColumns, PaddingColumns, StageSeconds, TransformColumns
+from schemas.row_parts import Failure, Labels, MapFacts, ModelColumns, PaddingColumns, StageSeconds, TransformColumns
 
 
 @dataclass(frozen=True)

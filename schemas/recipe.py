@@ -1,4 +1,4 @@
-"""How photos are to look: everything that decides a picture, and nothing else but the batch size."""
+"""Recipes: everything that decides how an image looks, and a few settings of execution that do not affect it."""
 
 import hashlib
 import json
@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from schemas.detectors import DetectorSettings, NetworkSettings, SegSettings
-from schemas.models import LOCATION_KEYS, Base, Embedding, IpAdapter, Lora, Model, SafetyChecker, Strict, Vae
+from schemas.models import LOCATION_KEYS, Base, Embedding, IpAdapter, Lora, Model, SafetyChecker, StrictModel, Vae
 from schemas.prompt import template_columns
 
-# diffusers' class names; each works from a Stable Diffusion checkpoint's own scheduler configuration.
+# Classes of diffusers that accept the scheduler configuration of any Stable Diffusion checkpoint.
 Scheduler = Literal[
     "DDIMScheduler",
     "DDPMScheduler",
@@ -28,252 +28,252 @@ Scheduler = Literal[
     "TCDScheduler",
     "UniPCMultistepScheduler",
 ]
-SIDE = 64  # sides are multiples of it: the UNet halves the latents (1/8 of the picture) three times
+SIDE = 64  # the sides of images are multiples of 64: the VAE scales them down by 8, and the UNet by 8 again
 
 
-class Control(Strict):
-    """One ControlNet and the detector that draws its maps."""
+class Control(StrictModel):
+    """A ControlNet, and the detector of its control maps."""
 
     detector: Annotated[DetectorSettings, Field(discriminator="name")]
     net: Model
     scale: float = Field(default=1.0, ge=0, le=2)
-    start: float = Field(default=0.0, ge=0, le=1)  # share of the steps at which the net sets in, and ends
-    end: float = Field(default=1.0, ge=0, le=1)
-    when_missing: Literal["fail", "blank"] = "fail"  # detector's weights not to be had: stop, or a black map
-    device: Literal["auto", "cpu"] = "auto"  # of the detector; auto: the GPU of a run that has one, if it gains from it
+    start: float = Field(default=0.0, ge=0, le=1)  # the fraction of the steps at which the ControlNet starts
+    end: float = Field(default=1.0, ge=0, le=1)  # the fraction of the steps at which it ends
+    when_missing: Literal["fail", "blank"] = "fail"  # if weights of the detector are missing: an error, or black maps
+    device: Literal["auto", "cpu"] = "auto"  # of the detector; auto: the GPU, if there is one and it is faster there
 
     @model_validator(mode="after")
-    def _window(self) -> "Control":
+    def _check_interval(self) -> "Control":
         if self.start >= self.end:
-            message = f"start ({self.start}) must be below end ({self.end})"
-            raise ValueError(message)
+            raise ValueError(f"start ({self.start}) must be below end ({self.end})")
         return self
 
+    @property
+    def supports_gpu(self) -> bool:
+        """Whether the detector may run on a GPU: its network gains from one, and `device` allows it."""
+        settings = self.detector
+        gains = isinstance(settings, NetworkSettings) and settings.gains_from_gpu and bool(settings.files)
+        return gains and self.device != "cpu"
 
-class SchedulerChoice(Strict):
-    """A diffusers scheduler and the settings that differ from the checkpoint's own."""
+
+class SchedulerChoice(StrictModel):
+    """A scheduler of diffusers, and the settings that override the scheduler configuration of the checkpoint."""
 
     name: Scheduler
     settings: dict[str, bool | int | float | str] = Field(default_factory=dict)
 
 
-class Region(Strict):
-    """What mode inpaint paints anew, and leaves alone around it: the pixels there stay the photo's own.
+class Region(StrictModel):
+    """The region that mode inpaint generates. Outside it, the pixels of the photo are unchanged.
 
-    `mask`: what the manifest's `mask_uri` covers. `subject` and `background`: what a segmentation detector finds of
-    `classes`, which are ADE20K's numbers from 0, and all but that.
+    `of`: `mask` is the area of the `mask_uri` in the manifest. `subject` is the area in which the segmentation
+    detector finds one of `classes`, and `background` is everything else. `classes` are indices of ADE20K, from 0.
     """
 
     of: Literal["mask", "subject", "background"] = "mask"
     detector: SegSettings = SegSettings()
     classes: tuple[Annotated[int, Field(ge=0, lt=150)], ...] = (12, 126)  # person and animal
-    grow: int = Field(default=0, ge=0, le=256)  # pixels that the region grows by
-    soften: int = Field(default=4, ge=0, le=64)  # pixels over which the new picture passes into the photo, inside it
+    grow: int = Field(default=0, ge=0, le=256)  # dilation of the region, in pixels
+    soften: int = Field(default=4, ge=0, le=64)  # width of the blend into the photo at the inner edge, in pixels
 
 
-class Upscale(Strict):
-    """A second pass: the picture enlarged, then drawn anew tile by tile under a tile ControlNet."""
+class Upscale(StrictModel):
+    """A second pass: the image is enlarged, then generated again in tiles with a tile ControlNet."""
 
     net: Model
     factor: Literal[2, 3, 4] = 2
     strength: float = Field(default=0.35, gt=0, le=1)
     scale: float = Field(default=1.0, ge=0, le=2)
-    tile: int = Field(default=512, ge=SIDE, multiple_of=SIDE)  # pixels of a tile's side
-    overlap: int = Field(default=64, ge=0, multiple_of=8)  # pixels that neighbours share, and pass into each other
+    tile: int = Field(default=512, ge=SIDE, multiple_of=SIDE)  # width and height of a tile, in pixels
+    overlap: int = Field(default=64, ge=0, multiple_of=8)  # overlap of adjacent tiles, which are blended, in pixels
 
 
-class Output(Strict):
-    """The file that a picture becomes."""
+class Output(StrictModel):
+    """The file format of the images."""
 
     format: Literal["png", "webp", "jpeg"] = "png"
-    quality: int = Field(default=95, ge=1, le=100)  # of webp and jpeg; png loses nothing
+    quality: int = Field(default=95, ge=1, le=100)  # of webp and jpeg; png is lossless
 
 
-class Recipe(Strict):
-    """Everything that decides how a picture looks; `digest` identifies it."""
+class Recipe(StrictModel):
+    """Everything that decides how an image looks, identified by `digest`.
+
+    `batch_size`, `memory`, `compile` and the `device` of a control decide only how images are computed.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     description: str = ""
     base: Base
-    vae: Vae | None = None  # instead of the base's; a tiny one (TAESD) is faster, and another picture
+    vae: Vae | None = None  # replaces the VAE of the base; a tiny one (TAESD) is faster, and changes the images
     loras: tuple[Lora, ...] = ()
     embeddings: tuple[Embedding, ...] = ()
     ip_adapter: IpAdapter | None = None
     safety: SafetyChecker = SafetyChecker()
-    mode: Literal["img2img", "text2img", "inpaint", "maps"] = "img2img"  # maps: control maps alone, and no picture
+    mode: Literal["img2img", "text2img", "inpaint", "maps"] = "img2img"  # maps: control maps only, without images
     region: Region = Region()
     upscale: Upscale | None = None
-    strength: float = Field(default=0.6, gt=0, le=1)  # img2img and inpaint: the share of the steps that are run
+    strength: float = Field(default=0.6, gt=0, le=1)  # img2img and inpaint: the fraction of the steps that are run
     steps: int = Field(ge=1, le=1000)
-    guidance: float = Field(default=7.5, ge=1)
-    guidance_end: float = Field(default=1.0, gt=0, le=1)  # share of the steps that are run after which it is left out
-    deep_cache: int = Field(default=1, ge=1, le=8)  # steps from one whole UNet to the next; 1: it is whole at each
-    guess_mode: bool = False  # nets see the prompt's half alone, the deeper their layer the louder
-    clip_skip: int = Field(default=0, ge=0, le=8)  # last layers of the text encoder that are left out
+    guidance: float = Field(default=7.5, ge=1)  # the scale of classifier-free guidance; 1 disables it
+    guidance_end: float = Field(default=1.0, gt=0, le=1)  # the fraction of the run steps after which guidance ends
+    deep_cache: int = Field(default=1, ge=1, le=8)  # DeepCache: the full UNet runs at every nth step; 1 disables it
+    guess_mode: bool = False  # as in diffusers: ControlNets see the positive prompt only, scaled up with layer depth
+    clip_skip: int = Field(default=0, ge=0, le=8)  # the number of last layers of the text encoder that are skipped
     scheduler: SchedulerChoice
     prompt: str
     negative_prompt: str = ""
     seed: int = Field(default=0, ge=0)
     controls: tuple[Control, ...] = Field(min_length=1, max_length=5)
-    area: int = Field(default=512 * 512, ge=SIDE * SIDE)  # pixels of a picture, nearly
+    area: int = Field(default=512 * 512, ge=SIDE * SIDE)  # approximate number of pixels of an image before upscaling
     aspect_ratios: tuple[str, ...] = ("1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16")
-    fit: Literal["crop", "people", "pad"] = "crop"  # people: crop around those found, about the centre if none
-    background: str = "white"  # of what is transparent in a photo: a CSS colour
-    min_visible: float = Field(default=0.25, gt=0, le=1)  # labels of which less is left in the picture are dropped
+    fit: Literal["crop", "people", "pad"] = "crop"  # people: crop around detected people, or at the center if none
+    background: str = "white"  # a CSS color that replaces the transparent pixels of a photo
+    min_visible: float = Field(default=0.25, gt=0, le=1)  # labels of which a smaller fraction is visible are dropped
     output: Output = Output()
     dtype: Literal["float16", "bfloat16", "float32"] = "float16"  # on a GPU; a CPU always computes in float32
-    batch_size: int = Field(default=8, ge=1)  # pictures the converter draws at once
-    memory: Literal["normal", "low"] = "normal"  # low: models take turns on the GPU, one or two pictures at once
-    compile: Literal["auto", "on", "off"] = "auto"  # auto: on a GPU, if the run has work enough to pay for it
+    batch_size: int = Field(default=8, ge=1)  # the number of images that the converter generates together
+    memory: Literal["normal", "low"] = "normal"  # low: models take turns on the GPU, with one or two images at once
+    compile: Literal["auto", "on", "off"] = "auto"  # auto: on a GPU, if the run is large enough
 
     @field_validator("prompt", "negative_prompt")
     @classmethod
-    def _plain_fields(cls, template: str) -> str:
-        template_columns(template)  # its ValueError says what is wrong
+    def _check_template(cls, template: str) -> str:
+        template_columns(template)  # raises ValueError
         return template
 
     @field_validator("background")
     @classmethod
-    def _color(cls, color: str) -> str:
+    def _check_color(cls, color: str) -> str:
         from PIL import ImageColor
 
-        ImageColor.getrgb(color)  # its ValueError says what is wrong
+        ImageColor.getrgb(color)  # raises ValueError
         return color
 
     @field_validator("aspect_ratios")
     @classmethod
-    def _ratios(cls, ratios: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_aspect_ratios(cls, ratios: tuple[str, ...]) -> tuple[str, ...]:
         for ratio in ratios:
-            wide, _, high = ratio.partition(":")
-            if not (wide.isdigit() and high.isdigit() and int(wide) and int(high)):
-                message = f"{ratio!r} is no aspect ratio such as 4:3"
-                raise ValueError(message)
+            width, _, height = ratio.partition(":")
+            if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+                raise ValueError(f"{ratio!r} is not an aspect ratio such as 4:3")
         if not ratios:
-            message = "at least one aspect ratio is needed"
-            raise ValueError(message)
+            raise ValueError("at least one aspect ratio is required")
         return ratios
 
     @model_validator(mode="after")
-    def _something_to_do(self) -> "Recipe":
-        shares = [self.strength] * (self.mode in ("img2img", "inpaint"))
-        for strength in [*shares, *([self.upscale.strength] if self.upscale else [])]:
+    def _check_steps(self) -> "Recipe":
+        strengths = [self.strength] * (self.mode in ("img2img", "inpaint"))
+        strengths += [self.upscale.strength] if self.upscale else []
+        for strength in strengths:
             if int(self.steps * strength) == 0:
-                message = f"{self.steps} steps at strength {strength} are no step at all: raise one of them"
-                raise ValueError(message)
-        if self.deep_cache > 1 and (self.guidance_end < 1 or self.compile == "on"):
-            message = "deep_cache goes neither with guidance_end nor with compile: on"
-            raise ValueError(message)
-        if self.memory == "low" and self.compile == "on":
-            message = "memory: low goes not with compile: on, since models that move are not compiled: set compile=off"
-            raise ValueError(message)
-        if self.fit == "people" and not self.pose_detectors:
-            message = "fit: people needs a control whose detector finds people (openpose, rtmpose, mediapipe)"
-            raise ValueError(message)
+                raise ValueError(f"{self.steps} steps at strength {strength} run zero steps: increase one of them")
         return self
 
     @model_validator(mode="after")
-    def _each_once(self) -> "Recipe":
+    def _check_combinations(self) -> "Recipe":
+        if self.deep_cache > 1 and (self.guidance_end < 1 or self.compile == "on"):
+            raise ValueError("deep_cache cannot be combined with guidance_end or compile: on")
+        if self.memory == "low" and self.compile == "on":
+            raise ValueError("memory: low cannot be combined with compile: on, since models move between devices")
+        if self.fit == "people" and not self.pose_detectors:
+            raise ValueError("fit: people requires a control with openpose, rtmpose or mediapipe")
+        if self.upscale and self.upscale.overlap * 2 > self.upscale.tile:
+            raise ValueError("upscale.overlap must be at most half of upscale.tile")
+        return self
+
+    @model_validator(mode="after")
+    def _check_unique(self) -> "Recipe":
         names = [control.detector.name for control in self.controls]
         if len(set(names)) < len(names):
-            message = f"a detector stands twice in controls ({', '.join(names)})"
-            raise ValueError(message)
-        if self.regions_detector and any(
+            raise ValueError(f"two controls have the same detector ({', '.join(names)})")
+        if self.region_detector and any(
             control.detector.name == "seg" and control.detector != self.region.detector for control in self.controls
         ):
-            message = "region.detector and the control seg differ: one detector draws one map"
-            raise ValueError(message)
+            raise ValueError("region.detector and the detector of the control seg must be equal")
         tokens = [embedding.token for embedding in self.embeddings]
         if len(set(tokens)) < len(tokens):
-            message = f"an embedding's token stands twice ({', '.join(tokens)})"
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _tiles_overlap(self) -> "Recipe":
-        if self.upscale and self.upscale.overlap * 2 > self.upscale.tile:
-            message = "upscale.overlap may be half of upscale.tile at most"
-            raise ValueError(message)
+            raise ValueError(f"two embeddings have the same token ({', '.join(tokens)})")
         return self
 
     @property
     def digest(self) -> str:
-        """64 hex digits that change with anything that decides how a picture looks."""
+        """The SHA-256 of all settings that affect how an image looks, as 64 hex digits.
+
+        In mode maps, these are the settings that affect control maps.
+        """
         deciding = self.model_dump(
-            mode="json", exclude=_NOT_DECIDING, include=_OF_MAPS if self.mode == "maps" else None
+            mode="json", exclude=_NOT_IN_DIGEST, include=_MAP_SETTINGS if self.mode == "maps" else None
         )
-        return hashlib.sha256(json.dumps(_identified(deciding), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(_without_locations(deciding), sort_keys=True).encode()).hexdigest()
 
     @property
     def buckets(self) -> list[tuple[int, int]]:
-        """Width and height of the pictures, one pair per aspect ratio: multiples of 64 nearest to the area."""
+        """The width and height of images for each aspect ratio: the multiples of 64 that are nearest to `area`."""
         return [_bucket(self.area, ratio) for ratio in self.aspect_ratios]
 
     @property
     def detectors(self) -> tuple[DetectorSettings, ...]:
-        """The detectors of the controls, in their order, and behind them what finds the region of mode inpaint."""
-        of_controls = tuple(control.detector for control in self.controls)
-        found = self.regions_detector
-        return of_controls if found is None or found in of_controls else (*of_controls, found)
+        """The detectors of the controls in their order, then the detector of the region if no control has it."""
+        detectors = tuple(control.detector for control in self.controls)
+        region = self.region_detector
+        return detectors if region is None or region in detectors else (*detectors, region)
 
     @property
-    def regions_detector(self) -> SegSettings | None:
-        """The detector that finds the region of mode inpaint, where no mask is to bring it."""
+    def region_detector(self) -> SegSettings | None:
+        """The detector of the region in mode inpaint. None in other modes, and if a mask of the manifest is used."""
         return self.region.detector if self.mode == "inpaint" and self.region.of != "mask" else None
 
     @property
     def may_be_blank(self) -> frozenset[str]:
-        """The detectors whose maps are black where their weights are not to be had; never what finds the region."""
-        chosen = [control.detector for control in self.controls if control.when_missing == "blank"]
-        return frozenset(detector.name for detector in chosen if detector != self.regions_detector)
+        """The names of the detectors whose maps are black if their weights are missing.
+
+        The detector of the region is never among them.
+        """
+        optional = [control.detector for control in self.controls if control.when_missing == "blank"]
+        return frozenset(detector.name for detector in optional if detector != self.region_detector)
 
     @property
     def enlargement(self) -> int:
-        """How many times as wide and as high as its canvas a picture becomes."""
+        """The factor by which an image is wider and higher than its canvas."""
         return self.upscale.factor if self.upscale and self.mode != "maps" else 1
 
     @property
     def pose_detectors(self) -> tuple[DetectorSettings, ...]:
-        """The detectors among them that find people."""
+        """The detectors that find people."""
         return tuple(settings for settings in self.detectors if settings.draws_people)
 
     @property
     def gpu_detectors(self) -> frozenset[str]:
-        """The names of the detectors that run on the GPU of a run that has one."""
-        return frozenset(control.detector.name for control in self.controls if _joins(control))
+        """The names of the detectors that run on the GPU if there is one."""
+        return frozenset(control.detector.name for control in self.controls if control.supports_gpu)
 
 
-_NOT_DECIDING: dict[str, Any] = {
+_NOT_IN_DIGEST: dict[str, Any] = {
     "name": True, "description": True, "batch_size": True, "memory": True, "compile": True,
     "controls": {"__all__": {"device"}},
 }  # fmt: skip
-_OF_MAPS: dict[str, Any] = {
+_MAP_SETTINGS: dict[str, Any] = {
     "mode": True, "area": True, "aspect_ratios": True, "fit": True, "background": True, "min_visible": True,
     "controls": {"__all__": {"detector", "when_missing"}},
 }  # fmt: skip
 
 
-def _identified(tree: Any) -> Any:  # noqa: ANN401 - a tree of JSON
-    """Return a recipe's tree with every model and reference of a known digest as that digest, wherever it lies."""
+def _without_locations(tree: Any) -> Any:  # noqa: ANN401 - a JSON value
+    """Return a copy of a recipe without the locations of models and references whose sha256 is known."""
     if isinstance(tree, list):
-        return [_identified(entry) for entry in tree]
+        return [_without_locations(entry) for entry in tree]
     if not isinstance(tree, dict):
         return tree
-    places = LOCATION_KEYS if tree.get("sha256") is not None else frozenset[str]()
-    places |= {"reference"} if tree.get("reference_sha256") is not None else set()
-    return {key: _identified(value) for key, value in tree.items() if key not in places}
+    locations = LOCATION_KEYS if tree.get("sha256") is not None else frozenset[str]()
+    locations |= {"reference"} if tree.get("reference_sha256") is not None else set()
+    return {key: _without_locations(value) for key, value in tree.items() if key not in locations}
 
 
 def _bucket(area: int, ratio: str) -> tuple[int, int]:
-    wide, high = (int(side) for side in ratio.split(":"))
-    width = math.sqrt(area * wide / high)
-    return _to_side(width), _to_side(area / width)
+    ratio_width, ratio_height = (int(side) for side in ratio.split(":"))
+    width = math.sqrt(area * ratio_width / ratio_height)
+    return _round_to_side(width), _round_to_side(area / width)
 
 
-def _to_side(pixels: float) -> int:
+def _round_to_side(pixels: float) -> int:
     return max(SIDE, round(pixels / SIDE) * SIDE)
-
-
-def _joins(control: Control) -> bool:
-    settings = control.detector
-    able = isinstance(settings, NetworkSettings) and settings.gains_from_gpu and bool(settings.files)
-    return able and control.device != "cpu"

@@ -27,12 +27,12 @@ os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)  # the machine is shared and noisy
 hypothesis.settings.load_profile("tests")
 
-from pipeline.images.geometry import Padding, crop_transform  # noqa: E402 - after the environment
-from pipeline.recipes.load import load_recipe  # noqa: E402 - likewise
+from pipeline.recipes.load import load_recipe  # noqa: E402 - after the environment
 from schemas.detectors import Settings  # noqa: E402 - likewise
 from schemas.recipe import Recipe  # noqa: E402 - likewise
-from schemas.work import PLAN, Row  # noqa: E402 - likewise
+from schemas.work import Decoded  # noqa: E402 - likewise
 from tests import ray_head  # noqa: E402 - likewise
+from tests.rows import decoded_row  # noqa: E402 - likewise
 
 ROOT = Path(__file__).parent.parent
 LANDMARKER = ROOT.parent / "shared" / "models" / "pose_landmarker_full.task"
@@ -79,48 +79,34 @@ def write_crops(data: Path, folder: Path, count: int) -> None:
 
 
 @pytest.fixture
-def row(recipe: Recipe) -> Row:
-    """Return a row as the planner makes it, of a photo that is not there."""
-    blank = dict.fromkeys(PLAN.names)
-    return blank | {
-        "unit": "u", "photo_id": "a/b c.jpg", "variant": 0, "key": "0123456789abcdef", "seed": 7,
-        "prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt, "uri": "/none.jpg", "manifest": "{}",
-    }  # fmt: skip
-
-
-@pytest.fixture
-def decoded(row: Row, data: Path) -> Row:
-    """Return the row of the astronaut behind the decoder, at 64x64."""
-    pixels = np.asarray(Image.open(data / "astronaut.png").convert("RGB").resize((64, 64)))
-    transform = crop_transform((512, 512), (64, 64), "crop", np.empty((0, 2)))
-    return row | {
-        "failure": None, "source_width": 512, "source_height": 512, "transform": transform.as_row(),
-        "padding": Padding().as_row(), "width": 64, "height": 64, "pixels": pixels.tobytes(), "brought": None,
-        "labels": {"boxes": None, "keypoints": None, "mask_visible": None}, "mask": None, "source_sha256": "e" * 64,
-    }  # fmt: skip
+def decoded(data: Path) -> Decoded:
+    """Return the row of the astronaut, 512x512, decoded to 64x64."""
+    photo = Image.open(data / "astronaut.png").convert("RGB")
+    return decoded_row(np.asarray(photo.resize((64, 64))), photo.size)
 
 
 @pytest.fixture(scope="session")
 def weights_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return what gives the folder of a detector's weights, random ones, made when first asked.
+    """Return a function that returns the folder of a detector's weights. They are random, and written at first use.
 
-    Those of mediapipe are real, and lie in ../shared: a test that asks for them is skipped where they are not.
+    The weights of mediapipe are the published ones in ../shared. A test that uses them is skipped if they are missing.
     """
-    from jobs.bench.synthetic_detectors import write_weights
     from tests.pipeline.detectors.onnx_networks import write_rtmpose
+    from tests.tiny_detectors import write_weights
 
-    home = tmp_path_factory.mktemp("weights")
+    parent = tmp_path_factory.mktemp("weights")
 
     @functools.cache
-    def written(detector: str) -> Path:
+    def folder_of(detector: str) -> Path:
         if detector == "mediapipe":
             if not LANDMARKER.is_file():
                 pytest.skip(f"needs ../shared/models/{LANDMARKER.name}")
             return LANDMARKER.parent
-        (write_rtmpose if detector == "rtmpose" else partial(write_weights, detector))(home / detector)
-        return home / detector
+        write = write_rtmpose if detector == "rtmpose" else partial(write_weights, detector)
+        write(parent / detector)
+        return parent / detector
 
-    return written
+    return folder_of
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A hub's cache that holds tiny models of the real classes where the real ones would lie."""
+"""A cache of the Hugging Face hub with tiny models in place of the real ones."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from pipeline.recipes.load import load_recipe
 
 
 def write_anime(cache: Path) -> None:
-    """Write what the recipe sd15-anime names, in half precision, from the demo model."""
-    half = {"dtype": torch.float16}
-    base = StableDiffusionPipeline.from_pretrained(resolve.SHIPPED / "base", **half)
-    net = ControlNetModel.from_pretrained(resolve.SHIPPED / "controlnet-canny", **half)
+    """Write the models of the recipe sd15-anime, with weights of the demo model in float16."""
+    options = {"dtype": torch.float16}
+    base = StableDiffusionPipeline.from_pretrained(resolve.SHIPPED / "base", **options)
+    net = ControlNetModel.from_pretrained(resolve.SHIPPED / "controlnet-canny", **options)
     anime = load_recipe("sd15-anime")
     base.save_pretrained(snapshot(cache, anime.base.name, "main", "a" * 40), variant="fp16")
     for control in anime.controls:
@@ -26,7 +26,7 @@ def write_anime(cache: Path) -> None:
 
 
 def snapshot(cache: Path, repository: str, revision: str, commit: str) -> Path:
-    """Return the folder of a commit in the hub's cache, the revision pointing to it."""
+    """Create a snapshot folder in the cache, with a revision that refers to its commit, and return the folder."""
     root = cache / f"models--{repository.replace('/', '--')}"
     folder = root / "snapshots" / commit
     folder.mkdir(parents=True)

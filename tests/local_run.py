@@ -16,12 +16,12 @@ from pipeline.plan.preflight import RunPlan
 from pipeline.run import Summary
 from pipeline.steps.chain import ChainSettings, Step, TableFunction, photo_steps
 from pipeline.steps.commit import Commit
+from pipeline.steps.gpu_worker import GpuWorker
 from schemas.options import Options
 from schemas.recipe import Recipe
 
-NO_RESOURCES = StepResources({}, frozenset(), PoolSizes(1, 1))
-_loaded: dict[str, TableFunction] = {}
-"""Converters with their models, by their arguments. Runs of one recipe share them."""
+LOADED_CONVERTERS = 3
+NO_POOLS = StepResources({}, frozenset(), PoolSizes(1, 1))
 
 
 def convert_locally(
@@ -29,17 +29,17 @@ def convert_locally(
     output: str,
     recipe: Recipe,
     options: Options | None = None,
-    progress: RunProgress | None = None,
+    follower: RunProgress | None = None,
 ) -> Summary:
-    """Call `pipeline.run.convert`, with its units converted one after the other in this process, on the CPU.
+    """Call `pipeline.run.convert`, with its units executed one after the other in this process, on the CPU.
 
     Only what starts Ray is replaced: the connection, the sizes of the pools, and the execution of the steps.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster, "connect_ray", _no_connection)
         patch.setattr(calibrate, "plan_resources", _no_resources)
-        patch.setattr(flow, "photos_to_anime", convert_units)
-        return run.convert(manifest, output, recipe, options, progress)
+        patch.setattr(flow, "photos_to_anime", run_units)
+        return run.convert(manifest, output, recipe, options, follower)
 
 
 def _no_connection(_address: str | None, *, verbose: bool = False) -> AbstractContextManager[None]:
@@ -47,25 +47,30 @@ def _no_connection(_address: str | None, *, verbose: bool = False) -> AbstractCo
     return nullcontext()
 
 
-def _no_resources(_run: RunPlan, _options: Options, _progress: RunProgress) -> tuple[StepResources, dict[str, Any]]:
-    return NO_RESOURCES, {}
+def _no_resources(_run: RunPlan, _options: Options, _follower: RunProgress) -> tuple[StepResources, dict[str, Any]]:
+    return NO_POOLS, {}
 
 
-def convert_units(run: RunPlan, commit: Commit, _resources: StepResources) -> Iterator[pa.Table]:
-    """Convert the units of a run, and yield what `commit` returns for each."""
+def run_units(run: RunPlan, commit: Commit, _resources: StepResources) -> Iterator[pa.Table]:
+    """Execute the steps of `pipeline.flow` for each unit, and yield what `commit` returns."""
     settings = ChainSettings.of(run, frozenset(), keep_maps=commit.keep_maps)
-    functions = [_converter(step) if step.pool == "gpu" else step.create() for step in photo_steps(settings)]
+    steps = [_load(step, settings) for step in photo_steps(settings)]
     for unit in run.work.units.values():
-        yield commit(functools.reduce(lambda table, function: function(table), functions, unit))
+        yield commit(functools.reduce(lambda table, step: step(table), steps, unit))
 
 
-def _converter(step: Step) -> TableFunction:
-    """Return the function of the step that converts. Images are compared byte for byte, so it runs on the CPU."""
-    import torch  # here, not above: tests of control maps do not need it
+def _load(step: Step, settings: ChainSettings) -> TableFunction:
+    """Return the function of a step. Runs of one recipe share the models of its converter."""
+    if step.name != "convert":
+        return step.create()
+    return _converter(settings.recipe.model_dump_json(), keep_maps=settings.keep_maps)
 
-    key = repr(step.arguments)
-    if key not in _loaded:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(torch.cuda, "is_available", lambda: False)
-            _loaded[key] = step.create()
-    return _loaded[key]
+
+@functools.lru_cache(LOADED_CONVERTERS)
+def _converter(recipe: str, *, keep_maps: bool) -> TableFunction:
+    """Load the models of a recipe, given as JSON because recipes are not hashable."""
+    import torch  # imported here because tests of control maps do not need it
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)  # images are compared byte for byte
+        return GpuWorker(Recipe.model_validate_json(recipe), keep_maps=keep_maps)

@@ -11,20 +11,8 @@ from PIL import Image
 
 from pipeline.images.geometry import Padding, crop_transform
 from pipeline.steps.canvas import padding_columns, transform_columns
-from schemas.work import (
-    Canvas,
-    ControlMap,
-    Decoded,
-    Failed,
-    Failure,
-    Fetched,
-    Labels,
-    Mapped,
-    Pixels,
-    Planned,
-    Source,
-    Timing,
-)
+from schemas.row_parts import Canvas, ControlMap, Failure, Labels, MadeBy, Pixels, Source, Timing
+from schemas.work import Decoded, Encoded, Failed, Fetched, Mapped, Planned
 
 T = TypeVar("T")
 
@@ -97,6 +85,18 @@ def mapped_row(decoded: Decoded, *maps: ControlMap | None) -> Mapped:
     """Return a mapped row with these control maps."""
     names = ("planned", "timing", "source", "canvas", "pixels", "provided", "reference")
     return Mapped(*(getattr(decoded, name) for name in names), maps)
+
+
+def encoded_row(decoded: Decoded, image: bytes, *maps: ControlMap, **changes: Any) -> Encoded:
+    """Return an encoded row with an image file and control maps."""
+    made_by = MadeBy("cpu", "float32", "DDIMScheduler", "{}", (), "{}")
+    row = Encoded(decoded.planned, decoded.timing, decoded.source, decoded.canvas, maps, made_by, image)
+    return edit(row, **changes)
+
+
+def blank_map(detector: str) -> ControlMap:
+    """Return a black map of 64x64 pixels."""
+    return ControlMap(detector, origin="blank", pixels=np.zeros((64, 64, 3), np.uint8))
 
 
 def failed_row_of(planned: Planned, **changes: Any) -> Failed:

@@ -59,7 +59,7 @@ def edges_of_photo(path: Path) -> np.ndarray:
     """Return the edges of a photo as its ControlNet sees them, [SIDE, SIDE]."""
     with Image.open(path) as photo:
         square = crop_transform(photo.size, (SIDE, SIDE), "crop", np.empty((0, 2)))
-        pixels = np.asarray(square.fitted(photo.convert("RGB"), Image.Resampling.LANCZOS))
+        pixels = np.asarray(square.apply(photo.convert("RGB"), Image.Resampling.LANCZOS))
     return Canny(CannySettings())(pixels)[..., 0] > 0
 
 

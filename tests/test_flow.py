@@ -159,7 +159,7 @@ def test_the_control_map_belongs_to_its_photo(finished: Finished, photos: Path) 
         row = finished.rows[name]
         source, target = (row["source_width"], row["source_height"]), (row["width"], row["height"])
         transform = transform_from_row(row["transform"], source, target)
-        pixels = np.asarray(transform.fitted(read_upright((photos / name).read_bytes()), Image.Resampling.LANCZOS))
+        pixels = np.asarray(transform.apply(read_upright((photos / name).read_bytes()), Image.Resampling.LANCZOS))
         kept = np.asarray(Image.open(Path(finished.output) / row["controls"][0]["uri"]))
         assert (kept[..., 0] == cv2.Canny(pixels, 100, 200)).all()
 

@@ -1,4 +1,4 @@
-"""Tiny models of random weights in the very classes and folders of real ones: Stable Diffusion 1.5's and XL's kind."""
+"""Tiny models with random weights, of the classes and in the folder layout of Stable Diffusion 1.5 and SDXL."""
 
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,14 @@ from pipeline.recipes.load import load_recipe
 from schemas.recipe import Recipe
 
 SEED = 7
-WIDTH = 32  # of a text encoder
+WIDTH = 32
+"""The width of the text encoders."""
 CHANNELS = (32, 64)
+"""The channels of the UNet's blocks."""
 
 
 def write_sd(folder: Path, in_channels: int = 4) -> None:
-    """Write a tiny Stable Diffusion 1.5; with 9 channels one that was made for inpainting."""
+    """Write a tiny Stable Diffusion 1.5. With 9 input channels, it is an inpainting model."""
     torch.manual_seed(SEED)
     unet = UNet2DConditionModel(
         sample_size=8, in_channels=in_channels, block_out_channels=CHANNELS, layers_per_block=1, norm_num_groups=8,
@@ -48,7 +50,7 @@ def write_sd(folder: Path, in_channels: int = 4) -> None:
 
 
 def write_sdxl(folder: Path) -> None:
-    """Write a tiny Stable Diffusion XL."""
+    """Write a tiny SDXL."""
     torch.manual_seed(SEED)
     unet = UNet2DConditionModel(
         sample_size=8, block_out_channels=CHANNELS, layers_per_block=1, norm_num_groups=8,
@@ -57,15 +59,18 @@ def write_sdxl(folder: Path) -> None:
         transformer_layers_per_block=(1, 1), addition_embed_type="text_time", addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=6 * 8 + WIDTH,
     )  # fmt: skip
-    second = CLIPTextModelWithProjection(_text_config(projection_dim=WIDTH, hidden_act="gelu"))
+    second_encoder = CLIPTextModelWithProjection(_text_config(projection_dim=WIDTH, hidden_act="gelu"))
     StableDiffusionXLPipeline(
-        vae=_vae(force_upcast=True), text_encoder=_text_encoder(), text_encoder_2=second, tokenizer=tokenizer(),
+        vae=_vae(force_upcast=True), text_encoder=_text_encoder(), text_encoder_2=second_encoder, tokenizer=tokenizer(),
         tokenizer_2=tokenizer(), unet=unet, scheduler=_scheduler(),
     ).save_pretrained(folder)  # fmt: skip
 
 
 def write_net(base: Path, folder: Path, seed: int = SEED) -> None:
-    """Write a ControlNet of a base's family that says something, as a trained one does."""
+    """Write a ControlNet of a base's family.
+
+    Its residuals are not zero, as those of an untrained ControlNet would be.
+    """
     torch.manual_seed(seed)
     unet = UNet2DConditionModel.from_pretrained(base / "unet")
     net = ControlNetModel.from_unet(
@@ -77,21 +82,18 @@ def write_net(base: Path, folder: Path, seed: int = SEED) -> None:
 
 
 def write_ip_adapter(base: Path, folder: Path) -> dict[str, Any]:
-    """Write a tiny IP-Adapter of the first kind and its image encoder; return how a recipe names it."""
+    """Write a tiny IP-Adapter and its image encoder, and return its settings for a recipe."""
     torch.manual_seed(4)
     unet = UNet2DConditionModel.from_pretrained(base / "unet")
     state = {
         "image_proj.proj.weight": torch.randn(4 * WIDTH, 16), "image_proj.proj.bias": torch.randn(4 * WIDTH),
         "image_proj.norm.weight": torch.ones(WIDTH), "image_proj.norm.bias": torch.zeros(WIDTH),
     }  # fmt: skip
-    number = 1
-    for name, processor in unet.attn_processors.items():
-        if "attn2" in name:
-            hidden = unet.get_submodule(name.removesuffix(".processor")).to_q.out_features
-            state[f"ip_adapter.{number}.to_k_ip.weight"] = torch.randn(hidden, WIDTH)
-            state[f"ip_adapter.{number}.to_v_ip.weight"] = torch.randn(hidden, WIDTH)
-        del processor
-        number += 2 if "attn2" in name else 0
+    cross_attention = [name for name in unet.attn_processors if "attn2" in name]
+    for number, name in enumerate(cross_attention):
+        hidden = unet.get_submodule(name.removesuffix(".processor")).to_q.out_features
+        for part in ("to_k_ip", "to_v_ip"):
+            state[f"ip_adapter.{2 * number + 1}.{part}.weight"] = torch.randn(hidden, WIDTH)
     (folder / "models").mkdir()
     save_file(state, folder / "models" / "ip-adapter_sd15.safetensors")
     config = CLIPVisionConfig(
@@ -103,8 +105,53 @@ def write_ip_adapter(base: Path, folder: Path) -> dict[str, Any]:
 
 
 def tokenizer() -> CLIPTokenizer:
-    """Return the demo model's."""
+    """Load the tokenizer of the demo model."""
     return CLIPTokenizer.from_pretrained(resolve.SHIPPED / "base" / "tokenizer")
+
+
+def tiny_recipe(folder: Path, mode: str = "img2img", nets: int = 1, **changes: Any) -> Recipe:
+    """Build the demo recipe with the tiny models of a folder.
+
+    Args:
+        folder: A folder with the base in `base` and the ControlNets in `net-0`, `net-1`, ...
+        mode: The mode of the recipe.
+        nets: The number of ControlNets.
+        changes: Other settings of the recipe.
+    """
+    demo = load_recipe("demo", ["area=4096", "steps=4"]).model_dump()
+    controls = [demo["controls"][number] | {"net": {"name": str(folder / f"net-{number}")}} for number in range(nets)]
+    changes = {"base": {"name": str(folder / "base")}, "mode": mode, "controls": controls} | changes
+    return Recipe.model_validate(demo | changes)
+
+
+def asked(count: int, nets: int = 1, mode: str = "img2img", **changes: Any) -> list[GenerationRequest]:
+    """Build requests with random photos and maps of 64x64 pixels, and different seeds.
+
+    Args:
+        count: The number of requests.
+        nets: The number of maps in each.
+        mode: The mode of the recipe. Mode inpaint adds a region.
+        changes: Other fields of the requests.
+    """
+    random = np.random.default_rng(5)
+    region = np.zeros((64, 64), np.bool_)  # [H, W]
+    region[8:40, 16:56] = True
+    return [
+        GenerationRequest(
+            photo=random.integers(0, 256, (64, 64, 3), np.uint8),
+            maps=tuple(random.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(nets)),
+            prompt="anime style", negative_prompt="photo", seed=number,
+            **{"inpaint_region": region if mode == "inpaint" else None} | changes,
+        )
+        for number in range(count)
+    ]  # fmt: skip
+
+
+def apart(one: GeneratedImage, other: GeneratedImage) -> int:
+    """Return the largest difference between two images, 0..255."""
+    assert one.pixels is not None
+    assert other.pixels is not None
+    return int(np.abs(one.pixels.astype(int) - other.pixels).max())
 
 
 def _vae(**changes: bool) -> AutoencoderKL:
@@ -129,34 +176,3 @@ def _text_config(**changes: object) -> CLIPTextConfig:
         vocab_size=len(tokenizer()), hidden_size=WIDTH, intermediate_size=64, num_hidden_layers=3,
         num_attention_heads=4, bos_token_id=0, eos_token_id=1, pad_token_id=1, **changes,
     )  # fmt: skip
-
-
-def tiny_recipe(folder: Path, mode: str = "img2img", nets: int = 1, **changes: Any) -> Recipe:
-    """Return the demo recipe over the tiny models in a folder (`base`, `net-0`, …), some of its nets alone."""
-    demo = load_recipe("demo", ["area=4096", "steps=4"]).model_dump()
-    controls = [demo["controls"][number] | {"net": {"name": str(folder / f"net-{number}")}} for number in range(nets)]
-    changes = {"base": {"name": str(folder / "base")}, "mode": mode, "controls": controls} | changes
-    return Recipe.model_validate(demo | changes)
-
-
-def asked(count: int, nets: int = 1, mode: str = "img2img", **changes: Any) -> list[GenerationRequest]:
-    """Return requests of different photos, maps and seeds, at 64x64; in mode inpaint for a part of each."""
-    random = np.random.default_rng(5)
-    region = np.zeros((64, 64), np.bool_)
-    region[8:40, 16:56] = True
-    return [
-        GenerationRequest(
-            photo=random.integers(0, 256, (64, 64, 3), np.uint8),
-            maps=tuple(random.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(nets)),
-            prompt="anime style", negative_prompt="photo", seed=number,
-            **{"inpaint_region": region if mode == "inpaint" else None} | changes,
-        )
-        for number in range(count)
-    ]  # fmt: skip
-
-
-def apart(one: GeneratedImage, other: GeneratedImage) -> int:
-    """Return by how much of 255 two drawings differ at their worst value."""
-    assert one.pixels is not None
-    assert other.pixels is not None
-    return int(np.abs(one.pixels.astype(int) - other.pixels).max())

@@ -1,1 +1,1 @@
-"""Benchmarks: `photo2anime bench NAME`. Each prints one table of figures, and what they are compared with."""
+"""Benchmarks: `photo2anime bench NAME` prints one table of measurements, compared with a baseline."""

@@ -1,107 +1,136 @@
-"""photo2anime bench converter: pictures a second beside diffusers' plain calls, gain by gain and size by size."""
+"""photo2anime bench converter: measure the throughput of image generation against diffusers."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+import logging
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobs.options import RecipeName, Set
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from jobs.bench.throughput import Load, Measurement
     from schemas.recipe import Recipe
 
-WIDTH = 160  # columns, that nothing of the table is cut
-SD15_AREA = 768 * 768  # pixels at most; a recipe of larger pictures whose weights are not here is one for XL
+LOGGER = logging.getLogger("photo2anime.bench")
+MIN_WIDTH = 160  # columns of the table in a file, which has no width
+SD15_AREA = 768 * 768  # pixels; above it, random weights have the architecture of XL
 
 
 def converter(
     recipe: RecipeName,
-    batch_sizes: Annotated[str, typer.Option(help="Pictures drawn at once.")] = "1,4,8,16,32",
+    batch_sizes: Annotated[str, typer.Option(help="The batch sizes to measure.")] = "1,4,8,16,32",
     set_: Set = None,
     random: Annotated[
         str | None,
         typer.Option(
             metavar="sd15|sdxl",
-            help="Random weights of this architecture; where the recipe's are not to be had, by its area.",
+            help="Use random weights of this architecture.",
+            show_default="only if weights of the recipe are missing",
         ),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each is timed; the fastest counts.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="The number of timings; the fastest counts.")] = 3,
 ) -> None:
-    """Measure a recipe's converter on this machine's GPU, or a core of it, and suggest its batch size.
+    """Measure image generation with a recipe on the GPU, or on one CPU core, and suggest a batch size.
 
-    Beside it stand the call of a tutorial (batch 1, PIL pictures, no compilation) and diffusers with a batch.
+    The baselines are the call of the diffusers documentation (one image, PIL images, no compilation) and the same call
+    with a batch.
     """
-    from rich.console import Console
-    from rich.progress import track
-
-    wanted = _sizes(batch_sizes)
-
+    sizes = _parse_sizes(batch_sizes)
+    # Imported here so that the help of the command line starts fast, and invalid sizes are reported fast.
     from jobs.bench.throughput import Bench, suggested
+    from jobs.progress import track_items
     from pipeline.diffusion.generator import LOW_MEMORY_BATCH
     from pipeline.recipes.load import load_recipe
 
-    chosen, load_models, told = _models(load_recipe(recipe, set_ or ()), random)
-    sizes = [size for size in wanted if chosen.memory == "normal" or size <= LOW_MEMORY_BATCH]
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=max(console.width, WIDTH))  # a log has no width of its own
-    bench = Bench(chosen, sizes, rounds, load_models)
-    progress = Console(stderr=True)
-    rate = bench.rate()
-    plain = list(track(bench.plain(), "diffusers", console=progress))
-    ours = list(track(bench.sizes(), "batch sizes", console=progress))
-    best = suggested(ours)
-    gains = list(track(bench.gains(best), "gains", console=progress)) if best else []
-    console.print(_table(chosen, told, rate, [*plain, *gains, *ours]))
+    measured, load_models, weights = _models(load_recipe(recipe, set_ or ()), random)
+    sizes = [size for size in sizes if measured.memory == "normal" or size <= LOW_MEMORY_BATCH]
+    bench = Bench(measured, sizes, rounds, load_models)
+    rate = bench.matrix_rate()
+    baseline = track_items(bench.plain(), "baseline")
+    batched = track_items(bench.sizes(), "batch sizes")
+    best = suggested(batched)
+    optimized = track_items(bench.optimizations(best), "optimizations") if best else []
+    console = _console()
+    console.print(_table(measured, weights, rate, [*baseline, *optimized, *batched]))
     if best is None:
-        console.print("No batch could be drawn.")
+        console.print("Every batch size failed.")
         raise typer.Exit(1)
     console.print(f"Suggested: --set batch_size={best}", highlight=False)
     if not bench.on_gpu:
-        console.print("A run on a CPU draws one by one all the same, so that its pictures are the same to the bit.")
+        console.print("On a CPU, convert always uses batch size 1, so that its images are reproducible to the bit.")
 
 
-def _sizes(text: str) -> list[int]:
-    """Return batch sizes. Raises `RunError` for a text that holds none."""
-    from pipeline.errors import RunError
+def _console() -> "Console":
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, MIN_WIDTH))
+
+
+def _parse_sizes(text: str) -> list[int]:
+    """Parse batch sizes such as 1,4,8. Raises `OptionError`."""
+    from pipeline.errors import OptionError
 
     sizes = [part.strip() for part in text.split(",")]
     if not all(size.isdecimal() and int(size) for size in sizes):
-        message = f"--batch-sizes {text}: not numbers above 0"
-        raise RunError(message, "Write them as 1,4,8.")
+        raise OptionError(f"--batch-sizes {text}: not a list of positive numbers", "Write them as 1,4,8.")
     return [int(size) for size in sizes]
 
 
 def _models(recipe: "Recipe", random: str | None) -> tuple["Recipe", "Load", str]:
-    """Return the recipe to measure, what loads its models if they are random, and how to tell."""
+    """Choose the models to measure.
+
+    Args:
+        recipe: The recipe, whose upscale is not measured.
+        random: The architecture of random weights. By default they replace only missing weights.
+
+    Returns:
+        The recipe to measure, the function that loads its models, and a description of the weights.
+
+    Raises:
+        OptionError: `random` is an unknown architecture.
+        RecipeError: The recipe does not generate images.
+    """
     from pipeline.diffusion.load import load_models
-    from pipeline.errors import ModelError, RunError
+    from pipeline.errors import ModelError, OptionError, RecipeError
     from pipeline.models.requirements import model_requirements
     from pipeline.models.resolve import locate
 
     if recipe.mode == "maps":
-        message = f"recipe {recipe.name}: mode maps draws no picture"
-        raise RunError(message, "Measure control maps with photo2anime bench maps.")
-    alone = recipe.model_copy(update={"upscale": None})
+        raise RecipeError(
+            f"recipe {recipe.name}: mode maps generates no images",
+            "Measure control maps with photo2anime bench maps.",
+        )
+    first_pass = recipe.model_copy(update={"upscale": None})
     if random is None:
         try:
-            for need in model_requirements(alone):
+            for need in model_requirements(first_pass):
                 locate(need)
-        except ModelError as fault:
+        except ModelError as error:
             random = "sdxl" if recipe.area > SD15_AREA else "sd15"
-            typer.echo(f"{fault}\nRandom weights of {random}'s architecture are measured instead.", err=True)
+            LOGGER.warning("%s The benchmark uses random weights of %s instead.", error, random)
         else:
-            return alone, load_models, "its own weights"
-    from jobs.bench.synthetic_diffusion import ARCHITECTURES, bare, loader
+            return first_pass, load_models, "recipe weights"
+    from jobs.bench.synthetic_diffusion import ARCHITECTURES, random_model_loader, without_extra_models
 
     if random not in ARCHITECTURES:
-        message = f"--random {random}: there is no such architecture"
-        raise RunError(message, f"There are {', '.join(ARCHITECTURES)}.")
-    return bare(recipe), loader(ARCHITECTURES[random]), f"random weights of {random}'s architecture"
+        raise OptionError(f"--random {random}: unknown architecture", f"Choose {' or '.join(ARCHITECTURES)}.")
+    loader = random_model_loader(ARCHITECTURES[random])
+    return without_extra_models(recipe), loader, f"random weights of {random}"
 
 
-def _table(recipe: "Recipe", told: str, rate: float, rows: list["Measurement"]) -> Any:  # noqa: ANN401 - rich is imported late
-    """Return the table: every row beside the tutorial's call, which is the first."""
+def _table(recipe: "Recipe", weights: str, rate: float, rows: list["Measurement"]) -> "Table":
+    """Return the table of measurements; the speedup is relative to the first row.
+
+    Args:
+        recipe: The measured recipe.
+        weights: A description of the weights.
+        rate: The measured rate of a matrix product, in FLOP/s.
+        rows: The measurements.
+    """
     import torch
     from rich.table import Column, Table
 
@@ -109,27 +138,27 @@ def _table(recipe: "Recipe", told: str, rate: float, rows: list["Measurement"]) 
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     width, height = recipe.buckets[0]
-    numbers = ("batch", "pictures/s", "x tutorial", "peak GiB", "warm-up s", "TFLOP/picture", "share of chip")
+    numbers = ("batch", "images/s", "speedup", "peak GiB", "warm-up s", "TFLOP/image", "utilization")
     table = Table(
-        "way", *[Column(name, justify="right") for name in numbers], "note",
-        title=f"{recipe.name}, {recipe.mode}, {width}x{height}, {recipe.steps} steps, {len(recipe.controls)} nets: "
-        f"{told}, on {hardware.device_name(device)}, whose matrix product reaches {rate / 1e12:.3g} TFLOP/s",
+        "configuration", *[Column(name, justify="right") for name in numbers], "note",
+        title=f"{recipe.name}, {recipe.mode}, {width}x{height}, {recipe.steps} steps, {len(recipe.controls)} "
+        f"ControlNets, {weights}, {hardware.device_name(device)}, matrix product {rate / 1e12:.3g} TFLOP/s",
     )  # fmt: skip
     first = rows[0].pace
     for row in rows:
         table.add_row(
-            row.what,
+            row.name,
             str(row.batch_size),
-            _number(row.pace, "{:.3g}"),
-            _number(row.pace and first and row.pace / first, "{:.2f}"),
-            _number(row.peak and row.peak / 2**30, "{:.2f}"),
-            _number(row.warming, "{:.1f}"),
-            _number(row.flop and row.flop / 1e12, "{:.3g}"),
-            _number(row.share(rate), "{:.0%}"),
+            _format(row.pace, "{:.3g}"),
+            _format(row.pace and first and row.pace / first, "{:.2f}"),
+            _format(row.peak and row.peak / 2**30, "{:.2f}"),
+            _format(row.warm_up_seconds, "{:.1f}"),
+            _format(row.flop and row.flop / 1e12, "{:.3g}"),
+            _format(row.utilization(rate), "{:.0%}"),
             row.note,
         )
     return table
 
 
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else form.format(value)
+def _format(value: float | None, template: str) -> str:
+    return "" if value is None else template.format(value)

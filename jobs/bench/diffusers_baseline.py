@@ -1,6 +1,7 @@
-"""What ours is measured against: the call that diffusers' documentation shows, and the same for a batch.
+"""The baseline of the throughput benchmark: the call of the diffusers documentation, for one image and for a batch.
 
-Nothing here is ours but the models: diffusers' own class for several nets, PIL pictures in and out, text prompts.
+Only the models are shared with photo2anime. The baseline uses the ControlNet class of diffusers, PIL images or float
+tensors as inputs, PIL images as outputs, and prompts as text.
 """
 
 from collections.abc import Sequence
@@ -17,43 +18,54 @@ from schemas.recipe import Recipe
 
 
 class DiffusersBaseline:
-    """The plain pipeline of a recipe. `ours` must be without gains: its models are used as they were loaded."""
+    """A diffusers pipeline over the models of a generator.
 
-    def __init__(self, ours: ImageGenerator, recipe: Recipe) -> None:
-        self.pipe, self._recipe = ours.pipe, recipe
-        self.pipe.controlnet = MultiControlNetModel(list(ours.pipe.controlnet.nets))
+    Args:
+        generator: A generator without optimizations, because those change its models. It must not be used afterwards.
+        recipe: The recipe of the generator.
+    """
+
+    def __init__(self, generator: ImageGenerator, recipe: Recipe) -> None:
+        self.pipe, self._recipe = generator.pipe, recipe
+        self.pipe.controlnet = MultiControlNetModel(list(generator.pipe.controlnet.nets))
         if recipe.ip_adapter:
-            del self.pipe.prepare_ip_adapter_image_embeds  # ours: the class's own is left
-        if recipe.memory == "low" and ours.device.type != "cpu":
-            self.pipe.enable_model_cpu_offload(device=ours.device)  # of the new member too
+            del self.pipe.prepare_ip_adapter_image_embeds  # the override of photo2anime: this restores the method
+        if recipe.memory == "low" and generator.device.type != "cpu":
+            self.pipe.enable_model_cpu_offload(device=generator.device)  # again, to include the new ControlNets
 
     def one(self, request: GenerationRequest) -> list[Any]:
-        """Draw one picture, as a tutorial does: PIL in, PIL out, one generator."""
-        maps = [Image.fromarray(drawn) for drawn in request.maps]
-        generator = torch.Generator("cpu").manual_seed(request.seed)
-        photo, region = Image.fromarray(request.photo), _mask_picture(request.inpaint_region)
-        named = self._named(photo, maps, region) | self._reference(request)
-        return self._call(named, request.prompt, request.negative_prompt, generator)
+        """Generate one image from PIL images, as the documentation does. Returns a list of one PIL image."""
+        maps = [Image.fromarray(control_map) for control_map in request.maps]
+        seeded = torch.Generator("cpu").manual_seed(request.seed)
+        photo, region = Image.fromarray(request.photo), _mask_to_pil(request.inpaint_region)
+        inputs = self._image_inputs(photo, maps, region) | self._reference(request)
+        return self._call(inputs, request.prompt, request.negative_prompt, seeded)
 
     def batch(self, requests: Sequence[GenerationRequest]) -> list[Any]:
-        """Draw a batch: floats made on the host, one tensor per net, a generator for each picture, PIL out."""
-        maps = [_floats([request.maps[place] for request in requests]) for place in range(len(requests[0].maps))]
-        masks = _mask_floats([request.inpaint_region for request in requests])
-        named = self._named(_floats([request.photo for request in requests]), maps, masks)
-        named |= self._reference(requests[0])  # one for all: so the pipeline has it
-        generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
-        prompts, negatives = ([getattr(each, kind) for each in requests] for kind in ("prompt", "negative_prompt"))
-        return self._call(named, prompts, negatives, generators)
+        """Generate a batch from float tensors, one for each ControlNet. Returns PIL images."""
+        maps = [_to_floats([request.maps[index] for request in requests]) for index in range(len(requests[0].maps))]
+        masks = _masks_to_floats([request.inpaint_region for request in requests])
+        inputs = self._image_inputs(_to_floats([request.photo for request in requests]), maps, masks)
+        inputs |= self._reference(requests[0])  # the pipeline accepts one reference image for a batch
+        seeded = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
+        prompts = [request.prompt for request in requests]
+        negative_prompts = [request.negative_prompt for request in requests]
+        return self._call(inputs, prompts, negative_prompts, seeded)
 
     def _reference(self, request: GenerationRequest) -> dict[str, Any]:
-        seen = request.reference
-        return {} if seen is None else {"ip_adapter_image": Image.fromarray(seen)}
+        return {} if request.reference is None else {"ip_adapter_image": Image.fromarray(request.reference)}
 
-    def _call(self, named: dict[str, Any], prompt: Any, negative: Any, generator: Any) -> list[Any]:  # noqa: ANN401 - one or a list
+    def _call(
+        self,
+        inputs: dict[str, Any],
+        prompt: str | list[str],
+        negative_prompt: str | list[str],
+        generator: torch.Generator | list[torch.Generator],
+    ) -> list[Any]:
         controls = self._recipe.controls
-        drawn: list[Any] = self.pipe(
+        images: list[Any] = self.pipe(
             prompt=prompt,
-            negative_prompt=negative,
+            negative_prompt=negative_prompt,
             generator=generator,
             num_inference_steps=self._recipe.steps,
             guidance_scale=self._recipe.guidance,
@@ -61,28 +73,33 @@ class DiffusersBaseline:
             controlnet_conditioning_scale=[control.scale for control in controls],
             control_guidance_start=[control.start for control in controls],
             control_guidance_end=[control.end for control in controls],
-            **named,
+            **inputs,
         ).images
-        return drawn
+        return images
 
-    def _named(self, photos: Any, maps: Any, masks: Any) -> dict[str, Any]:  # noqa: ANN401 - pictures or tensors
-        """Name photos and maps as the mode's pipeline calls them."""
+    def _image_inputs(
+        self,
+        photos: Image.Image | torch.Tensor,
+        maps: list[Image.Image] | list[torch.Tensor],
+        masks: Image.Image | torch.Tensor | None,
+    ) -> dict[str, Any]:
+        """Return the image arguments of the pipeline of the recipe's mode."""
         if self._recipe.mode == "text2img":
             return {"image": maps}
-        named = {"image": photos, "control_image": maps, "strength": self._recipe.strength}
-        return named | ({"mask_image": masks} if self._recipe.mode == "inpaint" else {})
+        inputs = {"image": photos, "control_image": maps, "strength": self._recipe.strength}
+        return inputs | ({"mask_image": masks} if self._recipe.mode == "inpaint" else {})
 
 
-def _floats(pictures: list[Pixels]) -> torch.Tensor:
-    """Return [N, 3, H, W], float32, 0..1."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+def _to_floats(images: list[Pixels]) -> torch.Tensor:
+    """Convert images to [N, 3, H, W], float32, 0..1."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
 
 
-def _mask_floats(masks: list[Mask | None]) -> torch.Tensor | None:
-    """Return [N, 1, H, W], float32, 0 or 1."""
-    given = [mask for mask in masks if mask is not None]
-    return torch.from_numpy(np.stack(given))[:, None].float() if given else None
+def _masks_to_floats(masks: list[Mask | None]) -> torch.Tensor | None:
+    """Convert masks to [N, 1, H, W], float32, 0 or 1. Returns None if there are no masks."""
+    arrays = [mask for mask in masks if mask is not None]
+    return torch.from_numpy(np.stack(arrays))[:, None].float() if arrays else None
 
 
-def _mask_picture(mask: Mask | None) -> Image.Image | None:
+def _mask_to_pil(mask: Mask | None) -> Image.Image | None:
     return None if mask is None else Image.fromarray(mask.astype(np.uint8) * 255)

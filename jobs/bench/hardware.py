@@ -1,4 +1,4 @@
-"""What a processor can do, and what was asked of it: matrix products, peak memory, floating-point operations."""
+"""Measurements of a device: the rate of matrix products, peak memory, and floating-point operations."""
 
 import time
 from collections.abc import Callable
@@ -7,46 +7,48 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-SIDE = {"cuda": 8192, "cpu": 1024}  # of the matrices: large enough that nothing but the product counts
+SIDE = {"cuda": 8192, "cpu": 1024}  # of the square matrices: large enough to hide all other costs
 SECONDS = {"cuda": 1.0, "cpu": 0.5}  # of one sample
 SAMPLES = 5
 
+_STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Return the measured rate of a large square matrix product, in FLOP/s: the most that a model could reach here."""
+    """Measure a large square matrix product, the upper bound for any model. Returns FLOP/s."""
     side = SIDE[device.type]
-    one, other = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    torch.mm(one, other)  # loads the library
-    seconds = _seconds(lambda: torch.mm(one, other), device, 1)
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    torch.mm(a, b)  # the first call loads the library
+    seconds = _seconds(lambda: torch.mm(a, b), device, 1)
     repeats = max(1, int(SECONDS[device.type] / seconds))
-    fastest = min(_seconds(lambda: torch.mm(one, other), device, repeats) for _ in range(SAMPLES))
+    fastest = min(_seconds(lambda: torch.mm(a, b), device, repeats) for _ in range(SAMPLES))
     return float(2 * side**3 / fastest)
 
 
 def count_flop(call: Callable[[], object]) -> int:
-    """Return the floating-point operations of a call: twice its multiply-adds, without what is compiled."""
+    """Count the floating-point operations of a call, two for each multiply-add. Compiled modules run uncompiled."""
     with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
         call()
     return int(counter.get_total_flops())
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a device has done what it was given."""
+    """Wait until a device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Let `peak_memory` begin anew."""
+    """Reset `peak_memory` to the current usage."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    elif _CLEAR.exists():
-        _CLEAR.write_text("5")  # the high-water mark: proc_pid_clear_refs(5)
+    elif _CLEAR_REFS.exists():
+        _CLEAR_REFS.write_text("5")  # resets the high-water mark: proc_pid_clear_refs(5)
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Return the bytes that were held at most on a GPU, or by this process; None where the system does not say."""
+    """Return the peak memory of a GPU, or of this process, in bytes. Returns None if the system does not report it."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     if not _STATUS.exists():
@@ -56,15 +58,12 @@ def peak_memory(device: torch.device) -> int | None:
 
 
 def device_name(device: torch.device) -> str:
-    """Return what a person calls the processor."""
+    """Return the product name of a GPU, or the number of CPU threads."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} thread"
 
 
-_CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
-
-
 def _seconds(call: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Return the seconds of one call, as the mean of `repeats`."""
+    """Return the mean seconds of one call."""
     synchronize(device)
     began = time.perf_counter()
     for _ in range(repeats):

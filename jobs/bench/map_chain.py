@@ -1,4 +1,4 @@
-"""A 12-megapixel JPEG from its file to its canny map: our steps, their bare library calls, and Pillow's plain way."""
+"""The steps from a 12-megapixel JPEG to its canny map, compared with plain library calls."""
 
 import hashlib
 import tempfile
@@ -12,44 +12,41 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from jobs.bench.timing import TimedRow, side_by_side
+from jobs.bench.timing import TimedRow, compare
+from pipeline.plan.plan import plan_photos
 from pipeline.recipes.load import load_recipe
-from pipeline.steps.control_maps import ControlMaps
-from pipeline.steps.decode import Geometry, decode
-from pipeline.steps.fetch import fetch
-from pipeline.steps.row_step import RowStep
-from schemas.work import DECODED, FETCHED, PLAN
+from pipeline.steps.chain import ChainSettings, photo_steps
 
-SIZE = (4000, 3000)
-SHRINK, BOX = 4, (71.4, 0.0, 3928.6, 3000.0)  # what the geometry makes of SIZE for TARGET
-TARGET = (576, 448)
-MOST_OF_CALLS, LEAST_OF_PILLOW = 1.15, 2.0
+SIZE = (4000, 3000)  # width and height of the photo
+TARGET = (576, 448)  # width and height of the map
+SHRINK, BOX = 4, (71.4, 0.0, 3928.6, 3000.0)  # how the decode step shrinks and crops a photo of SIZE to TARGET
+MAX_RATIO, MIN_SPEEDUP = 1.15, 2.0
+NAME = "12-megapixel JPEG to canny"
 
 
 def chain_rows(rounds: int) -> Iterator[TimedRow]:
-    """Yield fetch, decode, geometry and canny of one photo, beside both."""
-    cv2.setNumThreads(1)  # as in a run's processes
-    with tempfile.TemporaryDirectory() as home:
-        path = Path(home) / "photo.jpg"
+    """Time fetch, decode and canny of one photo. Yields one row for each baseline."""
+    cv2.setNumThreads(1)  # as in the worker processes of a run
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photo.jpg"
         write_photo(path)
         chain = _chain(path)
-        of_calls = side_by_side(chain, partial(library_calls, path), rounds)
-        yield TimedRow("12-megapixel JPEG to canny", "its library calls alone", of_calls, at_most=MOST_OF_CALLS)
-        of_pillow = side_by_side(chain, partial(_whole, path), rounds)
-        what = "Pillow's open().convert().resize()"
-        yield TimedRow("12-megapixel JPEG to canny", what, of_pillow, at_least=LEAST_OF_PILLOW)
+        timing = compare(chain, partial(library_calls, path), rounds)
+        yield TimedRow(NAME, "the same library calls", timing, max_ratio=MAX_RATIO)
+        timing = compare(chain, partial(_resize_in_full, path), rounds)
+        yield TimedRow(NAME, "Pillow's open().convert().resize()", timing, min_speedup=MIN_SPEEDUP)
 
 
 def write_photo(path: Path) -> None:
-    """Write a photo of 12 megapixels with the fine noise of a sensor, about as large as a camera's."""
+    """Write a JPEG of 12 megapixels with sensor noise, so that its file size is that of a camera's photo."""
     with Image.open(str(files("skimage").joinpath("data", "astronaut.png"))) as image:
         pixels = np.asarray(image.convert("RGB").resize(SIZE), np.int16)
     noise = np.random.default_rng(0).normal(0, 6, (SIZE[1], SIZE[0], 1)).astype(np.int16)
     Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8)).save(path, quality=92)
 
 
-def library_calls(path: Path) -> object:
-    """Call what the steps stand on, with the numbers that they would find, and nothing between."""
+def library_calls(path: Path) -> tuple[str, object]:
+    """Make the library calls of the steps, with precomputed geometry. Returns the digest and the canny map."""
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     with Image.open(path) as image:
@@ -60,24 +57,21 @@ def library_calls(path: Path) -> object:
     return digest, cv2.cvtColor(edges, cv2.COLOR_GRAY2RGB)
 
 
-def _whole(path: Path) -> object:
+def _resize_in_full(path: Path) -> object:
     with Image.open(path) as image:
         return image.convert("RGB").resize(TARGET)
 
 
-def _chain(path: Path) -> Callable[[], object]:
-    """Return the steps of a run, over one row."""
+def _chain(path: Path) -> Callable[[], pa.Table]:
+    """Return a function that applies the steps of a run to one row."""
     recipe = load_recipe("demo", [f"area={512 * 512}"])
     recipe = recipe.model_copy(update={"controls": recipe.controls[:1]})
-    steps: list[Callable[[pa.Table], pa.Table]] = [
-        RowStep("fetch", partial(fetch, allowed=frozenset({"file"})), FETCHED),
-        RowStep("decode", partial(decode, geometry=Geometry.of(recipe)), DECODED),
-        ControlMaps(recipe),
-    ]
-    row = dict.fromkeys(PLAN.names) | {"uri": str(path)}
+    settings = ChainSettings(recipe.model_copy(update={"mode": "maps"}), frozenset({"file"}))
+    steps = [step.create() for step in photo_steps(settings)]
+    planned = plan_photos([str(path)], recipe)
 
-    def chain() -> object:
-        table = pa.Table.from_pylist([row], PLAN)
+    def chain() -> pa.Table:
+        table = planned
         for step in steps:
             table = step(table)
         return table

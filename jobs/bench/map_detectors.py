@@ -1,17 +1,19 @@
-"""What is timed of detectors: ours, and the bare library call over the same network and pixels."""
+"""The detectors of the benchmark, each with a plain library call over the same network and pixels as its baseline."""
 
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from jobs.bench.synthetic_detectors import write_depth_small, write_weights
-from jobs.bench.timing import TimedRow, side_by_side
+from jobs.bench.timing import TimedRow, compare
 from pipeline.detectors.base import load_detector
 from pipeline.detectors.inpaint import mask_out
 from pipeline.images.arrays import Pixels
@@ -33,29 +35,33 @@ from schemas.detectors import (
     TileSettings,
 )
 
-MOST = 1.1  # of the bare call, for canny, tile and inpaint
+MAX_RATIO = 1.1  # for canny, tile and inpaint
 TIMED: tuple[DetectorSettings, ...] = (
     CannySettings(), TileSettings(blur=8), InpaintSettings(), LineartSettings(style="standard"),
     ScribbleSettings(method="xdog"), SoftedgeSettings(), SoftedgeSettings(method="pidi"), ScribbleSettings(),
     LineartSettings(), LineartAnimeSettings(), NormalSettings(), DepthSettings(), SegSettings(), OpenposeSettings(),
     MediapipeSettings(), RtmposeSettings(),
 )  # fmt: skip
-GIVEN_ALONE = frozenset({"mediapipe", "rtmpose"})  # their networks are no PyTorch that random weights could be put in
+REAL_WEIGHTS_ONLY = frozenset({"mediapipe", "rtmpose"})  # not PyTorch: random weights cannot be written
 
 Call = Callable[[Pixels], object]
 
 
 def detector_rows(sides: list[int], weights: dict[str, Path], only: list[str], rounds: int) -> Iterator[TimedRow]:
-    """Yield each detector beside the bare call, at each of `sides`.
+    """Time detectors and their baselines.
 
-    `weights` are folders by detector; without one a network has random weights. `only` names detectors; none: all.
+    Args:
+        sides: The sides of the square photos, in pixels.
+        weights: Folders of real weights by detector. Other networks have random weights.
+        only: The names of the detectors to time. An empty list selects all.
+        rounds: The number of timings.
     """
-    cv2.setNumThreads(1)  # as in a run's processes
-    with tempfile.TemporaryDirectory() as home:
+    cv2.setNumThreads(1)  # as in the worker processes of a run
+    with tempfile.TemporaryDirectory() as temporary:
         for settings in TIMED:
             if only and settings.name not in only:
                 continue
-            folder = weights.get(settings.name) or _random(settings, Path(home) / settings.name)
+            folder = weights.get(settings.name) or _random_weights(settings, Path(temporary) / settings.name)
             if folder is not None:
                 yield from _rows_of(settings, folder, sides, rounds)
 
@@ -63,19 +69,18 @@ def detector_rows(sides: list[int], weights: dict[str, Path], only: list[str], r
 def _rows_of(settings: DetectorSettings, folder: Path, sides: list[int], rounds: int) -> Iterator[TimedRow]:
     if isinstance(settings, NetworkSettings):
         settings = settings.model_copy(update={"weights": str(folder)})
-    detector = load_detector(settings)
-    what, ours, bare = _calls(settings, detector)
-    most = MOST if settings.name in {"canny", "tile", "inpaint"} else None
+    baseline_name, call, baseline = _calls(settings, load_detector(settings))
+    max_ratio = MAX_RATIO if settings.name in {"canny", "tile", "inpaint"} else None
     method = getattr(settings, "method", getattr(settings, "style", ""))
     for side in sides:
-        pixels = _photo(side)
-        timing = side_by_side(lambda pixels=pixels: ours(pixels), lambda pixels=pixels: bare(pixels), rounds)  # type: ignore[misc]  # bound at once
-        yield TimedRow(f"{settings.name} {method}".strip() + f", {side}", what, timing, at_most=most)
+        photo = _photo(side)
+        timing = compare(partial(call, photo), partial(baseline, photo), rounds)
+        yield TimedRow(f"{settings.name} {method}".strip() + f", {side}", baseline_name, timing, max_ratio=max_ratio)
 
 
-def _random(settings: DetectorSettings, folder: Path) -> Path | None:
-    """Write random weights where a detector needs some and a folder of them can be made."""
-    if settings.name in GIVEN_ALONE:
+def _random_weights(settings: DetectorSettings, folder: Path) -> Path | None:
+    """Write random weights if a detector needs any. Returns None if that is not possible."""
+    if settings.name in REAL_WEIGHTS_ONLY:
         return None
     if isinstance(settings, NetworkSettings) and settings.files and not folder.exists():
         write_weights(settings.name, folder)
@@ -84,29 +89,29 @@ def _random(settings: DetectorSettings, folder: Path) -> Path | None:
     return folder
 
 
-def _calls(settings: DetectorSettings, detector: Any) -> tuple[str, Call, Call]:  # noqa: ANN401 - any of the classes
-    """Return what the bare call is, ours, and the bare one."""
-    ours: Call = detector
+def _calls(settings: DetectorSettings, detector: Any) -> tuple[str, Call, Call]:  # noqa: ANN401 - detector classes share no attributes
+    """Return the name of the baseline, the call of photo2anime, and the call of the baseline."""
+    call: Call = detector
     match settings:
         case CannySettings():
-            what, bare = "cv2.Canny", _canny(settings)
+            name, baseline = "cv2.Canny", _canny(settings)
         case TileSettings():
-            what, bare = "cv2.blur", _blur(settings)
+            name, baseline = "cv2.blur", _blur(settings)
         case InpaintSettings():
-            what, ours, bare = "NumPy's where", _taken_out, _blackened
+            name, call, baseline = "numpy.where", _mask_out, _blacken
         case DepthSettings():
-            what, bare = "transformers' pipeline", _depth_pipeline(Path(settings.weights))
+            name, baseline = "transformers pipeline", _depth_pipeline(Path(settings.weights))
         case SegSettings():
-            what, bare = "transformers' classes", _classes(detector)
+            name, baseline = "transformers model", _segmentation(detector)
         case MediapipeSettings():
-            what, bare = "PoseLandmarker.detect", _landmarks(detector)
+            name, baseline = "PoseLandmarker.detect", _landmarks(detector)
         case RtmposeSettings():
-            what, bare = "YOLOX and RTMPose", _boxes_and_poses(detector)
+            name, baseline = "YOLOX and RTMPose", _boxes_and_poses(detector)
         case ScribbleSettings(method="xdog"):
-            what, bare = "two cv2.GaussianBlur", _two_blurs
+            name, baseline = "two cv2.GaussianBlur", _two_blurs
         case _:
-            what, bare = "controlnet_aux", _annotator(settings, detector)
-    return what, ours, bare
+            name, baseline = "controlnet_aux", _annotator(settings, detector)
+    return name, call, baseline
 
 
 def _canny(settings: CannySettings) -> Call:
@@ -117,36 +122,36 @@ def _blur(settings: TileSettings) -> Call:
     return lambda pixels: cv2.blur(pixels, (settings.blur, settings.blur))
 
 
-def _boxes_and_poses(detector: Any) -> Call:  # noqa: ANN401 - Rtmpose
-    finder, poser = detector._finder, detector._posed  # noqa: SLF001 - the same networks
+def _boxes_and_poses(detector: Any) -> Call:  # noqa: ANN401 - rtmlib has no types
+    finder, pose_model = detector._finder, detector._posed  # noqa: SLF001 - the baseline uses the same networks
     finder.det_mode = "human"
-    return lambda pixels: poser(pixels, bboxes=finder(pixels))
+    return lambda pixels: pose_model(pixels, bboxes=finder(pixels))
 
 
-def _annotator(settings: DetectorSettings, detector: Any) -> Call:  # noqa: ANN401 - any of the classes
-    """Return controlnet_aux's own call over our network; PiDiNet, HED and the others have a class each."""
+def _annotator(settings: DetectorSettings, detector: Any) -> Call:  # noqa: ANN401 - controlnet_aux has no types
+    """Return the call of the controlnet_aux class for a detector, over the same network."""
     from pipeline.detectors.controlnet_aux_import import controlnet_aux
 
-    more: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     match settings:
         case SoftedgeSettings():
-            kind = controlnet_aux.HEDdetector if settings.method == "hed" else controlnet_aux.PidiNetDetector
-            bare = kind(detector.network)
+            annotator_class = controlnet_aux.HEDdetector if settings.method == "hed" else controlnet_aux.PidiNetDetector
+            annotator = annotator_class(detector.network)
         case ScribbleSettings():
-            bare, more = controlnet_aux.HEDdetector(detector._edges.network), {"scribble": True}  # noqa: SLF001 - the same network
+            annotator, options = controlnet_aux.HEDdetector(detector._edges.network), {"scribble": True}  # noqa: SLF001 - the same network
         case LineartSettings(style="standard"):
             standard = controlnet_aux.lineart_standard.LineartStandardDetector()
             return lambda pixels: standard(pixels, detect_resolution=pixels.shape[0], output_type="np")
         case LineartSettings():
-            bare = controlnet_aux.LineartDetector(*[detector._network.network] * 2)  # noqa: SLF001 - likewise
+            annotator = controlnet_aux.LineartDetector(*[detector._network.network] * 2)  # noqa: SLF001 - likewise
         case LineartAnimeSettings():
-            bare = controlnet_aux.LineartAnimeDetector(detector.network)
+            annotator = controlnet_aux.LineartAnimeDetector(detector.network)
         case NormalSettings():
-            bare = controlnet_aux.NormalBaeDetector(detector.network)
+            annotator = controlnet_aux.NormalBaeDetector(detector.network)
         case _:
-            bare, more = detector._detector, {"include_hand": False, "include_face": False}  # noqa: SLF001 - likewise
-    return lambda pixels: bare(
-        pixels, detect_resolution=pixels.shape[0], image_resolution=pixels.shape[0], output_type="np", **more
+            annotator, options = detector._detector, {"include_hand": False, "include_face": False}  # noqa: SLF001 - likewise
+    return lambda pixels: annotator(
+        pixels, detect_resolution=pixels.shape[0], image_resolution=pixels.shape[0], output_type="np", **options
     )
 
 
@@ -157,42 +162,43 @@ def _depth_pipeline(folder: Path) -> Call:
     return lambda pixels: estimate(Image.fromarray(pixels))
 
 
-def _classes(detector: Any) -> Call:  # noqa: ANN401 - Seg
+def _segmentation(detector: Any) -> Call:  # noqa: ANN401 - transformers is partly typed
     import torch
+
+    processor = detector._processor  # noqa: SLF001 - the baseline uses the same processor
 
     @torch.inference_mode()
     def classes(pixels: Pixels) -> object:
-        inputs = detector._processor(images=pixels, return_tensors="pt")  # noqa: SLF001 - the same network
-        sizes = [pixels.shape[:2]]
-        return detector._processor.post_process_semantic_segmentation(detector.network(**inputs), target_sizes=sizes)  # noqa: SLF001 - likewise
+        outputs = detector.network(**processor(images=pixels, return_tensors="pt"))
+        return processor.post_process_semantic_segmentation(outputs, target_sizes=[pixels.shape[:2]])
 
     return classes
 
 
-def _landmarks(detector: Any) -> Call:  # noqa: ANN401 - Mediapipe
-    import mediapipe as mp
+def _landmarks(detector: Any) -> Call:  # noqa: ANN401 - mediapipe has no types
+    import mediapipe
 
-    landmarker = detector._landmarker  # noqa: SLF001 - the same network
-    return lambda pixels: landmarker.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=pixels))
+    landmarker = detector._landmarker  # noqa: SLF001 - the baseline uses the same network
+    return lambda pixels: landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels))
 
 
 def _two_blurs(pixels: Pixels) -> None:
-    for width in (0.5, 5.0):
-        cv2.GaussianBlur(pixels.astype(np.float32), (0, 0), width)
+    for sigma in (0.5, 5.0):
+        cv2.GaussianBlur(pixels.astype(np.float32), (0, 0), sigma)
 
 
-def _covered(pixels: Pixels) -> Any:  # noqa: ANN401 - [H, W], bool
-    covered = np.zeros(pixels.shape[:2], np.bool_)
-    covered[pixels.shape[0] // 4 : pixels.shape[0] // 2] = True
-    return covered
+def _mask(pixels: Pixels) -> NDArray[np.bool_]:
+    mask = np.zeros(pixels.shape[:2], np.bool_)
+    mask[pixels.shape[0] // 4 : pixels.shape[0] // 2] = True
+    return mask
 
 
-def _taken_out(pixels: Pixels) -> Pixels:
-    return mask_out(pixels, _covered(pixels))
+def _mask_out(pixels: Pixels) -> Pixels:
+    return mask_out(pixels, _mask(pixels))
 
 
-def _blackened(pixels: Pixels) -> object:
-    return np.where(_covered(pixels)[:, :, None], np.uint8(0), pixels)
+def _blacken(pixels: Pixels) -> object:
+    return np.where(_mask(pixels)[:, :, None], np.uint8(0), pixels)
 
 
 def _photo(side: int) -> Pixels:

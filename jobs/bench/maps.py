@@ -1,42 +1,55 @@
-"""photo2anime bench maps: what each control map costs, beside the bare library call on the same pixels."""
+"""photo2anime bench maps: measure the detection of control maps against plain library calls."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from jobs.bench.timing import TimedRow
+
 
 def maps(
-    sizes: Annotated[str, typer.Option(help="Sides of the square photo, in pixels.")] = "512,1024",
-    only: Annotated[list[str] | None, typer.Option(metavar="DETECTOR", help="Measure these alone.")] = None,
+    sizes: Annotated[str, typer.Option(help="The sides of the square photos, in pixels.")] = "512,1024",
+    only: Annotated[list[str] | None, typer.Option(metavar="DETECTOR", help="Measure only these detectors.")] = None,
     weights: Annotated[
         list[str] | None,
-        typer.Option(metavar="DETECTOR=FOLDER", help="Real weights; mediapipe and rtmpose are not measured without."),
+        typer.Option(
+            metavar="DETECTOR=FOLDER", help="Use real weights. Without them, mediapipe and rtmpose are not measured."
+        ),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each is timed; the fastest counts.")] = 15,
+    rounds: Annotated[int, typer.Option(min=1, help="The number of timings; the fastest counts.")] = 15,
 ) -> None:
-    """Time every detector on one CPU thread, and a 12-megapixel JPEG from its file to its canny map.
+    """Time every detector on one CPU thread, and the steps from a 12-megapixel JPEG to its canny map.
 
-    Networks have random weights: their speed is the same. Exits with 1 where a figure that is wanted does not hold.
+    Networks have random weights by default, which does not change their speed. Exits with 1 if a target is not met.
     """
+    # Imported here so that the help of the command line starts fast.
     from rich.console import Console
-    from rich.progress import track
-    from rich.table import Column, Table
 
     from jobs.bench.map_chain import chain_rows
     from jobs.bench.map_detectors import detector_rows
+    from jobs.progress import track_items
 
     sides = [int(side) for side in sizes.split(",")]
-    folders = {name: Path(folder) for name, _, folder in (given.partition("=") for given in weights or [])}
-    numbers = [Column(name, justify="right") for name in ("ms", "CPU-s", "bare ms", "ratio")]
-    table = Table("what", "beside", *numbers, "wanted", "holds", title="Control maps on one thread")
-    timed = detector_rows(sides, folders, only or [], rounds)
-    measured = list(track(timed, "measuring", console=Console(stderr=True)))
-    measured += list(chain_rows(rounds)) if not only else []
-    for row in measured:
-        times = f"{row.timing.milliseconds:.2f}", f"{row.timing.cpu_seconds:.4f}", f"{row.timing.bare_milliseconds:.2f}"
-        held = {None: "", True: "yes", False: "NO"}[row.holds]
-        table.add_row(row.what, row.beside, *times, f"{row.timing.ratio:.2f}", row.wanted, held)
-    Console().print(table)
-    if any(row.holds is False for row in measured):
+    folders = {name: Path(folder) for name, _, folder in (option.partition("=") for option in weights or [])}
+    rows = track_items(detector_rows(sides, folders, only or [], rounds), "detectors")
+    rows += list(chain_rows(rounds)) if not only else []
+    Console().print(_table(rows))
+    if any(row.passed is False for row in rows):
         raise typer.Exit(1)
+
+
+def _table(rows: list["TimedRow"]) -> "Table":
+    from rich.table import Column, Table
+
+    numbers = [Column(name, justify="right") for name in ("ms", "CPU s", "baseline ms", "ratio")]
+    table = Table("photo2anime", "baseline", *numbers, "target", "passed", title="Control maps on one CPU thread")
+    for row in rows:
+        timing = row.timing
+        times = f"{timing.milliseconds:.2f}", f"{timing.cpu_seconds:.4f}", f"{timing.baseline_milliseconds:.2f}"
+        passed = {None: "", True: "yes", False: "NO"}[row.passed]
+        table.add_row(row.name, row.baseline, *times, f"{timing.ratio:.2f}", row.target, passed)
+    return table

@@ -1,4 +1,4 @@
-"""Detectors' networks of random weights, in the very classes and files of the published ones: as fast, and blind."""
+"""Random weights for detectors, in the classes and file formats of the published weights, so they are as fast."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +8,9 @@ SEED = 3
 
 
 def write_weights(detector: str, folder: Path) -> None:
-    """Write the files that a detector's settings name by default, and those of its other methods, into `folder`.
+    """Write the weight files of all methods of a detector to `folder`, under their default names.
 
-    Depth Anything and SegFormer are tiny, the others of their published size.
+    Depth Anything and SegFormer are tiny. The other networks have their published size.
     """
     import torch
 
@@ -27,7 +27,7 @@ def _openpose(folder: Path) -> None:
 
     poses = controlnet_aux.open_pose
 
-    # The published files name tensors without the name of the block that the class puts them in.
+    # The published files omit the first part of the names of tensors, the block of the class.
     for name, network in (
         ("body_pose_model.pth", poses.model.bodypose_model()),
         ("hand_pose_model.pth", poses.model.handpose_model()),
@@ -43,11 +43,11 @@ def _soft_edges(folder: Path) -> None:
 
     from pipeline.detectors.controlnet_aux_import import controlnet_aux
 
-    network = controlnet_aux.hed.ControlNetHED_Apache2()
-    torch.nn.init.constant_(network.norm, 120.0)
-    torch.save(network.state_dict(), folder / "ControlNetHED.pth")
+    hed = controlnet_aux.hed.ControlNetHED_Apache2()
+    torch.nn.init.constant_(hed.norm, 120.0)
+    torch.save(hed.state_dict(), folder / "ControlNetHED.pth")
     pidi = controlnet_aux.pidi.model.pidinet()
-    torch.nn.init.normal_(pidi.classifier.weight, std=200.0)  # or its output would be the same everywhere
+    torch.nn.init.normal_(pidi.classifier.weight, std=200.0)  # smaller weights give a constant output
     state = {f"module.{name}": tensor for name, tensor in pidi.state_dict().items()}
     torch.save({"epoch": 1, "args": argparse.Namespace(lr=0.1), "state_dict": state}, folder / "table5_pidinet.pth")
 
@@ -83,16 +83,16 @@ def _normal(folder: Path) -> None:
 
     from pipeline.detectors.controlnet_aux_import import controlnet_aux
 
-    trained: dict[str, Any] = {"mode": "client", "architecture": "BN", "pretrained": "scannet"}
-    with contextlib.redirect_stdout(io.StringIO()):
-        network = controlnet_aux.normalbae.NNET(SimpleNamespace(**trained, sampling_ratio=0.4, importance_ratio=0.7))
+    settings: dict[str, Any] = {"mode": "client", "architecture": "BN", "pretrained": "scannet"}
+    with contextlib.redirect_stdout(io.StringIO()):  # the class prints its configuration
+        network = controlnet_aux.normalbae.NNET(SimpleNamespace(**settings, sampling_ratio=0.4, importance_ratio=0.7))
     torch.save(
         {"model": {f"module.{name}": tensor for name, tensor in network.state_dict().items()}}, folder / "scannet.pt"
     )
 
 
 def write_depth_small(folder: Path) -> None:
-    """Write a network of the size of Depth Anything V2 Small, whose configuration is the class's own default."""
+    """Write a network of the size of Depth Anything V2 Small, which is the default configuration of its class."""
     from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, DPTImageProcessor
 
     DepthAnythingForDepthEstimation(DepthAnythingConfig()).save_pretrained(folder)
@@ -103,7 +103,7 @@ def write_depth_small(folder: Path) -> None:
 def _depth(folder: Path) -> None:
     from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessor
 
-    backbone = Dinov2Config(  # type: ignore[call-arg]  # it takes what all backbones take
+    backbone = Dinov2Config(  # type: ignore[call-arg]  # the arguments of all backbones are inherited
         hidden_size=16, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14,
         out_features=["stage1", "stage2", "stage3", "stage4"], reshape_hidden_states=False, apply_layernorm=True,
     )  # fmt: skip
@@ -117,7 +117,7 @@ def _depth(folder: Path) -> None:
 
 
 def write_seg(folder: Path, classes: int = 150) -> None:
-    """Write a tiny SegFormer of so many classes."""
+    """Write a tiny SegFormer with random weights for a number of classes."""
     from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
     names = {number: str(number) for number in range(classes)}

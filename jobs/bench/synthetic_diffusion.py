@@ -1,8 +1,8 @@
-"""Stable Diffusion 1.5 and XL to the last layer, with random weights made where they are used: as fast, and blind.
+"""Stable Diffusion 1.5 and XL with random weights: their speed is that of the published models.
 
-The numbers are those of the published configurations: stable-diffusion-v1-5/stable-diffusion-v1-5,
-stabilityai/stable-diffusion-xl-base-1.0, and lllyasviel's and xinsir's ControlNets, which follow their UNet. Text
-encoders know the demo model's few tokens by their numbers: what a prompt costs does not depend on its words.
+The sizes are those of the published configurations: stable-diffusion-v1-5/stable-diffusion-v1-5,
+stabilityai/stable-diffusion-xl-base-1.0, and the ControlNets of lllyasviel and xinsir, which copy the UNet. The
+tokenizer is that of the demo model, because the cost of a prompt does not depend on its words.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from schemas.models import SafetyChecker
 from schemas.recipe import Recipe
 
 SEED = 7
-VOCABULARY = 49408  # CLIP's
+VOCABULARY = 49408  # tokens of CLIP
 _CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
 _CLIP_G = {
     "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20,
@@ -32,12 +32,19 @@ _BLOCKS = ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D
 
 @dataclass(frozen=True)
 class Architecture:
-    """Settings of diffusers' and transformers' classes; `second` is that of a second text encoder."""
+    """The configurations of a checkpoint's classes in diffusers and transformers.
+
+    Attributes:
+        unet: Arguments of `UNet2DConditionModel`.
+        vae: Arguments of `AutoencoderKL`.
+        text: Arguments of `CLIPTextConfig`.
+        text_2: Arguments of the `CLIPTextConfig` of the second text encoder, which makes the checkpoint an XL.
+    """
 
     unet: dict[str, Any]
     vae: dict[str, Any]
     text: dict[str, Any]
-    second: dict[str, Any] | None = None
+    text_2: dict[str, Any] | None = None
 
 
 _VAE = {
@@ -65,20 +72,20 @@ ARCHITECTURES = {
         },
         vae=_VAE | {"sample_size": 1024, "scaling_factor": 0.13025},
         text=_CLIP_L,
-        second=_CLIP_G,
+        text_2=_CLIP_G,
     ),
 }  # fmt: skip
-"""By name: SD 1.5 with 860 M weights in its UNet, XL with 2,567 M."""
+"""Architectures by name. The UNet of SD 1.5 has 860 million weights, that of XL 2,567 million."""
 
 
-def bare(recipe: Recipe) -> Recipe:
-    """Return a recipe without what changes weights alone, or needs models of its own: such are left out here."""
-    left_out: dict[str, Any] = {"vae": None, "loras": (), "embeddings": (), "ip_adapter": None, "upscale": None}
-    return recipe.model_copy(update=left_out | {"safety": SafetyChecker()})
+def without_extra_models(recipe: Recipe) -> Recipe:
+    """Return a recipe without VAE, LoRAs, embeddings, IP-Adapter, upscale and safety checker."""
+    unused: dict[str, Any] = {"vae": None, "loras": (), "embeddings": (), "ip_adapter": None, "upscale": None}
+    return recipe.model_copy(update=unused | {"safety": SafetyChecker()})
 
 
-def loader(architecture: Architecture) -> Callable[[Recipe, torch.dtype, Optimizations], LoadedModels]:
-    """Return what takes the place of `pipeline.diffusion.load.load_models` for a bare recipe."""
+def random_model_loader(architecture: Architecture) -> Callable[[Recipe, torch.dtype, Optimizations], LoadedModels]:
+    """Return a replacement of `pipeline.diffusion.load.load_models` for a recipe without extra models."""
 
     def load(recipe: Recipe, dtype: torch.dtype, gains: Optimizations) -> LoadedModels:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -88,7 +95,7 @@ def loader(architecture: Architecture) -> Callable[[Recipe, torch.dtype, Optimiz
             nets = [control_net(parts["unet"]) for _ in recipe.controls]
         parts["controlnet"] = MultiControlNet(nets, leave_out=gains.leave_out_nets, embed_once=gains.embed_maps_once)
         parts["scheduler"] = build_scheduler(recipe, _scheduler().config)
-        xl = architecture.second is not None
+        xl = architecture.text_2 is not None
         if not xl:
             parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
         pipe = PIPELINES[recipe.mode][xl](**parts)
@@ -99,43 +106,46 @@ def loader(architecture: Architecture) -> Callable[[Recipe, torch.dtype, Optimiz
 
 
 def components(architecture: Architecture, dtype: torch.dtype) -> dict[str, Any]:
-    """Return the parts of a checkpoint, on torch's device of the moment."""
-    second = architecture.second
+    """Create the models of a checkpoint on the current default device of torch, by their name in the pipeline."""
     parts: dict[str, Any] = {
         "unet": UNet2DConditionModel(**architecture.unet).to(dtype).eval(),
         "vae": AutoencoderKL(**architecture.vae).to(dtype).eval(),
-        "text_encoder": _encoder(CLIPTextModel(_text(architecture.text)), dtype),
+        "text_encoder": _evaluated(CLIPTextModel(_text_config(architecture.text)), dtype),
         "tokenizer": _tokenizer(),
     }
-    if second is not None:
-        encoder = _encoder(CLIPTextModelWithProjection(_text(second)), dtype)
+    if architecture.text_2 is not None:
+        encoder = _evaluated(CLIPTextModelWithProjection(_text_config(architecture.text_2)), dtype)
         parts |= {"text_encoder_2": encoder, "tokenizer_2": _tokenizer()}
     return parts
 
 
 def control_net(unet: UNet2DConditionModel) -> ControlNetModel:
-    """Return a ControlNet of a UNet's family that says something."""
-    net = ControlNetModel.from_unet(unet, load_weights_from_unet=not unet.conv_in.weight.is_meta)
-    for layer in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
-        torch.nn.init.normal_(layer.weight, std=0.02)  # published ones begin at zero, and no trained one is there still
-    return net.to(unet.dtype).eval()
+    """Create a ControlNet for a UNet. Its output is not zero."""
+    network = ControlNetModel.from_unet(unet, load_weights_from_unet=not unet.conv_in.weight.is_meta)
+    # An untrained ControlNet has zeros in these layers, and a trained one does not.
+    for layer in (
+        *network.controlnet_down_blocks, network.controlnet_mid_block, network.controlnet_cond_embedding.conv_out
+    ):  # fmt: skip
+        torch.nn.init.normal_(layer.weight, std=0.02)
+    return network.to(unet.dtype).eval()
 
 
-def _text(settings: dict[str, Any]) -> CLIPTextConfig:
+def _text_config(settings: dict[str, Any]) -> CLIPTextConfig:
     tokenizer = _tokenizer()
-    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    return CLIPTextConfig(vocab_size=VOCABULARY, max_position_embeddings=77, **ends, **settings)
+    special_tokens = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    return CLIPTextConfig(vocab_size=VOCABULARY, max_position_embeddings=77, **special_tokens, **settings)
 
 
-def _encoder(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+def _evaluated(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
     return model.to(dtype).eval()
 
 
-def _tokenizer() -> Any:  # noqa: ANN401 - transformers is half typed
-    return CLIPTokenizer.from_pretrained(SHIPPED / "base" / "tokenizer")
+def _tokenizer() -> CLIPTokenizer:
+    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(SHIPPED / "base" / "tokenizer")
+    return tokenizer
 
 
-def _scheduler() -> Any:  # noqa: ANN401 - schedulers share no type
+def _scheduler() -> EulerDiscreteScheduler:
     return EulerDiscreteScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, timestep_spacing="leading"
     )

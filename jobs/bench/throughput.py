@@ -1,4 +1,4 @@
-"""The converter beside diffusers' plain calls: one row for each way, each gain and each batch size."""
+"""Measurements of image generation: the diffusers baseline, each optimization, and each batch size."""
 
 import gc
 import time
@@ -28,39 +28,56 @@ from schemas.prompt import template_columns
 from schemas.recipe import Recipe
 
 OPTIMIZATIONS = {
-    "leave_out_nets": "silent nets are not run",
-    "embed_maps_once": "maps are embedded once",
-    "encode_together": "photos are encoded together",
-    "keep_prompts": "prompts are encoded once",
-    "travel_as_bytes": "bytes to the device and back",
+    "leave_out_nets": "skip inactive ControlNets",
+    "embed_maps_once": "embed control maps once",
+    "encode_together": "encode photos as a batch",
+    "keep_prompts": "cache prompt embeddings",
+    "travel_as_bytes": "transfer bytes",
     "channels_last": "channels last",
-    "fuse_projections": "fused projections",
-    "compiled": "compiled",
+    "fuse_projections": "fuse projections",
+    "compiled": "compile",
 }
-"""How a table calls `pipeline.diffusion.optimizations.Optimizations`, in the order in which they are switched on."""
-NEAR = 0.97  # of the fastest batch size's pace: a smaller batch that comes so near is preferred
+"""The fields of `Optimizations` in the order in which the benchmark enables them, with their names in the table."""
+NEAR_FASTEST = 0.97  # the smallest batch size with at least this share of the best throughput is suggested
 Load = Callable[[Recipe, torch.dtype, Optimizations], LoadedModels]
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One way to draw: pictures a second, bytes at most, seconds of warming up, FLOP of a picture, and what to mind."""
+    """One row of the table.
 
-    what: str
+    Attributes:
+        name: The measured configuration.
+        batch_size: Images per batch.
+        pace: Images per second, or None if the measurement failed.
+        peak: Peak memory in bytes.
+        warm_up_seconds: Seconds of compilation.
+        flop: Floating-point operations of one image.
+        note: Why the measurement failed or is not representative.
+    """
+
+    name: str
     batch_size: int
     pace: float | None = None
     peak: int | None = None
-    warming: float | None = None
+    warm_up_seconds: float | None = None
     flop: float | None = None
     note: str = ""
 
-    def share(self, rate: float) -> float | None:
-        """Return what share of a measured matrix product's FLOP/s the models reach."""
+    def utilization(self, rate: float) -> float | None:
+        """Return the share of a measured matrix product's FLOP/s that the models reach."""
         return self.pace * self.flop / rate if self.pace and self.flop else None
 
 
 class Bench:
-    """Measures a recipe with its own models, or those of `load_models`. `rounds`: the fastest of them counts."""
+    """Measures image generation with a recipe.
+
+    Args:
+        recipe: The recipe to measure.
+        sizes: The batch sizes to measure.
+        rounds: The number of timings, of which the fastest counts.
+        load_models: Loads the models; replaced for random weights.
+    """
 
     def __init__(self, recipe: Recipe, sizes: Sequence[int], rounds: int, load_models: Load = load_models) -> None:
         self._recipe, self._sizes, self._rounds = recipe, sorted(set(sizes)), rounds
@@ -68,136 +85,137 @@ class Bench:
         self.on_gpu = torch.cuda.is_available()
         self._compiled = eager_reason(recipe, on_gpu=self.on_gpu) is None
         self._requests = bench_requests(recipe, self._sizes[-1])
-        self._flop: dict[Optimizations, int] = {}  # of one picture
+        self._flop: dict[Optimizations, int] = {}  # of one image
 
-    def plain(self) -> Iterator[Measurement]:
-        """Yield diffusers' own calls: a tutorial's, and one for each batch size."""
-        plain = self._recipe.model_copy(update={"deep_cache": 1})
-        ours = self._loaded(NO_OPTIMIZATIONS, plain)
-        tutorial = DiffusersBaseline(ours, plain)
-        flop = hardware.count_flop(partial(tutorial.batch, self._requests[:1]))
-        draw: Callable[[], object] = partial(tutorial.one, self._requests[0])
-        yield replace(self._timed("a tutorial's call, PIL in and out", 1, draw, ours.device), flop=flop)
-        for size in self._sizes:
-            draw = partial(tutorial.batch, self._requests[:size])
-            yield replace(self._timed("diffusers with a batch", size, draw, ours.device), flop=flop)
-
-    def sizes(self) -> Iterator[Measurement]:
-        """Yield ours with all gains at every batch size."""
-        gains = Optimizations(compiled=self._compiled)
-        flop = self._flop_of(gains) if self._compiled else None
-        ours = self._loaded(gains)
-        flop = flop or self._counted(ours, gains)
-        for size in self._sizes:
-            yield replace(self._ours("ours", ours, size), flop=flop)
-
-    def gains(self, size: int) -> Iterator[Measurement]:
-        """Yield ours at one batch size without any gain, then with one more each time, and then with its files."""
-        gains = NO_OPTIMIZATIONS
-        yield self._with_gains("ours without gains", gains, size)
-        for gain, what in OPTIMIZATIONS.items():
-            if gain != "compiled" or self._compiled:
-                gains = replace(gains, **{gain: True})
-                yield self._with_gains(f"  + {what}", gains, size)
-        ours = self._loaded(gains)
-        yield self._with_files("ours and its files, in turns", ours, size, meanwhile=False)
-        yield self._with_files("  + encoded in threads meanwhile", ours, size, meanwhile=True)
-
-    def rate(self) -> float:
-        """Return the FLOP/s of a matrix product in the recipe's numbers, on this device; of a CPU on one core."""
+    def matrix_rate(self) -> float:
+        """Measure a matrix product in the dtype of the recipe, on the GPU or on one CPU core. Returns FLOP/s."""
         if not self.on_gpu:
-            torch.set_num_threads(1)  # as the converter does
+            torch.set_num_threads(1)  # as the generator does
         dtype = getattr(torch, self._recipe.dtype) if self.on_gpu else torch.float32
         return hardware.matrix_rate(torch.device("cuda" if self.on_gpu else "cpu"), dtype)
 
-    def _loaded(self, gains: Optimizations, recipe: Recipe | None = None) -> ImageGenerator:
-        """Load the recipe's models, when those before are gone: they may fill the memory."""
+    def plain(self) -> Iterator[Measurement]:
+        """Measure the diffusers baseline: one image per call, then each batch size. DeepCache is off."""
+        recipe = self._recipe.model_copy(update={"deep_cache": 1})
+        generator = self._load(NO_OPTIMIZATIONS, recipe)
+        baseline = DiffusersBaseline(generator, recipe)
+        flop = hardware.count_flop(partial(baseline.batch, self._requests[:1]))
+        call: Callable[[], object] = partial(baseline.one, self._requests[0])
+        yield replace(self._measure("baseline, PIL images", 1, call, generator.device), flop=flop)
+        for size in self._sizes:
+            call = partial(baseline.batch, self._requests[:size])
+            yield replace(self._measure("baseline, batch", size, call, generator.device), flop=flop)
+
+    def sizes(self) -> Iterator[Measurement]:
+        """Measure each batch size with all optimizations."""
+        optimizations = Optimizations(compiled=self._compiled)
+        flop = self._flop_per_image(optimizations) if self._compiled else None
+        generator = self._load(optimizations)
+        flop = flop or self._count_flop(generator, optimizations)
+        for size in self._sizes:
+            yield replace(self._measure_generator("photo2anime", generator, size), flop=flop)
+
+    def optimizations(self, size: int) -> Iterator[Measurement]:
+        """Measure one batch size without optimizations, then with one more each time, then with image files."""
+        enabled = NO_OPTIMIZATIONS
+        yield self._measure_optimizations("photo2anime, not optimized", enabled, size)
+        for field, name in OPTIMIZATIONS.items():
+            if field != "compiled" or self._compiled:
+                enabled = replace(enabled, **{field: True})
+                yield self._measure_optimizations(f"  + {name}", enabled, size)
+        generator = self._load(enabled)
+        yield self._measure_with_files("photo2anime, with image files", generator, size, in_threads=False)
+        yield self._measure_with_files("  + encode files in threads", generator, size, in_threads=True)
+
+    def _load(self, optimizations: Optimizations, recipe: Recipe | None = None) -> ImageGenerator:
+        """Load the models of a recipe after freeing the previous ones, because two sets may not fit in memory."""
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return ImageGenerator(recipe or self._recipe, optimizations=gains, load_models=self._load_models)
+        return ImageGenerator(recipe or self._recipe, optimizations=optimizations, load_models=self._load_models)
 
-    def _flop_of(self, gains: Optimizations) -> int:
-        """Return the floating-point operations of one picture, which compilation does not change."""
-        plain = replace(gains, compiled=False)
-        return self._flop.get(plain) or self._counted(self._loaded(plain), plain)
+    def _flop_per_image(self, optimizations: Optimizations) -> int:
+        """Count the floating-point operations of one image without compilation, which does not change them."""
+        eager = replace(optimizations, compiled=False)
+        return self._flop.get(eager) or self._count_flop(self._load(eager), eager)
 
-    def _counted(self, ours: ImageGenerator, gains: Optimizations) -> int:
-        ours.resize(1)
-        self._flop[gains] = hardware.count_flop(partial(ours.generate, self._requests[:1]))
-        return self._flop[gains]
+    def _count_flop(self, generator: ImageGenerator, optimizations: Optimizations) -> int:
+        generator.resize(1)
+        self._flop[optimizations] = hardware.count_flop(partial(generator.generate, self._requests[:1]))
+        return self._flop[optimizations]
 
-    def _with_gains(self, what: str, gains: Optimizations, size: int) -> Measurement:
-        flop = self._flop_of(gains) if gains.compiled else None
-        ours = self._loaded(gains)
-        flop = flop or self._counted(ours, gains)
-        measured = replace(self._ours(what, ours, size), flop=flop)
-        return replace(measured, warming=None) if gains.compiled else measured  # this process has compiled it before
+    def _measure_optimizations(self, name: str, optimizations: Optimizations, size: int) -> Measurement:
+        flop = self._flop_per_image(optimizations) if optimizations.compiled else None
+        generator = self._load(optimizations)
+        flop = flop or self._count_flop(generator, optimizations)
+        measurement = replace(self._measure_generator(name, generator, size), flop=flop)
+        # `sizes` has compiled the models in this process before, so that the time of a second warm-up is too short.
+        return replace(measurement, warm_up_seconds=None) if optimizations.compiled else measurement
 
-    def _ours(self, what: str, ours: ImageGenerator, size: int) -> Measurement:
-        """Measure ours at a batch size; note where compilation or memory failed."""
-        ours.resize(size)
-        warming, drawings = ours.warming_seconds, list[GeneratedImage]()
+    def _measure_generator(self, name: str, generator: ImageGenerator, size: int) -> Measurement:
+        """Measure a generator at a batch size. The note says if memory or the compiler failed."""
+        generator.resize(size)
+        warm_up_before, images = generator.warming_seconds, list[GeneratedImage]()
 
-        def draw() -> None:
-            drawings[:] = sound(ours.generate(self._requests[:size]))
+        def generate() -> None:
+            images[:] = require_first_attempt(generator.generate(self._requests[:size]))
 
         try:
-            measured = self._timed(what, size, draw, ours.device)
-        except RunStoppedError as fault:
-            return Measurement(what, size, note=str(fault))
-        if drawings[0].batch_size < size:
-            return Measurement(what, size, note=f"memory holds {drawings[0].batch_size} at once")
-        note = ours.compiled.said if ours.compiled and ours.compiled.said != "yes" else ""
-        return replace(measured, warming=ours.warming_seconds - warming, note=note)
+            measurement = self._measure(name, size, generate, generator.device)
+        except RunStoppedError as error:
+            return Measurement(name, size, note=str(error))
+        if images[0].batch_size < size:
+            return Measurement(name, size, note=f"out of memory, {images[0].batch_size} fit")
+        compiler = generator.compiled
+        note = compiler.said if compiler and compiler.said != "yes" else ""
+        return replace(measurement, warm_up_seconds=generator.warming_seconds - warm_up_before, note=note)
 
-    def _with_files(self, what: str, ours: ImageGenerator, size: int, *, meanwhile: bool) -> Measurement:
-        """Measure two batches and their files, encoded one by one after each, or in threads while the next is drawn."""
-        ours.resize(size)
+    def _measure_with_files(self, name: str, generator: ImageGenerator, size: int, *, in_threads: bool) -> Measurement:
+        """Measure two batches and the encoding of their files, in turns or in threads during the next batch."""
+        generator.resize(size)
 
-        def draw() -> None:
-            waiting: list[Future[bytes]] = []
+        def generate() -> None:
+            pending: list[Future[bytes]] = []
             for _ in range(2):
-                for drawing in sound(ours.generate(self._requests[:size])):
-                    waiting.append(threads.submit(encode_pixels, np.asarray(drawing.pixels), self._recipe.output))
-                    if not meanwhile:
-                        waiting[-1].result()
-            for each in waiting:
-                each.result()
+                for image in require_first_attempt(generator.generate(self._requests[:size])):
+                    pending.append(threads.submit(encode_pixels, np.asarray(image.pixels), self._recipe.output))
+                    if not in_threads:
+                        pending[-1].result()
+            for future in pending:
+                future.result()
 
         with ThreadPoolExecutor(ENCODER_THREADS) as threads:
-            return self._timed(what, size, draw, ours.device, pictures=2 * size)
+            measurement = self._measure(name, size, generate, generator.device)
+        return replace(measurement, pace=measurement.pace and 2 * measurement.pace)
 
-    def _timed(
-        self, what: str, size: int, draw: Callable[[], object], device: torch.device, pictures: int | None = None
-    ) -> Measurement:
-        """Time a call that draws `size` pictures, after one that warms it up."""
+    def _measure(self, name: str, size: int, call: Callable[[], object], device: torch.device) -> Measurement:
+        """Time a call that generates `size` images, after one call to warm up."""
         hardware.reset_peak_memory(device)
         try:
-            draw()
-            seconds = min(_seconds(draw, device) for _ in range(self._rounds))
+            call()
+            seconds = min(_seconds(call, device) for _ in range(self._rounds))
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            return Measurement(what, size, note="memory does not hold it")
-        return Measurement(what, size, (pictures or size) / seconds, hardware.peak_memory(device))
+            return Measurement(name, size, note="out of memory")
+        return Measurement(name, size, size / seconds, hardware.peak_memory(device))
 
 
-def suggested(measured: Sequence[Measurement]) -> int | None:
-    """Return the smallest batch size that is nearly as fast as any; None where none was drawn."""
-    drawn = [each for each in measured if each.pace]
-    fastest = max((each.pace or 0 for each in drawn), default=0)
-    return min((each.batch_size for each in drawn if (each.pace or 0) >= NEAR * fastest), default=None)
+def suggested(measurements: Sequence[Measurement]) -> int | None:
+    """Return the smallest batch size that is nearly as fast as the fastest, or None if all failed."""
+    paces = {row.batch_size: row.pace for row in measurements if row.pace}
+    fastest = max(paces.values(), default=0)
+    return min((size for size, pace in paces.items() if pace >= NEAR_FASTEST * fastest), default=None)
 
 
 def bench_requests(recipe: Recipe, count: int) -> list[GenerationRequest]:
-    """Return requests for the first of a recipe's sizes: one photo, its edges for every net, seeds of their own."""
+    """Create requests with different seeds for one photo and its canny map, in the first size of a recipe."""
     with Image.open(str(files("skimage").joinpath("data", "astronaut.png"))) as image:
         photo = np.asarray(image.convert("RGB").resize(recipe.buckets[0], Image.Resampling.LANCZOS))
     edges = cv2.cvtColor(cv2.Canny(photo, 100, 200), cv2.COLOR_GRAY2RGB).astype(np.uint8)
     region = np.zeros(photo.shape[:2], np.bool_)
     region[: len(region) // 2] = True
-    prompt, negative = (
+    prompt, negative_prompt = (
         render_prompt(template, dict.fromkeys(template_columns(template), "a photo"), 0)
         for template in (recipe.prompt, recipe.negative_prompt)
     )
@@ -205,20 +223,22 @@ def bench_requests(recipe: Recipe, count: int) -> list[GenerationRequest]:
     if recipe.ip_adapter:
         more["reference"] = photo
     maps = (edges,) * len(recipe.controls)
-    return [GenerationRequest(photo, maps, prompt, negative, seed, **more) for seed in range(count)]
+    return [GenerationRequest(photo, maps, prompt, negative_prompt, seed, **more) for seed in range(count)]
 
 
-def sound(drawings: list[GeneratedImage]) -> list[GeneratedImage]:
-    """Return drawings; raise `RunStoppedError` where one was drawn again: that would be measured too."""
-    if any(drawing.retried or drawing.pixels is None for drawing in drawings):
-        message = "pictures are not finite, or of one colour, and were drawn again: their pace says nothing"
-        raise RunStoppedError(message, "Check the recipe's models; --set dtype=bfloat16 has a wider range.")
-    return drawings
+def require_first_attempt(images: list[GeneratedImage]) -> list[GeneratedImage]:
+    """Return images that succeeded at the first attempt. Raises `RunStoppedError`, because retries distort timings."""
+    if any(image.retried or image.pixels is None for image in images):
+        raise RunStoppedError(
+            "benchmark: images are not finite or have a single colour, so they were generated again",
+            "Check the models of the recipe, or try --set dtype=bfloat16.",
+        )
+    return images
 
 
-def _seconds(draw: Callable[[], object], device: torch.device) -> float:
+def _seconds(call: Callable[[], object], device: torch.device) -> float:
     hardware.synchronize(device)
     began = time.perf_counter()
-    draw()
+    call()
     hardware.synchronize(device)
     return time.perf_counter() - began

@@ -1,66 +1,67 @@
-"""Two ways to the same thing, timed side by side: what counts on a busy machine is their ratio within one run."""
+"""Timing of a function next to its baseline. On a busy machine only the ratio of the two is reliable."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LONG = 1.0  # seconds
-LEAST = 0.05  # seconds of one sample: shorter calls are repeated within it
+LONG_CALL = 1.0  # seconds; such calls are timed once
+MIN_SAMPLE = 0.05  # seconds; shorter calls are repeated to fill one sample
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds and seconds of CPU of one call of ours, and the milliseconds of the bare call beside it."""
+    """The cost of one call of photo2anime, and of the baseline."""
 
     milliseconds: float
     cpu_seconds: float
-    bare_milliseconds: float
+    baseline_milliseconds: float
 
     @property
     def ratio(self) -> float:
-        """How many times as long as the bare call ours takes."""
-        return self.milliseconds / max(self.bare_milliseconds, 1e-6)
+        """The time of photo2anime divided by the time of the baseline."""
+        return self.milliseconds / max(self.baseline_milliseconds, 1e-6)
 
 
 @dataclass(frozen=True)
 class TimedRow:
-    """One line of a table: what was timed, beside what, and the bounds of the ratio, where any is wanted."""
+    """One row of the table: a timing, the name of its baseline, and the bound of its ratio, if it has one."""
 
-    what: str
-    beside: str
+    name: str
+    baseline: str
     timing: Timing
-    at_most: float | None = None
-    at_least: float | None = None
+    max_ratio: float | None = None
+    min_speedup: float | None = None
 
     @property
-    def wanted(self) -> str:
-        """Say the bounds."""
-        most = f"<= {self.at_most:g}" if self.at_most is not None else ""
-        return most or (f"at least {self.at_least:g} times as fast" if self.at_least is not None else "")
+    def target(self) -> str:
+        """The bound as text."""
+        if self.max_ratio is not None:
+            return f"ratio <= {self.max_ratio:g}"
+        return "" if self.min_speedup is None else f"speedup >= {self.min_speedup:g}"
 
     @property
-    def holds(self) -> bool | None:
-        """Tell whether the ratio is within its bounds; None where none is wanted."""
-        if self.at_most is not None:
-            return self.timing.ratio <= self.at_most
-        return None if self.at_least is None else 1 / self.timing.ratio >= self.at_least
+    def passed(self) -> bool | None:
+        """Whether the ratio is within its bound, or None without one."""
+        if self.max_ratio is not None:
+            return self.timing.ratio <= self.max_ratio
+        return None if self.min_speedup is None else 1 / self.timing.ratio >= self.min_speedup
 
 
-def side_by_side(ours: Callable[[], object], bare: Callable[[], object], rounds: int) -> Timing:
-    """Time both in turns, and keep the fastest round of each: what is slower was disturbed by others.
+def compare(call: Callable[[], object], baseline: Callable[[], object], rounds: int) -> Timing:
+    """Time two functions in turns, and keep the fastest round of each, because slower rounds were disturbed.
 
-    What takes longer than `LONG` is timed once, after the call that makes it warm.
+    Functions that take longer than `LONG_CALL` are timed once, after a warm-up call.
     """
-    first = [_seconds(call, 1)[0] for call in (ours, bare)]
-    repeats = [max(1, int(LEAST / max(seconds, 1e-7))) for seconds in first]
-    rounds = 1 if max(first) > LONG else rounds
-    samples = [(_seconds(ours, repeats[0]), _seconds(bare, repeats[1])) for _ in range(rounds)]
-    wall, cpu = min(first for first, _ in samples)
-    return Timing(1000 * wall, cpu, 1000 * min(second[0] for _, second in samples))
+    warm_up = [_seconds(function, 1)[0] for function in (call, baseline)]
+    repeats = [max(1, int(MIN_SAMPLE / max(seconds, 1e-7))) for seconds in warm_up]
+    rounds = 1 if max(warm_up) > LONG_CALL else rounds
+    samples = [(_seconds(call, repeats[0]), _seconds(baseline, repeats[1])) for _ in range(rounds)]
+    wall, cpu = min(sample for sample, _ in samples)
+    return Timing(1000 * wall, cpu, 1000 * min(sample[0] for _, sample in samples))
 
 
 def _seconds(call: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Return the seconds of one call, by the clock and of this process's CPU, as the mean of `repeats`."""
+    """Return the mean wall and CPU seconds of one call."""
     began, cpu = time.perf_counter(), time.process_time()
     for _ in range(repeats):
         call()

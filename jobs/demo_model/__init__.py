@@ -1,1 +1,1 @@
-"""How the demo model is trained and evaluated. Nothing else imports this package."""
+"""Training and evaluation of the demo model. No other package imports this one."""

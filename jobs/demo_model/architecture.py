@@ -1,6 +1,6 @@
-"""The demo model's networks, untrained: Stable Diffusion's own classes, as small as a laptop's CPU wants them.
+"""The untrained networks of the demo model: small networks of the classes that Stable Diffusion uses.
 
-Pictures shrink by 4 into 8 latent channels; a prompt becomes 77 embeddings of width 32.
+The autoencoder reduces each side by 4, to 8 latent channels. A prompt becomes 77 embeddings of width 32.
 """
 
 import json
@@ -24,13 +24,13 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from jobs.demo_model.vocabulary import vocabulary
 
-NETS = ("canny", "openpose", "depth")
+CONTROLNETS = ("canny", "openpose", "depth")
 LATENT_CHANNELS = 8
-SHRINK = 4
+VAE_SCALE_FACTOR = 4
 TEXT_WIDTH = 32
-CHANNELS = (40, 80, 96)  # three nets of this width and their base stay below 16 MB in half precision
-END = "</w>"  # behind the last letter of a word, in CLIP's vocabulary
-SCHEDULER = {  # Stable Diffusion's schedule, but noisier at its end, so that a picture's mean colour is free there
+CHANNELS = (40, 80, 96)  # the base and three ControlNets of these widths take less than 16 MB in half precision
+END_OF_WORD = "</w>"  # suffix of the last token of a word in the vocabulary of CLIP
+SCHEDULER = {  # the schedule of Stable Diffusion with a noisier end, where the mean colour of an image is decided
     "beta_start": 0.00085,
     "beta_end": 0.02,
     "beta_schedule": "scaled_linear",
@@ -41,38 +41,39 @@ SCHEDULER = {  # Stable Diffusion's schedule, but noisier at its end, so that a 
 
 @dataclass(frozen=True)
 class Networks:
-    """What the second stage trains, and the tokenizer that it needs."""
+    """The networks that the second stage trains, and their tokenizer."""
 
     unet: UNet2DConditionModel
     text_encoder: CLIPTextModel
-    nets: dict[str, ControlNetModel]
+    controlnets: dict[str, ControlNetModel]
     tokenizer: CLIPTokenizer
 
     @property
     def trained(self) -> torch.nn.ModuleDict:
-        """All the networks as one module."""
-        return torch.nn.ModuleDict({"unet": self.unet, "text_encoder": self.text_encoder, **self.nets})
+        """All networks as one module."""
+        return torch.nn.ModuleDict({"unet": self.unet, "text_encoder": self.text_encoder, **self.controlnets})
 
 
 def autoencoder() -> AutoencoderTiny:
-    """Return the autoencoder: [N, 3, H, W], -1..1, to and from [N, 8, H/4, W/4]."""
+    """Return the autoencoder, between images [N, 3, H, W] of -1..1 and latents [N, 8, H/4, W/4]."""
     widths = (32, 32, 32)
     return AutoencoderTiny(
         latent_channels=LATENT_CHANNELS,
         encoder_block_out_channels=widths,
         decoder_block_out_channels=widths,
-        num_encoder_blocks=(0, 2, 3),  # none at full size, where they cost most and gain least
+        num_encoder_blocks=(0, 2, 3),  # no blocks at full size, where they cost most and gain least
         num_decoder_blocks=(3, 3, 1),
     )
 
 
 def networks() -> Networks:
-    """Return the UNet, its nets and the text encoder."""
+    """Return the UNet, its ControlNets, the text encoder and the tokenizer."""
     unet = UNet2DConditionModel(
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
         block_out_channels=CHANNELS,
-        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),  # attention where pictures are small
+        # Attention at the lowest resolution only, where it is cheap.
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         layers_per_block=1,
         norm_num_groups=8,
@@ -80,13 +81,13 @@ def networks() -> Networks:
         cross_attention_dim=TEXT_WIDTH,
     )
     tokenizer = _tokenizer()
-    return Networks(unet, _text_encoder(len(tokenizer)), {name: _controlnet(unet) for name in NETS}, tokenizer)
+    return Networks(unet, _text_encoder(len(tokenizer)), {name: _controlnet(unet) for name in CONTROLNETS}, tokenizer)
 
 
-def save(folder: Path, coder: AutoencoderTiny, trained: Networks) -> None:
-    """Write the model in half precision as `folder/base` and `folder/controlnet-…`, as real checkpoints lie."""
+def save(folder: Path, vae: AutoencoderTiny, trained: Networks) -> None:
+    """Write the model in half precision, in the folders `base` and `controlnet-…` of diffusers' layout."""
     base = StableDiffusionPipeline(
-        vae=coder,
+        vae=vae,
         text_encoder=trained.text_encoder,
         tokenizer=trained.tokenizer,
         unet=trained.unet,
@@ -96,20 +97,23 @@ def save(folder: Path, coder: AutoencoderTiny, trained: Networks) -> None:
         requires_safety_checker=False,
     )
     base.to(torch.float16).save_pretrained(folder / "base")
-    for name, net in trained.nets.items():
-        net.to(torch.float16).save_pretrained(folder / f"controlnet-{name}")
+    for name, controlnet in trained.controlnets.items():
+        controlnet.to(torch.float16).save_pretrained(folder / f"controlnet-{name}")
 
 
 def _controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
-    """Copy the UNet's encoder; the map's way in is not zero at first: there is no trained UNet to protect."""
-    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(16, 32, 64))
-    net.controlnet_cond_embedding.conv_out.reset_parameters()
-    return net
+    """Copy the UNet's encoder into a ControlNet.
+
+    The embedding of the control map is not initialised to zero as usual, because the UNet is not trained yet.
+    """
+    controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(16, 32, 64))
+    controlnet.controlnet_cond_embedding.conv_out.reset_parameters()
+    return controlnet
 
 
-def _text_encoder(entries: int) -> CLIPTextModel:
+def _text_encoder(vocabulary_size: int) -> CLIPTextModel:
     config = CLIPTextConfig(
-        vocab_size=entries,
+        vocab_size=vocabulary_size,
         hidden_size=TEXT_WIDTH,
         intermediate_size=4 * TEXT_WIDTH,
         num_hidden_layers=2,
@@ -122,19 +126,24 @@ def _text_encoder(entries: int) -> CLIPTextModel:
 
 
 def _tokenizer() -> CLIPTokenizer:
-    entries, merges = _entries()
-    return CLIPTokenizer(vocab=entries, merges=merges, model_max_length=77)  # type: ignore[arg-type]  # pairs, as its converter takes them
+    token_ids, merges = _vocabulary_and_merges()
+    return CLIPTokenizer(vocab=token_ids, merges=merges, model_max_length=77)  # type: ignore[arg-type]  # merges are pairs
 
 
-def _entries() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Return CLIP's byte alphabet, inside and at the end of a word, and merges that make one token of every word."""
+def _vocabulary_and_merges() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Return the token ids and the merges of a byte-pair encoding in which every word of the vocabulary is one token.
+
+    The tokens include CLIP's byte alphabet, so any other word is spelled.
+    """
     alphabet = list(bytes_to_unicode().values())
-    tokenizer = Tokenizer(BPE(end_of_word_suffix=END))
+    tokenizer = Tokenizer(BPE(end_of_word_suffix=END_OF_WORD))
     tokenizer.pre_tokenizer = Whitespace()
-    trainer = BpeTrainer(end_of_word_suffix=END, initial_alphabet=alphabet, min_frequency=1, show_progress=False)
+    trainer = BpeTrainer(
+        end_of_word_suffix=END_OF_WORD, initial_alphabet=alphabet, min_frequency=1, show_progress=False
+    )
     tokenizer.train_from_iterator(vocabulary(), trainer)
     model = json.loads(tokenizer.to_str())["model"]
-    letters = [*alphabet, *(f"{letter}{END}" for letter in alphabet)]
+    letters = [*alphabet, *(f"{letter}{END_OF_WORD}" for letter in alphabet)]
     tokens = ["<|startoftext|>", "<|endoftext|>", *letters, *sorted(model["vocab"], key=model["vocab"].__getitem__)]
-    entries = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
-    return entries, [(first, second) for first, second in model["merges"]]
+    token_ids = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
+    return token_ids, [(first, second) for first, second in model["merges"]]

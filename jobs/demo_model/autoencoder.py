@@ -1,4 +1,4 @@
-"""The first stage: an autoencoder of photos and drawings."""
+"""The first training stage: the autoencoder of photos and cartoons."""
 
 import math
 from pathlib import Path
@@ -13,77 +13,75 @@ from torch.nn import functional
 
 from jobs.demo_model.dataset import Examples
 from jobs.demo_model.muon import optimizers
-from jobs.demo_model.training_loop import Draws, Losses, Stage
+from jobs.demo_model.training_loop import Losses, StepRandom, TrainingStage
 
-SIDE = 64  # of the crops it is trained on
+SIDE = 64  # pixels, of the training crops
 BATCH = 8
-PHOTOS = 0.25  # share of examples that are the photo, not the drawing
-PEAK = 3e-3
-EDGES = 1.0  # weight of the loss on differences between neighbours: lines stay sharp, flat areas flat
-NOISE = 0.4  # most noise on latents of deviation 1: what a denoiser leaves over must not show in flat areas
-SPREAD = 0.2  # weight of the loss that keeps every latent channel near mean 0 and deviation 1
+PHOTO_SHARE = 0.25  # share of examples that are the photo instead of the target
+LEARNING_RATE = 3e-3
+GRADIENT_WEIGHT = 1.0  # of the loss on differences between neighbours, which keeps lines sharp and areas flat
+NOISE = 0.4  # largest noise on latents of deviation 1: the decoder must hide the noise that a denoiser leaves
+SPREAD_WEIGHT = 0.2  # of the loss that keeps every latent channel near mean 0 and deviation 1
 
 
-def autoencoder_stage(coder: AutoencoderTiny, examples: Examples, steps: int, seed: int, device: str) -> Stage:
-    """Return the stage that trains `coder`."""
+def autoencoder_stage(vae: AutoencoderTiny, examples: Examples, steps: int, seed: int, device: str) -> TrainingStage:
+    """Return the stage that trains the autoencoder `vae`."""
 
-    def loss(draws: Draws) -> tuple[Tensor, Losses]:
-        batch = examples.batch(draws.numpy, BATCH, SIDE)
-        pictures = np.where(_coins(draws, len(batch.drawn)), batch.photos, batch.targets)
-        return _loss(coder, as_tensor(pictures, device), draws.torch)
+    def loss(random: StepRandom) -> tuple[Tensor, Losses]:
+        batch = examples.batch(random.numpy, BATCH, SIDE)
+        use_photo = (random.numpy.random(len(batch.targets)) < PHOTO_SHARE)[:, None, None, None]
+        images = np.where(use_photo, batch.photos, batch.targets)
+        return _loss(vae, as_tensor(images, device), random.torch)
 
-    def show(path: Path) -> None:
+    def save_samples(path: Path) -> None:
         batch = examples.batch(np.random.default_rng(seed), 8, 256)
-        pictures = as_tensor(np.concatenate([batch.targets[:6], batch.photos[6:]]), device)
+        images = as_tensor(np.concatenate([batch.targets[:6], batch.photos[6:]]), device)
         with torch.inference_mode():
-            decoded = coder.decode(coder.encode(pictures).latents).sample
-        save_sheet(path, [from_tensor(pictures), from_tensor(decoded)])
+            decoded = vae.decode(vae.encode(images).latents).sample
+        save_sheet(path, [from_tensor(images), from_tensor(decoded)])
 
-    return Stage("autoencoder", coder, steps, optimizers(coder, PEAK), loss, show, seed, device, examples.made_of)
+    parts = optimizers(vae, LEARNING_RATE)
+    return TrainingStage("autoencoder", vae, steps, parts, loss, save_samples, seed, device, examples.settings)
 
 
-def set_scale(coder: AutoencoderTiny, examples: Examples, seed: int, device: str) -> None:
-    """Freeze a trained autoencoder, and set the factor that brings its latents to a deviation of 1."""
-    coder.requires_grad_(requires_grad=False).eval()
+def set_scaling_factor(vae: AutoencoderTiny, examples: Examples, seed: int, device: str) -> None:
+    """Freeze a trained autoencoder, and set the scaling factor that gives its latents a standard deviation of 1."""
+    vae.requires_grad_(requires_grad=False).eval()
     batch = examples.batch(np.random.default_rng(seed), 32, 128)
-    deviation = float(coder.encode(as_tensor(batch.targets, device)).latents.std())
-    coder.register_to_config(scaling_factor=round(1 / deviation, 4))
+    deviation = float(vae.encode(as_tensor(batch.targets, device)).latents.std())
+    vae.register_to_config(scaling_factor=round(1 / deviation, 4))
 
 
 def as_tensor(pixels: NDArray[np.uint8], device: str) -> Tensor:
-    """Return [N, H, W, 3] of 0..255 as [N, 3, H, W] of -1..1."""
+    """Convert images [N, H, W, 3] of 0..255 to a tensor [N, 3, H, W] of -1..1."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def from_tensor(pictures: Tensor) -> NDArray[np.uint8]:
-    """Return [N, 3, H, W] of -1..1 as [N, H, W, 3] of 0..255."""
-    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+def from_tensor(images: Tensor) -> NDArray[np.uint8]:
+    """Convert a tensor [N, 3, H, W] of -1..1 to images [N, H, W, 3] of 0..255."""
+    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def save_sheet(path: Path, rows: list[NDArray[np.uint8]]) -> None:
-    """Write rows of pictures [N, H, W, 3] as one picture."""
+    """Write rows of images [N, H, W, 3] to one image file."""
     Image.fromarray(np.concatenate([np.concatenate(list(row), axis=1) for row in rows])).save(path)
 
 
-def _coins(draws: Draws, count: int) -> NDArray[np.bool_]:
-    return (draws.numpy.random(count) < PHOTOS)[:, None, None, None]
-
-
-def _loss(coder: AutoencoderTiny, pictures: Tensor, chance: torch.Generator) -> tuple[Tensor, Losses]:
-    latents = coder.encode(pictures).latents
-    decoded = coder.decode(latents + _noise(latents, chance)).sample
-    plain = functional.l1_loss(decoded, pictures)
-    edges = sum(functional.l1_loss(decoded.diff(dim=axis), pictures.diff(dim=axis)) for axis in (2, 3))
+def _loss(vae: AutoencoderTiny, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Losses]:
+    latents = vae.encode(images).latents
+    decoded = vae.decode(latents + _noise(latents, generator)).sample
+    plain = functional.l1_loss(decoded, images)
+    gradients = sum(functional.l1_loss(decoded.diff(dim=axis), images.diff(dim=axis)) for axis in (2, 3))
     spread = latents.mean((0, 2, 3)).square().mean() + (latents.std((0, 2, 3)) - 1).square().mean()
-    squared = float(functional.mse_loss(decoded.detach().clamp(-1, 1), pictures))
-    return plain + EDGES * edges + SPREAD * spread, {
-        "decibel": 10 * math.log10(4 / squared),
+    squared = float(functional.mse_loss(decoded.detach().clamp(-1, 1), images))
+    return plain + GRADIENT_WEIGHT * gradients + SPREAD_WEIGHT * spread, {
+        "decibel": 10 * math.log10(4 / squared),  # peak signal-to-noise ratio
         "spread": float(spread.detach()),
     }
 
 
-def _noise(latents: Tensor, chance: torch.Generator) -> Tensor:
-    """Return noise for latents, of another strength for each picture."""
-    drawn = torch.randn(latents.shape, generator=chance, device=latents.device)
-    strength = NOISE * torch.rand((len(latents), 1, 1, 1), generator=chance, device=latents.device)
-    return strength * drawn
+def _noise(latents: Tensor, generator: torch.Generator) -> Tensor:
+    """Return noise for latents [N, C, h, w], of a random strength up to NOISE for each image."""
+    normal = torch.randn(latents.shape, generator=generator, device=latents.device)
+    strength = NOISE * torch.rand((len(latents), 1, 1, 1), generator=generator, device=latents.device)
+    return strength * normal

@@ -1,7 +1,7 @@
-"""A drawing of a photo by classical filters: what the demo model learns to draw.
+"""Turn a photo into a cartoon with classical filters. These cartoons are the targets of the demo model's training.
 
-The recipe is Winnemöller, Olsen and Gooch's "Real-time video abstraction" (2006): smooth what is not an edge, put
-lightness into a few soft steps, draw dark lines where a difference of Gaussians is negative.
+The method is that of Winnemöller, Olsen and Gooch, "Real-time video abstraction" (2006): smooth everything but the
+edges, quantise the lightness into soft steps, and darken pixels where a difference of Gaussians is negative.
 """
 
 import cv2
@@ -14,14 +14,14 @@ LIGHTNESS_STEPS = 7
 STEP_SHARPNESS = 12.0  # slope of the soft step between two levels, in levels
 CHROMA = 1.35
 LINE_SIGMA = 0.9  # pixels, of the narrow Gaussian; the wide one is 1.6 times as wide, as in the paper
-LINE_GAIN = 0.98  # tau of the paper: how much of the wide Gaussian is taken off
-LINE_SHARPNESS = 60.0  # phi: how fast a line turns from light to dark
+LINE_GAIN = 0.98  # tau of the paper: the share of the wide Gaussian that is subtracted
+LINE_SHARPNESS = 60.0  # phi of the paper: how fast a line turns from light to dark
 LINE_DARKNESS = 0.9
-THRESHOLDS = (100, 200)  # Canny's: there are no lines where it finds no edge, so that flat areas have no speckles
+THRESHOLDS = (100, 200)  # of Canny: lines are limited to its edges, which keeps speckles out of flat areas
 
 
-def cartoon(photo: Pixels) -> Pixels:
-    """Return a photo drawn: flat areas, few steps of lightness, more chroma, dark lines along its edges."""
+def cartoonize(photo: Pixels) -> Pixels:
+    """Return the cartoon of a photo: flat areas, few levels of lightness, more chroma, dark lines along the edges."""
     smooth = cv2.pyrMeanShiftFiltering(photo, sp=10, sr=40)
     for _ in range(3):
         smooth = cv2.bilateralFilter(smooth, 7, 40, 5)
@@ -30,24 +30,24 @@ def cartoon(photo: Pixels) -> Pixels:
     colors = cv2.cvtColor(stepped, cv2.COLOR_LAB2RGB).clip(0, 1)
     for _ in range(3):
         colors = cv2.bilateralFilter(colors, 7, 0.12, 5)
-    drawn: Pixels = np.rint(colors * (1 - LINE_DARKNESS * _lines(photo))[:, :, None] * 255).astype(np.uint8)
-    return drawn
+    cartoon: Pixels = np.rint(colors * (1 - LINE_DARKNESS * _line_strength(photo))[:, :, None] * 255).astype(np.uint8)
+    return cartoon
 
 
 def _soft_steps(lightness: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pull lightness, 0..100, towards the middle of the nearest of the steps."""
+    """Pull each lightness, 0..100, towards the middle of the nearest of the LIGHTNESS_STEPS levels."""
     scaled = lightness / 100 * LIGHTNESS_STEPS
-    border = np.rint(scaled)  # between two steps
+    border = np.rint(scaled)  # between two levels
     stepped = border + 0.5 * np.tanh(STEP_SHARPNESS * (scaled - border))
     return (stepped.clip(0, LIGHTNESS_STEPS) / LIGHTNESS_STEPS * 100).astype(np.float32)
 
 
-def _lines(photo: Pixels) -> NDArray[np.float32]:
-    """Return how much of a line is at each pixel, [H, W], 0..1."""
+def _line_strength(photo: Pixels) -> NDArray[np.float32]:
+    """Return the strength of a line at each pixel, [H, W], 0..1."""
     grey = cv2.cvtColor(cv2.bilateralFilter(photo, 5, 30, 3), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     narrow = cv2.GaussianBlur(grey, (0, 0), LINE_SIGMA)
     wide = cv2.GaussianBlur(grey, (0, 0), LINE_SIGMA * 1.6)
     difference = narrow - LINE_GAIN * wide
-    inked = np.where(difference > 0, 0, -np.tanh(LINE_SHARPNESS * difference))
+    strength = np.where(difference > 0, 0, -np.tanh(LINE_SHARPNESS * difference))
     near_edges = cv2.dilate(cv2.Canny(photo, *THRESHOLDS), np.ones((3, 3), np.uint8)).astype(np.float32) / 255
-    return (inked * cv2.GaussianBlur(near_edges, (0, 0), 0.7)).astype(np.float32)
+    return (strength * cv2.GaussianBlur(near_edges, (0, 0), 0.7)).astype(np.float32)

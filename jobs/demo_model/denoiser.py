@@ -1,9 +1,9 @@
-"""The second stage: the UNet, its three nets and the text encoder, together from nothing.
+"""The second training stage: the UNet, its three ControlNets and the text encoder, trained together from scratch.
 
-What is learned is v-prediction (Salimans and Ho, "Progressive distillation", 2022): v = a * noise - s * latents for
-noisy latents a * latents + s * noise. Where little noise is left, there is little to learn: such times weigh less, as
-in min-SNR (Hang et al., "Efficient diffusion training via min-SNR weighting strategy", 2023), but noisy ones keep
-their weight, for that is where a picture's composition is decided.
+The networks learn v-prediction (Salimans and Ho, "Progressive distillation", 2022): v = a * noise - s * latents for
+noisy latents a * latents + s * noise. Timesteps with little noise have a smaller weight, as in min-SNR (Hang et al.,
+"Efficient diffusion training via min-SNR weighting strategy", 2023). Noisy timesteps keep their full weight, because
+they decide the composition of an image.
 """
 
 import functools
@@ -19,121 +19,122 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from jobs.demo_model.architecture import NETS, SCHEDULER, Networks
+from jobs.demo_model.architecture import CONTROLNETS, SCHEDULER, Networks
 from jobs.demo_model.autoencoder import as_tensor
 from jobs.demo_model.dataset import Batch, Examples
 from jobs.demo_model.muon import optimizers
 from jobs.demo_model.samples import save_samples
-from jobs.demo_model.training_loop import Draws, Losses, Stage
+from jobs.demo_model.training_loop import Losses, StepRandom, TrainingStage
 
-SIZES = ((8, 128), (2, 256))  # examples and side of a batch, which cost about the same
-WHOLE = 0.25  # share of batches of the second size: whole scenes
-PEAK = 3e-3
-MOST_SIGNAL = 5.0  # gamma of min-SNR: above it, SNR + 1 makes a time weigh less and less
-# Which nets take part in a batch, and how often: each must work alone, and none is a must.
-RUNNING: dict[tuple[str, ...], float] = {
+BATCH_SIZES = ((8, 128), (2, 256))  # examples and their side in pixels; both cost about the same
+LARGE_SHARE = 0.25  # share of batches of the second size, which show complete scenes
+LEARNING_RATE = 3e-3
+MIN_SNR_GAMMA = 5.0  # the weight of a timestep falls when SNR + 1 exceeds it
+# Probability of each combination of ControlNets in a batch: each must also work alone, and the UNet without any.
+ACTIVE: dict[tuple[str, ...], float] = {
     ("canny",): 0.3, ("openpose",): 0.25, ("depth",): 0.15, ("canny", "openpose", "depth"): 0.2, (): 0.1,
 }  # fmt: skip
-PHOTOS: dict[tuple[str, ...], float] = {("canny",): 0.65, ("canny", "openpose", "depth"): 0.4, (): 0.5}  # else 0
-SHOWN = 6  # examples on a sample sheet
-FROM_PHOTO = 0.25  # share of drawings to be found from the noisy photo: what img2img asks for
-FROM_PHOTO_TIMES = (300, 700)  # of 1000: img2img with strengths about 0.3 to 0.7
+# Share of photos in a batch with these ControlNets. Other batches have none, because photos have no pose or depth maps.
+PHOTO_SHARES: dict[tuple[str, ...], float] = {("canny",): 0.65, ("canny", "openpose", "depth"): 0.4, (): 0.5}
+SAMPLES = 6  # examples on a sample sheet
+IMG2IMG_SHARE = 0.25  # share of cartoons that are predicted from the noisy photo, as in img2img
+IMG2IMG_TIMESTEPS = (300, 700)  # of 1000: strengths of about 0.3 to 0.7
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """Computes the second stage's loss."""
+    """Computes the loss of the second stage."""
 
-    coder: AutoencoderTiny  # trained, frozen, with its scaling factor
+    vae: AutoencoderTiny  # trained and frozen, with its scaling factor
     networks: Networks
     examples: Examples
     device: str
-    dtype: torch.dtype = torch.float32  # of multiplications; weights, sums and losses are float32
+    dtype: torch.dtype = torch.float32  # of multiplications; weights and losses are float32
 
-    def loss(self, draws: Draws) -> tuple[Tensor, Losses]:
-        """Return the loss of one batch."""
-        count, side = SIZES[int(draws.numpy.random() < WHOLE)]
-        running = list(RUNNING)[draws.numpy.choice(len(RUNNING), p=list(RUNNING.values()))]
-        batch = self.examples.batch(draws.numpy, count, side, PHOTOS.get(running, 0.0))
-        noisy, times, wanted = self._noisy(batch, draws)
+    def loss(self, random: StepRandom) -> tuple[Tensor, Losses]:
+        """Compute the loss of a random batch."""
+        count, side = BATCH_SIZES[int(random.numpy.random() < LARGE_SHARE)]
+        active = list(ACTIVE)[random.numpy.choice(len(ACTIVE), p=list(ACTIVE.values()))]
+        batch = self.examples.batch(random.numpy, count, side, PHOTO_SHARES.get(active, 0.0))
+        noisy, timesteps, velocity = self._add_noise(batch, random)
         with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
-            text = self._text(batch.prompts)
-            residuals = self._residuals(running, batch, noisy, times, text)
-            predicted = self.networks.unet(noisy, times, text, **residuals).sample
-        errors = functional.mse_loss(predicted.float(), wanted, reduction="none").mean((1, 2, 3))  # [N]
-        loss = (self._weights(times) * errors).mean()
-        return loss, {"crops" if side == SIZES[0][1] else "whole": float(loss.detach())}
+            text = self._embed(batch.prompts)
+            residuals = self._residuals(active, batch, noisy, timesteps, text)
+            predicted = self.networks.unet(noisy, timesteps, text, **residuals).sample
+        errors = functional.mse_loss(predicted.float(), velocity, reduction="none").mean((1, 2, 3))  # [N]
+        loss = (self._weights(timesteps) * errors).mean()
+        return loss, {"small" if side == BATCH_SIZES[0][1] else "large": float(loss.detach())}
 
-    def _noisy(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
-        """Return noisy latents, their times, and the v that leads from them to the target."""
+    def _add_noise(self, batch: Batch, random: StepRandom) -> tuple[Tensor, Tensor, Tensor]:
+        """Return noisy latents [N, C, h, w], their timesteps [N], and the v-prediction of the targets."""
         count = len(batch.targets)
-        times = draws.numpy.integers(0, 1000, count)
-        lead = (draws.numpy.random(count) < FROM_PHOTO) & batch.drawn
-        times[lead] = draws.numpy.integers(*FROM_PHOTO_TIMES, int(lead.sum()))
+        timesteps = random.numpy.integers(0, 1000, count)
+        img2img = (random.numpy.random(count) < IMG2IMG_SHARE) & batch.is_cartoon  # [N]
+        timesteps[img2img] = random.numpy.integers(*IMG2IMG_TIMESTEPS, int(img2img.sum()))
         latents = self._latents(batch.targets)
         start = latents.clone()
-        if lead.any():
-            start[torch.from_numpy(lead)] = self._latents(batch.photos[lead])
-        noise = torch.randn(latents.shape, generator=draws.torch, device=self.device)
-        signal = self.signals[times][:, None, None, None].to(self.device)  # [N, 1, 1, 1]
-        spread = (1 - signal.square()).sqrt()
-        noisy = signal * start + spread * noise
-        # The noise that would have made `noisy` of the target: `noise` itself, but where a photo was the start.
-        implied = (noisy - signal * latents) / spread
-        return noisy, torch.from_numpy(times).to(self.device), signal * implied - spread * latents
+        if img2img.any():
+            start[torch.from_numpy(img2img)] = self._latents(batch.photos[img2img])
+        noise = torch.randn(latents.shape, generator=random.torch, device=self.device)
+        signal = self.signals[timesteps][:, None, None, None].to(self.device)  # [N, 1, 1, 1]
+        sigma = (1 - signal.square()).sqrt()
+        noisy = signal * start + sigma * noise
+        # The noise that turns the target into `noisy`. It differs from `noise` where the start was a photo.
+        implied = (noisy - signal * latents) / sigma
+        return noisy, torch.from_numpy(timesteps).to(self.device), signal * implied - sigma * latents
 
-    def _weights(self, times: Tensor) -> Tensor:
-        """Return min(SNR + 1, gamma) / (SNR + 1), the weights of v-prediction's errors; [N]."""
-        signal = self.signals[times.cpu()].square()
-        power = 1 / (1 - signal)  # SNR + 1
-        return (power.clamp(max=MOST_SIGNAL) / power).to(self.device)
+    def _weights(self, timesteps: Tensor) -> Tensor:
+        """Return the min-SNR weights for v-prediction, min(SNR + 1, gamma) / (SNR + 1), [N]."""
+        signal = self.signals[timesteps.cpu()].square()
+        snr_plus_one = 1 / (1 - signal)
+        return (snr_plus_one.clamp(max=MIN_SNR_GAMMA) / snr_plus_one).to(self.device)
 
     @functools.cached_property
     def signals(self) -> Tensor:
-        """How much of the latents is left at each of 1000 times: the root of the schedule's cumulative alpha."""
+        """The share of the latents in the noisy latents at each of 1000 timesteps: the root of the cumulative alpha."""
         signals: Tensor = DDPMScheduler(**SCHEDULER).alphas_cumprod.sqrt()
         return signals
 
     @torch.no_grad()
     def _latents(self, pixels: NDArray[np.uint8]) -> Tensor:
-        latents = self.coder.encode(as_tensor(pixels, self.device)).latents
-        scaled: Tensor = latents * self.coder.config.scaling_factor
+        latents = self.vae.encode(as_tensor(pixels, self.device)).latents
+        scaled: Tensor = latents * self.vae.config.scaling_factor
         return scaled
 
-    def _text(self, prompts: list[str]) -> Tensor:
+    def _embed(self, prompts: list[str]) -> Tensor:
         tokens = self.networks.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt")
         embedded: Tensor = self.networks.text_encoder(tokens.input_ids.to(self.device))[0]
         return embedded  # [N, 77, TEXT_WIDTH]
 
     def _residuals(
-        self, running: tuple[str, ...], batch: Batch, noisy: Tensor, times: Tensor, text: Tensor
+        self, active: tuple[str, ...], batch: Batch, noisy: Tensor, timesteps: Tensor, text: Tensor
     ) -> dict[str, Any]:
-        """Return what the nets that take part add to the UNet, summed as diffusers sums it; zeros if none does."""
-        made = []
-        for name in running or NETS[:1]:
+        """Sum the residuals of the active ControlNets for the UNet. Returns zeros if no ControlNet is active."""
+        outputs = []
+        for name in active or CONTROLNETS[:1]:
             control = (as_tensor(batch.maps[name], self.device) + 1) / 2  # [N, 3, H, W], 0..1
-            down, middle = self.networks.nets[name](noisy, times, text, control, return_dict=False)
-            made.append([each if running else torch.zeros_like(each) for each in (*down, middle)])
-        *downs, middle = (sum(of_nets) for of_nets in zip(*made, strict=True))
+            down, middle = self.networks.controlnets[name](noisy, timesteps, text, control, return_dict=False)
+            outputs.append([residual if active else torch.zeros_like(residual) for residual in (*down, middle)])
+        *downs, middle = (sum(residuals) for residuals in zip(*outputs, strict=True))
         return {"down_block_additional_residuals": tuple(downs), "mid_block_additional_residual": middle}
 
 
-def denoiser_stage(trainer: Trainer, steps: int, seed: int) -> Stage:
-    """Return the stage that trains everything but the autoencoder."""
+def denoiser_stage(trainer: Trainer, steps: int, seed: int) -> TrainingStage:
+    """Return the stage that trains the UNet, the ControlNets and the text encoder."""
 
-    def show(path: Path) -> None:
-        batch = trainer.examples.batch(np.random.default_rng(seed), SHOWN, 256)
-        save_samples(path, trainer.coder, trainer.networks, batch)
+    def write_sheet(path: Path) -> None:
+        batch = trainer.examples.batch(np.random.default_rng(seed), SAMPLES, 256)
+        save_samples(path, trainer.vae, trainer.networks, batch)
 
     trained = trainer.networks.trained
-    made_of = {**trainer.examples.made_of, "autoencoder": _digest(trainer.coder)}
-    rates = optimizers(trained, PEAK, trainer.dtype)
-    return Stage("denoiser", trained, steps, rates, trainer.loss, show, seed, trainer.device, made_of)
+    settings = {**trainer.examples.settings, "autoencoder": _short_digest(trainer.vae)}
+    parts = optimizers(trained, LEARNING_RATE, trainer.dtype)
+    return TrainingStage("denoiser", trained, steps, parts, trainer.loss, write_sheet, seed, trainer.device, settings)
 
 
-def _digest(module: torch.nn.Module) -> str:
-    """Return a short digest of a module's weights."""
-    weights = hashlib.sha256()
+def _short_digest(module: torch.nn.Module) -> str:
+    """Return 12 hex digits of the sha256 of a module's weights."""
+    digest = hashlib.sha256()
     for part in module.state_dict().values():
-        weights.update(part.detach().cpu().contiguous().numpy().tobytes())
-    return weights.hexdigest()[:12]
+        digest.update(part.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]

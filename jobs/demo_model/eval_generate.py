@@ -1,40 +1,51 @@
-"""Pictures by a recipe, or by a changed one, for a benchmark: by the very class that converts."""
+"""Generate images with a shipped recipe or a changed one, by the class that `photo2anime convert` uses."""
 
 import functools
 
 from pipeline.detectors.canny import Canny
 from pipeline.diffusion.generator import ImageGenerator
 from pipeline.diffusion.request import GenerationRequest
+from pipeline.errors import RunStoppedError
 from pipeline.images.arrays import Pixels
 from pipeline.recipes.load import load_recipe
 from schemas.detectors import CannySettings
 from schemas.recipe import Recipe
 
 
-def with_nets(name: str, scales: dict[str, float], *settings: str) -> Recipe:
-    """Return a shipped recipe with some of its nets alone, at these scales, and other settings changed."""
+def recipe_with_controlnets(name: str, scales: dict[str, float], *settings: str) -> Recipe:
+    """Load a shipped recipe with some of its ControlNets only.
+
+    Args:
+        name: Name of the recipe.
+        scales: Scale of each ControlNet to keep, by detector.
+        settings: Further changes, `key=value` as for `--set`.
+    """
     recipe = load_recipe(name, settings)
-    kept = [control for control in recipe.controls if control.detector.name in scales]
-    controls = [control.model_copy(update={"scale": scales[control.detector.name]}) for control in kept]
+    selected = [control for control in recipe.controls if control.detector.name in scales]
+    controls = [control.model_copy(update={"scale": scales[control.detector.name]}) for control in selected]
     return recipe.model_copy(update={"controls": tuple(controls)})
 
 
-def canny_of(recipe: Recipe) -> Canny:
-    """Return the recipe's edge detector, with the recipe's thresholds."""
+def canny_detector(recipe: Recipe) -> Canny:
+    """Return the Canny detector of a recipe, with the recipe's thresholds."""
     (settings,) = (each for each in recipe.detectors if isinstance(each, CannySettings))
     return Canny(settings)
 
 
-def draw(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixels:
-    """Return the picture of one photo by the recipe's own prompt."""
-    loaded = _loaded(recipe.model_copy(update={"prompt": ""}).model_dump_json())  # whatever the words: one model
-    (drawn,) = loaded.generate([GenerationRequest(photo, tuple(maps), recipe.prompt, recipe.negative_prompt, seed)])
-    if drawn.pixels is None:
-        message = f"recipe {recipe.name} drew a picture that is not finite, or of one colour"
-        raise ArithmeticError(message)
-    return drawn.pixels
+def generate(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixels:
+    """Generate the image of one photo with the recipe's prompt.
+
+    Raises:
+        RunStoppedError: The image is not finite, or has a single colour.
+    """
+    # Recipes that differ in their prompt share a generator.
+    generator = _generator(recipe.model_copy(update={"prompt": ""}).model_dump_json())
+    (image,) = generator.generate([GenerationRequest(photo, tuple(maps), recipe.prompt, recipe.negative_prompt, seed)])
+    if image.pixels is None:
+        raise RunStoppedError(f"recipe {recipe.name}: the image of seed {seed} is not finite, or has a single colour")
+    return image.pixels
 
 
 @functools.lru_cache(maxsize=4)
-def _loaded(recipe: str) -> ImageGenerator:
+def _generator(recipe: str) -> ImageGenerator:
     return ImageGenerator(Recipe.model_validate_json(recipe))

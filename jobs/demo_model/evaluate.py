@@ -1,4 +1,4 @@
-"""Evaluate the demo model: `python -m jobs.demo_model.evaluate` prints one table."""
+"""Evaluate the demo model: `python -m jobs.demo_model.evaluate` prints a table of figures with their bounds."""
 
 from functools import partial
 from typing import Annotated
@@ -10,18 +10,18 @@ from jobs.app import run_command
 
 def evaluate(
     photos: Annotated[
-        str | None, typer.Option(help="A folder of photos to measure on, in place of scikit-image's.")
+        str | None, typer.Option(help="A folder of photos to evaluate on, instead of those of scikit-image.")
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipes, but for scales and speed."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipes, except for scales and the speed."),
     ] = None,
     *,
-    speed: Annotated[bool, typer.Option(help="Also time whole photos, on two processes.")] = True,
+    speed: Annotated[bool, typer.Option(help="Also measure the seconds per photo, in two processes.")] = True,
 ) -> None:
-    """Measure the demo model: each net alone, switched off and shifted; palettes, guidance, seeds, and speed.
+    """Evaluate the demo model: control maps, palettes, guidance, seeds and speed.
 
-    Exits with 1 where a figure does not hold.
+    Exits with code 1 if a figure is out of its bound.
     """
     from rich.console import Console
     from rich.progress import track
@@ -31,21 +31,20 @@ def evaluate(
     from jobs.demo_model.metrics_table import all_figures
     from jobs.demo_model.speed import speed_figures
 
-    chosen, changes = eval_inputs.photos(photos), settings or []
-    numbers = Column("value", justify="right"), Column("beside", justify="right")
+    pixels, changes = eval_inputs.evaluation_photos(photos), settings or []
+    numbers = Column("value", justify="right"), Column("baseline", justify="right")
     table = Table(
-        "figure", *numbers, "what is beside it", "wanted", "holds",
-        title=f"The demo model on {len(chosen)} photos, people and depths that it was not trained on",
+        "figure", *numbers, "the baseline is", "bound", "passed",
+        title=f"The demo model on {len(pixels)} photos, and on skeletons and depth maps that it was not trained on",
     )  # fmt: skip
-    measured = list(track(all_figures(chosen, changes), "measuring", console=Console(stderr=True)))
-    measured += speed_figures() if speed else []
-    for figure in measured:
-        held = "yes" if figure.holds else "NO"
-        table.add_row(
-            figure.what, f"{figure.value:.2f}", f"{figure.beside:.2f}", figure.beside_what, figure.wanted, held
-        )
+    figures = list(track(all_figures(pixels, changes), "measuring", console=Console(stderr=True)))
+    figures += speed_figures() if speed else []
+    for figure in figures:
+        passed = "yes" if figure.passed else "NO"
+        values = f"{figure.value:.2f}", f"{figure.baseline:.2f}"
+        table.add_row(figure.name, *values, figure.baseline_name, figure.bound, passed)
     Console().print(table)
-    if not all(figure.holds for figure in measured):
+    if not all(figure.passed for figure in figures):
         raise typer.Exit(1)
 
 

@@ -1,4 +1,4 @@
-"""What can be measured on a drawing: its edges against a map's, people, depth, flatness, lines, colours."""
+"""Measure images: edges against a control map, people, depth, flat areas, lines and colours."""
 
 import cv2
 import numpy as np
@@ -6,45 +6,53 @@ from numpy.typing import NDArray
 
 from pipeline.images.arrays import Pixels
 
-THRESHOLDS = (100, 200)  # of Canny, on drawings as on photos
-TOLERANCE = 2  # pixels that an edge may be off
-BLACK = 8.0  # of 255: on what is darker no line is to be seen
-FLAT = 3.0  # of 255: a pixel whose gradient is smaller lies in a flat area
+THRESHOLDS = (100, 200)  # of Canny, for images as for photos
+TOLERANCE = 2  # pixels between two edges that agree
+DARKEST = 8.0  # of 255: lines on a darker area count as lines on this lightness, because they are hardly visible
+FLAT = 3.0  # of 255: the gradient of a pixel in a flat area is smaller
 
 Mask = NDArray[np.bool_]
 """[H, W]."""
 
 
 def edges(pixels: Pixels) -> Mask:
-    """Return a picture's Canny edges."""
+    """Return the Canny edges of an image."""
     return cv2.Canny(np.ascontiguousarray(pixels), *THRESHOLDS) > 0
 
 
-def edge_f1(drawn: Mask, wanted: Mask) -> float:
-    """Return the F1 score of two sets of edges, of which each may be TOLERANCE pixels off (a square of 5 x 5)."""
-    if not drawn.any() or not wanted.any():
+def edge_f1(found: Mask, expected: Mask) -> float:
+    """Return the F1 score of two sets of edges, with a tolerance of TOLERANCE pixels (a square of 5 x 5)."""
+    if not found.any() or not expected.any():
         return 0.0
-    precision = (drawn & grown(wanted, TOLERANCE)).sum() / drawn.sum()
-    recall = (wanted & grown(drawn, TOLERANCE)).sum() / wanted.sum()
+    precision = (found & dilate(expected, TOLERANCE)).sum() / found.sum()
+    recall = (expected & dilate(found, TOLERANCE)).sum() / expected.sum()
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
 def over_chance(own: float, other: float) -> float:
-    """Return (F1 - F1') / (1 - F1'): 1 for full agreement, 0 for what another photo's map agrees by accident."""
+    """Correct an F1 score for chance, as Cohen's kappa does for agreement.
+
+    Args:
+        own: F1 with the control map of the same photo.
+        other: F1 with the control map of another photo.
+
+    Returns:
+        (own - other) / (1 - other): 1 for full agreement, 0 for agreement by chance.
+    """
     return (own - other) / (1 - other) if other < 1 else 0.0
 
 
-def intersection_over_union(found: Mask, wanted: Mask) -> float:
-    """Return the share of the pixels of either that are in both."""
-    return float((found & wanted).sum() / max(1, (found | wanted).sum()))
+def intersection_over_union(found: Mask, expected: Mask) -> float:
+    """Return the number of pixels in both masks divided by the number in either."""
+    return float((found & expected).sum() / max(1, (found | expected).sum()))
 
 
-def changed(picture: Pixels, reference: Pixels) -> Mask:
-    """Return where a picture differs from another of the same seed, by Otsu's threshold, in one piece.
+def changed_region(image: Pixels, reference: Pixels) -> Mask:
+    """Return the largest connected region in which an image differs from a reference of the same seed.
 
-    The colours' distances (Lab, smoothed over 5 pixels) have two heaps where something was drawn in one picture alone.
+    The colour differences (CIE Lab, smoothed over 5 pixels) are split by Otsu's threshold.
     """
-    lab = [cv2.cvtColor(each.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for each in (picture, reference)]
+    lab = [cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for pixels in (image, reference)]
     distance = cv2.GaussianBlur(np.linalg.norm(lab[0] - lab[1], axis=2), (0, 0), 2.5)
     scaled = np.rint(distance / max(1e-6, float(distance.max())) * 255).astype(np.uint8)
     _, mask = cv2.threshold(scaled, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
@@ -57,40 +65,40 @@ def changed(picture: Pixels, reference: Pixels) -> Mask:
 
 
 def flat_share(pixels: Pixels) -> float:
-    """Return the share of pixels whose lightness changes by less than FLAT per pixel."""
+    """Return the share of pixels whose lightness gradient is below FLAT."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    down, across = np.gradient(grey)
-    return float((np.hypot(across, down) < FLAT).mean())
+    vertical, horizontal = np.gradient(grey)
+    return float((np.hypot(horizontal, vertical) < FLAT).mean())
 
 
-def line_darkness(pixels: Pixels, wanted: Mask) -> float:
-    """Return what share edges lack of the lightness of the darker area beside them: 0 for a step, near 1 for ink.
+def line_darkness(pixels: Pixels, lines: Mask) -> float:
+    """Return the contrast of lines with the darker of their two sides, 0 (a step between two areas) .. 1 (black).
 
-    Areas are what a median over 9 x 9 pixels leaves of the picture: lines of up to 4 pixels do not survive it. A share,
-    since black ink is as black on a dark coat as before the sky.
+    The sides are measured after a median filter of 9 x 9 pixels, which removes lines of up to 4 pixels. The contrast is
+    relative to the lightness of the side, because black lines are equally black on dark and light areas.
     """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    areas = cv2.erode(cv2.medianBlur(grey, 9), np.ones((11, 11), np.uint8))  # the darkest within 5 pixels
-    darkest = cv2.erode(grey, np.ones((3, 3), np.uint8))  # a line may be a pixel off
-    lacking = cv2.subtract(areas, darkest) / np.maximum(areas, BLACK)  # saturates at 0
-    return float(lacking[wanted].mean())
+    sides = cv2.erode(cv2.medianBlur(grey, 9), np.ones((11, 11), np.uint8))  # the darkest within 5 pixels
+    darkest = cv2.erode(grey, np.ones((3, 3), np.uint8))  # a line may be one pixel off
+    contrast = cv2.subtract(sides, darkest) / np.maximum(sides, DARKEST)  # cv2.subtract saturates at 0
+    return float(contrast[lines].mean())
 
 
 def mean_color(pixels: Pixels) -> NDArray[np.float32]:
-    """Return the mean colour in CIE Lab, [3]: distances there are as eyes see them, 2.3 being just noticeable."""
+    """Return the mean colour in CIE Lab, [3]. A distance of 2.3 is just noticeable."""
     lab: NDArray[np.float32] = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).mean(axis=(0, 1))
     return lab
 
 
-def jumps(depth: NDArray[np.uint8], least: int = 12) -> Mask:
-    """Return where a depth map [H, W] is not continuous: steps of at least `least` of 255 between neighbours."""
+def depth_steps(depth: NDArray[np.uint8], threshold: int = 12) -> Mask:
+    """Return the pixels of a depth map [H, W] that differ from the left or upper pixel by at least `threshold`."""
     signed = depth.astype(np.int16)
-    found = np.zeros(depth.shape, np.bool_)
-    found[:, 1:] |= np.abs(np.diff(signed, axis=1)) >= least
-    found[1:] |= np.abs(np.diff(signed, axis=0)) >= least
-    return found
+    steps = np.zeros(depth.shape, np.bool_)
+    steps[:, 1:] |= np.abs(np.diff(signed, axis=1)) >= threshold
+    steps[1:] |= np.abs(np.diff(signed, axis=0)) >= threshold
+    return steps
 
 
-def grown(mask: Mask, pixels: int) -> Mask:
-    """Return a mask with what lies within so many pixels of it, in a square."""
+def dilate(mask: Mask, pixels: int) -> Mask:
+    """Grow a mask by a number of pixels in every direction, diagonals included."""
     return cv2.dilate(mask.astype(np.uint8), np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)) > 0

@@ -1,4 +1,4 @@
-"""The photos that the demo model is trained on: samples in Debian's `opencv-doc`, fetched when training."""
+"""Fetch the training photos of the demo model: samples of Debian's package `opencv-doc`."""
 
 import shutil
 import subprocess
@@ -7,36 +7,44 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.errors import StorageError
+from pipeline.errors import StorageError, StorageNotFoundError
 from pipeline.images.arrays import Pixels
 
 PACKAGE = "opencv-doc"
 ROOT = "usr/share/doc/opencv-doc"
-# Photos below ROOT, chosen by eye: no diagrams, and nothing that is also seen in examples/data, kept for evaluation.
-NAMES = tuple(Path(__file__).with_name("photos.txt").read_text().split())
+# Photos below ROOT, chosen by eye: no diagrams, and no photo of examples/data, which is reserved for evaluation.
+PHOTO_FILES = tuple(Path(__file__).with_name("photos.txt").read_text().split())
+SMALLEST_SHARE = 0.8  # photos below this share of the wanted side are left out, because they would be enlarged too much
 
 
 def fetch_photos(folder: Path) -> Path:
-    """Return the package's documentation below `folder`, downloading and unpacking the package if it is not there.
+    """Download and unpack the package below `folder`, unless it is present.
 
-    Raises `StorageError` where there is no Debian to fetch from, or the package has not the photos any more.
+    Returns:
+        The folder of the package's documentation.
+
+    Raises:
+        StorageError: The package cannot be downloaded, as on a machine without apt-get.
+        StorageNotFoundError: The package does not contain all the photos.
     """
     root = folder / PACKAGE / ROOT
     if not root.is_dir():
-        _fetch(folder)
-    missing = [name for name in NAMES if not (root / name).is_file()]
+        _download(folder)
+    missing = [name for name in PHOTO_FILES if not (root / name).is_file()]
     if missing:
-        message = f"{root}: {len(missing)} of {len(NAMES)} photos are not in it, {missing[0]} for one"
-        raise StorageError(message, f"Use the package {PACKAGE} of Debian 12.")
+        raise StorageNotFoundError(
+            f"{root}: {len(missing)} of {len(PHOTO_FILES)} photos are missing, such as {missing[0]}",
+            f"Use the package {PACKAGE} of Debian 12.",
+        )
     return root
 
 
-def _fetch(folder: Path) -> None:
-    """Download the package, and unpack it whole or not at all."""
+def _download(folder: Path) -> None:
+    """Download the package and unpack it, into a folder that is renamed when it is complete."""
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
-            message = f"{program} is not on this machine: it fetches the photos to train on"
-            raise StorageError(message, f"Train on Debian, or unpack {PACKAGE} of Debian 12 into {folder / PACKAGE}.")
+            hint = f"Train on Debian, or unpack {PACKAGE} of Debian 12 into {folder / PACKAGE}."
+            raise StorageError(f"{PACKAGE}: the program {program}, which fetches the training photos, is missing", hint)
     folder.mkdir(parents=True, exist_ok=True)
     _call(["apt-get", "download", PACKAGE], folder)
     partial = folder / f"{PACKAGE}.partial"
@@ -46,11 +54,11 @@ def _fetch(folder: Path) -> None:
 
 
 def load_photos(root: Path, side: int) -> list[Pixels]:
-    """Return the photos at a shorter side of `side` pixels; smaller ones are left out."""
+    """Decode the photos and scale their shorter sides to `side` pixels. Photos much smaller than that are left out."""
     photos = []
-    for name in NAMES:
+    for name in PHOTO_FILES:
         with Image.open(root / name) as opened:
-            if min(opened.size) >= side * 0.8:
+            if min(opened.size) >= side * SMALLEST_SHARE:
                 scale = side / min(opened.size)
                 size = (round(opened.width * scale), round(opened.height * scale))
                 photos.append(np.asarray(opened.convert("RGB").resize(size, Image.Resampling.LANCZOS)))
@@ -58,8 +66,10 @@ def load_photos(root: Path, side: int) -> list[Pixels]:
 
 
 def _call(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)  # noqa: S603  # our own words
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)  # noqa: S603  # constant programs
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("W:")]
-        message = f"{' '.join(command)} failed: {said[-1] if said else f'exit code {done.returncode}'}"
-        raise StorageError(message, "Mend the machine's package lists (apt-get update), or fetch the package by hand.")
+        errors = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("W:")]
+        raise StorageError(
+            f"{' '.join(command)}: {errors[-1] if errors else f'failed with exit code {done.returncode}'}",
+            "Update the package lists (apt-get update), or download the package by hand.",
+        )

@@ -1,4 +1,4 @@
-"""One stage of training: steps that follow from their number alone, so that it can be stopped and gone on with."""
+"""Train one stage with checkpoints. Each step depends on its number alone, so an interrupted stage can be resumed."""
 
 import time
 from collections.abc import Callable
@@ -11,121 +11,146 @@ from diffusers.optimization import get_cosine_schedule_with_warmup
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pipeline.errors import RunStoppedError, StorageError
+from pipeline.errors import OutputError, RunStoppedError
 
-KEEP_EVERY = 250  # steps between two checkpoints
-SHOW_EVERY = 2000  # steps between two sample sheets
-REPORT_EVERY = 50
-CLIP = 1.0  # of the gradients' norm
+CHECKPOINT_EVERY = 250  # steps
+SAMPLE_EVERY = 2000  # steps
+REPORT_EVERY = 50  # steps
+MEAN_OVER = 200  # steps over which the returned losses are averaged
+CLIP = 1.0  # largest norm of the gradients
 
 Losses = dict[str, float]
+"""Losses and other measures of a step, by name."""
 
 
 @dataclass(frozen=True)
-class Draws:
-    """The chance of one step: numbers for the examples, and noise for the network."""
+class StepRandom:
+    """The random generators of one step, seeded by the stage's seed and the step's number."""
 
-    numpy: np.random.Generator
-    torch: torch.Generator
+    numpy: np.random.Generator  # for the choice of examples
+    torch: torch.Generator  # for noise on the device
 
 
 @dataclass(frozen=True)
-class Stage:
-    """What a stage trains, how long, and how its loss is computed."""
+class TrainingStage:
+    """A module with its loss and its optimizers.
+
+    Attributes:
+        name: Prefix of the checkpoint and of the sample sheets.
+        module: The module to train.
+        steps: Number of steps.
+        optimizers: Optimizers at their peak learning rate, which they reach after a warm-up. It then falls to zero
+            along half a cosine.
+        loss: Computes the loss of a step, and measures to report.
+        save_samples: Writes a sample sheet to a path.
+        seed: Seed of the random generators of all steps.
+        device: Device of the module, such as `cpu`.
+        settings: What the weights depend on besides `steps`. A checkpoint with other settings is refused.
+    """
 
     name: str
     module: torch.nn.Module
     steps: int
-    optimizers: list[Optimizer]  # at their learning rate after the warm-up; it falls to nothing in half a cosine
-    loss: Callable[[Draws], tuple[Tensor, Losses]]
-    show: Callable[[Path], None]  # draws a sample sheet
+    optimizers: list[Optimizer]
+    loss: Callable[[StepRandom], tuple[Tensor, Losses]]
+    save_samples: Callable[[Path], None]
     seed: int
     device: str
-    made_of: dict[str, str | int]  # what its checkpoints depend on beside its steps: they are no other run's
+    settings: dict[str, str | int]
 
-    def run(self, folder: Path, say: Callable[[str], None]) -> Losses:
-        """Train `module` from the last checkpoint below `folder` on; return the mean losses of the last steps.
+    def run(self, folder: Path, report: Callable[[str], None]) -> Losses:
+        """Train `module`, starting from its checkpoint in `folder` if there is one.
 
-        Raises `StorageError` for the checkpoint of another run, and `RunStoppedError` if the loss is not finite.
+        Args:
+            folder: Folder of the checkpoint and the sample sheets.
+            report: Receives a line of progress every REPORT_EVERY steps.
+
+        Returns:
+            The mean losses of the last MEAN_OVER steps.
+
+        Raises:
+            OutputError: The checkpoint has other settings.
+            RunStoppedError: The loss is not finite.
         """
-        state = _State(self)
+        state = _TrainingState(self)
         state.load(folder / f"{self.name}.pt")
         began, recent = time.perf_counter(), list[Losses]()
         while state.step < self.steps:
-            recent = [*recent[-199:], state.advance(self.loss)]
+            recent = [*recent[1 - MEAN_OVER :], state.advance(self.loss)]
             if state.step % REPORT_EVERY == 0:
                 now = time.perf_counter()
-                say(_line(self, state.step, (now - began) / REPORT_EVERY, _means(recent[-REPORT_EVERY:])))
+                losses = _mean_losses(recent[-REPORT_EVERY:])
+                report(_progress_line(self, state.step, (now - began) / REPORT_EVERY, losses))
                 began = now
-            if state.step % KEEP_EVERY == 0 or state.step == self.steps:
-                state.losses = _means(recent)
+            if state.step % CHECKPOINT_EVERY == 0 or state.step == self.steps:
+                state.losses = _mean_losses(recent)
                 state.save(folder / f"{self.name}.pt")
-            if state.step % SHOW_EVERY == 0 or state.step == self.steps:
-                self.show(folder / f"{self.name}-{state.step:06d}.png")
+            if state.step % SAMPLE_EVERY == 0 or state.step == self.steps:
+                self.save_samples(folder / f"{self.name}-{state.step:06d}.png")
         return state.losses
 
 
-class _State:
-    """Everything that a checkpoint keeps."""
+class _TrainingState:
+    """The contents of a checkpoint: weights, optimizers, learning rates, step and losses."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: TrainingStage) -> None:
         self._stage = stage
-        self._made_of = {**stage.made_of, "steps": stage.steps}  # which the learning rate's fall follows
+        self._settings = {**stage.settings, "steps": stage.steps}  # the schedule of the learning rate depends on steps
         self.step = 0
         self.losses: Losses = {}
         warm_up = max(1, stage.steps // 40)
-        self._rates = [get_cosine_schedule_with_warmup(each, warm_up, stage.steps) for each in stage.optimizers]
+        self._schedules = [get_cosine_schedule_with_warmup(each, warm_up, stage.steps) for each in stage.optimizers]
 
-    def advance(self, loss_of: Callable[[Draws], tuple[Tensor, Losses]]) -> Losses:
-        """Make one step."""
+    def advance(self, loss_of: Callable[[StepRandom], tuple[Tensor, Losses]]) -> Losses:
+        """Train for one step."""
         seed = [self._stage.seed, self.step]
         noise = torch.Generator(self._stage.device).manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-        loss, losses = loss_of(Draws(np.random.default_rng(seed), noise))
+        loss, losses = loss_of(StepRandom(np.random.default_rng(seed), noise))
         if not torch.isfinite(loss):
-            message = f"{self._stage.name}, step {self.step}: the loss is {loss.item()}"
-            raise RunStoppedError(message, "Its last checkpoint stands; train with another seed in another folder.")
+            hint = "The last checkpoint is kept. Train with another seed in another folder."
+            raise RunStoppedError(f"{self._stage.name}: the loss of step {self.step} is {loss.item()}", hint)
         self._stage.module.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._stage.module.parameters(), CLIP)
-        for each in (*self._stage.optimizers, *self._rates):
+        for each in (*self._stage.optimizers, *self._schedules):
             each.step()
         self.step += 1
         return {"loss": float(loss.detach()), **losses}
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint; the last one stays whole if this is killed."""
+        """Write the checkpoint to a temporary file, then replace the old one, which survives a kill until then."""
         parts = {
-            "made_of": self._made_of,
+            "settings": self._settings,
             "step": self.step,
             "losses": self.losses,
             "module": self._stage.module.state_dict(),
             "optimizers": [each.state_dict() for each in self._stage.optimizers],
-            "rates": [each.state_dict() for each in self._rates],
+            "schedules": [each.state_dict() for each in self._schedules],
         }
         torch.save(parts, path.with_suffix(".partial"))
         path.with_suffix(".partial").replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint, if there is one."""
+        """Load the checkpoint, if it exists."""
         if not path.is_file():
             return
         parts = torch.load(path, map_location=self._stage.device, weights_only=True)
-        if parts["made_of"] != self._made_of:
-            message = f"{path}: the checkpoint of another run ({parts['made_of']}, not {self._made_of})"
-            raise StorageError(message, "Remove it, or give that run's settings.")
+        if parts["settings"] != self._settings:
+            message = f"{path}: the checkpoint was written with {parts['settings']}, not with {self._settings}"
+            raise OutputError(message, "Remove it, or use the same settings.")
         self.step, self.losses = parts["step"], parts["losses"]
         self._stage.module.load_state_dict(parts["module"])
-        kept = [*parts["optimizers"], *parts["rates"]]
-        for each, state in zip([*self._stage.optimizers, *self._rates], kept, strict=True):
+        states = [*parts["optimizers"], *parts["schedules"]]
+        for each, state in zip([*self._stage.optimizers, *self._schedules], states, strict=True):
             each.load_state_dict(state)
 
 
-def _means(recent: list[Losses]) -> Losses:
+def _mean_losses(recent: list[Losses]) -> Losses:
     names = dict.fromkeys(name for losses in recent for name in losses)
     return {name: float(np.mean([losses[name] for losses in recent if name in losses])) for name in names}
 
 
-def _line(stage: Stage, step: int, pace: float, losses: Losses) -> str:
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-    left = (stage.steps - step) * pace / 60
-    return f"{stage.name} {step}/{stage.steps}: {shown}; {pace:.3f} s a step, {left:.0f} min left"
+def _progress_line(stage: TrainingStage, step: int, seconds: float, losses: Losses) -> str:
+    values = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+    minutes_left = (stage.steps - step) * seconds / 60
+    return f"{stage.name} {step}/{stage.steps}: {values}; {seconds:.3f} s per step, {minutes_left:.0f} min left"

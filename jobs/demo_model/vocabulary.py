@@ -1,4 +1,4 @@
-"""The demo model's language: words for styles, palettes and what a scene shows, and prompts made of them."""
+"""The vocabulary of the demo model: words for styles, palettes and the contents of a scene, and random prompts."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 STYLES = ("anime style", "cel shading", "clean line art", "flat colors", "vibrant colors")
-PHOTOGRAPHED = ("photo", "realistic")
-EMPTY = 0.1  # share of prompts that say nothing: guidance compares with them
-# Words of the scenes, and some that people write into prompts and that mean nothing to this model.
-OTHERS = (
+PHOTO_STYLES = ("photo", "realistic")
+EMPTY_SHARE = 0.1  # share of empty prompts, which classifier-free guidance needs
+# The words of the scenes, and words of common prompts that have no effect on this model.
+OTHER_WORDS = (
     "person", "people", "mountains", "meadow", "sea", "beach", "forest", "trees", "city", "houses", "room", "hair",
     "shirt", "black", "brown", "blonde", "red", "blue", "pink", "white", "purple", "orange", "smile", "sad", "a", "an",
     "the", "of", "in", "and", "with", "at", "on", "masterpiece", "best", "quality", "worst", "detailed", "background",
@@ -45,22 +45,29 @@ PALETTES: dict[str, Callable[[Colors], Colors]] = {
     "sepia": _sepia,
     "snow": _snow,
 }
-"""What a palette's word does to the colours of a drawing."""
+"""The colour change of a cartoon for each palette word."""
 
 
-def prompt(random: np.random.Generator, shown: list[str], palette: str | None, *, drawn: bool) -> str:
-    """Return a prompt for a picture that shows these words' things; the palette is always named."""
-    if random.random() < EMPTY:
+def random_prompt(random: np.random.Generator, words: list[str], palette: str | None, *, is_cartoon: bool) -> str:
+    """Return a prompt for a training image.
+
+    Args:
+        random: Source of the choice and the order of the words.
+        words: Contents of the image; each is left out with a probability of 0.3.
+        palette: A key of PALETTES that every prompt but an empty one contains, or None.
+        is_cartoon: Whether the image is a cartoon, and not a photo.
+    """
+    if random.random() < EMPTY_SHARE:
         return ""
-    styles = STYLES if drawn else PHOTOGRAPHED
+    styles = STYLES if is_cartoon else PHOTO_STYLES
     chosen = [word for word in styles if random.random() < 0.7] or [styles[0]]
-    named = [word for word in shown if random.random() < 0.7]
-    parts = [*chosen, *named, *([palette] if palette else [])]
+    contents = [word for word in words if random.random() < 0.7]
+    parts = [*chosen, *contents, *([palette] if palette else [])]
     random.shuffle(parts)
     return ", ".join(parts)
 
 
 def vocabulary() -> tuple[str, ...]:
-    """Return every word that is one token."""
-    spoken = [*STYLES, *PHOTOGRAPHED, *PALETTES, *OTHERS]
-    return tuple(dict.fromkeys(word for words in spoken for word in words.split()))
+    """Return every word that is a single token."""
+    phrases = [*STYLES, *PHOTO_STYLES, *PALETTES, *OTHER_WORDS]
+    return tuple(dict.fromkeys(word for phrase in phrases for word in phrase.split()))

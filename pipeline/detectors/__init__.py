@@ -1,1 +1,1 @@
-"""One file per control map. A detector turns a picture into a map of exactly the same height and width."""
+"""Detectors of control maps, one per file. A map has exactly the height and width of its image."""

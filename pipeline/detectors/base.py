@@ -1,4 +1,19 @@
-"""What a detector is, and how one is loaded by its settings."""
+"""The interface of detectors, and how a detector is loaded by its settings.
+
+To add a detector with the name `soft_lines`:
+
+1. Write `pipeline/detectors/soft_lines.py` with a class `SoftLines`. Its constructor takes the settings, and if the
+   detector has a network, also the folder of the weights and the device. Its `__call__` is a `Detector`. A detector
+   with a torch network can subclass `TorchDetector`, and then implements `_maps` only.
+2. Declare `class SoftLinesSettings(Settings)` in `schemas/detectors.py`, or `(NetworkSettings)` if it has a network,
+   and add one line to the union `DetectorSettings` there.
+
+Nothing else registers a detector: recipes, the command line and the manifest take its name from the settings, and
+`load_detector` finds the file and the class by this name.
+
+A detector may also have a method `batch` (see `BatchDetector`) or `people` (see `PoseDetector`). Test a new detector
+in `tests/pipeline/detectors/test_soft_lines.py`, and add its settings to `test_contract.py` there.
+"""
 
 import json
 from collections.abc import Callable
@@ -15,50 +30,59 @@ if TYPE_CHECKING:
     from pipeline.detectors.keypoints import Person
 
 Detector = Callable[[Pixels], Pixels]
-"""Returns the control map of a picture, as high and wide, RGB; the picture is not changed."""
+"""Returns the control map of an image: [H, W, 3], uint8, RGB, 0..255, of the same height and width.
+
+The map depends on the image and the settings alone. The detector does not write to the image.
+"""
 
 
 @runtime_checkable
 class BatchDetector(Protocol):
-    """A detector that also takes pictures of one shape together, as a GPU likes them."""
+    """A detector that also accepts several images of one shape, which is faster on a GPU."""
 
     def __call__(self, pixels: Pixels) -> Pixels:
-        """Return the control map of a picture."""
+        """Return the control map of an image."""
         ...
 
     def batch(self, photos: Batch) -> Batch:
-        """Return the control maps of pictures of one shape."""
+        """Return the control maps of images of one shape."""
         ...
 
 
 @runtime_checkable
 class PoseDetector(Protocol):
-    """A detector that also tells where people are."""
+    """A detector that also returns the people in an image."""
 
     def people(self, pixels: Pixels) -> "list[Person]":
-        """Return everyone in a picture."""
+        """Return the people in an image."""
         ...
 
 
 def load_detector(settings: DetectorSettings, device: str = "cpu") -> Detector:
-    """Return the detector that `settings` name, its network loaded on `device` (`cpu` or `cuda`).
+    """Load the detector that the settings name.
 
-    The file is named after the detector, and the class too. Raises `ModelError` where weights are missing.
+    Args:
+        settings: The settings of the detector.
+        device: `cpu` or `cuda`, for a detector with a network.
+
+    Raises:
+        ModelError: Weights are missing or invalid.
+        MissingPackageError: A system library is missing.
     """
-    # Imported here: each detector's library takes seconds, and a run needs few of them.
+    # Imported late: the libraries of the detectors take seconds to import, and a recipe uses few of them.
     module = import_module(f"pipeline.detectors.{settings.name}")
-    kind: Any = getattr(module, settings.name.title().replace("_", ""))
+    detector_class: Any = getattr(module, settings.name.title().replace("_", ""))
     if not isinstance(settings, NetworkSettings):
-        return cast("Detector", kind(settings))
-    found = resolve.locate_detector(settings)
-    return cast("Detector", kind(settings, found.folder if found else None, device))
+        return cast("Detector", detector_class(settings))
+    located = resolve.locate_detector(settings)
+    return cast("Detector", detector_class(settings, located.folder if located else None, device))
 
 
 def settings_json(settings: Settings) -> str:
-    """Return the settings that provenance shows: all but the name, and no secret of an address."""
+    """Return all settings but the name as JSON for provenance, with redacted credentials in addresses."""
     return json.dumps(storage.redact_all(settings.model_dump(exclude={"name"})), sort_keys=True)
 
 
 def detector_version(settings: Settings) -> str:
-    """Return the library that does a detector's work, and its version."""
+    """Return the name and the version of the library that a detector uses."""
     return f"{settings.library} {version(settings.library)}"

@@ -1,7 +1,8 @@
-"""controlnet_aux, imported so that it bears mediapipe 1.x beside it.
+"""Import controlnet_aux in an environment that has mediapipe 1.x.
 
-Its face detector asks mediapipe for `solutions`, which 1.x has no more, and with it the whole package would fail to
-import. Without mediapipe it goes on; so mediapipe is hidden while it is imported. The face detector is not used here.
+The face detector of controlnet_aux needs `mediapipe.solutions`, which mediapipe 1.x removed, so that the import of the
+whole package would fail. Without mediapipe the package imports without its face detector, which is not used here.
+Therefore mediapipe is hidden during the import.
 """
 
 import sys
@@ -12,21 +13,21 @@ from contextlib import contextmanager
 
 @contextmanager
 def _hidden(name: str) -> Iterator[None]:
-    """Let imports of a module fail as if it were not installed."""
+    """Make the import of a module fail as if the module were not installed."""
     missing = object()
-    kept = sys.modules.get(name, missing)
-    sys.modules[name] = None  # type: ignore[assignment]  # Python's own mark of a module that must not be imported
+    module = sys.modules.get(name, missing)
+    sys.modules[name] = None  # type: ignore[assignment]  # None makes `import` raise ModuleNotFoundError
     try:
         yield
     finally:
-        if kept is missing:
+        if module is missing:
             del sys.modules[name]
         else:
-            sys.modules[name] = kept  # type: ignore[assignment]  # what was there before
+            sys.modules[name] = module  # type: ignore[assignment]  # the module from before
 
 
 with _hidden("mediapipe"), warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of what it misses, and of names in timm that have moved
+    warnings.simplefilter("ignore")  # about the missing mediapipe, and renamed modules of timm
     import controlnet_aux
 
 __all__ = ["controlnet_aux"]

@@ -1,4 +1,4 @@
-"""Relative depth by a transformers network: near is white, far is black."""
+"""Relative depth by a transformers model: near is white, far is black."""
 
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ from pipeline.images.arrays import Batch
 from pipeline.models.safe_load import load_pretrained
 from schemas.detectors import DepthSettings
 
-MIRRORED = 8  # pixels: ZoeDepth's processor mirrors up to four at an edge, and needs a picture of more than that
+ZOE_MULTIPLE = 8  # pixels: ZoeDepth's processor mirrors up to 4 pixels at each edge, so images need more than 4
 
 
 class Depth(TorchDetector):
-    """Depth Anything and its like: models whose prediction grows towards the viewer, or away with `invert`.
+    """Estimates depth by Depth Anything, DPT, DepthPro, ZoeDepth and similar models.
 
-    What counts is the network's own prediction: DepthPro's grows towards the viewer, although it is a metric model.
+    The raw prediction of the network must grow towards the viewer, or away from it with `invert`. The raw prediction of
+    DepthPro grows towards the viewer, although it is a metric model.
     """
 
     def __init__(self, settings: DepthSettings, folder: Path, device: str) -> None:
@@ -29,34 +30,33 @@ class Depth(TorchDetector):
         self._processor, network = load_pretrained(AutoModelForDepthEstimation, folder, self._dtype)
         super().__init__(network, device)
         self._sign = -1.0 if settings.invert else 1.0
-        self._multiple = _multiple(self._processor)
+        self._multiple = _padding_multiple(self._processor)
 
     def _maps(self, photos: Batch) -> Batch:
-        """Return the maps; predictions are resampled to the picture's size before they are scaled."""
         _, height, width, _ = photos.shape
         depths = self._depths(pad_to_multiple(photos, self._multiple))[:, :height, :width]
         return np.stack([depth_to_map(self._sign * depth) for depth in depths])
 
     def _depths(self, photos: Batch) -> NDArray[np.float32]:
-        """Return [N, H, W], of any range."""
+        """Predict depth [N, H, W], float32, of any range, resampled to the size of the images."""
         size = (photos.shape[1], photos.shape[2])
         inputs = self._processor(images=list(photos), return_tensors="pt", input_data_format="channels_last")
-        predicted = self.network(**inputs.to(self.device, self._dtype))
-        predicted.predicted_depth = predicted.predicted_depth.float()  # [N, h, w]
-        if isinstance(self._processor, ZoeDepthImageProcessor):  # it mirrors what lies at the edges: this cuts it off
-            found: Any = self._processor.post_process_depth_estimation(predicted, [size] * len(photos))
-            return np.stack([each["predicted_depth"].cpu().numpy() for each in found])
-        depths = predicted.predicted_depth.cpu().numpy()
-        return np.stack([cv2.resize(each, size[::-1], interpolation=cv2.INTER_CUBIC) for each in depths])
+        output = self.network(**inputs.to(self.device, self._dtype))
+        output.predicted_depth = output.predicted_depth.float()  # [N, h, w]
+        if isinstance(self._processor, ZoeDepthImageProcessor):  # its post-processing crops the mirrored edges
+            results: Any = self._processor.post_process_depth_estimation(output, [size] * len(photos))
+            return np.stack([result["predicted_depth"].cpu().numpy() for result in results])
+        depths = output.predicted_depth.cpu().numpy()
+        return np.stack([cv2.resize(depth, size[::-1], interpolation=cv2.INTER_CUBIC) for depth in depths])
 
 
-def _multiple(processor: Any) -> int:  # noqa: ANN401 - image processors share no type that has these attributes
-    """Return what sides are padded to, so that the processor finds nothing to pad: no one would cut that off again.
+def _padding_multiple(processor: Any) -> int:  # noqa: ANN401 - image processors have no common type with these attributes
+    """Return the multiple to which images are padded, so that the processor adds no padding, which nothing would crop.
 
-    Those of DPT on DINOv2 pad. One that resizes too is told to resize to what it would pad to.
+    The processors of DPT on DINOv2 pad. One that also resizes is configured to resize to a multiple of its divisor.
     """
     if isinstance(processor, ZoeDepthImageProcessor):
-        return MIRRORED
+        return ZOE_MULTIPLE
     if not getattr(processor, "do_pad", False):
         return 1
     divisor: int = processor.size_divisor

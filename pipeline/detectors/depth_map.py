@@ -1,4 +1,4 @@
-"""From relative depth of any range to the map that depth nets expect."""
+"""The control map of a relative depth."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,9 +7,16 @@ from pipeline.images.arrays import Pixels
 
 
 def depth_to_map(depth: NDArray[np.floating]) -> Pixels:
-    """Return `depth` [H, W], larger is nearer, stretched to 0..255 by its minimum and maximum; a flat one is black."""
+    """Scale depth to the full range of the control map that depth ControlNets expect.
+
+    Args:
+        depth: [H, W], of any range; larger is nearer.
+
+    Returns:
+        [H, W, 3], uint8: the nearest pixel is 255, the farthest is 0. The map of a constant depth is black.
+    """
     low, high = float(depth.min()), float(depth.max())
     span = high - low
     scaled = (depth - low) / span if span > 0 else np.zeros_like(depth)
-    grey = np.rint(scaled * 255.0).astype(np.uint8)  # [H, W]
+    grey = np.rint(scaled * 255.0).astype(np.uint8)  # [H, W], uint8, 0..255
     return np.repeat(grey[:, :, None], 3, axis=2)

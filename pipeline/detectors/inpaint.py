@@ -1,4 +1,4 @@
-"""The picture itself, for the net that paints a masked part anew, and what is masked taken out of it."""
+"""The image itself, for the inpaint ControlNet, and its masking."""
 
 import cv2
 import numpy as np
@@ -9,16 +9,16 @@ from schemas.detectors import InpaintSettings
 
 
 class Inpaint:
-    """The picture: what is masked is known from the manifest, not from pixels."""
+    """Returns the image. The mask comes from the manifest, and `mask_out` applies it later."""
 
     def __init__(self, settings: InpaintSettings) -> None:
-        del settings  # it has none
+        del settings  # there are none
 
     def __call__(self, pixels: Pixels) -> Pixels:
-        """Return the picture, the very same array."""
+        """Return the same array."""
         return pixels
 
 
 def mask_out(pixels: Pixels, covered: NDArray[np.bool_]) -> Pixels:
-    """Return a picture that is black where a mask [H, W] covers it; the net is told the mask beside it."""
+    """Return an image that is black where the mask `covered` [H, W] is true."""
     return cv2.bitwise_and(pixels, pixels, mask=(~covered).view(np.uint8)).astype(np.uint8, copy=False)

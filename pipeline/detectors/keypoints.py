@@ -1,4 +1,4 @@
-"""People as keypoints: the orders that libraries and datasets give them in, and OpenPose's, which is drawn."""
+"""People as keypoints: the layouts of libraries and datasets, and their conversion to OpenPose's layout."""
 
 from dataclasses import dataclass
 
@@ -6,26 +6,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
-"""[K, 2], x and y in pixels, NaN where a keypoint was not found."""
+"""[K, 2], x and y in pixels, NaN for a keypoint that was not detected."""
 
-# For each of OpenPose's 18 keypoints (nose, neck, right shoulder, elbow, wrist, left ones, right hip, knee, ankle, left
-# ones, right eye, left eye, right ear, left ear) its place in another order; the neck, here None, is the middle of the
-# shoulders where the order has none.
+# A layout has, for each of OpenPose's 18 keypoints, its index among the keypoints of the layout. OpenPose's are: nose,
+# neck, right shoulder, elbow and wrist, left shoulder, elbow and wrist, right hip, knee and ankle, left hip, knee and
+# ankle, right eye, left eye, right ear, left ear. A layout without a neck has None: the midpoint of the shoulders.
 COCO_17 = (0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 OPENPOSE_18 = tuple(range(18))
 BLAZEPOSE_33 = (0, None, 12, 14, 16, 11, 13, 15, 24, 26, 28, 23, 25, 27, 5, 2, 8, 7)  # mediapipe's PoseLandmark
 LAYOUTS: dict[int, tuple[int | None, ...]] = {17: COCO_17, 18: OPENPOSE_18, 33: BLAZEPOSE_33, 133: COCO_17}
-"""By the number of a person's keypoints; COCO-WholeBody's 133 begin with COCO's 17."""
-# COCO-WholeBody: 17 of the body, 6 of the feet, 68 of the face, 21 of each hand.
+"""Layouts by the number of keypoints of a person. COCO-WholeBody's 133 begin with COCO's 17."""
+# COCO-WholeBody: 17 keypoints of the body, 6 of the feet, 68 of the face, 21 of each hand.
 WHOLE_BODY = 133
 FACE, LEFT_HAND, RIGHT_HAND = slice(23, 91), slice(91, 112), slice(112, 133)
-SHOULDERS = [2, 5]  # in OpenPose's order
+SHOULDERS = [2, 5]  # indices in OpenPose's layout
 NECK = 1
 
 
 @dataclass(frozen=True)
 class Person:
-    """A person in OpenPose's order: body [18, 2], hands [21, 2] and face [68 to 70, 2] where they are known."""
+    """A person in OpenPose's layout.
+
+    Attributes:
+        body: [18, 2].
+        left_hand: [21, 2], or None if unknown.
+        right_hand: [21, 2], or None if unknown.
+        face: [68, 2] to [70, 2], or None if unknown.
+    """
 
     body: Points
     left_hand: Points | None = None
@@ -33,21 +40,27 @@ class Person:
     face: Points | None = None
 
 
-def person_from(keypoints: NDArray[np.float64], *, hands: bool = True, face: bool = True) -> Person:
-    """Return the person of keypoints [K, 3] (x, y, visibility; 0 and below: not found), whose number tells the order.
+def person_from_keypoints(keypoints: NDArray[np.float64], *, hands: bool = True, face: bool = True) -> Person:
+    """Convert the keypoints of a person to OpenPose's layout.
 
-    Of a whole body, `hands` and `face` tell what else than the body is wanted. Raises `ValueError` for another number.
+    Args:
+        keypoints: [K, 3], x, y and visibility; a keypoint of visibility 0 or less was not detected. K selects the
+            layout, one of `LAYOUTS`.
+        hands: Whether to convert the hands of a whole body.
+        face: Whether to convert the face of a whole body.
+
+    Raises:
+        ValueError: No layout has K keypoints.
     """
     count = len(keypoints)
     if count not in LAYOUTS:
-        message = f"{count} keypoints: a person has {', '.join(str(known) for known in LAYOUTS)}"
-        raise ValueError(message)
-    found = np.where(keypoints[:, 2:] > 0, keypoints[:, :2], np.nan)  # [K, 2]
-    nowhere = np.full(2, np.nan)
-    body = np.array([nowhere if place is None else found[place] for place in LAYOUTS[count]])
+        raise ValueError(f"{count} keypoints: a person has {', '.join(str(known) for known in LAYOUTS)}")
+    points = np.where(keypoints[:, 2:] > 0, keypoints[:, :2], np.nan)  # [K, 2]
+    undetected = np.full(2, np.nan)
+    body = np.array([undetected if index is None else points[index] for index in LAYOUTS[count]])  # [18, 2]
     if LAYOUTS[count][NECK] is None:
-        body[NECK] = body[SHOULDERS].mean(axis=0)  # NaN unless both shoulders are there
+        body[NECK] = body[SHOULDERS].mean(axis=0)  # NaN unless both shoulders were detected
     if count != WHOLE_BODY:
         return Person(body)
-    left, right = (found[LEFT_HAND], found[RIGHT_HAND]) if hands else (None, None)
-    return Person(body, left, right, found[FACE] if face else None)
+    left, right = (points[LEFT_HAND], points[RIGHT_HAND]) if hands else (None, None)
+    return Person(body, left, right, points[FACE] if face else None)

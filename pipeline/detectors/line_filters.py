@@ -1,4 +1,4 @@
-"""How much darker a pixel is than what surrounds it: what a pen would draw, without a network."""
+"""A filter that detects dark lines without a network."""
 
 import cv2
 import numpy as np
@@ -8,11 +8,17 @@ from pipeline.images.arrays import Pixels
 
 
 def local_darkness(photo: Pixels, around: float, own: float = 0.0) -> NDArray[np.float32]:
-    """Return [H, W], float32, in steps of 255: the mean around a pixel less its own value, in its least channel.
+    """Compute how much darker each pixel is than its surroundings: a difference of Gaussians.
 
-    `around` and `own` are the standard deviations in pixels of the Gaussians that both are taken with; 0: the pixel.
+    Args:
+        photo: [H, W, 3], uint8, RGB.
+        around: Standard deviation in pixels of the Gaussian blur that gives the surroundings.
+        own: Standard deviation in pixels of the Gaussian blur that gives the pixel itself; 0 for no blur.
+
+    Returns:
+        [H, W], float32, -255..255: the smallest difference of the three channels.
     """
-    exact = photo.astype(np.float32)
-    fine = cv2.GaussianBlur(exact, (0, 0), own) if own else exact
-    first, second, third = cv2.split(cv2.subtract(cv2.GaussianBlur(exact, (0, 0), around), fine))
-    return np.asarray(cv2.min(cv2.min(first, second), third), np.float32)
+    values = photo.astype(np.float32)  # [H, W, 3]
+    fine = cv2.GaussianBlur(values, (0, 0), own) if own else values
+    red, green, blue = cv2.split(cv2.subtract(cv2.GaussianBlur(values, (0, 0), around), fine))
+    return np.asarray(cv2.min(cv2.min(red, green), blue), np.float32)

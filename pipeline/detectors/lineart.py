@@ -1,4 +1,4 @@
-"""Line drawings, white on black: by controlnet_aux's networks, or by a filter."""
+"""Line drawings, white on black, by networks of controlnet_aux or by a filter."""
 
 from pathlib import Path
 
@@ -6,55 +6,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.detectors.line_filters import local_darkness
-from pipeline.detectors.torch_detector import TorchDetector, fill_edges, pad_to_multiple, to_three_channels
+from pipeline.detectors.torch_detector import TorchDetector, load_weights, pad_to_multiple, to_three_channels
 from pipeline.images.arrays import Batch, Pixels
 from pipeline.models.safe_load import read_weights
 from schemas.detectors import LineartSettings
 
-HALVED = 8  # the network halves sides twice, and mirrors a pixel at the edge of what is left
-# The filter's constants are controlnet_aux's (`lineart_standard`): blur in pixels, strengths of 255.
-BLUR, FAINTEST, LEAST_MEDIAN, MEDIAN_BECOMES = 6.0, 8, 16.0, 127.0
+MULTIPLE = 8  # pixels: the network halves the sides twice, and its reflection padding needs more than one pixel there
+# Constants of controlnet_aux 0.0.10, `LineartStandardDetector`: the blur in pixels, and strengths of 255.
+BLUR, MIN_STRENGTH, MIN_MEDIAN, TARGET_MEDIAN = 6.0, 8, 16.0, 127.0
 
 
 class Lineart:
-    """`realistic` and `coarse` are two trainings of one network; `standard` compares each pixel with around it."""
+    """Detects lines. `realistic` and `coarse` are two trainings of one network, `standard` is a filter."""
 
     def __init__(self, settings: LineartSettings, folder: Path | None, device: str) -> None:
-        self._network = _Drawn(folder / settings.files[0], device) if folder is not None else None
+        self._network = _LineartNetwork(folder / settings.files[0], device) if folder is not None else None
 
     def __call__(self, pixels: Pixels) -> Pixels:
-        """Return the lines, in all three channels alike."""
-        drawn: Pixels = self.batch(pixels[None])[0]
-        return drawn
+        """Return the lines, equal in all three channels."""
+        lines: Pixels = self.batch(pixels[None])[0]
+        return lines
 
     def batch(self, photos: Batch) -> Batch:
-        """Return the lines of pictures of one shape."""
+        """Return the lines of images of one shape."""
         if self._network is None:
-            return to_three_channels(np.stack([_darker(photo) for photo in photos]))
+            return to_three_channels(np.stack([_standard_lines(photo) for photo in photos]))
         return self._network.batch(photos)
 
 
-class _Drawn(TorchDetector):
-    """Informative drawings: a generator that draws black on white."""
+class _LineartNetwork(TorchDetector):
+    """The generator of "Learning to generate line drawings" (Chan et al. 2022), which draws black on white."""
 
     def __init__(self, path: Path, device: str) -> None:
-        from pipeline.detectors.controlnet_aux_import import (
-            controlnet_aux,  # here, not above: the filter needs no network
-        )
+        # Imported late, because the filter does not need controlnet_aux, which takes seconds to import.
+        from pipeline.detectors.controlnet_aux_import import controlnet_aux
 
-        super().__init__(fill_edges(controlnet_aux.lineart.Generator(3, 1, 3), read_weights(path), path), device)
+        super().__init__(load_weights(controlnet_aux.lineart.Generator(3, 1, 3), read_weights(path), path), device)
 
     def _maps(self, photos: Batch) -> Batch:
         _, height, width, _ = photos.shape
-        drawn = self.network(self._tensor(pad_to_multiple(photos, HALVED)) / 255.0)[:, 0].float().cpu().numpy()
-        grey = (drawn[:, :height, :width] * 255.0).clip(0, 255).astype(np.uint8)  # [N, H, W]
+        inputs = self._tensor(pad_to_multiple(photos, MULTIPLE)) / 255.0
+        lines = self.network(inputs)[:, 0].float().cpu().numpy()  # [N, H', W'], 0..1, black on white
+        grey = (lines[:, :height, :width] * 255.0).clip(0, 255).astype(np.uint8)  # [N, H, W]
         return to_three_channels(255 - grey)
 
 
-def _darker(photo: Pixels) -> NDArray[np.uint8]:
-    """Return how much darker each pixel is than around it, [H, W], the median of what is to be seen in middle grey."""
-    darker = local_darkness(photo, BLUR).clip(0, 255)
-    seen = darker[darker > FAINTEST]
-    median = max(LEAST_MEDIAN, float(np.median(seen))) if seen.size else LEAST_MEDIAN  # a flat picture shows nothing
-    drawn: NDArray[np.uint8] = (darker / median * MEDIAN_BECOMES).clip(0, 255).astype(np.uint8)
-    return drawn
+def _standard_lines(photo: Pixels) -> NDArray[np.uint8]:
+    """Return lines [H, W], 0..255, where the image is darker than its surroundings, scaled to a median of 127."""
+    darkness = local_darkness(photo, BLUR).clip(0, 255)
+    visible = darkness[darkness > MIN_STRENGTH]
+    median = max(MIN_MEDIAN, float(np.median(visible))) if visible.size else MIN_MEDIAN
+    lines: NDArray[np.uint8] = (darkness / median * TARGET_MEDIAN).clip(0, 255).astype(np.uint8)
+    return lines

@@ -11,55 +11,58 @@ from mediapipe.tasks.python import BaseOptions
 from mediapipe.tasks.python.vision import PoseLandmarker, PoseLandmarkerOptions
 from numpy.typing import NDArray
 
-from pipeline.detectors.keypoints import Person, person_from
+from pipeline.detectors.keypoints import Person, person_from_keypoints
 from pipeline.detectors.pose_drawing import draw_people
-from pipeline.errors import ModelError
+from pipeline.errors import MissingPackageError, ModelError
 from pipeline.images.arrays import Pixels
 from pipeline.quiet import silence_stderr
 from schemas.detectors import MediapipeSettings
 
 
 class Mediapipe:
-    """Find people by 33 landmarks each; nobody in the picture gives a black map, which is a result."""
+    """Detects people by 33 landmarks each. The map of an image without people is black."""
 
     def __init__(self, settings: MediapipeSettings, folder: Path, device: str) -> None:
         del device  # its networks run on the CPU
-        bundle = BaseOptions(model_asset_path=str(folder / settings.files[0]))
+        path = folder / settings.file
+        bundle = BaseOptions(model_asset_path=str(path))
         options = PoseLandmarkerOptions(base_options=bundle, num_poses=settings.people)
         try:
-            with silence_stderr():  # it tells of each start and of its networks' looks
+            with silence_stderr():  # mediapipe logs its start and the tensors of its networks
                 self._landmarker = PoseLandmarker.create_from_options(options)
-        except OSError as error:  # a system library that is not there
-            message = f"mediapipe cannot start: {error}"
-            raise ModelError(message, "Install what it names; on Debian the packages libegl1 and libgles2.") from error
+        except OSError as error:
+            hint = "Install the missing library; on Debian, libegl1 and libgles2."
+            raise MissingPackageError(f"mediapipe: a system library is missing: {error}", hint) from error
         except (RuntimeError, ValueError) as error:
-            message = f"{folder / settings.file}: no bundle of mediapipe's ({str(error).splitlines()[0]})"
-            raise ModelError(message, "Fetch pose_landmarker_full.task anew.") from error
-        atexit.register(_leave_to_the_system, weakref.ref(self._landmarker))
+            raise ModelError(f"{path}: invalid mediapipe model: {str(error).splitlines()[0]}") from error
+        atexit.register(_disable_close, weakref.ref(self._landmarker))
         self._threshold = settings.threshold
 
     def __call__(self, pixels: Pixels) -> Pixels:
-        """Return the drawn people."""
+        """Return the people in an image, drawn as OpenPose."""
         return draw_people(self.people(pixels), *pixels.shape[:2])
 
     def people(self, pixels: Pixels) -> list[Person]:
-        """Return everyone in a picture."""
+        """Return the people in an image."""
         image = mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(pixels))
         height, width, _ = pixels.shape
         with silence_stderr():
-            found = self._landmarker.detect(image).pose_landmarks
-        return [person_from(self._keypoints(landmarks, width, height)) for landmarks in found]
+            people = self._landmarker.detect(image).pose_landmarks
+        return [person_from_keypoints(self._keypoints(landmarks, width, height)) for landmarks in people]
 
     def _keypoints(self, landmarks: list[Any], width: int, height: int) -> NDArray[np.float64]:
-        """Return landmarks as [33, 3]: what is hidden, or guessed to lie outside the picture, is not found."""
+        """Return landmarks as keypoints [33, 3]: x and y in pixels, visibility 0..1.
+
+        The visibility becomes 0 below the threshold, and outside the image, where mediapipe extrapolates.
+        """
         points = np.array([(mark.x * width, mark.y * height, mark.visibility or 0.0) for mark in landmarks])
         inside = ((points[:, :2] >= 0) & (points[:, :2] < (width, height))).all(axis=1)
         points[:, 2] *= inside & (points[:, 2] >= self._threshold)
         return points
 
 
-def _leave_to_the_system(landmarker: "weakref.ref[Any]") -> None:
-    """Close nothing at the process's end: mediapipe's threads are gone by then, and it would complain."""
-    living = landmarker()
-    if living is not None:
-        living.close = lambda: None
+def _disable_close(reference: "weakref.ref[Any]") -> None:
+    """Replace `close` when the process exits: mediapipe's threads have ended by then, and `close` would log errors."""
+    landmarker = reference()
+    if landmarker is not None:
+        landmarker.close = lambda: None

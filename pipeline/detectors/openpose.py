@@ -1,4 +1,4 @@
-"""People by controlnet_aux's OpenPose networks; the drawing is ours, at the picture's own size."""
+"""People by the OpenPose networks of controlnet_aux, drawn at the size of the image."""
 
 from pathlib import Path
 from typing import Any
@@ -13,47 +13,51 @@ from pipeline.images.arrays import Batch, Pixels
 from schemas.detectors import OpenposeSettings
 
 _NETWORKS = controlnet_aux.open_pose
-LEAST_SIDE = 64  # pixels: smaller pictures are padded to it, so that the network has something to halve
+MIN_SIDE = 64  # pixels: the network halves the sides, so smaller images are padded to this size
 
 
 class Openpose:
-    """Find people and draw them; nobody in the picture gives a black map, which is a result."""
+    """Detects people. The map of an image without people is black."""
 
     def __init__(self, settings: OpenposeSettings, folder: Path, device: str) -> None:
         self._parts = {"include_hand": settings.hands, "include_face": settings.face}
-        kinds = {
+        classes = {
             "body_pose_model.pth": _NETWORKS.Body,
             "hand_pose_model.pth": _NETWORKS.Hand,
             "facenet.pth": _NETWORKS.Face,
         }
-        loaded = {name: kinds[name](str(folder / name)) for name in settings.files}  # weights alone, by torch's default
-        for part in loaded.values():
-            part.to(device)
-        self._detector = _NETWORKS.OpenposeDetector(*(loaded.get(name) for name in kinds))
+        # controlnet_aux loads the files by `torch.load`, which by default loads weights only.
+        networks = {name: classes[name](str(folder / name)) for name in settings.files}
+        for network in networks.values():
+            network.to(device)
+        self._detector = _NETWORKS.OpenposeDetector(*(networks.get(name) for name in classes))
 
     def __call__(self, pixels: Pixels) -> Pixels:
-        """Return the drawn people; the detector's own call would resize the picture to multiples of 64 first."""
+        """Return the people in an image, drawn as OpenPose.
+
+        The library's own call would first resize the image to multiples of 64.
+        """
         return draw_people(self.people(pixels), *pixels.shape[:2])
 
     def batch(self, photos: Batch) -> Batch:
-        """Return the maps of pictures of one shape, one after the other: the network takes one at a time."""
+        """Return the maps of images of one shape, one by one: the network accepts a single image."""
         return np.stack([self(photo) for photo in photos])
 
     def people(self, pixels: Pixels) -> list[Person]:
-        """Return everyone in a picture."""
-        small = min(pixels.shape[:2]) < LEAST_SIDE
-        seen = pad_to_multiple(pixels[None], LEAST_SIDE)[0] if small else pixels
-        found = self._detector.detect_poses(seen, **self._parts)
-        return [_person(pose, seen.shape[1], seen.shape[0]) for pose in found]
+        """Return the people in an image."""
+        small = min(pixels.shape[:2]) < MIN_SIDE
+        padded = pad_to_multiple(pixels[None], MIN_SIDE)[0] if small else pixels
+        height, width, _ = padded.shape
+        return [_person(pose, width, height) for pose in self._detector.detect_poses(padded, **self._parts)]
 
 
 def _person(pose: Any, width: int, height: int) -> Person:  # noqa: ANN401 - controlnet_aux has no types
-    """Return a person in pixels: the detector gives shares of the picture's sides."""
+    """Convert a pose of controlnet_aux, whose coordinates are shares of the sides, to pixels."""
     body = _points(pose.body.keypoints, width, height)
-    rest = (pose.left_hand, pose.right_hand, pose.face)
-    return Person(body, *(_points(part, width, height) if part else None for part in rest))
+    parts = (pose.left_hand, pose.right_hand, pose.face)
+    return Person(body, *(_points(part, width, height) if part else None for part in parts))
 
 
 def _points(keypoints: list[Any], width: int, height: int) -> Points:
-    nowhere = (np.nan, np.nan)
-    return np.array([nowhere if each is None else (each.x * width, each.y * height) for each in keypoints])
+    undetected = (np.nan, np.nan)
+    return np.array([undetected if point is None else (point.x * width, point.y * height) for point in keypoints])

@@ -1,4 +1,4 @@
-"""Where people are in a photo, for a crop around them: asked of the recipe's own pose detector."""
+"""The keypoints of the people in a photo, for a crop around them, by the pose detector of the recipe."""
 
 import functools
 import hashlib
@@ -7,15 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.detectors.base import PoseDetector, load_detector
-from pipeline.errors import ControlMapError
+from pipeline.errors import DetectorFailedError
 from pipeline.images.arrays import Pixels
 from schemas.detectors import DetectorSettings
 
 
 class PeopleFinder:
-    """Finds people by the detector that `settings` name, which is loaded once in each process that needs it.
+    """Finds people by a detector, which is loaded once per process.
 
-    What was found in the last picture is remembered: the variants of a photo come one after the other.
+    The result of the last image is cached, because the variants of a photo follow one another.
+
+    Args:
+        settings: The settings of a `PoseDetector`.
     """
 
     def __init__(self, settings: DetectorSettings) -> None:
@@ -23,28 +26,30 @@ class PeopleFinder:
         self._last: tuple[bytes, NDArray[np.float64]] | None = None
 
     def __call__(self, pixels: Pixels) -> NDArray[np.float64]:
-        """Return the keypoints [N, 2] (x, y) of everyone found. Raises `ControlMapError` where the detector fails."""
-        picture = hashlib.sha256(pixels.tobytes()).digest() + repr(pixels.shape).encode()
-        if self._last is None or self._last[0] != picture:
-            self._last = picture, self._found(pixels)
+        """Return the detected keypoints [N, 2] (x, y) of all people in an image.
+
+        Raises:
+            DetectorFailedError: The detector raised an error for this image.
+        """
+        digest = hashlib.sha256(pixels.tobytes()).digest() + repr(pixels.shape).encode()
+        if self._last is None or self._last[0] != digest:
+            self._last = digest, self._find(pixels)
         return self._last[1]
 
-    def _found(self, pixels: Pixels) -> NDArray[np.float64]:
-        detector = _loaded(self._settings)
+    def _find(self, pixels: Pixels) -> NDArray[np.float64]:
+        detector = _load(self._settings)
         try:
             people = detector.people(pixels)
         except (RuntimeError, ValueError) as error:
-            message = f"{self._settings.name}: {type(error).__name__}: {error}"
-            raise ControlMapError(message) from error
+            raise DetectorFailedError(f"{self._settings.name}: {type(error).__name__}: {error}") from error
         bodies = [np.empty((0, 2)), *(person.body for person in people)]
-        found: NDArray[np.float64] = np.concatenate(bodies)  # 18 rows for each person
-        return np.asarray(found[~np.isnan(found).any(axis=1)])
+        points: NDArray[np.float64] = np.concatenate(bodies)  # [18 * people, 2]
+        return np.asarray(points[~np.isnan(points).any(axis=1)])
 
 
 @functools.cache
-def _loaded(settings: DetectorSettings) -> PoseDetector:
+def _load(settings: DetectorSettings) -> PoseDetector:
     detector = load_detector(settings)
     if not isinstance(detector, PoseDetector):
-        message = f"{settings.name} finds no people"
-        raise TypeError(message)
+        raise TypeError(f"{settings.name}: not a pose detector")
     return detector

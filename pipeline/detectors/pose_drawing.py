@@ -1,7 +1,7 @@
 """The OpenPose map of people.
 
-The picture of a pose is what the net was trained on: stick width, colours and their strength are constants of
-OpenPose's renderer as controlnet_aux 0.0.10 draws it (`open_pose.util`), pixel for pixel.
+The ControlNet was trained on maps of OpenPose's renderer. Widths, colours and brightness are constants of the module
+`open_pose.util` of controlnet_aux 0.0.10, and each pixel of a map equals that of controlnet_aux.
 """
 
 import colorsys
@@ -13,9 +13,9 @@ import numpy as np
 from pipeline.detectors.keypoints import Person, Points
 from pipeline.images.arrays import Pixels
 
-STICK_WIDTH = 4
-LIMB_STRENGTH = 0.6
-# Pairs of OpenPose's 18 keypoints, from 0: nose, neck, right arm, left arm, right leg, left leg, eyes, ears.
+STICK_WIDTH = 4  # pixels
+LIMB_STRENGTH = 0.6  # brightness of a limb relative to its colour
+# Pairs of OpenPose's 18 keypoints, in the order that `pipeline.detectors.keypoints` documents.
 LIMBS = (
     (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10),
     (1, 11), (11, 12), (12, 13), (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
@@ -25,7 +25,8 @@ COLORS = (
     (0, 255, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255),
     (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85),
 )  # fmt: skip
-# Pairs of a hand's 21 keypoints: the wrist, then four of each finger from the thumb on; their hues go round once.
+# Pairs of a hand's 21 keypoints: the wrist, then four of each finger, beginning with the thumb. The hues of the pairs
+# are evenly spaced.
 FINGERS = tuple((0 if joint == 1 else 4 * finger + joint - 1, 4 * finger + joint) for finger in range(5) for joint in range(1, 5))  # fmt: skip  # noqa: E501 - one rule
 FINGER_COLORS = tuple(
     tuple(255 * channel for channel in colorsys.hsv_to_rgb(number / len(FINGERS), 1, 1))
@@ -37,7 +38,7 @@ FACE_RADIUS, FACE_COLOR = 3, (255, 255, 255)
 
 
 def draw_people(people: list[Person], height: int, width: int) -> Pixels:
-    """Return the OpenPose map [height, width, 3] of people; nobody is a black map."""
+    """Draw people as an OpenPose map: [height, width, 3], uint8, RGB. Without people it is black."""
     canvas = np.zeros((height, width, 3), np.uint8)
     for person in people:
         _draw_limbs(canvas, person.body)
@@ -51,13 +52,13 @@ def draw_people(people: list[Person], height: int, width: int) -> Pixels:
 
 
 def _draw_limbs(canvas: Pixels, body: Points) -> None:
-    for (start, end), color in zip(LIMBS, COLORS, strict=False):  # 17 limbs take the first 17 of 18 colours
+    for (start, end), color in zip(LIMBS, COLORS, strict=False):  # 17 limbs use the first 17 of 18 colours
         pair = body[[start, end]]
         if np.isnan(pair).any():
             continue
-        middle, along = pair.mean(axis=0), pair[0] - pair[1]
-        angle = int(math.degrees(math.atan2(along[1], along[0])))
-        axes = (int(math.hypot(*along) / 2), STICK_WIDTH)
+        middle, difference = pair.mean(axis=0), pair[0] - pair[1]
+        angle = int(math.degrees(math.atan2(difference[1], difference[0])))
+        axes = (int(math.hypot(*difference) / 2), STICK_WIDTH)
         limb = np.array(cv2.ellipse2Poly((int(middle[0]), int(middle[1])), axes, angle, 0, 360, 1))
         cv2.fillConvexPoly(canvas, limb, [int(channel * LIMB_STRENGTH) for channel in color])
 
@@ -70,21 +71,24 @@ def _draw_joints(canvas: Pixels, body: Points) -> None:
 
 def _draw_hand(canvas: Pixels, hand: Points) -> None:
     for (start, end), color in zip(FINGERS, FINGER_COLORS, strict=True):
-        first, last = _drawable(hand[start]), _drawable(hand[end])
-        if first and last:
-            cv2.line(canvas, first, last, color, thickness=FINGER_WIDTH)
+        first, second = _pixel(hand[start]), _pixel(hand[end])
+        if first and second:
+            cv2.line(canvas, first, second, color, thickness=FINGER_WIDTH)
     _draw_dots(canvas, hand, HAND_RADIUS, HAND_COLOR)
 
 
 def _draw_dots(canvas: Pixels, points: Points, radius: int, color: tuple[int, int, int]) -> None:
     for point in points:
-        place = _drawable(point)
-        if place:
-            cv2.circle(canvas, place, radius, color, thickness=-1)
+        center = _pixel(point)
+        if center:
+            cv2.circle(canvas, center, radius, color, thickness=-1)
 
 
-def _drawable(point: Points) -> tuple[int, int] | None:
-    """Return the pixel of a point of hand or face; the renderer leaves out what lies in the first row or column."""
+def _pixel(point: Points) -> tuple[int, int] | None:
+    """Return the pixel of a keypoint of a hand or a face, or None if it is not drawn.
+
+    Like the original renderer, this omits keypoints in the first row or column.
+    """
     if np.isnan(point).any():
         return None
     x, y = (int(value) for value in point)

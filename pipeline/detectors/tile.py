@@ -1,4 +1,4 @@
-"""The picture itself, for the net that paints details anew into what it is shown."""
+"""The image itself, for the tile ControlNet, which adds details."""
 
 import cv2
 import numpy as np
@@ -8,13 +8,13 @@ from schemas.detectors import TileSettings
 
 
 class Tile:
-    """The picture, averaged over squares of `blur` pixels first, so that its own details do not hold the net."""
+    """Returns the image, after a box blur of `blur` pixels, which leaves the ControlNet more freedom in its details."""
 
     def __init__(self, settings: TileSettings) -> None:
         self._blur = settings.blur
 
     def __call__(self, pixels: Pixels) -> Pixels:
-        """Return the picture; without blur the very same array."""
+        """Return the blurred image, or without blur the same array."""
         if self._blur == 1:
             return pixels
         return cv2.blur(pixels, (self._blur, self._blur)).astype(np.uint8, copy=False)

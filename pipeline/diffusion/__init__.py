@@ -1,1 +1,1 @@
-"""Stable Diffusion with several ControlNets: uint8 arrays in and out. Knows nothing of rows or Ray."""
+"""Stable Diffusion with several ControlNets: uint8 arrays in and out. Does not depend on rows or Ray."""

@@ -1,50 +1,59 @@
-"""How many pictures are drawn at once: as many as the recipe says, fewer where memory does not suffice."""
+"""The number of images that are generated at once, reduced while memory is short."""
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
-BATCHES_BEFORE_GROWTH = (
-    16  # batches that must go well before a larger one is tried again; twice as many after each that fails
-)
-# What accelerate does not know of: the words of CUDA, its driver and Triton, of cuBLAS and of cuDNN.
-_NO_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+BATCHES_BEFORE_GROWTH = 16
+"""Batches that must succeed before the size grows again. Doubles each time that the first larger batch fails."""
+
+# Messages of CUDA, its driver, Triton, cuBLAS and cuDNN that accelerate does not recognize.
+_OUT_OF_MEMORY_MESSAGES = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
 
 class AdaptiveBatchSize:
-    """Halved when memory runs out, kept, and cautiously raised again: another program may have been the reason."""
+    """A batch size that is halved when memory runs out, and doubled again after many successful batches.
 
-    def __init__(self, wanted: int) -> None:
-        self.restart(wanted)
+    The size grows again because another program may have used the memory for a time.
 
-    def restart(self, wanted: int) -> None:
-        """Begin anew with another size."""
-        self.now = wanted
-        self._wanted = wanted
-        self._patience = BATCHES_BEFORE_GROWTH
-        self._well = 0
-        self._raised = False
+    Args:
+        maximum: The largest and first batch size.
+
+    Attributes:
+        now: The current batch size.
+    """
+
+    def __init__(self, maximum: int) -> None:
+        self.restart(maximum)
+
+    def restart(self, maximum: int) -> None:
+        """Set a new maximum, and start with it."""
+        self.now = maximum
+        self._maximum = maximum
+        self._batches_before_growth = BATCHES_BEFORE_GROWTH
+        self._successes = 0
+        self._has_grown = False
 
     def ran_out(self) -> bool:
-        """Halve; return False where there is nothing left to halve."""
+        """Halve the size. Returns False if it is 1 already."""
         if self.now == 1:
             return False
-        if self._raised and not self._well:  # that was too early
-            self._patience *= 2
+        if self._has_grown and not self._successes:  # the size grew too early
+            self._batches_before_growth *= 2
         self.now //= 2
-        self._well = 0
+        self._successes = 0
         return True
 
     def went_well(self) -> None:
-        """Note a batch; after enough of them the next ones are twice as large, up to what was wanted."""
-        self._well += 1
-        if self.now < self._wanted and self._well >= self._patience:
-            self.now = min(self._wanted, self.now * 2)
-            self._well = 0
-            self._raised = True
+        """Count a successful batch. After enough of them, double the size up to the maximum."""
+        self._successes += 1
+        if self.now < self._maximum and self._successes >= self._batches_before_growth:
+            self.now = min(self._maximum, self.now * 2)
+            self._successes = 0
+            self._has_grown = True
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether an error is one of memory: PyTorch's own, or of a library beneath it that says so in words."""
+    """Return whether PyTorch, or a library that it calls, raised this error because memory ran out."""
     if isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error):
         return True
-    return any(words in str(error) for words in _NO_MEMORY)
+    return any(message in str(error) for message in _OUT_OF_MEMORY_MESSAGES)

@@ -1,6 +1,6 @@
-"""The UNet, the nets and the decoder through torch's compiler, with its results kept for the next process.
+"""Compilation of the UNet, the ControlNets and the decoder, with a cache that later processes load.
 
-Where the compiler fails the models go on as they are, and the reason is said.
+If the compiler fails, the models run uncompiled.
 """
 
 import hashlib
@@ -12,88 +12,105 @@ import torch
 
 from pipeline import storage
 from pipeline.diffusion.adaptive_batch_size import is_out_of_memory
+from pipeline.diffusion.types import DiffusionPipeline
 from pipeline.errors import OutputError, StorageError
 
-RECOMPILE_LIMIT = (
-    4096  # of all shapes, parts and windows; torch would take 8, and draw what is beyond them without a word
-)
-# What the compiler raises: of its own, of the C++ or CUDA compiler that it calls, and of what is not there.
-_FAILS = (torch._dynamo.exc.TorchDynamoException, RuntimeError, OSError, ImportError)  # noqa: SLF001 - the only name of them
+RECOMPILE_LIMIT = 4096
+"""Most compilations of one function: one for each combination of shape, model and active ControlNets.
+
+The default of torch is 8. Beyond its limit, torch runs the function uncompiled without a warning.
+"""
+# Errors of torch's compiler, of the C++ or CUDA compiler that it calls, and of missing packages.
+_COMPILER_ERRORS = (torch._dynamo.exc.TorchDynamoException, RuntimeError, OSError, ImportError)  # noqa: SLF001 - it has no public name
 
 
 class ModelCompiler:
-    """The compiler over a pipeline's parts. `cache` is a folder's address; `said` is `yes`, or why it is off.
+    """Compiles the models of pipelines, and caches the results.
 
-    The folder has a file for each shape of batches, of this torch, device and models: no process undoes another's.
-    It holds code, so it must be as trusted as the program.
+    The cache has one file for each combination of batch shape, torch version, device and models, so that processes do
+    not overwrite the files of others. Its files are code: use only a folder that you trust as much as the program.
+
+    Args:
+        pipes: One or two pipelines that share all models except the ControlNets.
+        cache: The address of the cache folder. None disables the cache.
+        backend: The backend of `torch.compile`.
+
+    Attributes:
+        said: What provenance records: `yes`, `yes, and not kept: REASON` if the cache cannot be written, or
+            `no: REASON` if the compiler failed.
+        seconds: The time that compilation has taken so far.
     """
 
-    def __init__(self, pipes: list[Any], cache: str | None = None, backend: str = "inductor") -> None:
-        self._pipes, self._backend, self._cache = pipes, backend, cache
-        self._identity = _identity(pipes, list(self._modules()))
-        self._kept = {name for name in storage.names(cache) if name.startswith(self._identity)} if cache else set()
-        self._known: set[object] = set()
-        self._on = True
-        self.seconds = 0.0  # that warming up took
+    def __init__(
+        self, pipes: list[DiffusionPipeline], cache: str | None = None, backend: str | Callable[..., Any] = "inductor"
+    ) -> None:
+        self._pipes, self._cache = pipes, cache
+        self._prefix = _digest_models(pipes, list(self._modules()))
+        self._cached = {name for name in storage.names(cache) if name.startswith(self._prefix)} if cache else set()
+        self._compiled_shapes: set[object] = set()
+        self._enabled = True
+        self.seconds = 0.0
         self.said = "yes"
-        for name in sorted(self._kept):
+        for name in sorted(self._cached):
             torch.compiler.load_cache_artifacts(storage.read(storage.join(cache or "", name)))
-        torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT  # noqa: SLF001 - the only name of it
-        torch._dynamo.config.accumulated_recompile_limit = RECOMPILE_LIMIT  # noqa: SLF001 - likewise
+        torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT  # noqa: SLF001 - it has no public name
+        torch._dynamo.config.accumulated_recompile_limit = RECOMPILE_LIMIT  # noqa: SLF001 - it has no public name
         for module in self._modules():
-            module.compile(backend=backend, dynamic=False)  # a batch's shape is one of few, and kernels know it
+            module.compile(backend=backend, dynamic=False)  # batches have few shapes, and fixed shapes are faster
 
-    def warm_up(self, shape: tuple[object, ...], draw: Callable[[], object]) -> None:
-        """Let the first batch of a shape be compiled by drawing it once; turn the compiler off where it fails.
+    def warm_up(self, shape: tuple[object, ...], generate: Callable[[], object]) -> None:
+        """Compile the models for the first batch of a shape. If the compiler fails, disable it.
 
-        `shape` is all that tells a batch's tensors from another's, and says the same in every process.
+        Args:
+            shape: All that distinguishes the tensors of this batch from those of others. Its repr becomes a file name
+                of the cache, so it must be the same in every process.
+            generate: Generates the batch.
         """
-        if shape in self._known or not self._on:
+        if shape in self._compiled_shapes or not self._enabled:
             return
-        began = time.perf_counter()
+        start = time.perf_counter()
         try:
-            draw()
-        except _FAILS as error:
+            generate()
+        except _COMPILER_ERRORS as error:
             if isinstance(error, RuntimeError) and is_out_of_memory(error):
                 raise
-            self._turn_off(error)
-        self._known.add(shape)
-        self.seconds += time.perf_counter() - began
-        if self._on:
-            self._keep(f"{self._identity}-{hashlib.sha256(repr(shape).encode()).hexdigest()[:16]}.torch")
+            self._disable(error)
+        self._compiled_shapes.add(shape)
+        self.seconds += time.perf_counter() - start
+        if self._enabled:
+            self._write_cache(f"{self._prefix}-{hashlib.sha256(repr(shape).encode()).hexdigest()[:16]}.torch")
 
-    def _keep(self, name: str) -> None:
-        """Put what was compiled for a shape where it is not yet; a folder that cannot be written stops nothing."""
-        kept = torch.compiler.save_cache_artifacts() if self._cache and name not in self._kept else None
-        if kept is None or not self._cache:
+    def _write_cache(self, name: str) -> None:
+        """Write the compiled code to a file of the cache, if it is missing. If that fails, stop using the cache."""
+        artifacts = torch.compiler.save_cache_artifacts() if self._cache and name not in self._cached else None
+        if artifacts is None or not self._cache:
             return
         try:
-            storage.put(storage.join(self._cache, name), kept[0])
-        except (StorageError, OutputError) as fault:
-            self.said = f"yes, and not kept: {fault}"[:300]
+            storage.put(storage.join(self._cache, name), artifacts[0])
+        except (StorageError, OutputError) as error:
+            self.said = f"yes, and not kept: {error}"[:300]
             self._cache = None
 
-    def _turn_off(self, error: BaseException) -> None:
-        """Leave the models as they were, and say why."""
+    def _disable(self, error: BaseException) -> None:
+        """Restore the uncompiled models, and record the reason."""
         for module in self._modules():
-            module._compiled_call_impl = None  # noqa: SLF001 - what Module.compile sets
+            module._compiled_call_impl = None  # noqa: SLF001 - Module.compile sets it, and has no inverse
         torch.compiler.reset()
-        self._on = False
+        self._enabled = False
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         self.said = f"no: {type(error).__name__}: {' '.join(lines[:3])}"[:300]
 
     def _modules(self) -> Iterator[torch.nn.Module]:
-        """Yield what is compiled: two pipelines share all but their nets."""
         first = self._pipes[0]
         yield from (first.unet, first.vae.decoder)
         for pipe in self._pipes:
             yield from pipe.controlnet.nets
 
 
-def _identity(pipes: list[Any], modules: list[torch.nn.Module]) -> str:
-    """Return what the compiler's results hold for: this torch and device, models of these shapes and this attention."""
+def _digest_models(pipes: list[DiffusionPipeline], modules: list[torch.nn.Module]) -> str:
+    """Return a digest of all that compiled code depends on: torch, the device, weight shapes and attention classes."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     weights = [[(tuple(weight.shape), weight.dtype) for weight in module.parameters()] for module in modules]
     attention = sorted({type(processor).__name__ for processor in pipes[0].unet.attn_processors.values()})
-    told = repr((torch.__version__, device, weights, attention))
-    return hashlib.sha256(told.encode()).hexdigest()[:24]
+    content = repr((torch.__version__, device, weights, attention))
+    return hashlib.sha256(content.encode()).hexdigest()[:24]

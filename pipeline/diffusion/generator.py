@@ -1,6 +1,6 @@
-"""The converter's heart: the models of a recipe, loaded and placed, and pictures drawn with them.
+"""Generate images with the models of a recipe.
 
-Nothing here is random but one CPU generator per picture.
+The result is reproducible: the only source of randomness is one CPU generator for each image.
 """
 
 import functools
@@ -26,24 +26,35 @@ from pipeline.diffusion.optimizations import Optimizations
 from pipeline.diffusion.request import GeneratedImage, GenerationRequest
 from pipeline.diffusion.safety_checker import SafetyChecker
 from pipeline.diffusion.sampling import PassSettings, Sampler
+from pipeline.diffusion.types import DiffusionPipeline
 from pipeline.diffusion.upscale import cut_into_tiles, merge_tiles
 from schemas.detectors import TileSettings
 from schemas.recipe import Control, Recipe, Upscale
-from schemas.work import Row
+from schemas.row_parts import MadeBy
 
+# The libraries whose versions are recorded for each image.
 LIBRARIES = (
     "accelerate", "compel", "controlnet-aux", "deepcache", "diffusers", "numpy", "opencv-python-headless", "peft",
     "pillow", "pyarrow", "ray", "torch", "transformers",
 )  # fmt: skip
-LOW_MEMORY_BATCH = 2  # pictures at once where memory is low
+LOW_MEMORY_BATCH = 2  # the largest batch size with `memory: low`
 
 
 class ImageGenerator:
-    """On a GPU in the recipe's dtype where there is one, else on the CPU in float32.
+    """A generator of images: on a GPU in the dtype of the recipe, or on the CPU in float32.
 
-    `optimizations` are switched off to measure them, `dtype` is changed for tests, and `load_models` for models of
-    random weights. `compile_cache` is a folder's address.
-    Raises `ModelError` for weights that are missing or broken.
+    Args:
+        recipe: The recipe.
+        optimizations: The optimizations to apply. Defaults to all that the recipe and the device support.
+        compile_cache: The address of a folder for compiled models. None to compile in every process.
+        dtype: The dtype of the models. Defaults to that of the recipe on a GPU, and to float32 on the CPU.
+        load_models: The function that loads the models.
+
+    Attributes:
+        compiled: The compiler of the models. None if they are not compiled.
+
+    Raises:
+        ModelError: Weights are missing or invalid.
     """
 
     def __init__(
@@ -54,162 +65,168 @@ class ImageGenerator:
         dtype: torch.dtype | None = None,
         load_models: Callable[[Recipe, torch.dtype, Optimizations], LoadedModels] = load_models,
     ) -> None:
-        # 1. Where, and in which numbers.
         quiet_libraries()
         self._recipe = recipe
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         on_gpu = self._device.type == "cuda"
         self._dtype = dtype or (getattr(torch, recipe.dtype) if on_gpu else torch.float32)
         if not on_gpu:
-            torch.set_num_threads(1)  # sums split over threads round differently: 51 of 196,608 values at 256x256
-        reason = eager_reason(recipe, on_gpu=on_gpu)
-        self._plain_because = reason or "switched off"
-        # Fused projections stand beside those that they are made of.
-        optimizations = optimizations or Optimizations(
-            compiled=reason is None, fuse_projections=recipe.memory == "normal"
-        )
-        # 2. The models.
+            # Sums that are split over threads round differently: 51 of 196,608 values differed at 256x256.
+            torch.set_num_threads(1)
+        self._eager_reason = eager_reason(recipe, on_gpu=on_gpu)
+        if optimizations is None:
+            # diffusers keeps the separate projections next to the fused ones, which takes memory.
+            fuse = recipe.memory == "normal"
+            optimizations = Optimizations(compiled=self._eager_reason is None, fuse_projections=fuse)
         self._loaded = load_models(recipe, self._dtype, optimizations)
         pipes = [pipe for pipe in (self._loaded.pipe, self._loaded.upscaler) if pipe is not None]
         deep_cache = DeepCache(pipes[0], recipe.deep_cache) if recipe.deep_cache > 1 else None
         for pipe in pipes:
             optimize_layout(pipe, optimizations)
             place_on_device(pipe, self._device, recipe)
-        # 3. The passes over them.
         self._size = AdaptiveBatchSize(self.batch_size)
-        settings = [_first(recipe), *([_second(recipe)] if recipe.upscale else [])]
+        settings = [_first_pass(recipe), *([_second_pass(recipe.upscale)] if recipe.upscale else [])]
         self._passes = [
-            Sampler(pipe, recipe, each, optimizations, deep_cache) for pipe, each in zip(pipes, settings, strict=True)
+            Sampler(pipe, recipe, one_pass, optimizations, deep_cache)
+            for pipe, one_pass in zip(pipes, settings, strict=True)
         ]
-        self._batched = [BatchRunner(each, self._size, self._device, self._dtype) for each in self._passes]
+        self._batched = [BatchRunner(sampler, self._size, self._device, self._dtype) for sampler in self._passes]
         if self._loaded.safety_checker:
-            self._batched[0].checker = SafetyChecker(
-                self._loaded.safety_checker, self._device if recipe.memory == "normal" else torch.device("cpu")
-            )
+            device = self._device if recipe.memory == "normal" else torch.device("cpu")
+            self._batched[0].checker = SafetyChecker(self._loaded.safety_checker, device)
         self.compiled = ModelCompiler(pipes, compile_cache) if optimizations.compiled else None
-        for batched in self._batched:
-            batched.compiled = self.compiled
+        for runner in self._batched:
+            runner.compiled = self.compiled
 
     @property
-    def pipe(self) -> Any:  # noqa: ANN401 - diffusers' pipelines share no type
-        """The pipeline of the recipe's mode."""
+    def pipe(self) -> DiffusionPipeline:
+        """The pipeline of the first pass."""
         return self._passes[0].pipe
 
     @property
     def device(self) -> torch.device:
-        """Where pictures are drawn."""
+        """The device that generates the images."""
         return self._device
 
     @property
     def batch_size(self) -> int:
-        """How many pictures to draw at once: the recipe's number on a GPU, fewer where memory is low; one on the CPU.
+        """The number of images to generate together: that of the recipe, less with low memory, and 1 on the CPU.
 
-        On a CPU a picture's last bits depend on its place in a batch, and a batch of 4 was only 1.0 to 1.3 times as
-        fast as one picture at a time.
+        On the CPU, the last bits of an image depend on its index in the batch. A batch of 4 was only 1.0 to 1.3 times
+        as fast as single images.
         """
-        most = LOW_MEMORY_BATCH if self._recipe.memory == "low" else self._recipe.batch_size
-        return min(most, self._recipe.batch_size) if self._device.type == "cuda" else 1
+        if self._device.type != "cuda":
+            return 1
+        size = self._recipe.batch_size
+        return min(LOW_MEMORY_BATCH, size) if self._recipe.memory == "low" else size
 
     def resize(self, batch_size: int) -> None:
-        """Draw so many at once from now on, to measure what suits a machine."""
+        """Set the batch size, for measurements."""
         self._size.restart(batch_size)
 
     @property
     def warming_seconds(self) -> float:
-        """How long compilation has taken so far."""
+        """The time that compilation has taken so far, in seconds."""
         return self.compiled.seconds if self.compiled else 0.0
 
     def check(self, request: GenerationRequest) -> None:
-        """Raise `PromptError` for prompts that cannot be read."""
-        self._passes[0].embedded(request)
+        """Raise `PromptError` if a prompt of the request is invalid."""
+        self._passes[0].embed_prompts(request)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[GeneratedImage]:
-        """Return the drawing of each request, in their order, the second pass's where the recipe has one.
+        """Generate one image for each request, in order.
 
-        Raises `ValueError` for requests that do not fit the recipe: diffusers would accept some of them in silence.
+        Args:
+            requests: The requests, of any shapes.
+
+        Returns:
+            The images of the second pass if the recipe has one, else of the first.
+
+        Raises:
+            ValueError: A request does not match the recipe. diffusers would accept some of them without an error.
+            OutOfMemoryError: One image does not fit in the memory of the device.
         """
         for request in requests:
-            self._refuse(request)
-        drawings = self._batched[0].run(requests)
+            self._validate(request)
+        images = self._batched[0].run(requests)
         if not self._recipe.upscale:
-            return drawings
-        self._take_turns(1)
-        larger = self._enlarged(requests, drawings, self._recipe.upscale)
-        self._take_turns(0)
-        return larger
+            return images
+        self._activate_pass(1)
+        enlarged = self._upscale(requests, images, self._recipe.upscale)
+        self._activate_pass(0)
+        return enlarged
 
-    def made_by(self, request: GenerationRequest, drawing: GeneratedImage) -> Row:
-        """Return the columns of `schemas.work.MADE_BY` for a drawing."""
-        return {
-            **self._facts,
-            "prompt_chunks": self._passes[0].embedded(request).chunks,
-            "batch_size": drawing.batch_size,
-            "compiled": self.compiled.said if self.compiled else f"no: {self._plain_because}",
-            "retried": ", ".join(drawing.retried) or None,
-            "nsfw": drawing.nsfw,
-        }
+    def made_by(self, request: GenerationRequest, image: GeneratedImage) -> MadeBy:
+        """Return the models, the libraries and the device that generated an image."""
+        return replace(
+            self._shared_facts,
+            prompt_chunks=self._passes[0].embed_prompts(request).chunks,
+            batch_size=image.batch_size,
+            compiled=self.compiled.said if self.compiled else f"no: {self._eager_reason or 'switched off'}",
+            retried=", ".join(image.retried) or None,
+            nsfw=image.nsfw,
+        )
 
     @functools.cached_property
-    def _facts(self) -> Row:
+    def _shared_facts(self) -> MadeBy:
+        """What all images of this generator share."""
         scheduler = self._loaded.pipe.scheduler
         on_gpu = self._device.type == "cuda"
-        return {
-            "device": torch.cuda.get_device_name(self._device) if on_gpu else f"cpu {platform.machine()}",
-            "dtype": str(self._dtype).removeprefix("torch."),
-            "scheduler": type(scheduler).__name__,
-            "scheduler_config": _json(dict(scheduler.config)),
-            "models": self._loaded.models,
-            "versions": json.dumps(
-                {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES if _installed(name)}
-            ),
-        }
+        versions = {"python": platform.python_version()}
+        versions |= {library: version(library) for library in LIBRARIES if _is_installed(library)}
+        return MadeBy(
+            device=torch.cuda.get_device_name(self._device) if on_gpu else f"cpu {platform.machine()}",
+            dtype=str(self._dtype).removeprefix("torch."),
+            scheduler=type(scheduler).__name__,
+            scheduler_config=_to_json(dict(scheduler.config)),
+            models=tuple(self._loaded.models),
+            versions=json.dumps(versions),
+        )
 
-    def _enlarged(
-        self, requests: Sequence[GenerationRequest], drawings: list[GeneratedImage], upscale: Upscale
+    def _upscale(
+        self, requests: Sequence[GenerationRequest], images: list[GeneratedImage], upscale: Upscale
     ) -> list[GeneratedImage]:
-        """Return drawings after the second pass over their tiles, those of all pictures in the same batches."""
-        both = zip(requests, drawings, strict=True)
-        tiled = [
-            None if each.pixels is None else cut_into_tiles(request, each.pixels, upscale) for request, each in both
+        """Run the second pass over the tiles of all images, which share batches."""
+        tiled_images = [
+            None if image.pixels is None else cut_into_tiles(request, image.pixels, upscale)
+            for request, image in zip(requests, images, strict=True)
         ]
-        drawn = iter(self._batched[1].run([tile for each in tiled if each for tile in each.requests]))
-        whole = [
-            merge_tiles(drawing, each, [next(drawn) for _ in each.places], upscale.overlap) if each else drawing
-            for drawing, each in zip(drawings, tiled, strict=True)
+        tiles = iter(self._batched[1].run([tile for tiled in tiled_images if tiled for tile in tiled.requests]))
+        enlarged = [
+            merge_tiles(image, tiled, [next(tiles) for _ in tiled.corners], upscale.overlap) if tiled else image
+            for image, tiled in zip(images, tiled_images, strict=True)
         ]
-        return [self._checked_again(each) for each in whole]
+        return [self._check_safety(image) for image in enlarged]
 
-    def _checked_again(self, drawing: GeneratedImage) -> GeneratedImage:
-        """Ask the safety checker about what the second pass made of a picture, too."""
+    def _check_safety(self, image: GeneratedImage) -> GeneratedImage:
+        """Run the safety checker on an enlarged image. An image that was flagged before stays flagged."""
         checker = self._batched[0].checker
-        if checker is None or drawing.pixels is None:
-            return drawing
-        picture = torch.from_numpy(drawing.pixels)[None].permute(0, 3, 1, 2).float() / 255  # [1, 3, H, W]
-        return replace(drawing, nsfw=bool(drawing.nsfw) or bool(checker(picture).item()))
+        if checker is None or image.pixels is None:
+            return image
+        pixels = torch.from_numpy(image.pixels)[None].permute(0, 3, 1, 2).float() / 255  # [1, 3, H, W], float32, 0..1
+        return replace(image, nsfw=bool(image.nsfw) or bool(checker(pixels).item()))
 
-    def _take_turns(self, number: int) -> None:
-        """Where memory is low, let the models that both passes share follow one of them."""
+    def _activate_pass(self, index: int) -> None:
+        """With low memory on a GPU, attach the models that both passes share to the pipeline of one pass."""
         if self._recipe.memory == "low" and self._device.type != "cpu":
-            place_on_device(self._passes[number].pipe, self._device, self._recipe)
+            place_on_device(self._passes[index].pipe, self._device, self._recipe)
 
-    def _refuse(self, request: GenerationRequest) -> None:
-        shapes = {request.photo.shape, *(drawn.shape for drawn in request.maps)}
-        kinds = {str(pixels.dtype) for pixels in (request.photo, *request.maps)}
-        if len(shapes) > 1 or kinds != {"uint8"}:
-            message = f"photo and maps must be uint8 of one shape, not {sorted(shapes)} of {sorted(kinds)}"
-            raise ValueError(message)
+    def _validate(self, request: GenerationRequest) -> None:
+        shapes = {request.photo.shape, *(control_map.shape for control_map in request.maps)}
+        dtypes = {str(pixels.dtype) for pixels in (request.photo, *request.maps)}
+        if len(shapes) > 1 or dtypes != {"uint8"}:
+            raise ValueError(f"photo and maps: not uint8 of one shape, but {sorted(dtypes)} of {sorted(shapes)}")
         if len(request.maps) != len(self._recipe.controls):
-            message = f"{len(request.maps)} maps do not fit {len(self._recipe.controls)} nets"
-            raise ValueError(message)
+            raise ValueError(f"maps: {len(request.maps)} for {len(self._recipe.controls)} ControlNets")
         if (self._recipe.mode == "inpaint") != (request.inpaint_region is not None):
-            message = "a region goes with mode inpaint, and with no other"
-            raise ValueError(message)
+            raise ValueError("inpaint_region: required in mode inpaint, and unsupported in other modes")
 
 
 def eager_reason(recipe: Recipe, *, on_gpu: bool) -> str | None:
-    """Return why a recipe's models are not compiled; None where they are.
+    """Return why the models of a recipe are not compiled, or None if they are.
 
-    Whether a run is worth it is decided before, in the recipe.
+    The texts are part of the records of existing outputs. Whether a run is long enough for compilation has been
+    decided before, in `recipe.compile`.
     """
     if recipe.compile == "on":
         return None
@@ -223,14 +240,14 @@ def eager_reason(recipe: Recipe, *, on_gpu: bool) -> str | None:
 
 
 def quiet_libraries() -> None:
-    """Keep diffusers and transformers from drawing progress bars, and from warning of what is as it should be."""
+    """Disable the progress bars of diffusers and transformers, and their messages below the level of an error."""
     for library in (diffusers_logging, transformers_logging):
         library.set_verbosity_error()
         library.disable_progress_bar()
 
 
-def _installed(library: str) -> bool:
-    """Tell whether a library is there: the converter draws without Ray, or what the detectors stand on."""
+def _is_installed(library: str) -> bool:
+    """Return whether a library is installed. Ray and the packages of the detectors are optional here."""
     try:
         version(library)
     except PackageNotFoundError:
@@ -238,21 +255,18 @@ def _installed(library: str) -> bool:
     return True
 
 
-def _first(recipe: Recipe) -> PassSettings:
-    mode = "img2img" if recipe.mode == "maps" else recipe.mode
+def _first_pass(recipe: Recipe) -> PassSettings:
+    mode = "img2img" if recipe.mode == "maps" else recipe.mode  # for types only: mode maps generates no images
     return PassSettings(mode, recipe.controls, recipe.strength, recipe.region.soften)
 
 
-def _second(recipe: Recipe) -> PassSettings:
-    if recipe.upscale is None:
-        message = "the recipe has no second pass"
-        raise ValueError(message)
-    control = Control(detector=TileSettings(), net=recipe.upscale.net, scale=recipe.upscale.scale)
-    return PassSettings("img2img", (control,), recipe.upscale.strength)
+def _second_pass(upscale: Upscale) -> PassSettings:
+    control = Control(detector=TileSettings(), net=upscale.net, scale=upscale.scale)
+    return PassSettings("img2img", (control,), upscale.strength)
 
 
-def _json(config: dict[str, Any]) -> str:
-    """Return strict JSON: an infinite setting, which JSON has no number for, becomes its name."""
+def _to_json(config: dict[str, Any]) -> str:
+    """Return a configuration as strict JSON. Infinite numbers become strings, because JSON does not have them."""
     finite = {
         key: str(value) if isinstance(value, float) and math.isinf(value) else value for key, value in config.items()
     }

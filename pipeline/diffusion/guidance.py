@@ -1,45 +1,70 @@
-"""Guidance for a part of the steps: behind it the UNet runs for the prompt alone, in half of the time.
+"""End classifier-free guidance after a share of the steps, which halves the work of the UNet for the other steps.
 
-diffusers' own callback for this fails beside ControlNets.
+The callbacks of diffusers for this purpose (`SDCFGCutoffCallback` and its variants) fail in the pipelines with several
+ControlNets.
 """
 
 from typing import Any
 
-_MASKS = ("mask", "masked_image_latents")  # of mode inpaint, which holds them twice for guidance
+import torch
 
-Named = dict[str, Any]
+from pipeline.diffusion.types import DiffusionPipeline
+
+_MASK_TENSORS = ("mask", "masked_image_latents")  # of mode inpaint, which repeats both for guidance
+
+Arguments = dict[str, Any]
 
 
-def end_guidance_after(pipe: Any, end: float) -> Named:  # noqa: ANN401 - diffusers' pipelines share no type
-    """Return the arguments that make a pipeline leave guidance out after the share `end` of the steps that it runs.
+def end_guidance_after(pipe: DiffusionPipeline, end: float) -> Arguments:
+    """Return the call arguments that end guidance after the share `end` of the steps.
 
-    From there on it goes on with N latents and conditions for 2 N, which `prompt_half` cuts.
+    After that step the pipeline runs the UNet with N latents, but still passes the conditions of 2 N. `prompt_half`
+    removes the first half.
+
+    Args:
+        pipe: The pipeline to call.
+        end: A share of the steps that the pipeline runs, 0..1.
+
+    Returns:
+        Arguments for the call of the pipeline. Empty if guidance never ends.
     """
     if end >= 1:
         return {}
-    names = [name for name in _MASKS if name in pipe._callback_tensor_inputs]  # noqa: SLF001 - all that says which
+    names = [name for name in _MASK_TENSORS if name in pipe._callback_tensor_inputs]  # noqa: SLF001 - no public name
 
-    def after_step(running: Any, step: int, _timestep: Any, held: Named) -> Named:  # noqa: ANN401 - as above
+    def after_step(running: DiffusionPipeline, step: int, _timestep: object, tensors: Arguments) -> Arguments:
         if step + 1 >= round(end * running.num_timesteps) and running.do_classifier_free_guidance:
-            running._guidance_scale = 1.0  # noqa: SLF001 - as diffusers' own callback does
-            for mask in held.values():
-                mask.set_(mask[len(mask) // 2 :].clone())  # in place: the pipeline does not read it back
+            running._guidance_scale = 1.0  # noqa: SLF001 - as the callback of diffusers does
+            for mask in tensors.values():
+                # In place, because the pipelines ignore a returned mask.
+                mask.set_(mask[len(mask) // 2 :].clone())
         return {}
 
     return {"callback_on_step_end": after_step, "callback_on_step_end_tensor_inputs": names}
 
 
-def prompt_half(rows: int, named: Named) -> Named:
-    """Return the conditions of a UNet or a net for its last `rows` pictures alone: those of the prompts."""
-    cut = {"encoder_hidden_states": named["encoder_hidden_states"][-rows:]}
-    if named.get("added_cond_kwargs"):
-        added = named["added_cond_kwargs"].items()
-        cut["added_cond_kwargs"] = {
-            name: [part[-rows:] for part in each] if isinstance(each, list) else each[-rows:] for name, each in added
+def prompt_half(rows: int, arguments: Arguments) -> Arguments:
+    """Reduce the conditions of a UNet or ControlNet to those of the prompts, which are the last `rows`.
+
+    Args:
+        rows: The number of latents in the call.
+        arguments: The keyword arguments of the call. Conditions are [N, ...], or [2 N, ...] with guidance, where
+            those of the negative prompts come first.
+
+    Returns:
+        The keyword arguments with conditions of [rows, ...].
+    """
+    reduced = {"encoder_hidden_states": arguments["encoder_hidden_states"][-rows:]}
+    if arguments.get("added_cond_kwargs"):
+        reduced["added_cond_kwargs"] = {
+            name: [tensor[-rows:] for tensor in value] if isinstance(value, list) else value[-rows:]
+            for name, value in arguments["added_cond_kwargs"].items()
         }
-    return named | cut
+    return arguments | reduced
 
 
-def call_before_unet(_unet: Any, arguments: tuple[Any, ...], named: Named) -> tuple[tuple[Any, ...], Named]:  # noqa: ANN401 - a hook of any module
-    """Leave to the UNet what is for the prompts alone, once guidance has ended."""
-    return arguments, prompt_half(len(arguments[0]), named)
+def call_before_unet(
+    _unet: torch.nn.Module, args: tuple[Any, ...], kwargs: Arguments
+) -> tuple[tuple[Any, ...], Arguments]:
+    """Reduce the UNet's conditions to the number of its latents. A forward pre-hook with keyword arguments."""
+    return args, prompt_half(len(args[0]), kwargs)

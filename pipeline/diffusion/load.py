@@ -1,4 +1,4 @@
-"""A recipe's models as one of diffusers' pipelines, or two with a second pass: found, loaded and put together."""
+"""Loading of a recipe's models into one pipeline of diffusers, or two if the recipe has a second pass."""
 
 import json
 from collections.abc import Container
@@ -9,7 +9,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from diffusers import AutoencoderKL, ControlNetModel
+from diffusers import AutoencoderKL, ControlNetModel, ModelMixin
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 from safetensors import SafetensorError
 
@@ -17,13 +17,14 @@ from pipeline import storage
 from pipeline.diffusion.adapters import fuse_loras, load_embeddings, load_ip_adapter
 from pipeline.diffusion.multi_controlnet import MultiControlNet
 from pipeline.diffusion.optimizations import Optimizations
-from pipeline.errors import ModelError
+from pipeline.diffusion.types import DiffusionPipeline, Scheduler
+from pipeline.errors import MissingWeightsError, ModelError
 from pipeline.models.requirements import model_requirements
 from pipeline.models.resolve import LocatedModel, is_sdxl, locate, read_model_index
 from pipeline.models.safe_load import check_missing_weights, load_complete, weights_on_meta
 from schemas.models import Vae
 from schemas.recipe import Recipe
-from schemas.work import Row
+from schemas.row_parts import ModelColumns
 
 PIPELINES = {
     "text2img": (diffusers.StableDiffusionControlNetPipeline, diffusers.StableDiffusionXLControlNetPipeline),
@@ -36,10 +37,10 @@ PIPELINES = {
         diffusers.StableDiffusionXLControlNetInpaintPipeline,
     ),
 }
-"""By mode, those of Stable Diffusion 1 and 2, and those of XL."""
-_LIBRARIES = {"diffusers": diffusers, "transformers": transformers}  # that a checkpoint's index may name
-# What diffusers and its libraries raise over weights that are broken, or of another shape than their configuration.
-_BROKEN = (
+"""Pipeline classes by mode: for Stable Diffusion 1 and 2, and for SDXL."""
+_LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
+# Errors of diffusers and its libraries for weights that are corrupt, or whose shapes differ from their configuration.
+_LOAD_ERRORS = (
     OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError,
     SingleFileComponentError,
 )  # fmt: skip
@@ -47,120 +48,168 @@ _BROKEN = (
 
 @dataclass
 class LoadedModels:
-    """The pipeline of the recipe's mode, that of a second pass, and what both are made of, as `schemas.work.MODEL`."""
+    """The loaded models of a recipe.
 
-    pipe: Any
-    upscaler: Any
+    Attributes:
+        pipe: The pipeline of the recipe's mode.
+        upscaler: The pipeline of the second pass. None if the recipe has none.
+        xl: Whether the base is SDXL.
+        models: The name, revision and digest of each model.
+        safety_checker: The folder of the safety checker. None if the recipe has none.
+    """
+
+    pipe: DiffusionPipeline
+    upscaler: DiffusionPipeline | None
     xl: bool
-    models: list[Row]
+    models: list[ModelColumns]
     safety_checker: Path | None
 
 
-def load_models(recipe: Recipe, dtype: torch.dtype, gains: Optimizations) -> LoadedModels:
-    """Load what a recipe names into this machine's memory, in `dtype`. Raises `ModelError` for what does not fit."""
-    found = {need.role: locate(need) for need in model_requirements(recipe)}
-    nets = [found[f"controlnet-{control.detector.name}"] for control in recipe.controls]
+def load_models(recipe: Recipe, dtype: torch.dtype, optimizations: Optimizations) -> LoadedModels:
+    """Load the models of a recipe into the memory of the host.
+
+    Args:
+        recipe: The recipe.
+        dtype: The dtype of the weights.
+        optimizations: The optimizations of the ControlNets.
+
+    Raises:
+        MissingWeightsError: The file of a model lacks some of its weights.
+        ModelMismatchError: Two models do not fit together.
+        ModelError: A model is missing, corrupt or unsupported.
+    """
+    located = {need.role: locate(need) for need in model_requirements(recipe)}
     try:
-        pipe = _pipeline(recipe, found, _nets(recipe, nets, dtype, gains), dtype)
-        load_embeddings(pipe, recipe, found)
-        fuse_loras(pipe, recipe, found)
+        pipe = _load_pipeline(recipe, located, _load_controlnets(recipe, located, dtype, optimizations), dtype)
+        load_embeddings(pipe, recipe, located)
+        fuse_loras(pipe, recipe, located)
         if recipe.ip_adapter:
-            load_ip_adapter(pipe, recipe.ip_adapter, found["ip-adapter"], dtype)
-        upscaler = _upscaler(pipe, recipe, found, dtype, gains) if recipe.upscale else None
-    except _BROKEN as error:
-        message = f"recipe {recipe.name}: its models cannot be loaded ({_reason(error)})"
-        raise ModelError(message, "Fetch them anew, or name models that belong together.") from error
-    checker = found.get("safety-checker")
-    xl = getattr(pipe, "text_encoder_2", None) is not None
-    rows = [each.as_row() for each in found.values()]
-    return LoadedModels(pipe, upscaler, xl, rows, checker.folder if checker else None)
+            load_ip_adapter(pipe, recipe.ip_adapter, located["ip-adapter"], dtype)
+        upscaler = _load_upscaler(pipe, recipe, located, dtype, optimizations)
+    except NotImplementedError as error:  # torch raises it for a weight on the meta device: one without a value
+        raise MissingWeightsError(f"recipe {recipe.name}: its models lack some of their weights") from error
+    except _LOAD_ERRORS as error:
+        raise ModelError(
+            f"recipe {recipe.name}: its models cannot be loaded ({_summarize(error)})",
+            "Download them again, or choose models of one family.",
+        ) from error
+    checker = located.get("safety-checker")
+    rows = [model.columns() for model in located.values()]
+    return LoadedModels(pipe, upscaler, _is_sdxl_pipeline(pipe), rows, checker.folder if checker else None)
 
 
-def build_scheduler(recipe: Recipe, config: dict[str, Any]) -> Any:  # noqa: ANN401 - schedulers share no type
-    """Return the recipe's scheduler over a checkpoint's configuration; each pipeline needs its own: it holds state."""
+def build_scheduler(recipe: Recipe, config: dict[str, Any]) -> Scheduler:
+    """Build the scheduler of a recipe.
+
+    Args:
+        recipe: The recipe, whose settings take precedence.
+        config: The configuration of the base model's scheduler.
+
+    Returns:
+        A new scheduler. Pipelines cannot share one, because it has state.
+    """
     return getattr(diffusers, recipe.scheduler.name).from_config(config, **recipe.scheduler.settings)
 
 
-def _pipeline(recipe: Recipe, found: dict[str, LocatedModel], nets: MultiControlNet, dtype: torch.dtype) -> Any:  # noqa: ANN401 - diffusers' pipelines share no type
-    base = found["base"]
-    configuration = found["config"].folder if recipe.base.config else base.folder
-    xl = is_sdxl(configuration)
-    kind = PIPELINES[recipe.mode][xl]
-    parts: dict[str, Any] = {"controlnet": nets, "feature_extractor": None, "dtype": dtype}
+def _load_pipeline(
+    recipe: Recipe, located: dict[str, LocatedModel], controlnet: MultiControlNet, dtype: torch.dtype
+) -> DiffusionPipeline:
+    base = located["base"].folder
+    config = located["config"].folder if recipe.base.config else base
+    xl = is_sdxl(config)
+    pipeline_class = PIPELINES[recipe.mode][xl]
+    options: dict[str, Any] = {"controlnet": controlnet, "feature_extractor": None, "dtype": dtype}
     if not xl:
-        parts |= {"safety_checker": None, "requires_safety_checker": False}
+        options |= {"safety_checker": None, "requires_safety_checker": False}
     if recipe.vae:
-        parts["vae"] = _vae(recipe.vae, found["vae"].folder, configuration / "vae", dtype)
+        options["vae"] = _load_vae(recipe.vae, located["vae"].folder, config / "vae", dtype)
     if recipe.base.file:
-        pipe = kind.from_single_file(str(base.folder / recipe.base.file), config=str(configuration), **parts)
-        for name, part in pipe.components.items():
-            if isinstance(part, torch.nn.Module):
-                check_missing_weights(f"{recipe.base.file}, {name}", weights_on_meta(part))
+        pipe = pipeline_class.from_single_file(str(base / recipe.base.file), config=str(config), **options)
+        for name, component in pipe.components.items():
+            if isinstance(component, torch.nn.Module):
+                check_missing_weights(f"{recipe.base.file}, {name}", weights_on_meta(component))
     else:
-        parts |= _base_parts(base.folder, recipe.base.variant, dtype, without=parts)
-        pipe = kind.from_pretrained(base.folder, **parts)
+        options |= _load_base_models(base, recipe.base.variant, dtype, exclude=options)
+        pipe = pipeline_class.from_pretrained(base, **options)
     pipe.scheduler = build_scheduler(recipe, pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
-def _base_parts(folder: Path, variant: str | None, dtype: torch.dtype, without: Container[str]) -> dict[str, Any]:
-    """Return the models of a checkpoint's folder, but for some, of the classes that its index names."""
+def _load_base_models(
+    folder: Path, variant: str | None, dtype: torch.dtype, exclude: Container[str]
+) -> dict[str, ModelMixin | transformers.PreTrainedModel]:
+    """Load the UNet, the autoencoder and the text encoders of a base in diffusers' layout, by component name.
+
+    `exclude` has the names of components that are not loaded, because the recipe replaces them.
+    """
     index = read_model_index(folder)
-    parts: dict[str, Any] = {}
+    models: dict[str, ModelMixin | transformers.PreTrainedModel] = {}
     for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
-        if name in index and name not in without:
-            library, kind = index[name]
+        if name in index and name not in exclude:
+            library, class_name = index[name]
             if library not in _LIBRARIES:
-                message = f"{folder / 'model_index.json'}: {name} is {library}'s, which is not loaded"
-                raise ModelError(message, f"Name a checkpoint of {' and '.join(_LIBRARIES)}.")
-            parts[name] = load_complete(getattr(_LIBRARIES[library], kind), folder / name, dtype, variant)
-    return parts
+                raise ModelError(
+                    f"{folder / 'model_index.json'}: the library {library} of {name} is not supported",
+                    f"Choose a base whose models are from {' or '.join(_LIBRARIES)}.",
+                )
+            models[name] = load_complete(getattr(_LIBRARIES[library], class_name), folder / name, dtype, variant)
+    return models
 
 
-def _nets(recipe: Recipe, found: list[LocatedModel], dtype: torch.dtype, gains: Optimizations) -> MultiControlNet:
-    chosen = [_net(net, control.net.variant, dtype) for net, control in zip(found, recipe.controls, strict=True)]
-    return MultiControlNet(chosen, leave_out=gains.leave_out_nets, embed_once=gains.embed_maps_once)
+def _load_controlnets(
+    recipe: Recipe, located: dict[str, LocatedModel], dtype: torch.dtype, optimizations: Optimizations
+) -> MultiControlNet:
+    nets = [
+        load_complete(
+            ControlNetModel, located[f"controlnet-{control.detector.name}"].folder, dtype, control.net.variant
+        )
+        for control in recipe.controls
+    ]
+    return _combine(nets, optimizations)
 
 
-def _net(found: LocatedModel, variant: str | None, dtype: torch.dtype) -> ControlNetModel:
-    net: ControlNetModel = load_complete(ControlNetModel, found.folder, dtype, variant)
-    return net
+def _combine(nets: list[ControlNetModel], optimizations: Optimizations) -> MultiControlNet:
+    return MultiControlNet(nets, leave_out=optimizations.leave_out_nets, embed_once=optimizations.embed_maps_once)
 
 
-def _vae(vae: Vae, folder: Path, base: Path, dtype: torch.dtype) -> Any:  # noqa: ANN401 - autoencoders share no type
-    """Return an autoencoder: of one file with the base's configuration, or of a folder, whose class it names itself."""
+def _load_vae(vae: Vae, folder: Path, base_config: Path, dtype: torch.dtype) -> ModelMixin:
+    """Load an autoencoder: from one file, with the configuration of the base, or from a folder with its own."""
     if vae.file:
-        return AutoencoderKL.from_single_file(str(folder / vae.file), config=str(base), dtype=dtype)
-    kind = json.loads((folder / "config.json").read_text()).get("_class_name", "AutoencoderKL")
-    if not kind.startswith("Autoencoder"):
-        message = f"{storage.redact(vae.name)} is a {kind}, no autoencoder"
-        raise ModelError(message, "Name a VAE.")
-    return load_complete(getattr(diffusers, kind), folder, dtype, vae.variant)
+        return AutoencoderKL.from_single_file(str(folder / vae.file), config=str(base_config), dtype=dtype)
+    class_name = json.loads((folder / "config.json").read_text()).get("_class_name", "AutoencoderKL")
+    if not class_name.startswith("Autoencoder"):
+        raise ModelError(f"{storage.redact(vae.name)}: {class_name} is not an autoencoder", "Choose an autoencoder.")
+    return load_complete(getattr(diffusers, class_name), folder, dtype, vae.variant)
 
 
-def _upscaler(
-    pipe: Any,  # noqa: ANN401 - as above
+def _load_upscaler(
+    pipe: DiffusionPipeline,
     recipe: Recipe,
-    found: dict[str, LocatedModel],
+    located: dict[str, LocatedModel],
     dtype: torch.dtype,
-    gains: Optimizations,
-) -> Any:  # noqa: ANN401 - as above
-    """Return the second pass: img2img with the tile net, of the same UNet, autoencoder and text encoders."""
+    optimizations: Optimizations,
+) -> DiffusionPipeline | None:
+    """Load the tile ControlNet, and return an img2img pipeline that has it and shares all other models with `pipe`."""
     if recipe.upscale is None:
         return None
-    net = _net(found["controlnet-upscale"], recipe.upscale.net.variant, dtype)
-    nets = MultiControlNet([net], leave_out=gains.leave_out_nets, embed_once=gains.embed_maps_once)
-    kind = PIPELINES["img2img"][getattr(pipe, "text_encoder_2", None) is not None]
-    shared = {name: part for name, part in pipe.components.items() if name not in ("controlnet", "scheduler")}
-    options = {} if "text_encoder_2" in shared else {"requires_safety_checker": False}
-    upscaler = kind(**shared, controlnet=nets, scheduler=build_scheduler(recipe, pipe.scheduler.config), **options)
+    net = load_complete(ControlNetModel, located["controlnet-upscale"].folder, dtype, recipe.upscale.net.variant)
+    xl = _is_sdxl_pipeline(pipe)
+    shared = {name: model for name, model in pipe.components.items() if name not in ("controlnet", "scheduler")}
+    options = {} if xl else {"requires_safety_checker": False}
+    scheduler = build_scheduler(recipe, pipe.scheduler.config)
+    upscaler = PIPELINES["img2img"][xl](
+        **shared, controlnet=_combine([net], optimizations), scheduler=scheduler, **options
+    )
     upscaler.set_progress_bar_config(disable=True)
     return upscaler
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, NotImplementedError):  # what PyTorch says of weights that a single file gave no value
-        return "some of their weights are missing"
-    first = next((line for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {first}"
+def _is_sdxl_pipeline(pipe: DiffusionPipeline) -> bool:
+    return getattr(pipe, "text_encoder_2", None) is not None
+
+
+def _summarize(error: Exception) -> str:
+    """Return the class and the first line of an error."""
+    first_line = next((line for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {first_line}"

@@ -1,25 +1,35 @@
-"""Where a loaded pipeline's models lie, and in what order in memory."""
-
-from typing import Any
+"""The device and the memory layout of a pipeline's models."""
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, FusedAttnProcessor2_0
 
 from pipeline.diffusion.optimizations import Optimizations
+from pipeline.diffusion.types import DiffusionPipeline
 from schemas.recipe import Recipe
 
-UNTILED_PIXELS = 2**20 * 1.1  # pixels that an autoencoder takes as a whole where memory is low: XL's sizes, some 4 GB
+UNTILED_PIXELS = 2**20 * 1.1
+"""Pixels that an autoencoder decodes without tiles when memory is low: the sizes of SDXL, which take about 4 GB."""
 
-CONTROLNET_MEMORY = 3e9  # bytes that all nets may take beside the UNet: three of SD 1.5, one of XL
+CONTROLNET_MEMORY = 3e9
+"""Bytes that all ControlNets may take on the device together with the UNet: three of SD 1.5, or one of SDXL."""
 
 
-def place_on_device(pipe: Any, device: torch.device, recipe: Recipe) -> None:  # noqa: ANN401 - diffusers' pipelines share no type
-    """Move a pipeline's models to a device; with `memory: low` each only while it is used, and decode one by one.
+def place_on_device(pipe: DiffusionPipeline, device: torch.device, recipe: Recipe) -> None:
+    """Move the models of a pipeline to a device.
 
-    By its weights that is SD 1.5 with three nets on 6 GB, XL on 12 GB. Pictures above `UNTILED_PIXELS` are decoded in
-    tiles then, which differ a little: an autoencoder normalises over all that it sees. Two pipelines of the same
-    models take turns.
+    With `memory: low`, each model is on the device only while it runs, and images are decoded one at a time. By the
+    size of their weights, SD 1.5 with three ControlNets then fits in 6 GB, and SDXL in 12 GB. Images of more than
+    `UNTILED_PIXELS` are decoded in tiles, which changes them slightly, because an autoencoder normalizes over its whole
+    input.
+
+    If two pipelines share models, call this each time before the other pipeline runs: the hooks that move a shared model
+    belong to one pipeline at a time.
+
+    Args:
+        pipe: The pipeline, with a `MultiControlNet`.
+        device: The device that runs the pipeline.
+        recipe: The recipe, for its settings memory and area.
     """
     if recipe.memory == "normal":
         pipe.to(device)
@@ -27,43 +37,41 @@ def place_on_device(pipe: Any, device: torch.device, recipe: Recipe) -> None:  #
     if device.type != "cpu":
         offload(pipe, device)
     pipe.vae.enable_slicing()
-    if recipe.area > UNTILED_PIXELS and isinstance(
-        pipe.vae, AutoencoderKL
-    ):  # a tiny one needs no tiles, and fails with them
+    # AutoencoderTiny needs no tiles, and raises an error with them.
+    if recipe.area > UNTILED_PIXELS and isinstance(pipe.vae, AutoencoderKL):
         pipe.vae.enable_tiling()
 
 
-def offload(pipe: Any, device: torch.device) -> None:  # noqa: ANN401 - as above
-    """Keep a pipeline's models on the host, each on the device only while it works."""
-    weights = sum(weight.nbytes for net in pipe.controlnet.nets for weight in net.parameters())
-    if weights > CONTROLNET_MEMORY:
-        pipe.controlnet.take_turns(device)
+def offload(pipe: DiffusionPipeline, device: torch.device) -> None:
+    """Keep the models of a pipeline on the host, and move each to the device only while it runs."""
+    size = sum(weight.nbytes for net in pipe.controlnet.nets for weight in net.parameters())
+    if size > CONTROLNET_MEMORY:
+        pipe.controlnet.offload(device)
     pipe.enable_model_cpu_offload(device=device)
 
 
-def optimize_layout(pipe: Any, gains: Optimizations) -> None:  # noqa: ANN401 - as above
-    """Arrange a pipeline's weights for speed; the numbers stay what they are, their sums to the last bits."""
-    parts = [pipe.unet, pipe.vae, pipe.controlnet]
-    for part in parts:
-        part.requires_grad_(requires_grad=False)
-        if gains.channels_last:
-            part.to(memory_format=torch.channels_last)
-    if gains.fuse_projections and not _has_own_processors(pipe.unet):
-        for part in (pipe.unet, *pipe.controlnet.nets):
-            _fuse(part)
+def optimize_layout(pipe: DiffusionPipeline, optimizations: Optimizations) -> None:
+    """Arrange the weights of a pipeline for speed. The weights keep their values; results differ by rounding errors."""
+    for model in (pipe.unet, pipe.vae, pipe.controlnet):
+        model.requires_grad_(requires_grad=False)
+        if optimizations.channels_last:
+            model.to(memory_format=torch.channels_last)
+    if optimizations.fuse_projections and not _has_ip_adapter(pipe.unet):
+        for model in (pipe.unet, *pipe.controlnet.nets):
+            _fuse_projections(model)
 
 
-def _fuse(part: Any) -> None:  # noqa: ANN401 - as above
-    """Let each attention make queries, keys and values by one product, of a prompt keys and values.
+def _fuse_projections(model: UNet2DConditionModel | ControlNetModel) -> None:
+    """Compute queries, keys and values of self-attention, and keys and values of cross-attention, in one product.
 
-    A ControlNet's own `fuse_qkv_projections` finds nothing to fuse in diffusers 0.42.
+    This replaces `ControlNetModel.fuse_qkv_projections`, which finds no layers in diffusers 0.42.
     """
-    for module in part.modules():
+    for module in model.modules():
         if isinstance(module, Attention):
             module.fuse_projections(fuse=True)
-    part.set_attn_processor(FusedAttnProcessor2_0())
+    model.set_attn_processor(FusedAttnProcessor2_0())
 
 
-def _has_own_processors(unet: Any) -> bool:  # noqa: ANN401 - as above
-    """Tell whether an IP-Adapter has put its attention into the UNet: fusing would take it out again."""
+def _has_ip_adapter(unet: UNet2DConditionModel) -> bool:
+    """Return whether the UNet has attention processors of an IP-Adapter, which fused processors would replace."""
     return any("IPAdapter" in type(processor).__name__ for processor in unet.attn_processors.values())

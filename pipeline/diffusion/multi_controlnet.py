@@ -1,7 +1,7 @@
-"""Several ControlNets as one, without the work that does not reach the picture.
+"""Several ControlNets as one model, without work that does not change the image.
 
-diffusers runs every net at every step, multiplies what it says by 0 outside of its window, and lets it look at its map
-anew each time. Here a net that is silent is not run, and a map is embedded once.
+In diffusers, every ControlNet runs at every step. Outside of its window its result is multiplied by 0, and it embeds
+its control map each time. Here a ControlNet with scale 0 does not run, and each map is embedded once.
 """
 
 import contextlib
@@ -15,95 +15,114 @@ from diffusers import ControlNetModel, MultiControlNetModel
 from pipeline.diffusion.guidance import prompt_half
 
 Residuals = tuple[list[torch.Tensor] | None, torch.Tensor | None]
-"""What is added to the UNet's down blocks and to its middle; None where no net says anything."""
+"""The tensors to add to the UNet's down blocks and to its middle block. None if no ControlNet runs."""
 
 
-class MultiControlNet(MultiControlNetModel):  # type: ignore[misc]  # diffusers is half typed
-    """Takes the place of diffusers' own class in its pipelines; `leave_out` and `embed_once` switch the gains on.
+class MultiControlNet(MultiControlNetModel):  # type: ignore[misc]  # diffusers is only partly typed
+    """Replaces `MultiControlNetModel` in the pipelines of diffusers.
 
-    The scale stays outside of the nets: a compiled one would keep the first that it saw.
+    The residuals are scaled here and not by the ControlNets, because the compiler would treat the scale as a constant.
+
+    Args:
+        nets: The ControlNets, in the order of the recipe.
+        leave_out: Skip ControlNets with scale 0.
+        embed_once: Embed each control map once for all steps.
     """
 
     def __init__(self, nets: list[ControlNetModel], *, leave_out: bool = True, embed_once: bool = True) -> None:
         super().__init__(nets)
         self._leave_out = leave_out
-        self._embedded: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        self._turns: torch.device | None = None
-        self.embeddings = torch.nn.ModuleDict()  # by the net's place, taken out of it
-        for place, net in enumerate(nets):
+        self._embedded: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # index -> map and its embedding
+        self._offload_device: torch.device | None = None
+        self.embeddings = torch.nn.ModuleDict()  # the embedding layers of the ControlNets, by index
+        for index, net in enumerate(nets):
             if embed_once and net.config.controlnet_conditioning_channel_order == "rgb":
-                self.embeddings[str(place)] = net.controlnet_cond_embedding
+                self.embeddings[str(index)] = net.controlnet_cond_embedding
                 net.controlnet_cond_embedding = torch.nn.Identity()
 
-    def take_turns(self, device: torch.device) -> None:
-        """Stay on the host from now on, each net on `device` only while it speaks: for cards that cannot hold all."""
-        self._turns = device
+    def offload(self, device: torch.device) -> None:
+        """Keep the ControlNets on the host, and copy each to the device only while it runs."""
+        self._offload_device = device
 
-    def to(self, *given: Any, **named: Any) -> "MultiControlNet":  # noqa: ANN401 - as torch has it
-        """Move or convert, as every module does; nets that take turns are converted alone."""
-        if self._turns is None:
-            return super().to(*given, **named)  # type: ignore[no-any-return]  # diffusers is half typed
-        _, dtype, *_ = torch._C._nn._parse_to(*given, **named)  # noqa: SLF001 - Module.to's own reading of them
-        self.embeddings.to(*given, **named)
+    def to(self, *args: Any, **kwargs: Any) -> "MultiControlNet":  # noqa: ANN401 - the arguments of Module.to
+        """Move or convert the model. Offloaded ControlNets stay on the host, and are only converted."""
+        if self._offload_device is None:
+            return super().to(*args, **kwargs)  # type: ignore[no-any-return]  # diffusers is only partly typed
+        _, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)  # noqa: SLF001 - Module.to parses its arguments with it
+        self.embeddings.to(*args, **kwargs)
         self.nets.to(dtype=dtype)
         return self
 
     def forget(self) -> None:
-        """Drop the embedded maps of the last batch."""
+        """Delete the embedded maps of the last batch."""
         self._embedded.clear()
 
-    def forward(self, sample: torch.Tensor, timestep: torch.Tensor, **arguments: Any) -> Residuals:  # noqa: ANN401 - diffusers' own
-        """Return the sum of what the nets say; nothing where every net is silent.
+    def forward(self, sample: torch.Tensor, timestep: torch.Tensor, **arguments: Any) -> Residuals:  # noqa: ANN401 - the arguments of diffusers' class
+        """Run the ControlNets, and add their scaled residuals.
 
-        `sample` is [N, C, h, w]. Maps and prompts may be for 2 N, as with guidance: the last N of them count then.
+        Args:
+            sample: Latents, [N, C, h, w].
+            timestep: The timestep of the scheduler.
+            arguments: As in `MultiControlNetModel.forward`. Maps and prompt embeddings may have 2 N rows, as with
+                guidance; then their last N rows are used.
+
+        Returns:
+            The sums of the residuals. None for both if no ControlNet runs.
         """
         arguments = prompt_half(len(sample), arguments)
         scales: list[float] = arguments.pop("conditioning_scale")
         maps: list[torch.Tensor] = arguments.pop("controlnet_cond")
-        heard = [place for place, scale in enumerate(scales) if scale or not self._leave_out]
-        if not heard and arguments.get("guess_mode"):
-            heard = [0]  # diffusers adds to what it gets then, whatever it is
+        active = [index for index, scale in enumerate(scales) if scale or not self._leave_out]
+        if not active and arguments.get("guess_mode"):
+            active = [0]  # in guess mode, the pipelines of diffusers concatenate zeros with the residuals
         down: list[torch.Tensor] | None = None
         middle: torch.Tensor | None = None
-        for place in heard:
-            own, own_middle = self._one(place, maps[place], sample, timestep, arguments)
+        for index in active:
+            net_down, net_middle = self._run_controlnet(index, maps[index], sample, timestep, arguments)
             if down is None or middle is None:
-                down, middle = [each * scales[place] for each in own], own_middle * scales[place]
+                down, middle = [residual * scales[index] for residual in net_down], net_middle * scales[index]
             else:
-                down = [torch.add(one, two, alpha=scales[place]) for one, two in zip(down, own, strict=True)]
-                middle = torch.add(middle, own_middle, alpha=scales[place])
+                pairs = zip(down, net_down, strict=True)
+                down = [torch.add(total, residual, alpha=scales[index]) for total, residual in pairs]
+                middle = torch.add(middle, net_middle, alpha=scales[index])
         return down, middle
 
-    def _one(
-        self, place: int, control: torch.Tensor, sample: torch.Tensor, timestep: torch.Tensor, arguments: dict[str, Any]
+    def _run_controlnet(
+        self,
+        index: int,
+        control_map: torch.Tensor,
+        sample: torch.Tensor,
+        timestep: torch.Tensor,
+        arguments: dict[str, Any],
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Return what one net says at scale 1."""
-        seen = self._embed(place, control)[-len(sample) :]
-        with _on(self._turns, self.nets[place]) if self._turns else contextlib.nullcontext():
-            said: tuple[list[torch.Tensor], torch.Tensor] = self.nets[place](
-                sample=sample, timestep=timestep, controlnet_cond=seen, conditioning_scale=1.0, **arguments
+        """Return the residuals of one ControlNet at scale 1."""
+        embedded = self._embed(index, control_map)[-len(sample) :]
+        net, device = self.nets[index], self._offload_device
+        with _weights_on(device, net) if device else contextlib.nullcontext():
+            residuals: tuple[list[torch.Tensor], torch.Tensor] = net(
+                sample=sample, timestep=timestep, controlnet_cond=embedded, conditioning_scale=1.0, **arguments
             )
-        return said
+        return residuals
 
-    def _embed(self, place: int, control: torch.Tensor) -> torch.Tensor:
-        """Return a map as its net takes it, [N, 320, h, w] in SD 1.5; the map itself where the net embeds it."""
-        if str(place) not in self.embeddings:
-            return control
-        known = self._embedded.get(place)
-        if known is None or known[0] is not control:
-            known = self._embedded[place] = (control, self.embeddings[str(place)](control))
-        return known[1]
+    def _embed(self, index: int, control_map: torch.Tensor) -> torch.Tensor:
+        """Return the embedding of a map, [N, 320, h, w] in SD 1.5, or the map if its ControlNet embeds it."""
+        if str(index) not in self.embeddings:
+            return control_map
+        cached = self._embedded.get(index)
+        if cached is None or cached[0] is not control_map:
+            cached = self._embedded[index] = (control_map, self.embeddings[str(index)](control_map))
+        return cached[1]
 
 
 @contextlib.contextmanager
-def _on(device: torch.device, net: torch.nn.Module) -> Iterator[None]:
-    """Hold a copy of a net's weights on a device for a while; those of the host stay where they are."""
-    held = [(weight, weight.data) for weight in itertools.chain(net.parameters(), net.buffers())]
+def _weights_on(device: torch.device, net: torch.nn.Module) -> Iterator[None]:
+    """Replace the weights of a ControlNet by copies on a device, and restore those of the host at the end."""
+    host_weights = [(weight, weight.data) for weight in itertools.chain(net.parameters(), net.buffers())]
     with torch.inference_mode(mode=False):
-        for weight, host in held:
-            weight.data = host.to(device, copy=True)
+        for weight, data in host_weights:
+            weight.data = data.to(device, copy=True)
     try:
         yield
     finally:
-        for weight, host in held:
-            weight.data = host
+        for weight, data in host_weights:
+            weight.data = data

@@ -1,20 +1,31 @@
-"""What makes conversion faster and leaves the picture as it is; each can be switched off, to measure what it brings."""
+"""Optimizations of the diffusion pipeline. Each can be disabled to measure its effect."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Optimizations:
-    """All of them, as runs have them; `compiled` follows from the recipe and the machine."""
+    """The optimizations of a pipeline. They change an image by rounding errors at most.
 
-    leave_out_nets: bool = True  # nets of scale 0 or outside of their window are not run
-    embed_maps_once: bool = True  # not at every step
-    encode_together: bool = True  # photos of a batch in one call of the autoencoder
-    keep_prompts: bool = True  # embeddings of the last prompts
-    travel_as_bytes: bool = True  # uint8 to the device and back, from and to pinned memory
-    channels_last: bool = True  # as convolutions on tensor cores want it
-    fuse_projections: bool = True  # one matrix product for queries, keys and values
-    compiled: bool = False  # the UNet, the nets and the decoder
+    Attributes:
+        leave_out_nets: Skip a ControlNet if its scale is 0 or the step is outside of its window.
+        embed_maps_once: Embed each control map once for all steps.
+        encode_together: Encode the photos of a batch in one call of the autoencoder.
+        keep_prompts: Cache the embeddings of recent prompts.
+        travel_as_bytes: Copy images between host and device as uint8, through pinned memory.
+        channels_last: Store the weights in channels-last order, which is faster for convolutions on tensor cores.
+        fuse_projections: Compute queries, keys and values in one matrix product.
+        compiled: Compile the UNet, the ControlNets and the decoder. The default depends on the recipe and the device.
+    """
+
+    leave_out_nets: bool = True
+    embed_maps_once: bool = True
+    encode_together: bool = True
+    keep_prompts: bool = True
+    travel_as_bytes: bool = True
+    channels_last: bool = True
+    fuse_projections: bool = True
+    compiled: bool = False
 
 
 NO_OPTIMIZATIONS = Optimizations(

@@ -1,4 +1,4 @@
-"""What the converter asks for, and what it gets: one picture each, as arrays."""
+"""Generation requests and generated images, as arrays."""
 
 from dataclasses import dataclass
 
@@ -6,18 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
-"""[H, W, 3], RGB, 0..255."""
+"""RGB pixels: [H, W, 3], 0..255."""
 Mask = NDArray[np.bool_]
-"""[H, W]."""
+"""Selected pixels: [H, W]."""
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """All that decides one picture beside the recipe.
+    """The inputs of one image. Together with the recipe they decide all of its pixels.
 
-    `maps` holds one control map per net, in the recipe's order, all of the photo's shape. `mask` is what an inpaint
-    net is told to paint, `inpaint_region` what mode inpaint paints; `reference` is an IP-Adapter's image, of any shape.
-    `may_be_flat`: a picture of one colour is one, as of a tile that shows a wall.
+    Attributes:
+        photo: The source, [H, W, 3].
+        maps: One control map for each ControlNet, in the order of the recipe, each of the shape of the photo.
+        prompt: The prompt, with weights in the syntax of Compel.
+        negative_prompt: The negative prompt, in the same syntax.
+        seed: The seed of the only random generator of the image.
+        mask: The pixels that the inpaint ControlNet receives as masked. Defaults to none.
+        inpaint_region: The pixels that mode inpaint replaces. Required in mode inpaint, and invalid in other modes.
+        reference: The reference image of an IP-Adapter, of any shape. Required if the recipe has an IP-Adapter.
+        may_be_flat: Whether an image of a single colour is valid, as for a tile that shows a wall.
     """
 
     photo: Pixels
@@ -33,9 +40,13 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class GeneratedImage:
-    """One picture, [H * times, W * times, 3], or None where none was to be had; and how it came about.
+    """One image and facts about its generation.
 
-    `retried` says what had to be done again, in order, because a picture was not finite or of one colour.
+    Attributes:
+        pixels: The image, [H * factor, W * factor, 3] with the factor of the second pass. None if generation failed.
+        batch_size: The number of images that were generated together with this one, itself included.
+        retried: The steps that were repeated because the image was not finite or had a single colour, in order.
+        nsfw: The result of the safety checker. None without a safety checker.
     """
 
     pixels: Pixels | None

@@ -1,4 +1,4 @@
-"""Stable Diffusion's safety checker on tensors: it says what it found, and blackens nothing."""
+"""The safety checker of Stable Diffusion. It flags images and does not change them."""
 
 from pathlib import Path
 
@@ -7,33 +7,47 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 
 from pipeline.models.safe_load import load_complete
 
-MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP's, of its pixels
+# Of the pixels that CLIP was trained with, by channel (openai/clip-vit-large-patch14, preprocessor_config.json).
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 class SafetyChecker:
-    """Holds the checker on a device, in float32: its answer must not depend on a batch's last bits. It takes 1.2 GB."""
+    """The safety checker, loaded on a device. It takes 1.2 GB of memory.
+
+    It runs in float32, so that its result does not depend on rounding errors, which differ between batches.
+
+    Args:
+        folder: The folder of the checker's weights.
+        device: The device to run on.
+    """
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        loaded = load_complete(StableDiffusionSafetyChecker, folder, torch.float32)
-        self._checker = loaded.eval().to(device)
-        self._side = loaded.config.vision_config.image_size
+        checker = load_complete(StableDiffusionSafetyChecker, folder, torch.float32)
+        self._checker = checker.eval().to(device)
+        self._side = checker.config.vision_config.image_size
         self._mean, self._deviation = (
-            torch.tensor(numbers, device=device).view(1, 3, 1, 1) for numbers in (MEAN, DEVIATION)
+            torch.tensor(channels, device=device).view(1, 3, 1, 1) for channels in (MEAN, DEVIATION)
         )
 
     @torch.inference_mode()
-    def __call__(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Return for pictures [N, 3, H, W], 0..1, whether each shows what the checker looks for: [N], bool.
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Flag unsafe images.
 
-        Pictures may be on any device; the answer is on the checker's.
+        Args:
+            images: [N, 3, H, W], 0..1, on any device.
+
+        Returns:
+            [N], bool, on the device of the checker. True for an unsafe image.
         """
-        pictures = pictures.to(self._mean.device)
-        height, width = pictures.shape[2:]
+        images = images.to(self._mean.device)
+        height, width = images.shape[2:]
         scale = self._side / min(height, width)
-        size = [max(self._side, round(side * scale)) for side in (height, width)]
-        seen = torch.nn.functional.interpolate(pictures.float(), size=size, mode="bicubic", antialias=True).clamp(0, 1)
-        top, left = ((side - self._side) // 2 for side in size)
-        seen = seen[:, :, top : top + self._side, left : left + self._side]  # [N, 3, side, side]: the middle
-        nothing = torch.zeros(len(pictures), 1, device=pictures.device)  # that may be blackened
-        found: torch.Tensor = self._checker.forward_onnx((seen - self._mean) / self._deviation, nothing)[1]
-        return found
+        size = [max(self._side, round(length * scale)) for length in (height, width)]
+        scaled = torch.nn.functional.interpolate(images.float(), size=size, mode="bicubic", antialias=True).clamp(0, 1)
+        top, left = ((length - self._side) // 2 for length in size)
+        crops = scaled[:, :, top : top + self._side, left : left + self._side]  # [N, 3, side, side], float32, 0..1
+        # forward_onnx blackens the flagged images that it gets. It gets placeholders, so that no image is changed.
+        placeholders = torch.zeros(len(images), 1, device=images.device)  # [N, 1], float32
+        flags: torch.Tensor = self._checker.forward_onnx((crops - self._mean) / self._deviation, placeholders)[1]
+        return flags

@@ -1,4 +1,4 @@
-"""One pass of one of diffusers' pipelines over a batch: requests in, latents out, and latents to pictures."""
+"""Run one pass of a diffusers pipeline over a batch: from requests to latents, and from latents to images."""
 
 import functools
 import hashlib
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import cv2
 import numpy as np
 import torch
+from diffusers.utils.torch_utils import randn_tensor
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,19 +17,29 @@ from pipeline.diffusion import guidance, vae
 from pipeline.diffusion.optimizations import Optimizations
 from pipeline.diffusion.prompt_embeddings import PromptEmbedding, PromptEncoder
 from pipeline.diffusion.request import GenerationRequest, Mask, Pixels
+from pipeline.diffusion.types import DiffusionPipeline
 from schemas.detectors import InpaintSettings
 from schemas.recipe import Control, Recipe
 
 if TYPE_CHECKING:
     from pipeline.diffusion.deep_cache import DeepCache
 
-CACHED_REFERENCES = 4096  # of an IP-Adapter, some kB each
-MASKED = -1.0  # what control_v11p_sd15_inpaint was trained to see where it is to paint (lllyasviel/ControlNet-v1-1)
+CACHED_REFERENCES = 4096  # embeddings of an IP-Adapter, a few kB each
+MASKED = -1.0  # the value of masked pixels in the training of control_v11p_sd15_inpaint (lllyasviel/ControlNet-v1-1)
 
 
 @dataclass(frozen=True)
 class PassSettings:
-    """What a pass takes of a recipe: its mode, its nets, and for img2img and inpaint the share of the steps."""
+    """The settings of the recipe that differ between the first and the second pass.
+
+    The names of the class and of its fields are part of `Sampler.compile_key`, and so of cached compilations.
+
+    Attributes:
+        mode: The kind of the pipeline.
+        controls: The ControlNets, with their scales and windows.
+        strength: The share of the steps that modes img2img and inpaint run, 0..1.
+        soften: The width of the transition at the edge of an inpaint region, in pixels.
+    """
 
     mode: Literal["text2img", "img2img", "inpaint"]
     controls: tuple[Control, ...]
@@ -37,11 +48,19 @@ class PassSettings:
 
 
 class Sampler:
-    """A loaded pipeline with a recipe's arguments."""
+    """A loaded pipeline that is called with the arguments of a recipe.
+
+    Args:
+        pipe: The pipeline, of the mode of `settings`.
+        recipe: The recipe.
+        settings: The settings of this pass.
+        optimizations: The optimizations to apply.
+        deep_cache: The DeepCache of the pipeline's UNet, if any.
+    """
 
     def __init__(
         self,
-        pipe: Any,  # noqa: ANN401 - diffusers' pipelines share no type
+        pipe: DiffusionPipeline,
         recipe: Recipe,
         settings: PassSettings,
         optimizations: Optimizations,
@@ -49,39 +68,89 @@ class Sampler:
     ) -> None:
         self.pipe, self.settings = pipe, settings
         self._recipe, self._optimizations, self._deep_cache = recipe, optimizations, deep_cache
-        self._embeddings = PromptEncoder(pipe, recipe.clip_skip, keep=optimizations.keep_prompts)
-        self._seen: dict[bytes, torch.Tensor] = {}  # references by their digest
-        self._ending = guidance.end_guidance_after(pipe, recipe.guidance_end)
-        if self._ending:
+        self._prompt_encoder = PromptEncoder(pipe, recipe.clip_skip, cache=optimizations.keep_prompts)
+        self._cached_references: dict[bytes, torch.Tensor] = {}  # by the SHA-256 of the reference image
+        self._guidance_arguments = guidance.end_guidance_after(pipe, recipe.guidance_end)
+        if self._guidance_arguments:
             pipe.unet.register_forward_pre_hook(guidance.call_before_unet, with_kwargs=True)
-        if recipe.ip_adapter:  # diffusers would repeat the whole batch's references for each picture of it
+        if recipe.ip_adapter:
+            # diffusers would repeat the references of the whole batch for each of its images.
             self._embed_references = type(pipe).prepare_ip_adapter_image_embeds
-            pipe.prepare_ip_adapter_image_embeds = lambda _pictures, embedded, *_: embedded
+            pipe.prepare_ip_adapter_image_embeds = lambda _images, embeddings, *_: embeddings
         if optimizations.encode_together and settings.mode == "inpaint":
-            pipe._encode_vae_image = functools.partial(_encode_for_inpainting, pipe.vae)  # noqa: SLF001 - else one by one
+            # diffusers would encode the photos of a batch one by one.
+            pipe._encode_vae_image = functools.partial(vae.encode_vae_image, pipe.vae)  # noqa: SLF001 - no public name
 
     @property
-    def kind(self) -> tuple[object, ...]:
-        """All of the recipe that decides, beside a batch's shape, what its models are called with."""
+    def compile_key(self) -> tuple[object, ...]:
+        """The settings of the recipe that decide, together with the shape of a batch, which kernels are compiled."""
         recipe = self._recipe
         guided = recipe.guidance > 1, recipe.guidance_end, recipe.guess_mode
         return self.settings, recipe.scheduler.model_dump_json(), recipe.steps, *guided
 
-    def embedded(self, request: GenerationRequest) -> PromptEmbedding:
-        """Return a request's prompts as the UNet takes them. Raises `PromptError`."""
-        return self._embeddings.of(request.prompt, request.negative_prompt)
+    def embed_prompts(self, request: GenerationRequest) -> PromptEmbedding:
+        """Encode the prompts of a request. Raises `PromptError` if a prompt is invalid."""
+        return self._prompt_encoder.encode(request.prompt, request.negative_prompt)
 
     @torch.inference_mode()
     def latents(
-        self, requests: Sequence[GenerationRequest], device: torch.device, dtype: torch.dtype, *, anew: bool = False
+        self, requests: Sequence[GenerationRequest], device: torch.device, dtype: torch.dtype, *, use_cache: bool = True
     ) -> torch.Tensor:
-        """Return the scaled latents [N, C, h, w] of the pictures of N requests of one shape.
+        """Generate the latents of a batch.
 
-        `anew`: prompts and references are encoded again, since the encoders compute in other numbers now.
+        Args:
+            requests: N requests of one shape.
+            device: The device of the models.
+            dtype: The dtype of the models.
+            use_cache: Whether cached embeddings of prompts and references may be used. Pass False if the dtype of the
+                encoders has changed.
+
+        Returns:
+            Scaled latents, [N, C, h, w].
         """
-        # 1. What is the same for every picture.
+        generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
+        arguments = self._recipe_arguments() | self._prompt_arguments(requests, dtype, use_cache=use_cache)
+        arguments |= self._reference_arguments(requests, dtype, use_cache=use_cache)
+        maps = [
+            self._control_maps(control, [request.maps[index] for request in requests], requests, device, dtype)
+            for index, control in enumerate(self.settings.controls)
+        ]
+        photos = self._upload([request.photo for request in requests], device, dtype)
+        arguments |= self._image_arguments(photos, maps, requests, generators)
+        if self._deep_cache:
+            self._deep_cache.start_batch()
+        try:
+            latents: torch.Tensor = self.pipe(**arguments, generator=generators).images
+        finally:
+            self.pipe.controlnet.forget()
+        return latents
+
+    @torch.inference_mode()
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Decode scaled latents to images, [N, 3, H, W], float32, 0..1 with overshoots."""
+        return vae.decode(self.pipe.vae, latents)
+
+    @torch.inference_mode()
+    def compose_images(self, decoded: torch.Tensor, requests: Sequence[GenerationRequest]) -> torch.Tensor:
+        """Blend decoded images into their photos in mode inpaint. In other modes, return them unchanged.
+
+        Args:
+            decoded: Decoded images, [N, 3, H, W], 0..1.
+            requests: The N requests.
+
+        Returns:
+            [N, 3, H, W], 0..1. Pixels outside of the inpaint regions are those of the photos.
+        """
+        if self.settings.mode != "inpaint":
+            return decoded
+        photos = self._upload([request.photo for request in requests], decoded.device, decoded.dtype)
+        weights = np.stack([_blend_weights(_inpaint_region(request), self.settings.soften) for request in requests])
+        return torch.lerp(photos, decoded, _to_device(weights, decoded.device)[:, None].to(decoded.dtype))
+
+    def _recipe_arguments(self) -> dict[str, Any]:
+        """Return the call arguments that all images of the recipe share."""
         recipe, controls = self._recipe, self.settings.controls
-        arguments: dict[str, Any] = {
+        return {
             "num_inference_steps": recipe.steps,
             "guidance_scale": recipe.guidance,
             "guess_mode": recipe.guess_mode,
@@ -89,85 +158,57 @@ class Sampler:
             "control_guidance_start": [control.start for control in controls],
             "control_guidance_end": [control.end for control in controls],
             "output_type": "latent",
-            **self._ending,
+            **self._guidance_arguments,
         }
-        # 2. What is each picture's own: nothing is random but its generator.
-        generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
-        arguments["generator"] = generators
-        arguments |= self._prompts(requests, dtype, anew=anew) | self._references(requests, dtype, anew=anew)
-        # 3. The pictures, under the names of the mode.
-        maps = [
-            self._map(control, [request.maps[place] for request in requests], requests, device, dtype)
-            for place, control in enumerate(controls)
-        ]
-        photos = self._upload([request.photo for request in requests], device, dtype)
-        arguments |= self._pictures(photos, maps, requests, generators)
-        if self._deep_cache:
-            self._deep_cache.begin()
-        try:
-            drawn: torch.Tensor = self.pipe(**arguments).images
-        finally:
-            self.pipe.controlnet.forget()
-        return drawn
 
-    @torch.inference_mode()
-    def decoded(self, scaled: torch.Tensor) -> torch.Tensor:
-        """Return what the autoencoder makes of scaled latents: [N, 3, H, W], 0..1 but for overshoots, float32."""
-        return vae.decode(self.pipe.vae, scaled)
-
-    @torch.inference_mode()
-    def pictures(self, drawn: torch.Tensor, requests: Sequence[GenerationRequest]) -> torch.Tensor:
-        """Return the pictures [N, 3, H, W] of what was decoded: in mode inpaint with the photos around the regions."""
-        if self.settings.mode != "inpaint":
-            return drawn
-        photos = self._upload([request.photo for request in requests], drawn.device, drawn.dtype)
-        shares = np.stack([_softened(_region(request), self.settings.soften) for request in requests])
-        return torch.lerp(photos, drawn, _sent(shares, drawn.device)[:, None].to(drawn.dtype))
-
-    def _prompts(
-        self, requests: Sequence[GenerationRequest], dtype: torch.dtype, *, anew: bool
+    def _prompt_arguments(
+        self, requests: Sequence[GenerationRequest], dtype: torch.dtype, *, use_cache: bool
     ) -> dict[str, torch.Tensor]:
-        embedded = [self._embeddings.of(each.prompt, each.negative_prompt, anew=anew) for each in requests]
-        sides: dict[str, list[torch.Tensor | None]] = {
-            "prompt_embeds": [each.prompt for each in embedded],  # [N, 77 * chunks, width]
-            "pooled_prompt_embeds": [each.pooled for each in embedded],
+        """Return prompt embeddings, [N, 77 * chunks, width], and pooled ones for SDXL, [N, width]."""
+        embeddings = [
+            self._prompt_encoder.encode(request.prompt, request.negative_prompt, use_cache=use_cache)
+            for request in requests
+        ]
+        tensors: dict[str, list[torch.Tensor | None]] = {
+            "prompt_embeds": [embedding.prompt for embedding in embeddings],
+            "pooled_prompt_embeds": [embedding.pooled for embedding in embeddings],
         }
         if self._recipe.guidance > 1:
-            sides["negative_prompt_embeds"] = [each.negative for each in embedded]
-            sides["negative_pooled_prompt_embeds"] = [each.negative_pooled for each in embedded]
-        whole = {name: [each for each in side if each is not None] for name, side in sides.items()}
-        return {name: torch.cat(side).to(dtype) for name, side in whole.items() if side}
+            tensors["negative_prompt_embeds"] = [embedding.negative for embedding in embeddings]
+            tensors["negative_pooled_prompt_embeds"] = [embedding.negative_pooled for embedding in embeddings]
+        present = {name: [tensor for tensor in batch if tensor is not None] for name, batch in tensors.items()}
+        return {name: torch.cat(batch).to(dtype) for name, batch in present.items() if batch}
 
-    def _references(
-        self, requests: Sequence[GenerationRequest], dtype: torch.dtype, *, anew: bool
+    def _reference_arguments(
+        self, requests: Sequence[GenerationRequest], dtype: torch.dtype, *, use_cache: bool
     ) -> dict[str, list[torch.Tensor]]:
-        """Return what an IP-Adapter sees: [N, 1, width], with guidance nothing for N more before them."""
+        """Return the embeddings of an IP-Adapter: [N, 1, width], or with guidance [2 N, 1, width], negatives first."""
         if not self._recipe.ip_adapter:
             return {}
-        if anew:
-            self._seen.clear()
-        seen = [self._reference(request.reference) for request in requests]  # [1 or 2, 1, width] each
-        if anew:
-            self._seen.clear()
-        sides = zip(*(each.chunk(len(each)) for each in seen), strict=True)
-        return {"ip_adapter_image_embeds": [torch.cat([torch.cat(side) for side in sides]).to(dtype)]}
+        if not use_cache:
+            self._cached_references.clear()
+        embeddings = [self._reference_embedding(request.reference) for request in requests]  # [1 or 2, 1, width] each
+        if not use_cache:
+            self._cached_references.clear()
+        halves = zip(*(embedding.chunk(len(embedding)) for embedding in embeddings), strict=True)
+        return {"ip_adapter_image_embeds": [torch.cat([torch.cat(half) for half in halves]).to(dtype)]}
 
-    def _reference(self, picture: Pixels | None) -> torch.Tensor:
-        """Return a reference as the image encoder sees it, which is kept: many pictures have the same."""
-        if picture is None:
-            message = "a recipe with an IP-Adapter needs a reference picture"
-            raise ValueError(message)
-        name = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
-        if name not in self._seen:
-            if len(self._seen) == CACHED_REFERENCES:
-                self._seen.clear()
-            guided = self._recipe.guidance > 1
-            device = self.pipe._execution_device  # noqa: SLF001 - where models take turns, not the UNet's own
-            seen = [Image.fromarray(picture)]
-            self._seen[name] = self._embed_references(self.pipe, seen, None, device, 1, guided)[0]
-        return self._seen[name]
+    def _reference_embedding(self, reference: Pixels | None) -> torch.Tensor:
+        """Encode a reference image, [1 or 2, 1, width]. The result is cached, because many images share a reference."""
+        if reference is None:
+            raise ValueError("reference: missing, and the recipe has an IP-Adapter")
+        digest = hashlib.sha256(repr(reference.shape).encode() + reference.tobytes()).digest()
+        if digest not in self._cached_references:
+            if len(self._cached_references) == CACHED_REFERENCES:
+                self._cached_references.clear()
+            # With low memory, the UNet is not stored on the device that computes.
+            device = self.pipe._execution_device  # noqa: SLF001 - no public name
+            self._cached_references[digest] = self._embed_references(
+                self.pipe, [Image.fromarray(reference)], None, device, 1, self._recipe.guidance > 1
+            )[0]
+        return self._cached_references[digest]
 
-    def _map(
+    def _control_maps(
         self,
         control: Control,
         maps: list[Pixels],
@@ -175,77 +216,78 @@ class Sampler:
         device: torch.device,
         dtype: torch.dtype,
     ) -> torch.Tensor:
-        """Return the maps of one net, [N, 3, H, W], 0..1; the inpaint net knows what is covered by -1."""
+        """Return the control maps of one ControlNet, [N, 3, H, W], 0..1. Masked pixels are -1 for inpaint."""
         uploaded = self._upload(maps, device, dtype)
         if isinstance(control.detector, InpaintSettings) and any(request.mask is not None for request in requests):
-            uploaded.masked_fill_(_stacked([request.mask for request in requests], device).bool(), MASKED)
+            uploaded.masked_fill_(_stack_masks([request.mask for request in requests], device).bool(), MASKED)
         return uploaded
 
-    def _pictures(
+    def _image_arguments(
         self,
         photos: torch.Tensor,
         maps: list[torch.Tensor],
         requests: Sequence[GenerationRequest],
         generators: list[torch.Generator],
     ) -> dict[str, Any]:
-        """Name photos and maps as the mode's pipeline calls them."""
+        """Return photos and control maps as arguments, which have different names in each mode."""
         height, width = photos.shape[2:]
         if self.settings.mode == "text2img":
             return {"image": maps, "height": height, "width": width}
-        named: dict[str, Any] = {"image": photos, "control_image": maps, "strength": self.settings.strength}
+        arguments: dict[str, Any] = {"image": photos, "control_image": maps, "strength": self.settings.strength}
         if self.settings.mode == "inpaint":
-            masks = _stacked([request.inpaint_region for request in requests], photos.device)
-            return named | {"mask_image": masks, "height": height, "width": width}
-        return named | ({"latents": self._noised(photos, generators)} if self._optimizations.encode_together else {})
+            masks = _stack_masks([request.inpaint_region for request in requests], photos.device)
+            return arguments | {"mask_image": masks, "height": height, "width": width}
+        if self._optimizations.encode_together:
+            arguments["latents"] = self._initial_latents(photos, generators)
+        return arguments
 
-    def _noised(self, photos: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
-        """Return the photos' latents with the noise of the first step, as the pipeline would make them one by one."""
-        from diffusers.utils.torch_utils import randn_tensor
+    def _initial_latents(self, photos: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
+        """Encode photos [N, 3, H, W], 0..1, and add the noise of the first step, as the img2img pipeline does.
 
+        Returns:
+            Noisy scaled latents, [N, C, h, w].
+        """
         pipe, recipe = self.pipe, self._recipe
         clean = vae.encode(pipe.vae, photos * 2 - 1, generators)
         noise = randn_tensor(clean.shape, generator=generators, device=clean.device, dtype=clean.dtype)
         pipe.scheduler.set_timesteps(recipe.steps, device=clean.device)
         timesteps, _ = pipe.get_timesteps(recipe.steps, self.settings.strength, clean.device)
-        noised: torch.Tensor = pipe.scheduler.add_noise(clean, noise, timesteps[:1].repeat(len(clean)))
-        return noised
+        noisy: torch.Tensor = pipe.scheduler.add_noise(clean, noise, timesteps[:1].repeat(len(clean)))
+        return noisy
 
-    def _upload(self, pictures: list[Pixels], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-        """Return pictures as the pipeline takes them, [N, 3, H, W], 0..1; bytes travel, the device divides."""
-        stacked = np.stack(pictures)  # [N, H, W, 3], uint8
+    def _upload(self, images: list[Pixels], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+        """Copy images to a device, [N, 3, H, W], 0..1. Bytes are copied, and divided by 255 on the device."""
+        stacked = np.stack(images)  # [N, H, W, 3], uint8, 0..255
         if not self._optimizations.travel_as_bytes:
             return (torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255).to(device, dtype)
-        return _sent(stacked, device).permute(0, 3, 1, 2).to(dtype) / 255
+        return _to_device(stacked, device).permute(0, 3, 1, 2).to(dtype) / 255
 
 
-def _sent(array: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Return an array on a device, on its way there from pinned memory: nothing waits for what the device has to do."""
+def _to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Start to copy an array to a device. Pinned memory makes the copy asynchronous."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
-def _encode_for_inpainting(autoencoder: Any, image: torch.Tensor, generator: list[torch.Generator]) -> torch.Tensor:  # noqa: ANN401 - one of diffusers' autoencoders
-    return vae.encode(autoencoder, image, generator)
-
-
-def _stacked(masks: list[Mask | None], device: torch.device) -> torch.Tensor:
-    """Return masks as [N, 1, H, W], float32, 0 or 1; nothing is covered where there is none."""
+def _stack_masks(masks: list[Mask | None], device: torch.device) -> torch.Tensor:
+    """Stack masks to [N, 1, H, W], float32, 0 or 1. A missing mask becomes zeros. At least one must be present."""
     shape = next(mask.shape for mask in masks if mask is not None)
-    whole = np.stack([np.zeros(shape, np.bool_) if mask is None else mask for mask in masks])
-    return _sent(whole, device)[:, None].float()
+    stacked = np.stack([np.zeros(shape, np.bool_) if mask is None else mask for mask in masks])  # [N, H, W], bool
+    return _to_device(stacked, device)[:, None].float()
 
 
-def _region(request: GenerationRequest) -> Mask:
+def _inpaint_region(request: GenerationRequest) -> Mask:
     if request.inpaint_region is None:
-        message = "mode inpaint needs a region"
-        raise ValueError(message)
+        raise ValueError("inpaint_region: missing, and the mode is inpaint")
     return request.inpaint_region
 
 
-def _softened(region: Mask, pixels: int) -> NDArray[np.float32]:
-    """Return how much of the new picture is seen, 0..1, [H, W]: none outside of its region, inside more and more.
+def _blend_weights(region: Mask, soften: int) -> NDArray[np.float32]:
+    """Return the weight of the generated image at each pixel, [H, W], 0..1.
 
-    What is narrower than twice `pixels` is seen in part: it never vanishes.
+    The weight is 0 outside of the region. Inside, it rises with the distance from the edge to 1 at `soften` pixels. A
+    region narrower than twice `soften` is blended in part, and never vanishes.
     """
-    from_rim = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)  # 1 at the rim
-    return np.minimum(from_rim / (pixels + 1), 1).astype(np.float32)
+    # [H, W], float32: the distance to the nearest pixel outside, 1 at the edge of the region.
+    distance = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.minimum(distance / (soften + 1), 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Around the second pass: a picture enlarged and cut into requests for tiles, and what was drawn put together again."""
+"""Prepare and finish the second pass: enlarge an image, cut it into tiles, and blend the generated tiles."""
 
 import itertools
 from collections.abc import Sequence
@@ -12,89 +12,130 @@ from pipeline.diffusion.request import GeneratedImage, GenerationRequest, Pixels
 from schemas.recipe import Upscale
 
 SEED_BITS = 63
-FLAT_TILE_DEVIATION = 8.0  # of 255: the deviation of a tile that may be drawn in one colour, a wall's or a night sky's
+FLAT_TILE_DEVIATION = 8.0  # of 255: a tile with less contrast, such as a wall or a night sky, may have a single colour
 
 
 Corner = tuple[int, int]
-"""Top and left of a tile in the picture, in pixels."""
+"""Top and left of a tile in the enlarged image, in pixels."""
 
 
 @dataclass(frozen=True)
 class TiledImage:
-    """A picture's tiles: where they lie in [height, width], and what is asked for each."""
+    """The tiles of an enlarged image.
+
+    Attributes:
+        height: The height of the enlarged image, in pixels.
+        width: The width of the enlarged image, in pixels.
+        corners: The position of each tile.
+        requests: The request of each tile, in the order of `corners`.
+    """
 
     height: int
     width: int
-    places: list[Corner]
+    corners: list[Corner]
     requests: list[GenerationRequest]
 
 
 def cut_into_tiles(request: GenerationRequest, pixels: Pixels, upscale: Upscale) -> TiledImage:
-    """Return the tiles of a picture that was drawn for a request: each under its own pixels, with a seed of its own."""
-    large = enlarge_image(pixels, upscale.factor)
-    height, width = large.shape[:2]
-    places = tile_corners(height, width, upscale.tile, upscale.overlap)
-    cuts = [crop_tile(large, corner, upscale.tile) for corner in places]
-    return TiledImage(height, width, places, [_tile(request, tile, number) for number, tile in enumerate(cuts)])
+    """Enlarge an image and cut it into requests for tiles, each with a different seed.
+
+    Args:
+        request: The request of the first pass.
+        pixels: The image of the first pass, [H, W, 3].
+        upscale: The settings of the second pass.
+    """
+    enlarged = enlarge_image(pixels, upscale.factor)  # [H * factor, W * factor, 3], uint8
+    height, width = enlarged.shape[:2]
+    corners = tile_corners(height, width, upscale.tile, upscale.overlap)
+    tiles = [crop_tile(enlarged, corner, upscale.tile) for corner in corners]
+    requests = [_tile_request(request, tile, index) for index, tile in enumerate(tiles)]
+    return TiledImage(height, width, corners, requests)
 
 
 def merge_tiles(
-    drawing: GeneratedImage, tiled: TiledImage, drawn: Sequence[GeneratedImage], overlap: int
+    image: GeneratedImage, tiled: TiledImage, tiles: Sequence[GeneratedImage], overlap: int
 ) -> GeneratedImage:
-    """Return a drawing with its tiles in place of its pixels; without any where one failed, or all have one colour."""
-    retried = tuple(dict.fromkeys([*drawing.retried, *(step for each in drawn for step in each.retried)]))
-    pixels = [each.pixels for each in drawn if each.pixels is not None]
-    if len(pixels) < len(tiled.places):
-        return replace(drawing, pixels=None, retried=retried)
-    whole = blend_tiles(pixels, tiled.places, tiled.height, tiled.width, overlap)
-    flat = (whole == whole[:1, :1]).all()
-    return replace(drawing, pixels=None if flat else whole, retried=retried)
+    """Replace the pixels of an image by those of its generated tiles.
+
+    Args:
+        image: The image of the first pass.
+        tiled: The positions of the tiles.
+        tiles: The generated tiles, in the order of `tiled.corners`.
+        overlap: The least overlap of neighbouring tiles, in pixels.
+
+    Returns:
+        The enlarged image. Its pixels are None if a tile failed, or if the whole image has a single colour.
+    """
+    retried = tuple(dict.fromkeys([*image.retried, *(step for tile in tiles for step in tile.retried)]))
+    pixels = [tile.pixels for tile in tiles if tile.pixels is not None]
+    if len(pixels) < len(tiled.corners):
+        return replace(image, pixels=None, retried=retried)
+    blended = blend_tiles(pixels, tiled.corners, tiled.height, tiled.width, overlap)
+    is_flat = (blended == blended[:1, :1]).all()
+    return replace(image, pixels=None if is_flat else blended, retried=retried)
 
 
-def _tile(request: GenerationRequest, tile: Pixels, number: int) -> GenerationRequest:
-    seed = (request.seed + 1 + number) % 2**SEED_BITS
-    flat = bool(tile.std(axis=(0, 1)).max() < FLAT_TILE_DEVIATION)
-    return replace(request, photo=tile, maps=(tile,), seed=seed, mask=None, inpaint_region=None, may_be_flat=flat)
+def _tile_request(request: GenerationRequest, tile: Pixels, index: int) -> GenerationRequest:
+    seed = (request.seed + 1 + index) % 2**SEED_BITS
+    may_be_flat = bool(tile.std(axis=(0, 1)).max() < FLAT_TILE_DEVIATION)
+    return replace(
+        request, photo=tile, maps=(tile,), seed=seed, mask=None, inpaint_region=None, may_be_flat=may_be_flat
+    )
 
 
-def enlarge_image(picture: Pixels, times: int) -> Pixels:
-    """Return a picture [H, W, 3] so many times as high and wide, by Lanczos."""
-    height, width = picture.shape[:2]
-    return cv2.resize(picture, (width * times, height * times), interpolation=cv2.INTER_LANCZOS4).astype(np.uint8)
+def enlarge_image(image: Pixels, factor: int) -> Pixels:
+    """Enlarge an image by an integer factor, with Lanczos interpolation."""
+    height, width = image.shape[:2]
+    return cv2.resize(image, (width * factor, height * factor), interpolation=cv2.INTER_LANCZOS4).astype(np.uint8)
 
 
 def tile_corners(height: int, width: int, side: int, overlap: int) -> list[Corner]:
-    """Return where tiles of `side` begin that cover a picture, neighbours sharing at least `overlap`, row by row."""
-    return list(itertools.product(_starts(height, side, overlap), _starts(width, side, overlap)))
+    """Return the positions of tiles that cover an image, row by row.
+
+    Args:
+        height: The height of the image, in pixels.
+        width: The width of the image, in pixels.
+        side: The side of a tile, in pixels.
+        overlap: The least overlap of neighbouring tiles, in pixels.
+    """
+    return list(itertools.product(_tile_starts(height, side, overlap), _tile_starts(width, side, overlap)))
 
 
-def crop_tile(picture: Pixels, corner: Corner, side: int) -> Pixels:
-    """Return the tile at a corner; smaller than `side` where the picture is."""
+def crop_tile(image: Pixels, corner: Corner, side: int) -> Pixels:
+    """Crop one tile, [side, side, 3], or less if the image is smaller."""
     top, left = corner
-    return np.ascontiguousarray(picture[top : top + side, left : left + side])
+    return np.ascontiguousarray(image[top : top + side, left : left + side])
 
 
-def blend_tiles(tiles: list[Pixels], places: list[Corner], height: int, width: int, overlap: int) -> Pixels:
-    """Return the picture [height, width, 3] of its tiles: where some overlap they pass into each other evenly."""
-    summed = np.zeros((height, width, 3), np.float32)
-    weights = np.zeros((height, width, 1), np.float32)
-    for tile, (top, left) in zip(tiles, places, strict=True):
-        high, wide = tile.shape[:2]
-        weight = np.outer(_ramp(high, overlap), _ramp(wide, overlap))[..., None]  # [h, w, 1]
-        summed[top : top + high, left : left + wide] += tile * weight
-        weights[top : top + high, left : left + wide] += weight
-    return (summed / weights).round().clip(0, 255).astype(np.uint8)
+def blend_tiles(tiles: list[Pixels], corners: list[Corner], height: int, width: int, overlap: int) -> Pixels:
+    """Blend tiles to one image, [height, width, 3], with a linear transition where they overlap.
+
+    Args:
+        tiles: The tiles, [h, w, 3] each.
+        corners: The position of each tile.
+        height: The height of the image, in pixels.
+        width: The width of the image, in pixels.
+        overlap: The width of the transition, in pixels.
+    """
+    weighted_sum = np.zeros((height, width, 3), np.float32)  # [H, W, 3], 0..255 * the sum of weights
+    weight_sum = np.zeros((height, width, 1), np.float32)  # [H, W, 1]
+    for tile, (top, left) in zip(tiles, corners, strict=True):
+        tile_height, tile_width = tile.shape[:2]
+        weight = np.outer(_edge_ramp(tile_height, overlap), _edge_ramp(tile_width, overlap))[..., None]  # [h, w, 1]
+        weighted_sum[top : top + tile_height, left : left + tile_width] += tile * weight
+        weight_sum[top : top + tile_height, left : left + tile_width] += weight
+    return (weighted_sum / weight_sum).round().clip(0, 255).astype(np.uint8)
 
 
-def _starts(length: int, side: int, overlap: int) -> list[int]:
-    """Return the beginnings of equal, evenly spread stretches of `side` that cover `length`."""
+def _tile_starts(length: int, side: int, overlap: int) -> list[int]:
+    """Return the starts of evenly spread intervals of `side` that cover `length`, in multiples of 8."""
     if length <= side:
         return [0]
     count = -(-(length - overlap) // (side - overlap))
-    return [round(number * (length - side) / (count - 1) / 8) * 8 for number in range(count)]
+    return [round(index * (length - side) / (count - 1) / 8) * 8 for index in range(count)]
 
 
-def _ramp(length: int, overlap: int) -> NDArray[np.float32]:
-    """Return weights that rise over `overlap` from near 0, and fall again; all above 0."""
+def _edge_ramp(length: int, overlap: int) -> NDArray[np.float32]:
+    """Return weights [length] that rise over `overlap` from both edges to 1. All of them are positive."""
     from_edge = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1
     return np.minimum(from_edge / (overlap + 1), 1).astype(np.float32)

@@ -1,48 +1,77 @@
-"""Between pixels and latents: photos encoded together, each with its own noise, and latents decoded."""
+"""Encode images to scaled latents in one batch, with one random generator for each, and decode latents."""
 
-from collections.abc import Sequence
-from typing import Any
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from diffusers.pipelines.controlnet.pipeline_controlnet_img2img import retrieve_latents
 
+Autoencoder: TypeAlias = Any
+"""An autoencoder of diffusers: its classes have the same methods, but no common typed base class."""
 
-def encode(vae: Any, pictures: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:  # noqa: ANN401 - one of diffusers' autoencoders, which share no type
-    """Return the scaled latents [N, C, h, w] of pictures [N, 3, H, W], -1..1, in the pictures' own dtype.
 
-    The posterior's noise of each comes from its own generator, as if it were encoded alone.
+def encode(vae: Autoencoder, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    """Encode images to scaled latents.
+
+    The posterior noise of each image comes from its own generator, so its latents do not depend on the batch.
+
+    Args:
+        vae: The autoencoder.
+        images: [N, 3, H, W], -1..1.
+        generators: One generator for each image.
+
+    Returns:
+        Scaled latents, [N, C, h, w], in the dtype of `images`.
     """
-    exact = bool(vae.dtype == torch.float16 and vae.config.get("force_upcast"))
-    if exact:  # SDXL's own autoencoder overflows in half precision
-        vae.to(torch.float32)
-    found = retrieve_latents(vae.encode(pictures.to(vae.dtype)), generator=list(generators))
-    if exact:
-        vae.to(torch.float16)
-    mean, deviation = _statistics(vae, found)
-    scaled: torch.Tensor = (found - mean) * (vae.config.scaling_factor / deviation)
-    return scaled.to(pictures.dtype)
+    with _float32_if_unstable(vae):
+        latents = retrieve_latents(vae.encode(images.to(vae.dtype)), generator=list(generators))
+    mean, deviation = _latent_statistics(vae, latents)
+    scaled: torch.Tensor = (latents - mean) * (vae.config.scaling_factor / deviation)
+    return scaled.to(images.dtype)
 
 
-def decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - as above
-    """Return the pictures [N, 3, H, W], 0..1 but for overshoots, float32, of scaled latents [N, C, h, w].
+def encode_vae_image(vae: Autoencoder, image: torch.Tensor, generator: list[torch.Generator]) -> torch.Tensor:
+    """Encode images as `encode` does, with the parameter names of the method `_encode_vae_image` of diffusers."""
+    return encode(vae, image, generator)
 
-    They are not clamped: what is infinite must be seen to be.
+
+def decode(vae: Autoencoder, latents: torch.Tensor) -> torch.Tensor:
+    """Decode scaled latents to images.
+
+    The result is not clamped, so that the caller can detect values that are not finite.
+
+    Args:
+        vae: The autoencoder.
+        latents: Scaled latents, [N, C, h, w].
+
+    Returns:
+        [N, 3, H, W], float32, 0..1 with overshoots.
     """
-    exact = bool(vae.dtype == torch.float16 and vae.config.get("force_upcast"))
-    if exact:
+    with _float32_if_unstable(vae):
+        mean, deviation = _latent_statistics(vae, latents)
+        unscaled = latents * (deviation / vae.config.scaling_factor) + mean
+        images: torch.Tensor = vae.decode(unscaled.to(vae.dtype), return_dict=False)[0]
+    return images.float() / 2 + 0.5
+
+
+@contextlib.contextmanager
+def _float32_if_unstable(vae: Autoencoder) -> Iterator[None]:
+    """Run an autoencoder in float32 if its configuration asks for it: the one of SDXL overflows in float16."""
+    unstable = bool(vae.dtype == torch.float16 and vae.config.get("force_upcast"))
+    if unstable:
         vae.to(torch.float32)
-    mean, deviation = _statistics(vae, latents)
-    plain = latents * (deviation / vae.config.scaling_factor) + mean
-    pictures: torch.Tensor = vae.decode(plain.to(vae.dtype), return_dict=False)[0]
-    if exact:
-        vae.to(torch.float16)
-    return pictures.float() / 2 + 0.5
+    try:
+        yield
+    finally:
+        if unstable:
+            vae.to(torch.float16)
 
 
-def _statistics(vae: Any, like: torch.Tensor) -> tuple[torch.Tensor | float, torch.Tensor | float]:  # noqa: ANN401 - as above
-    """Return the mean and deviation that some autoencoders' latents are brought to 0 and 1 with."""
+def _latent_statistics(vae: Autoencoder, like: torch.Tensor) -> tuple[torch.Tensor | float, torch.Tensor | float]:
+    """Return the mean and standard deviation of unscaled latents, [1, C, 1, 1], or 0 and 1 without a configuration."""
     mean, deviation = vae.config.get("latents_mean"), vae.config.get("latents_std")
     if mean is None or deviation is None:
         return 0.0, 1.0
-    both = [torch.tensor(numbers).view(1, -1, 1, 1).to(like) for numbers in (mean, deviation)]
-    return both[0], both[1]
+    tensors = [torch.tensor(values).view(1, -1, 1, 1).to(like) for values in (mean, deviation)]
+    return tensors[0], tensors[1]

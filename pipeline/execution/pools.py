@@ -25,7 +25,7 @@ FEWEST_CORES = 2  # without a GPU: one for images and one for control maps
 WHOLE_UNIT: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}  # a step receives whole units
 
 Milliseconds: TypeAlias = dict[str, float]
-"""Milliseconds of one photo on one core, or in one GPU process, by stage (`schemas.work.STAGES`)."""
+"""Milliseconds of one photo on one core, or in one GPU process, by stage (`schemas.row_parts.STAGES`)."""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Photos as arrays: geometry, colour, labels, masks and file formats. No rows and no addresses."""
+"""Images as arrays: geometry, colours, labels, masks and file formats. Nothing here depends on rows or addresses."""

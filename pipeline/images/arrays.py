@@ -1,11 +1,10 @@
-"""The types of arrays that pass between the parts of the program."""
+"""Types of the image arrays that pass between modules."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
-"""[height, width, 3], RGB, 0..255."""
-
+"""One image: [H, W, 3], uint8, RGB, 0..255."""
 
 Batch = NDArray[np.uint8]
-"""[N, height, width, 3], RGB, 0..255: pictures of one shape."""
+"""Images of one shape: [N, H, W, 3], uint8, RGB, 0..255."""

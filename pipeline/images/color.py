@@ -1,7 +1,8 @@
-"""From any mode and colour space that Pillow reads to RGB in sRGB, 8 bits.
+"""Convert images of any mode and colour space that Pillow reads to 8-bit sRGB.
 
-In two steps, around the resampling: `resizable` brings what cannot be averaged (palettes, single bits, hues) to a mode
-that can; `to_srgb` makes colours of the small picture, where a profile costs a hundredth.
+The conversion has two steps, and the image is resampled between them. `resizable` converts modes whose values cannot
+be averaged, such as palettes, single bits and hues. `to_srgb` applies the colour profile, which is about a hundred
+times faster on the small image than on the photo.
 """
 
 import functools
@@ -12,16 +13,16 @@ import numpy as np
 from PIL import Image, ImageCms, ImageColor
 
 SRGB = ImageCms.createProfile("sRGB")
-INTENT = ImageCms.Intent.PERCEPTUAL  # what browsers use; profiles without its table fall back to relative colorimetric
-_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}  # ICC.1:2010, colour spaces, by Pillow's modes
-_TOP_OF_16_BIT = 65535.0
+INTENT = ImageCms.Intent.PERCEPTUAL  # as in browsers; LittleCMS uses relative colorimetric if a profile lacks its table
+_COLOR_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}  # signatures of ICC.1:2010, by Pillow mode
+_MAX_16_BIT = 65535.0
 
 
 def resizable(image: Image.Image) -> Image.Image:
-    """Return `image` in a mode whose pixels may be averaged: L, LA, RGB, RGBA, CMYK or LAB."""
+    """Convert an image to a mode whose values can be averaged: L, LA, RGB, RGBA, CMYK or LAB."""
     mode = image.mode
     if mode.startswith(("I", "F")):
-        return _grey_of_many_bits(image)
+        return _to_8_bits(image)
     if mode in {"P", "PA", "1"} or "transparency" in image.info:
         return image.convert("RGBA" if image.has_transparency_data else "L" if mode == "1" else "RGB")
     if mode in {"L", "LA", "RGB", "RGBA", "CMYK", "LAB"}:
@@ -30,53 +31,59 @@ def resizable(image: Image.Image) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, profile: bytes | None, background: str) -> tuple[Image.Image, str | None]:
-    """Return an image of one of `resizable`'s modes in RGB, what is transparent in it over `background`.
+    """Convert an image to sRGB, and composite its transparent pixels over a background.
 
-    Also returns what the colours were: the profile's own name, None for sRGB or no profile at all. A profile that
-    cannot be read, or is of another kind of colours, is left out of it, and said to be ignored.
+    Args:
+        image: An image of one of the modes that `resizable` returns.
+        profile: An ICC profile, or None.
+        background: A colour as CSS writes it, in sRGB.
+
+    Returns:
+        The image in mode RGB, and the name of the profile: None for sRGB or no profile, `ignored: ...` if the profile
+        is invalid or describes another colour space than the mode of the image.
     """
     alpha = image.getchannel("A") if image.mode in {"LA", "RGBA"} else None
     colors = image if alpha is None else image.convert(image.mode[:-1])
-    rgb, name = _through(colors, profile) if profile else (_plain(colors), None)
+    rgb, name = _apply_profile(colors, profile) if profile else (_to_rgb(colors), None)
     if alpha is not None:
-        ground = Image.new("RGB", rgb.size, ImageColor.getrgb(background)[:3])
-        rgb = Image.composite(rgb, ground, alpha)
+        backdrop = Image.new("RGB", rgb.size, ImageColor.getrgb(background)[:3])
+        rgb = Image.composite(rgb, backdrop, alpha)
     return rgb, name
 
 
-def _grey_of_many_bits(image: Image.Image) -> Image.Image:
-    """Scale by the mode's own range, not by the picture's: `convert` alone cuts everything above 255 off."""
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Scale the full range of the mode to 0..255, because `convert` would clip values above 255."""
     values = np.asarray(image if image.mode in {"I", "F"} else image.convert("I"), np.float32)  # [H, W]
-    top = 1.0 if image.mode == "F" else _TOP_OF_16_BIT
-    scaled = np.nan_to_num(values * (255.0 / top)).clip(0, 255)
+    highest = 1.0 if image.mode == "F" else _MAX_16_BIT
+    scaled = np.nan_to_num(values * (255.0 / highest)).clip(0, 255)
     return Image.fromarray(np.rint(scaled).astype(np.uint8))
 
 
-def _through(image: Image.Image, profile: bytes) -> tuple[Image.Image, str | None]:
+def _apply_profile(image: Image.Image, profile: bytes) -> tuple[Image.Image, str | None]:
     try:
-        transform, name = _transform(profile, image.mode)
+        transform, name = _profile_transform(profile, image.mode)
         if transform is None:
-            return _plain(image), name
+            return _to_rgb(image), name
         converted = ImageCms.applyTransform(image, transform)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError, struct.error) as error:
-        return _plain(image), f"ignored: {error}"
-    return converted or _plain(image), name
+        return _to_rgb(image), f"ignored: {error}"
+    return converted or _to_rgb(image), name
 
 
 @functools.lru_cache(maxsize=64)
-def _transform(profile: bytes, mode: str) -> tuple[ImageCms.ImageCmsTransform | None, str | None]:
-    """Return the way from a profile to sRGB, None where there is nothing to do, and the profile's name."""
+def _profile_transform(profile: bytes, mode: str) -> tuple[ImageCms.ImageCmsTransform | None, str | None]:
+    """Return the transform from a profile to sRGB, or None if none applies, and the name of the profile."""
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     name = " ".join(ImageCms.getProfileDescription(source).split()) or "unnamed profile"
-    if source.profile.xcolor_space != _SPACES[mode]:
+    if source.profile.xcolor_space != _COLOR_SPACES[mode]:
         return None, f"ignored: {name}, of {source.profile.xcolor_space.strip()}, on {mode}"
     if name.startswith("sRGB") and mode == "RGB":
         return None, None
     return ImageCms.buildTransform(source, SRGB, mode, "RGB", INTENT), name
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """Return an image without a profile in RGB."""
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert an image without a profile to mode RGB."""
     if image.mode != "LAB":
         return image.convert("RGB")
     lab = ImageCms.createProfile("LAB")

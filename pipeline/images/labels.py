@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InvalidBoxError, InvalidKeypointsError
 from pipeline.images.geometry import Transform
-from schemas.work import Box, Keypoints, Labels, ManifestBox, Points
+from schemas.row_parts import Box, Keypoints, Labels, ManifestBox, Points
 
 PERSON = "person"  # the name of this category in COCO
 FARTHEST = 1e6  # pixels between a label and the photo: beyond it a number is an error

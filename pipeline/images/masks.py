@@ -1,4 +1,4 @@
-"""A mask of the manifest in the picture's pixels: its values stay what they are, classes, instances or just 255."""
+"""Resample a mask of the manifest to the pixels of the image. Its values are kept: classes, instances, or 0 and 255."""
 
 import io
 from typing import Any
@@ -7,43 +7,50 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.errors import LabelError
+from pipeline.errors import InvalidMaskError, MaskShapeError
 from pipeline.images.formats import DECODER_ERRORS, FORMATS, describe_decode_error, same_aspect_ratio
 from pipeline.images.geometry import Transform
 
-LOSSLESS_MODES = frozenset({"1", "L", "P", "I", "I;16", "RGB", "RGBA", "LA"})  # modes that PNG keeps
+LOSSLESS_MODES = frozenset({"1", "L", "P", "I", "I;16", "RGB", "RGBA", "LA"})  # the modes that Pillow writes as PNG
 
 
 def fit_mask(content: bytes, transform: Transform) -> tuple[bytes, float]:
-    """Return a mask through the photo's own transform as a PNG in its own mode, and the share of it that is left.
+    """Apply the transform of a photo to its mask.
 
-    The mask lies on the upright photo, whatever its own EXIF says; of nothing, all is left. Raises `LabelError`.
+    Args:
+        content: An image file that covers the upright photo, at any size. Its own EXIF orientation is ignored.
+        transform: The transform of the photo.
+
+    Returns:
+        The mask as a PNG of the same mode, and the share of its nonzero pixels that the image shows: 1 if it has none.
+
+    Raises:
+        InvalidMaskError: The mask cannot be decoded, or PNG does not support its mode.
+        MaskShapeError: The mask does not have the aspect ratio of the photo.
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             image.load()
     except DECODER_ERRORS as error:
-        message = f"mask_uri: {describe_decode_error(error)}"
-        raise LabelError(message) from error
+        raise InvalidMaskError(f"mask_uri: {describe_decode_error(error)}") from error
     if not same_aspect_ratio(image.size, transform.source):
-        wide, high = transform.source
-        message = f"mask_uri: {image.width}x{image.height} is not of the photo's shape {wide}x{high}"
-        raise LabelError(message)
+        size, photo = (f"{width}x{height}" for width, height in (image.size, transform.source))
+        raise MaskShapeError(f"mask_uri: the mask of {size} does not have the aspect ratio of the photo, {photo}")
     if image.mode not in LOSSLESS_MODES:
-        message = f"mask_uri: a picture of mode {image.mode} holds no classes ({', '.join(sorted(LOSSLESS_MODES))} do)"
-        raise LabelError(message)
+        modes = ", ".join(sorted(LOSSLESS_MODES))
+        raise InvalidMaskError(f"mask_uri: mode {image.mode} is not one of the supported modes ({modes})")
     buffer = io.BytesIO()
-    transform.fitted(image, Image.Resampling.NEAREST).save(buffer, "png")
-    return buffer.getvalue(), _visible(image, transform)
+    transform.apply(image, Image.Resampling.NEAREST).save(buffer, "png")
+    return buffer.getvalue(), _visible_share(image, transform)
 
 
 def nonzero_pixels(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return where a mask [H, W] or [H, W, C] is not 0."""
+    """Return the pixels [H, W] of a mask [H, W] or [H, W, C] that are not 0 in every channel."""
     return np.asarray(values.reshape(*values.shape[:2], -1).any(axis=2))
 
 
-def _visible(image: Image.Image, transform: Transform) -> float:
-    covered = nonzero_pixels(np.asarray(image))  # [h, w]
-    left, top, right, bottom = (round(side) for side in transform.seen_of(image.size))
-    total = np.count_nonzero(covered)
-    return float(np.count_nonzero(covered[top:bottom, left:right]) / total) if total else 1.0
+def _visible_share(image: Image.Image, transform: Transform) -> float:
+    nonzero = nonzero_pixels(np.asarray(image))  # [h, w], bool
+    left, top, right, bottom = (round(side) for side in transform.visible_box(image.size))
+    total = np.count_nonzero(nonzero)
+    return float(np.count_nonzero(nonzero[top:bottom, left:right]) / total) if total else 1.0

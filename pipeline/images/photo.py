@@ -1,4 +1,4 @@
-"""Open a photo, read its header, and decode it to upright sRGB."""
+"""Open a photo, read its header, and decode it to upright sRGB pixels."""
 
 import io
 import warnings
@@ -8,67 +8,90 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from pipeline.errors import ImageError
 from pipeline.images.color import resizable, to_srgb
-from pipeline.images.formats import DECODER_ERRORS, FORMATS, describe_decode_error
+from pipeline.images.formats import DECODER_ERRORS, FORMATS, image_error
 from pipeline.images.geometry import ORIENTATION_MATRICES, TRANSPOSED_ORIENTATIONS, Transform, pad_transform
 
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, Orientation
-
-
-JPEG_SCALES = (8, 4, 2)  # parts of its size at which libjpeg decodes: at 4 in a quarter of the time, 0.5 of 255 apart
+# libjpeg can decode at 1/8, 1/4 and 1/2 of the size. At 1/4 it takes a quarter of the time, and pixels differ from
+# those of a full decode by 0.5 of 255 on average.
+JPEG_SCALES = (8, 4, 2)
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo whose header is read and whose pixels may still wait: `size` is that of the upright photo."""
+    """A photo whose header is read, and whose pixels are decoded when they are needed.
+
+    Attributes:
+        stored: The image as Pillow opened it, before the EXIF orientation is applied.
+        size: Width and height of the upright photo in pixels.
+        orientation: The EXIF orientation, 1 to 8.
+    """
 
     stored: Image.Image
     size: tuple[int, int]
     orientation: int
 
     def shrink_to(self, scale: float) -> int:
-        """Let a JPEG be decoded at the part of its size that is still at least `scale` of it; return that part."""
+        """Let libjpeg decode the photo at a fraction of its size that is at least `scale`.
+
+        Returns:
+            The denominator of the fraction: 8, 4, 2, or 1 if the photo is decoded at its full size.
+        """
         full = self.stored.size
         for shrink in JPEG_SCALES:
             if scale * shrink <= 1 and self.stored.draft(None, (full[0] // shrink, full[1] // shrink)):
                 return next((k for k in JPEG_SCALES if self.stored.size == (-(-full[0] // k), -(-full[1] // k))), 1)
         return 1
 
-    def picture(self, transform: Transform, background: str) -> tuple[Image.Image, str | None]:
-        """Return the upright picture in sRGB, and the profile that its colours came from."""
-        drawn = transform.picture_of_stored(resizable(self.stored))
-        return to_srgb(drawn, self.stored.info.get("icc_profile"), background)
+    def to_srgb(self, transform: Transform, background: str) -> tuple[Image.Image, str | None]:
+        """Decode and resample the photo to an upright sRGB image.
+
+        Args:
+            transform: The transform from the photo to the image.
+            background: The colour under transparent pixels, as CSS writes it.
+
+        Returns:
+            The image, and the name of the colour profile of the photo as `color.to_srgb` returns it.
+        """
+        image = transform.apply_to_stored(resizable(self.stored))
+        return to_srgb(image, self.stored.info.get("icc_profile"), background)
 
 
 def read_upright(content: bytes, background: str = "white") -> Image.Image:
-    """Return the whole picture in `content`, upright and in sRGB. Raises `ImageError`."""
+    """Decode an image file to upright sRGB pixels at its full size.
+
+    Raises:
+        ImageError: The file cannot be decoded.
+    """
     with open_photo(content) as photo:
-        whole, _ = pad_transform(photo.size, photo.size)
-        return photo.picture(replace(whole, orientation=photo.orientation), background)[0]
+        transform, _ = pad_transform(photo.size, photo.size)
+        return photo.to_srgb(replace(transform, orientation=photo.orientation), background)[0]
 
 
 def read_header(image: Image.Image) -> Photo:
-    """Return what the header of an opened image says; orientations that EXIF does not know are upright.
+    """Read the size and the orientation of an opened image. Orientations that EXIF does not define count as upright.
 
-    A TIFF is upright already: Pillow turns it while it loads, and gives its turned size from the beginning.
+    TIFF counts as upright as well, because Pillow applies its orientation when it loads the pixels, and reports the
+    upright size when it opens the file.
     """
-    said = 1 if image.format == "TIFF" else image.getexif().get(ORIENTATION_TAG, 1)
-    orientation = said if said in ORIENTATION_MATRICES else 1
+    tag = 1 if image.format == "TIFF" else image.getexif().get(ORIENTATION_TAG, 1)
+    orientation = tag if tag in ORIENTATION_MATRICES else 1
     return Photo(image, image.size[::-1] if orientation in TRANSPOSED_ORIENTATIONS else image.size, orientation)
 
 
 @contextmanager
 def open_photo(content: bytes) -> Iterator[Photo]:
-    """Open a photo, and turn whatever Pillow raises over it into a `ImageError`."""
+    """Open an image file. Decode it within the context, which converts exceptions of the decoder.
+
+    Raises:
+        ImageError: The file cannot be decoded, or has too many pixels.
+    """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # odd but readable metadata
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow refuses at twice that size
+            warnings.simplefilter("ignore", UserWarning)  # unusual metadata, which does not affect the pixels
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow raises at twice this size
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 yield read_header(image)
-    except Image.DecompressionBombError as error:
-        message = f"too many pixels: {error}"
-        raise ImageError(message) from error
     except DECODER_ERRORS as error:
-        raise ImageError(describe_decode_error(error)) from error
+        raise image_error(error) from error

@@ -1,1 +1,1 @@
-"""The weights that a recipe names: required, found, checked, locked and mirrored."""
+"""The models of a recipe: their requirements, files, checks, locked digests and mirrors."""

@@ -1,4 +1,4 @@
-"""A recipe whose weights can be no others: the commits and digests of all that it names, written into its own file."""
+"""Lock recipes: write the commits and digests of all models into a recipe file, which then refuses other weights."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,22 +20,29 @@ REGION: ConfigPath = ("region", "detector")
 
 @dataclass(frozen=True)
 class LockedModel:
-    """A model that was found, the places of the recipe that name it, and its digest."""
+    """A located model, the parts of the recipe that name it, and its digest."""
 
     located: LocatedModel
-    places: tuple[ConfigPath, ...]
+    config_paths: tuple[ConfigPath, ...]
     sha256: str
 
     @property
     def keys(self) -> dict[str, str]:
-        """The keys of a recipe that pin it. One that ships with the program, or lies in a folder, has no revision."""
+        """The settings that pin the model. Only a model of the hub has a revision."""
         revision = {"revision": self.located.revision} if self.located.requirement.on_hub else {}
         return revision | {"sha256": self.sha256}
 
 
 @dataclass(frozen=True)
 class LockedRecipe:
-    """What a recipe names: what was found, and the detectors' weights that may be missing and are."""
+    """The models of a recipe.
+
+    Attributes:
+        recipe: The recipe before locking.
+        pins: The models that were located.
+        missing: The models of detectors whose weights are missing, and whose maps may be blank.
+        reference_sha256: The digest of the reference image, if the recipe has one.
+    """
 
     recipe: Recipe
     pins: tuple[LockedModel, ...]
@@ -44,56 +51,74 @@ class LockedRecipe:
 
     @property
     def keys(self) -> dict[ConfigPath, dict[str, str]]:
-        """The keys that pin all of it, by the place in the recipe."""
-        keys = {place: each.keys for each in self.pins for place in each.places}
+        """The settings that pin all models, by the path of the part of the recipe that they belong to."""
+        keys = {path: pin.keys for pin in self.pins for path in pin.config_paths}
         if self.reference_sha256:
             keys[ADAPTER] = keys[ADAPTER] | {"reference_sha256": self.reference_sha256}
         return keys
 
 
 def lock_models(name: str, settings: Iterable[str] = (), *, anew: bool = False) -> LockedRecipe:
-    """Find all that a recipe names, from the hub where need be; `anew`, whatever it was locked to before.
+    """Locate all models of a recipe, downloading them if necessary, and compute their digests.
 
-    Raises `RecipeError`, and `ModelError` for what is not to be had, or not what the recipe is locked to.
+    Args:
+        name: The name or file of the recipe.
+        settings: `key=value` settings that change the recipe.
+        anew: Accept weights that differ from those that the recipe is already locked to.
+
+    Raises:
+        RecipeError: The recipe or a setting is invalid.
+        ModelNotFoundError: A model is missing.
+        ModelDigestError: The recipe is locked to other weights.
     """
     recipe = load_recipe(name, settings)
     if not anew:
         check_reference(recipe)
-    pins = [_pin(locate(need), (need.config_path,), anew=anew) for need in model_requirements(recipe)]
+    models = [
+        _lock(locate(requirement), (requirement.config_path,), relock=anew)
+        for requirement in model_requirements(recipe)
+    ]
     missing = []
-    for detector, need in detector_requirements(recipe):
-        # A recipe may name the region's detector twice, and must name the same then.
-        again = (REGION,) if detector == recipe.region.detector and need.config_path != REGION else ()
+    for detector, requirement in detector_requirements(recipe):
+        # The region and the control seg may share a detector. Both parts of the recipe must then be pinned equally.
+        shared = detector == recipe.region.detector and requirement.config_path != REGION
+        paths = (requirement.config_path, *((REGION,) if shared else ()))
         try:
-            located = locate(need)
+            located = locate(requirement)
         except ModelError:
             if detector.name not in recipe.may_be_blank:
                 raise
-            missing.append(need)
+            missing.append(requirement)
         else:
-            pins.append(_pin(located, (need.config_path, *again), anew=anew))
-    return LockedRecipe(recipe, tuple(pins), tuple(missing), reference_digest(recipe))
+            models.append(_lock(located, paths, relock=anew))
+    return LockedRecipe(recipe, tuple(models), tuple(missing), reference_digest(recipe))
 
 
 def edit_recipe_text(name: str, settings: Iterable[str], keys: dict[ConfigPath, dict[str, str]]) -> str:
-    """Return the YAML of a recipe with these settings and keys changed; its comments and its order stay."""
-    reader = YAML()  # which keeps comments and order
-    reader.preserve_quotes = True
-    tree = reader.load(recipe_text(name))
+    """Return the YAML of a recipe with changed settings, preserving its comments and the order of its keys.
+
+    Args:
+        name: The name or file of the recipe.
+        settings: `key=value` settings to apply first.
+        keys: Further settings, by the path of the part of the recipe that they belong to.
+    """
+    yaml = YAML()  # the default loader preserves comments and order
+    yaml.preserve_quotes = True
+    tree = yaml.load(recipe_text(name))
     for setting in settings:
         apply_setting(tree, setting)
-    for place, changed in keys.items():
-        _at(tree, place).update(changed)
+    for path, values in keys.items():
+        _mapping_at(tree, path).update(values)
     return to_yaml(tree)
 
 
-def _pin(located: LocatedModel, places: tuple[ConfigPath, ...], *, anew: bool) -> LockedModel:
-    return LockedModel(located, places, located.digest() if anew else located.checked_digest())
+def _lock(located: LocatedModel, paths: tuple[ConfigPath, ...], *, relock: bool) -> LockedModel:
+    return LockedModel(located, paths, located.digest() if relock else located.checked_digest())
 
 
-def _at(tree: Any, place: ConfigPath) -> Any:  # noqa: ANN401 - a tree of YAML
-    """Return the mapping at a place, made where the recipe leaves it to its defaults."""
-    for key in place:
+def _mapping_at(tree: Any, path: ConfigPath) -> Any:  # noqa: ANN401 - a YAML tree
+    """Return the mapping at a path, creating those that the recipe omits."""
+    for key in path:
         if isinstance(tree, dict) and not isinstance(tree.get(key), (dict, list)):
             tree[key] = CommentedMap()
         tree = tree[key]

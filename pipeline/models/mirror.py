@@ -1,4 +1,4 @@
-"""All that a recipe loads, copied to one folder or bucket, with a recipe that names it there: runs need no internet."""
+"""Copy all models of a recipe to a folder or bucket, with a recipe that names the copies: runs need no internet."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -10,51 +10,67 @@ from pipeline.models.requirements import ConfigPath
 from pipeline.models.resolve import LocatedModel
 from pipeline.storage.transfer import upload
 
-SHIPPED = "builtin:"  # is wherever the program is
+SHIPPED = "builtin:"  # the prefix of models that are installed with the program
 
 
 def mirror_models(
-    name: str, settings: Iterable[str], pinned: LockedRecipe, to: str, told: Callable[[str], None]
+    name: str, settings: Iterable[str], locked: LockedRecipe, to: str, on_copy: Callable[[str], None]
 ) -> str:
-    """Copy what was found to `to`, what is there already aside; return the address of the recipe that names it there.
+    """Copy the models of a recipe. Complete copies of an earlier call are reused.
 
-    `told` hears of every model that is copied. The recipe is put last: where it is, all is. Raises `StorageError`.
+    The recipe is written last, so its existence shows that all models are complete.
+
+    Args:
+        name: The name or file of the recipe.
+        settings: `key=value` settings that change the recipe.
+        locked: The result of `lock_models` for this recipe and these settings.
+        to: The target folder or bucket address.
+        on_copy: Called with the label of each model before it is copied.
+
+    Returns:
+        The address of the recipe that names the copies.
+
+    Raises:
+        StorageError: A file cannot be read or written.
     """
     root = storage.absolute(to)
-    keys = pinned.keys
-    for pin in pinned.pins:
+    keys = locked.keys
+    for pin in locked.pins:
         if pin.located.requirement.name.startswith(SHIPPED):
             continue
         label = pin.located.label()
-        told(label)
+        on_copy(label)
         folder = storage.join(root, label)
-        _copy(pin.located, folder)
-        keys |= {place: keys[place] | {_called(place): folder} for place in pin.places}
-    reference = pinned.recipe.ip_adapter.reference if pinned.recipe.ip_adapter else None
+        _copy_model(pin.located, folder)
+        keys |= {path: keys[path] | {_location_key(path): folder} for path in pin.config_paths}
+    reference = locked.recipe.ip_adapter.reference if locked.recipe.ip_adapter else None
     if reference:
-        keys[ADAPTER] = keys[ADAPTER] | {"reference": _copy_picture(reference, root)}
-    recipe = storage.join(root, f"{pinned.recipe.name}.yaml")
+        keys[ADAPTER] = keys[ADAPTER] | {"reference": _copy_reference(reference, root)}
+    recipe = storage.join(root, f"{locked.recipe.name}.yaml")
     storage.put(recipe, edit_recipe_text(name, settings, keys).encode())
     return recipe
 
 
-def _copy_picture(uri: str, root: str) -> str:
-    """Copy a reference picture, named after what it holds; return its new address."""
+def _copy_reference(uri: str, root: str) -> str:
+    """Copy a reference image to a file named by its digest, and return the address of the copy."""
     content = storage.read(uri)
-    copied = storage.join(root, "references", f"{hashlib.sha256(content).hexdigest()[:16]}{PurePosixPath(uri).suffix}")
-    storage.put(copied, content)
-    return copied
+    copy = storage.join(root, "references", f"{hashlib.sha256(content).hexdigest()[:16]}{PurePosixPath(uri).suffix}")
+    storage.put(copy, content)
+    return copy
 
 
-def _called(place: ConfigPath) -> str:
-    """Return the key that says at a place where a model is."""
-    return "weights" if place[-1] == "detector" else "name"
+def _location_key(path: ConfigPath) -> str:
+    """Return the key that names the model in a part of a recipe."""
+    return "weights" if path[-1] == "detector" else "name"
 
 
-def _copy(located: LocatedModel, folder: str) -> None:
-    """Copy a model's files, those aside that are there at their size: the folder's name tells what they hold."""
-    there = {name: info["size"] for name, info in storage.files(folder).items()}
+def _copy_model(located: LocatedModel, folder: str) -> None:
+    """Copy the files of a model, except those that exist in the same size.
+
+    The size suffices, since the name of the folder contains the commit or digest of the files.
+    """
+    sizes = {name: info["size"] for name, info in storage.files(folder).items()}
     for path in located.files:
         name = path.relative_to(located.folder).as_posix()
-        if there.get(name) != path.stat().st_size:
+        if sizes.get(name) != path.stat().st_size:
             upload(path, storage.join(folder, name))

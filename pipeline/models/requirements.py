@@ -1,6 +1,6 @@
-"""What a recipe needs of weights: each place of it that names a model, and the files that are wanted of that.
+"""The models that a recipe requires, and the files of each.
 
-Knows nothing of where they are: `pipeline.models.resolve` finds them.
+This module does not look for the files: `pipeline.models.resolve` does.
 """
 
 import glob
@@ -14,19 +14,26 @@ from schemas.recipe import Recipe
 
 COMMIT_PATTERN = re.compile(r"[0-9a-f]{40}")
 ConfigPath = tuple[str | int, ...]
-"""The keys that lead through a recipe's tree to what names a model."""
+"""The keys and indices from the root of a recipe to one of its parts."""
 _BASE_PARTS = ("unet", "vae", "text_encoder")
 _CONFIGURATION = ("model_index.json", "scheduler/*", "tokenizer/*", "*/config.json")
 _SECOND_TOKENIZER = "tokenizer_2/*"
-_SHARDS = "*.safetensors.index*.json"  # says in which of several files a weight is
+_SHARD_INDEX = "*.safetensors.index*.json"  # maps weights to files if a model has several
 
 
 @dataclass(frozen=True)
 class ModelRequirement:
-    """What a recipe asks for at one place of its tree: a name, and the files that are wanted of it.
+    """A model that a recipe requires. All files are glob patterns, relative to the folder of the model.
 
-    `sdxl_files` are wanted besides of a checkpoint of XL, `optional` where there are any; all are patterns of paths.
-    `config_path` is where the recipe names it.
+    Attributes:
+        role: The purpose of the model, which is unique in a recipe, such as `base` or `controlnet-canny`.
+        config_path: The path of the part of the recipe that names the model.
+        name: A hub repository, a local folder, a bucket address or `builtin:…`.
+        revision: A branch or commit of the hub repository.
+        files: The files that must exist.
+        optional: The files that are used if they exist.
+        sdxl_files: Further files that must exist if the model is a checkpoint of Stable Diffusion XL.
+        sha256: The digest that the recipe is locked to, if any.
     """
 
     role: str
@@ -40,102 +47,100 @@ class ModelRequirement:
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """All files that may be of use."""
+        """The patterns of all files that may be used."""
         return (*self.files, *self.sdxl_files, *self.optional)
 
     @property
     def on_hub(self) -> bool:
-        """Tell whether the name is a repository of the hub."""
+        """Whether the name is a repository of the Hugging Face hub."""
         local = self.name.startswith((".", "/", "~")) or "://" in self.name or Path(self.name).is_dir()
         return not local and not self.name.startswith("builtin:")
 
     @property
     def pinned(self) -> bool:
-        """Tell whether its weights cannot change: a commit of the hub, or weights of a known digest."""
+        """Whether the name cannot refer to other weights later. A branch of a hub repository can, without a digest."""
         return not self.on_hub or self.sha256 is not None or COMMIT_PATTERN.fullmatch(self.revision) is not None
 
 
 def model_requirements(recipe: Recipe) -> list[ModelRequirement]:
-    """Return all that the converter loads for a recipe, in the order that provenance names it; nothing for maps."""
+    """Return the models that the converter loads, in the order of provenance. Mode maps requires none."""
     if recipe.mode == "maps":
         return []
-    found = [_base(recipe.base)]
+    requirements = [_base(recipe.base)]
     if recipe.base.config:
-        needed = _need("config", ("base", "config"), recipe.base.config, _CONFIGURATION)
-        found.append(replace(needed, sdxl_files=(_SECOND_TOKENIZER,)))
+        config = _requirement("config", ("base", "config"), recipe.base.config, _CONFIGURATION)
+        requirements.append(replace(config, sdxl_files=(_SECOND_TOKENIZER,)))
     if recipe.vae:
-        found.append(_vae(recipe.vae))
-    for number, control in enumerate(recipe.controls):
-        found.append(_net(f"controlnet-{control.detector.name}", ("controls", number, "net"), control.net))
+        requirements.append(_vae(recipe.vae))
+    for index, control in enumerate(recipe.controls):
+        requirements.append(_controlnet(control.detector.name, ("controls", index, "net"), control.net))
     if recipe.upscale:
-        found.append(_net("controlnet-upscale", ("upscale", "net"), recipe.upscale.net))
-    for number, lora in enumerate(recipe.loras):
-        found.append(_need(f"lora-{number}", ("loras", number), lora, (glob.escape(lora.file),)))
-    for number, embedding in enumerate(recipe.embeddings):
-        found.append(
-            _need(f"embedding-{embedding.token}", ("embeddings", number), embedding, (glob.escape(embedding.file),))
-        )
+        requirements.append(_controlnet("upscale", ("upscale", "net"), recipe.upscale.net))
+    for index, lora in enumerate(recipe.loras):
+        requirements.append(_requirement(f"lora-{index}", ("loras", index), lora, (glob.escape(lora.file),)))
+    for index, embedding in enumerate(recipe.embeddings):
+        role, file = f"embedding-{embedding.token}", glob.escape(embedding.file)
+        requirements.append(_requirement(role, ("embeddings", index), embedding, (file,)))
     if recipe.ip_adapter:
-        found.append(_ip_adapter(recipe.ip_adapter))
+        requirements.append(_ip_adapter(recipe.ip_adapter))
     if recipe.safety.policy != "off":
-        found.append(_need("safety-checker", ("safety",), recipe.safety, ("config.json", "*.safetensors")))
-    return found
+        checker_files = ("config.json", "*.safetensors")
+        requirements.append(_requirement("safety-checker", ("safety",), recipe.safety, checker_files))
+    return requirements
 
 
 def detector_requirements(recipe: Recipe) -> list[tuple[DetectorSettings, ModelRequirement]]:
-    """Return what the detectors of a recipe load, each with its settings; those without a network are left out."""
-    places: list[ConfigPath] = [("controls", number, "detector") for number in range(len(recipe.controls))]
-    places.append(("region", "detector"))
-    named = zip(recipe.detectors, places, strict=False)
-    needs = [(settings, detector_requirement(settings, place)) for settings, place in named]
-    return [(settings, need) for settings, need in needs if need]
+    """Return the settings and the model of each detector that has a network."""
+    paths: list[ConfigPath] = [("controls", index, "detector") for index in range(len(recipe.controls))]
+    paths.append(("region", "detector"))
+    pairs = zip(recipe.detectors, paths, strict=False)  # the last path is unused if the recipe has no region detector
+    requirements = [(settings, detector_requirement(settings, path)) for settings, path in pairs]
+    return [(settings, requirement) for settings, requirement in requirements if requirement]
 
 
-def detector_requirement(settings: DetectorSettings, place: ConfigPath = ()) -> ModelRequirement | None:
-    """Return what a detector loads; None where it needs no network."""
+def detector_requirement(settings: DetectorSettings, config_path: ConfigPath = ()) -> ModelRequirement | None:
+    """Return the model of a detector. Returns None if these settings use no network."""
     if not isinstance(settings, NetworkSettings) or not settings.files:
         return None
     return ModelRequirement(
-        settings.name, place, settings.weights, settings.revision, settings.files, sha256=settings.sha256
+        settings.name, config_path, settings.weights, settings.revision, settings.files, sha256=settings.sha256
     )
 
 
-def _need(
-    role: str, place: ConfigPath, model: Model, files: tuple[str, ...], optional: tuple[str, ...] = ()
+def _requirement(
+    role: str, config_path: ConfigPath, model: Model, files: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> ModelRequirement:
-    return ModelRequirement(role, place, model.name, model.revision, files, optional, sha256=model.sha256)
+    return ModelRequirement(role, config_path, model.name, model.revision, files, optional, sha256=model.sha256)
 
 
 def _base(base: Base) -> ModelRequirement:
     if base.file:
-        return _need("base", ("base",), base, (glob.escape(base.file),))
-    weights = tuple(f"{part}/{_suffix(base)}" for part in _BASE_PARTS)
-    whole = _need("base", ("base",), base, (*_CONFIGURATION, *weights), (f"*/{_SHARDS}",))
-    return replace(whole, sdxl_files=(_SECOND_TOKENIZER, f"text_encoder_2/{_suffix(base)}"))
+        return _requirement("base", ("base",), base, (glob.escape(base.file),))
+    weights = tuple(f"{part}/{_weights_pattern(base)}" for part in _BASE_PARTS)
+    requirement = _requirement("base", ("base",), base, (*_CONFIGURATION, *weights), (f"*/{_SHARD_INDEX}",))
+    return replace(requirement, sdxl_files=(_SECOND_TOKENIZER, f"text_encoder_2/{_weights_pattern(base)}"))
 
 
 def _vae(vae: Vae) -> ModelRequirement:
     if vae.file:
-        return _need("vae", ("vae",), vae, (glob.escape(vae.file),))
-    return _need("vae", ("vae",), vae, _diffusers_files(vae), (_SHARDS,))
+        return _requirement("vae", ("vae",), vae, (glob.escape(vae.file),))
+    return _requirement("vae", ("vae",), vae, _diffusers_files(vae), (_SHARD_INDEX,))
 
 
-def _net(role: str, place: ConfigPath, net: Model) -> ModelRequirement:
-    return _need(role, place, net, _diffusers_files(net), (_SHARDS,))
+def _controlnet(name: str, config_path: ConfigPath, model: Model) -> ModelRequirement:
+    return _requirement(f"controlnet-{name}", config_path, model, _diffusers_files(model), (_SHARD_INDEX,))
 
 
 def _ip_adapter(adapter: IpAdapter) -> ModelRequirement:
-    folder = glob.escape(adapter.encoder)
-    encoder = (f"{folder}/config.json", f"{folder}/*.safetensors")
-    return _need(
-        "ip-adapter", ("ip_adapter",), adapter, (glob.escape(adapter.file), *encoder), (f"{folder}/{_SHARDS}",)
-    )
+    encoder = glob.escape(adapter.encoder)
+    files = (glob.escape(adapter.file), f"{encoder}/config.json", f"{encoder}/*.safetensors")
+    return _requirement("ip-adapter", ("ip_adapter",), adapter, files, (f"{encoder}/{_SHARD_INDEX}",))
 
 
 def _diffusers_files(model: Model) -> tuple[str, ...]:
-    return "config.json", f"diffusion_pytorch_model{_suffix(model)}"
+    return "config.json", f"diffusion_pytorch_model{_weights_pattern(model)}"
 
 
-def _suffix(model: Model) -> str:
-    """Return how the names of a model's files end, those of its variant if it has one."""
-    return f"*.{model.variant}*.safetensors" if model.variant else "*.safetensors"  # or x.fp16-00001-of-00002.…
+def _weights_pattern(model: Model) -> str:
+    """Return the pattern that ends the names of a model's weights. It also matches shards of a variant."""
+    return f"*.{model.variant}*.safetensors" if model.variant else "*.safetensors"

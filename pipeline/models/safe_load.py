@@ -1,9 +1,9 @@
-"""Files of weights, of which nothing is run: safetensors, and pickles that hold nothing but weights."""
+"""Load files of weights without executing code: safetensors files, and pickles that contain only tensors."""
 
 import argparse
 import pickle
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,66 +13,69 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoImageProcessor, PreTrainedModel
 
-from pipeline.errors import ModelError
+from pipeline.errors import MissingWeightsError, ModelError
 
-_ARGUMENTS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [argparse.Namespace]  # a plain record
-# What torch raises over a file that is refused, cut off or changed on its way, wherever its reading then ends.
-_BROKEN = (
+# Types that a pickle may contain besides tensors. The published file of PiDiNet also contains its training arguments.
+_ALLOWED_TYPES: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [argparse.Namespace]
+# The exceptions of torch and safetensors for an unsafe, truncated or corrupt file.
+_FILE_ERRORS = (
     pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
     struct.error, SafetensorError,
 )  # fmt: skip
+# The exceptions of transformers for a corrupt file, or for JSON of an unexpected structure.
+_MODEL_ERRORS = (
+    OSError, ValueError, RuntimeError, AttributeError, TypeError, LookupError, StrictDataclassError, SafetensorError,
+)  # fmt: skip
+# The files of DPT omit this layer, whose output is not used (https://github.com/huggingface/transformers/issues/28292).
+_UNUSED_LAYER = ".fusion_stage.layers.0.residual_layer1."
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """Return what a file of weights holds, by name, on the CPU. Raises `ModelError` for a file that holds no weights.
+    """Return the content of a weights file by name, with all tensors on the CPU.
 
-    PiDiNet's published file carries its training's arguments too, a record of numbers and texts.
+    Raises:
+        ModelError: The file is corrupt, contains other objects than tensors, or is not a dictionary.
     """
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with torch.serialization.safe_globals(_ARGUMENTS):
+        with torch.serialization.safe_globals(_ALLOWED_TYPES):
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except _BROKEN as error:
-        message = f"{path}: no file of weights ({type(error).__name__})"
-        raise ModelError(message, "Fetch it anew: nothing but weights is loaded from it.") from error
+    except _FILE_ERRORS as error:
+        raise ModelError(f"{path}: invalid weights file ({type(error).__name__})") from error
     if not isinstance(state, dict):
-        message = f"{path}: no file of weights (it holds a {type(state).__name__}, no names)"
-        raise ModelError(message, "Name a file that holds weights by their names.")
+        raise ModelError(f"{path}: invalid weights file (it contains a {type(state).__name__}, not a dictionary)")
     return state
 
 
-# The first fusion of DPT adds nothing up: its files leave this layer out (github.com/huggingface/transformers #28292).
-_NEVER_USED = ".fusion_stage.layers.0.residual_layer1."
+def load_pretrained(kind: Any, folder: Path, dtype: torch.dtype) -> tuple[Any, PreTrainedModel]:  # noqa: ANN401 - the Auto classes of transformers have no common type
+    """Load the image processor and the network of a folder.
 
+    Args:
+        kind: An Auto class of transformers, such as `AutoModelForDepthEstimation`.
+        folder: The folder of the model.
+        dtype: The type of the loaded weights, independent of the type in the files.
 
-# What transformers raises over a broken file, or over JSON that holds something else than it expects.
-_BROKEN_MODEL = (
-    OSError, ValueError, RuntimeError, AttributeError, TypeError, LookupError, StrictDataclassError, SafetensorError,
-)  # fmt: skip
-
-
-def load_pretrained(kind: Any, folder: Path, dtype: torch.dtype) -> tuple[Any, PreTrainedModel]:  # noqa: ANN401 - an Auto class of transformers, which share no type
-    """Return the image processor and the network of a folder, the network in `dtype` whatever it is stored in.
-
-    Raises `ModelError` for broken files, and for weights that leave parts out: transformers would make those up.
+    Raises:
+        ModelError: The class does not support the model, or a file is corrupt.
+        MissingWeightsError: The files lack some of the weights, which transformers would initialize randomly.
     """
     try:
         processor = AutoImageProcessor.from_pretrained(folder)
         network, report = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
-    except _BROKEN_MODEL as error:
-        told = (str(error).strip() or type(error).__name__).splitlines()[0]
-        message = f"{folder}: no model that {kind.__name__} loads ({told})"
-        raise ModelError(message, "Fetch it anew, or name a model that was made for this.") from error
-    missing = sorted(name for name in report["missing_keys"] if _NEVER_USED not in name)
-    if missing:
-        message = f"{folder}: {len(missing)} of its weights are missing, {missing[0]} among them"
-        raise ModelError(message, "Fetch it anew, or name a model that was trained for this.")
+    except _MODEL_ERRORS as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{folder}: {kind.__name__} cannot load this model ({reason})") from error
+    check_missing_weights(str(folder), [name for name in report["missing_keys"] if _UNUSED_LAYER not in name])
     return processor, network
 
 
-def load_complete(kind: Any, folder: Path, dtype: torch.dtype, variant: str | None = None) -> Any:  # noqa: ANN401 - a model's class, which share no type
-    """Return the model of a folder, on the host, in `dtype`. Raises `ModelError` where weights are missing."""
+def load_complete(kind: Any, folder: Path, dtype: torch.dtype, variant: str | None = None) -> Any:  # noqa: ANN401 - classes of diffusers and transformers have no common type
+    """Load the model of a folder to the CPU, with all of its weights in `dtype`.
+
+    Raises:
+        MissingWeightsError: The files lack some of the weights.
+    """
     model, report = kind.from_pretrained(
         folder, variant=variant, use_safetensors=True, dtype=dtype, output_loading_info=True
     )
@@ -80,14 +83,13 @@ def load_complete(kind: Any, folder: Path, dtype: torch.dtype, variant: str | No
     return model
 
 
-def check_missing_weights(where: str, names: Any) -> None:  # noqa: ANN401 - any names
-    """Raise `ModelError` if there are names of weights that a model has and its files have not."""
+def check_missing_weights(model: str, names: Iterable[str]) -> None:
+    """Raise `MissingWeightsError` if `names`, the missing weights of a model, is not empty."""
     missing = sorted(names)
     if missing:
-        message = f"{where}: {len(missing)} of its weights are missing, {missing[0]} among them"
-        raise ModelError(message, "Fetch it anew, or name models that belong together.")
+        raise MissingWeightsError(f"{model}: the files lack {len(missing)} of the weights, including {missing[0]}")
 
 
 def weights_on_meta(model: torch.nn.Module) -> list[str]:
-    """Return the names of a model's weights that no file gave a value."""
+    """Return the names of the weights that were not loaded from a file: those on the meta device."""
     return [name for name, weight in model.named_parameters() if weight.is_meta]

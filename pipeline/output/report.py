@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader
 from pipeline import storage
 from pipeline.output import plan_store, provenance
 from pipeline.output.run_file import RunMetadata
-from schemas.work import STAGES
+from schemas.row_parts import STAGES
 
 MAX_IMAGES = 60
 MAX_FAILURES = 200  # the records contain all failures

@@ -27,7 +27,6 @@ from pipeline.images.formats import DECODER_ERRORS, EXTENSIONS, FORMATS
 from pipeline.images.photo import read_header
 from schemas.detectors import Settings
 from schemas.manifest import KNOWN, MAP_URIS, REQUIRED, URIS
-from schemas.work import Row
 
 READERS = 16  # threads; reading a header mostly waits for the network
 HEADER_BLOCK = 64 * 1024  # bytes per read; most headers have their size and EXIF data in the first block
@@ -186,7 +185,7 @@ def _absolute_uri(uri: str | None, folder: str) -> str | None:
     return storage.join(folder, uri)
 
 
-def _listed_row(name: str, uri: str, info: Row) -> Row:
+def _listed_row(name: str, uri: str, info: dict[str, Any]) -> dict[str, Any]:
     """Create the manifest row of a file from its fsspec details. The keys depend on the file system."""
     modified = info.get("LastModified") or info.get("last_modified") or info.get("updated") or info.get("mtime")
     etag = info.get("ETag") or info.get("etag")
@@ -207,12 +206,14 @@ def _as_datetime(modified: datetime | float | str | None) -> datetime | None:
     return modified
 
 
-def _version(row: Row) -> tuple[Any, ...]:
+def _version(row: dict[str, Any]) -> tuple[Any, ...]:
     """Return the columns of a listed photo that change whenever its content changes."""
     return row["uri"], row["bytes"], row["etag"], row["modified"]
 
 
-def _size(row: Row, known: dict[tuple[Any, ...], tuple[int | None, int | None]]) -> tuple[int | None, int | None]:
+def _size(
+    row: dict[str, Any], known: dict[tuple[Any, ...], tuple[int | None, int | None]]
+) -> tuple[int | None, int | None]:
     """Read the width and height of the upright photo from its header, unless its version is known."""
     if _version(row) in known:
         return known[_version(row)]

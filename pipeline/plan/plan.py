@@ -18,11 +18,12 @@ import pyarrow.compute as pc
 from pipeline import storage
 from pipeline.images.geometry import nearest_bucket
 from pipeline.output.plan_store import hash_json, superseded_keys
-from pipeline.plan.manifest import extra_columns
+from pipeline.plan.manifest import check_manifest, extra_columns
 from pipeline.recipes.prompts import PROMPT_COLUMNS, PromptRenderer
 from schemas.arrow import to_rows, to_table
 from schemas.recipe import Recipe
-from schemas.work import ManifestBox, MapUri, Planned, Points
+from schemas.row_parts import ManifestBox, MapUri, Points
+from schemas.work import Planned
 
 SEED_BITS = 63  # torch.Generator accepts positive numbers of 63 bits
 UNIT_SIZE = 32  # rows
@@ -60,6 +61,12 @@ def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Planned
     batches = manifest.to_batches(max_chunksize=CHUNK_ROWS)
     photos = (photo for batch in batches for photo in batch.to_pylist())
     return [row for photo in photos for row in planner.rows_of(photo, variants)]
+
+
+def plan_photos(uris: Sequence[str], recipe: Recipe) -> pa.Table:
+    """Return a plan of one variant of each photo, without units, for a conversion that records nothing."""
+    manifest = pa.table({"photo_id": list(uris), "uri": [storage.absolute(uri) for uri in uris]})
+    return to_table(plan_rows(check_manifest(manifest, "photos"), recipe, 1), Planned)
 
 
 def plan_new_rows(rows: Sequence[Planned], known: pa.Table, size: int | None = None) -> pa.Table:

@@ -1,1 +1,1 @@
-"""Recipes, shipped and from files, and the prompts in them."""
+"""Recipes: the shipped files, loading, and prompts."""

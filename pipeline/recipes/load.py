@@ -1,4 +1,4 @@
-"""Recipes: the shipped ones by name, any other by file, with settings changed one by one."""
+"""Load recipes: a shipped one by its name, another by the address of its file, changed by `--set` settings."""
 
 import difflib
 import io
@@ -8,138 +8,159 @@ from importlib.resources import files
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline import storage
-from pipeline.errors import RecipeError
+from pipeline.errors import RecipeError, RecipeNotFoundError, RecipeSettingError, RecipeSyntaxError
 from schemas.recipe import Recipe
 
 _SHIPPED = files("pipeline.recipes").joinpath("shipped")
-_NO_MAPPING = ("model_type", "model_attributes_type", "dict_type")
-TEXTS = ("prompt", "negative_prompt")  # are taken as they stand: YAML would read {a|b}, # and : otherwise
+_MAPPING_EXPECTED = ("model_type", "model_attributes_type", "dict_type")  # error types of pydantic
+_TEXT_KEYS = ("prompt", "negative_prompt")  # not parsed as YAML, which gives {a|b}, # and : another meaning
 _QUOTED = re.compile(r"'([^']+)'")
 
 
 def shipped_recipes() -> list[str]:
-    """Return the names of the recipes that come with the program."""
-    found = (entry.name for entry in _SHIPPED.iterdir())
-    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+    """Return the names of the recipes that are installed with the program."""
+    names = (entry.name for entry in _SHIPPED.iterdir())
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 def recipe_text(name: str) -> str:
-    """Return the YAML of a shipped recipe or of a recipe file. Raises `RecipeError`."""
+    """Return the YAML of a recipe.
+
+    Raises:
+        RecipeNotFoundError: No recipe has this name, or the file is missing.
+    """
     if name in shipped_recipes():
         return _SHIPPED.joinpath(f"{name}.yaml").read_text()
     if name.endswith((".yaml", ".yml")):
         if not storage.exists(name):
-            message = f"recipe {storage.redact(name)}: no such file"
-            raise RecipeError(message, "Check the address.")
+            raise RecipeNotFoundError(f"recipe {storage.redact(name)}: file not found", "Check the address.")
         return storage.read(name).decode()
-    near = difflib.get_close_matches(name, shipped_recipes(), 1)
-    message = f"there is no recipe {name!r}" + (f" (is {near[0]} meant?)" if near else "")
-    raise RecipeError(message, f"There are {', '.join(shipped_recipes())}, or name a file that ends in .yaml.")
+    raise RecipeNotFoundError(
+        f"recipe {name!r}: not found{_suggestion(name, shipped_recipes())}",
+        f"Choose one of {', '.join(shipped_recipes())}, or name a file that ends in .yaml.",
+    )
 
 
 def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
-    """Return a recipe by name or file, changed by `key=value` settings such as `steps=8` or `controls.depth.scale=0.5`.
+    """Load and validate a recipe.
 
-    A control is named by its detector or its number. Raises `RecipeError`.
+    Args:
+        name: The name of a shipped recipe, or the address of a YAML file.
+        settings: `key=value` settings that change the recipe, such as `steps=8` or `controls.depth.scale=0.5`. A
+            control is selected by its detector or its index.
+
+    Raises:
+        RecipeNotFoundError: The recipe is missing.
+        RecipeSyntaxError: The file is not valid YAML.
+        RecipeSettingError: A setting is invalid.
+        RecipeError: The recipe is invalid.
     """
     try:
-        tree = YAML(typ="safe").load(recipe_text(name))  # which refuses a key that stands twice
+        tree = YAML(typ="safe").load(recipe_text(name))  # rejects duplicate keys
     except (YAMLError, UnicodeDecodeError) as error:
-        said = str(error).partition("To suppress")[0]  # what a programmer would do about a key that stands twice
-        message = f"recipe {storage.redact(name)} is no YAML ({said.strip()})"
-        raise RecipeError(message, "Mend the file.") from error
+        reason = str(error).partition("To suppress")[0].strip()  # omits how to allow duplicate keys in Python
+        raise RecipeSyntaxError(f"recipe {storage.redact(name)}: invalid YAML ({reason})") from error
     if not isinstance(tree, dict):
-        message = f"recipe {storage.redact(name)} holds no settings"
-        raise RecipeError(message, "Look at one with photo2anime recipes show demo.")
+        raise RecipeError(f"recipe {storage.redact(name)}: not a mapping of settings")
     for setting in settings:
         apply_setting(tree, setting)
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise _fault(name, error) from error
+        raise _recipe_error(name, error) from error
 
 
 def to_yaml(tree: dict[str, Any]) -> str:
-    """Return a recipe's tree as the YAML that `load_recipe` reads."""
-    writer, buffer = YAML(), io.StringIO()
-    writer.width = 4096  # a long prompt stays on its line
-    writer.indent(mapping=2, sequence=4, offset=2)
-    writer.dump(tree, buffer)
+    """Return the YAML of a recipe, as `load_recipe` reads it."""
+    yaml, buffer = YAML(), io.StringIO()
+    yaml.width = 4096  # avoids line breaks in long prompts
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.dump(tree, buffer)
     return buffer.getvalue()
 
 
 def apply_setting(tree: dict[str, Any], setting: str) -> None:
-    """Change a recipe's tree by one `key=value`. Raises `RecipeError`."""
+    """Change one key of a recipe.
+
+    Args:
+        tree: The recipe, which is modified.
+        setting: `key=value`, where the key is a path such as `controls.depth.scale`.
+
+    Raises:
+        RecipeSettingError: The setting has no `=`, the path does not exist, or the value is not valid YAML.
+    """
     key, equals, value = setting.partition("=")
     if not equals:
-        message = f"--set {setting}: no = in it"
-        raise RecipeError(message, "Write key=value, such as --set steps=8.")
+        raise RecipeSettingError(f"--set {setting}: '=' is missing")
     *path, last = key.strip().split(".")
-    place: Any = tree
+    parent: Any = tree
     for part in path:
-        place = _step_into(place, part, setting)
-    if not isinstance(place, dict):
-        message = f"--set {setting}: {'.'.join(path)} holds no settings"
-        raise RecipeError(message, "See the keys with photo2anime recipes show NAME.")
+        parent = _child(parent, part, setting)
+    if not isinstance(parent, dict):
+        raise RecipeSettingError(f"--set {setting}: {'.'.join(path)} has no settings", RecipeError.hint)
     try:
-        place[last] = value if last in TEXTS and not _is_quoted(value) else YAML(typ="safe").load(value)
+        parent[last] = value if last in _TEXT_KEYS and not _is_quoted(value) else YAML(typ="safe").load(value)
     except YAMLError as error:
-        message = f"--set {setting}: {value!r} is no YAML value"
-        raise RecipeError(message, "Quote it.") from error
+        raise RecipeSettingError(f"--set {setting}: {value!r} is not a YAML value", "Quote the value.") from error
 
 
 def _is_quoted(value: str) -> bool:
     return len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
 
 
-def _step_into(place: Any, part: str, setting: str) -> Any:  # noqa: ANN401 - a tree of YAML
-    if isinstance(place, dict):
-        return place.setdefault(part, {})  # an unknown key is found by the recipe's own check
-    if isinstance(place, list):
-        named = {_detector(entry): entry for entry in place} | {str(i): entry for i, entry in enumerate(place)}
-        if part in named:
-            return named[part]
-        message = f"--set {setting}: there is no control {part!r}"
-        raise RecipeError(message, f"There are {', '.join(_detector(entry) for entry in place)}.")
-    message = f"--set {setting}: {part!r} is not in the recipe"
-    raise RecipeError(message, "See the keys with photo2anime recipes show NAME.")
+def _child(parent: Any, part: str, setting: str) -> Any:  # noqa: ANN401 - a YAML tree
+    """Return the value of a key of a mapping, or the control of this detector or index in a list."""
+    if isinstance(parent, dict):
+        return parent.setdefault(part, {})  # the validation of the recipe rejects unknown keys
+    if isinstance(parent, list):
+        entries = {_detector_name(entry): entry for entry in parent} | {str(i): entry for i, entry in enumerate(parent)}
+        if part in entries:
+            return entries[part]
+        names = ", ".join(_detector_name(entry) for entry in parent)
+        raise RecipeSettingError(f"--set {setting}: unknown control {part!r}", f"Choose one of {names}.")
+    raise RecipeSettingError(f"--set {setting}: unknown setting {part!r}", RecipeError.hint)
 
 
-def _detector(entry: Any) -> str:  # noqa: ANN401 - a tree of YAML
-    detector = entry.get("detector") if isinstance(entry, dict) else None
+def _detector_name(control: Any) -> str:  # noqa: ANN401 - a YAML tree
+    detector = control.get("detector") if isinstance(control, dict) else None
     return str(detector.get("name")) if isinstance(detector, dict) else "?"
 
 
-def _fault(name: str, error: ValidationError) -> RecipeError:
-    """Say the first thing that is wrong, what was meant, and how many more there are."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+def _recipe_error(name: str, error: ValidationError) -> RecipeError:
+    """Convert the first of the errors of pydantic, with a suggestion for a misspelled name."""
+    first, count = error.errors()[0], error.error_count()
+    key = ".".join(str(part) for part in first["loc"])
+    hint = None
     if first["type"] == "extra_forbidden":
-        said, mend = "is no key of a recipe", "See the keys with photo2anime recipes show demo."
-        meant = difflib.get_close_matches(str(first["loc"][-1]), _keys(Recipe), 1)
+        problem, suggestion = "unknown setting", _suggestion(str(first["loc"][-1]), _keys(Recipe))
     else:
-        said, mend = first["msg"].removeprefix("Value error, "), ""
-        if first["type"] in _NO_MAPPING:
-            mend = f"It has keys of its own: write {where}.name=…, or {{name: …}}."
-        given = _given(first)
-        meant = difflib.get_close_matches(given, [name for name in _QUOTED.findall(first["msg"]) if name != given], 1)
-    at = f"{where}: " if first["loc"] else ""
-    return RecipeError(f"recipe {storage.redact(name)}: {at}{said}{more}", f"Is {meant[0]} meant?" if meant else mend)
+        value = _input_name(first)
+        expected = [choice for choice in _QUOTED.findall(first["msg"]) if choice != value]
+        problem, suggestion = first["msg"].removeprefix("Value error, "), _suggestion(value, expected)
+    if first["type"] in _MAPPING_EXPECTED:
+        hint = f"Set one of its keys, such as {key}.name=…, or write {{name: …}}."
+    location = f"{key}: " if key else ""
+    more = f" (and {count - 1} more)" if count > 1 else ""
+    return RecipeError(f"recipe {storage.redact(name)}: {location}{problem}{suggestion}{more}", hint)
 
 
-def _given(first: Any) -> str:  # noqa: ANN401 - pydantic's details of one error
-    """Return the name that somebody wrote where one of several was expected."""
-    given = first["ctx"].get("tag", first["input"]) if "ctx" in first else first["input"]
-    return str(given)
+def _input_name(details: ErrorDetails) -> str:
+    """Return the invalid input, or the invalid detector name if pydantic selects a class by it."""
+    return str(details.get("ctx", {}).get("tag", details["input"]))
+
+
+def _suggestion(name: str, names: list[str]) -> str:
+    similar = difflib.get_close_matches(name, names, 1)
+    return f" (did you mean {similar[0]}?)" if similar else ""
 
 
 def _keys(model: type[BaseModel]) -> list[str]:
-    """Return the keys of a recipe's tree, without where they stand."""
+    """Return the keys of all parts of a recipe, without their paths."""
     keys = list(model.model_fields)
     for field in model.model_fields.values():
         for part in (field.annotation, *get_args(field.annotation)):

@@ -1,84 +1,115 @@
-"""The prompt of one picture: columns of its row filled in, and of each choice the one that its seed takes."""
+"""Render the prompts of an image: insert columns of the manifest, and make the choices that its seed determines."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.errors import ManifestError
-from schemas.prompt import is_choice, pieces, template_columns, with_columns
+from pipeline.errors import ManifestPromptError, RecipePromptError
+from schemas.prompt import fill_columns, is_choice, split_template, template_columns
 from schemas.recipe import Recipe
 
 PROMPT_COLUMNS = ("prompt", "negative_prompt")
 
 
 class PromptRenderer:
-    """The prompts of a recipe over a manifest of these columns.
+    """Renders the prompts of a recipe for the photos of a manifest.
 
-    Raises `ManifestError` where the recipe names a column that is missing, or a choice that is none.
+    Args:
+        recipe: The recipe.
+        columns: The columns of the manifest that prompts may name.
+
+    Raises:
+        ManifestPromptError: A prompt of the recipe names a missing column.
+        RecipePromptError: A prompt of the recipe has an invalid choice.
     """
 
     def __init__(self, recipe: Recipe, columns: Iterable[str]) -> None:
         self._templates = {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt}
         self._columns = list(columns)
-        for kind, template in self._templates.items():
+        for key, template in self._templates.items():
             try:
-                self._filled(template, dict.fromkeys(self._columns), 0)
+                self._check_columns(template)
             except ValueError as error:
-                message = f"recipe {recipe.name}: {kind}: {error}"
-                raise ManifestError(message, "Write {column}, or {a|b} for a choice.") from error
+                raise ManifestPromptError(f"recipe {recipe.name}: {key}: {error}") from error
+            try:
+                self._render(template, dict.fromkeys(self._columns), 0)
+            except ValueError as error:
+                raise RecipePromptError(f"recipe {recipe.name}: {key}: {error}") from error
 
     def of(self, photo: dict[str, Any], seed: int) -> dict[str, str | None]:
-        """Return both prompts of one picture of a photo, and as `prompt_error` why one of its own is no template.
+        """Render both prompts of an image.
 
-        A photo's own prompt stands for the recipe's, unless that one names it as `{prompt}`.
+        A prompt in the manifest replaces that of the recipe, unless the recipe refers to it as `{prompt}`.
+
+        Args:
+            photo: The row of the manifest.
+            seed: The seed of the image, which determines the choices.
+
+        Returns:
+            `prompt`, `negative_prompt` and `prompt_error`. The error describes an invalid prompt of the manifest, whose
+            template is returned unchanged; it is None otherwise.
         """
-        texts: dict[str, str | None] = {"prompt_error": None}
-        for kind in PROMPT_COLUMNS:
-            template = self._templates[kind]
-            if photo[kind] is not None and f"{{{kind}}}" not in template:
-                template = photo[kind]
+        prompts: dict[str, str | None] = {"prompt_error": None}
+        for key in PROMPT_COLUMNS:
+            template = self._templates[key]
+            if photo[key] is not None and f"{{{key}}}" not in template:
+                template = photo[key]
             try:
-                texts[kind] = self._filled(template, photo, seed)
+                self._check_columns(template)
+                prompts[key] = self._render(template, photo, seed)
             except ValueError as error:
-                texts |= {kind: template, "prompt_error": f"{kind}: {error}"}
-        return texts
+                prompts |= {key: template, "prompt_error": f"{key}: {error}"}
+        return prompts
 
-    def _filled(self, template: str, photo: dict[str, Any], seed: int) -> str:
-        """Return a template's text for a photo. Raises ValueError for one that is none, or names no column."""
-        named = template_columns(template)
-        missing = [name for name in named if name not in self._columns]
+    def _check_columns(self, template: str) -> None:
+        """Raise ValueError if the braces of a template do not match, or if it names a missing column."""
+        missing = [name for name in template_columns(template) if name not in self._columns]
         if missing:
-            message = f"{missing[0]!r} is no column with values in the manifest, which has {', '.join(self._columns)}"
-            raise ValueError(message)
-        return render_prompt(template, {name: "" if photo[name] is None else str(photo[name]) for name in named}, seed)
+            columns = ", ".join(self._columns)
+            raise ValueError(f"{missing[0]!r} is not a column with values in the manifest, which has {columns}")
+
+    def _render(self, template: str, photo: dict[str, Any], seed: int) -> str:
+        columns = template_columns(template)
+        return render_prompt(
+            template, {name: "" if photo[name] is None else str(photo[name]) for name in columns}, seed
+        )
 
 
 def render_prompt(template: str, columns: dict[str, str], seed: int) -> str:
-    """Return a template's text for one picture; `columns` holds the text of each column that it names.
+    """Render a template.
 
-    Choices are dynamicprompts': `{a|b}`, `{2$$a|b|c}`, `{0.2::a|b}`, one in another. The same seed chooses the same.
-    Raises ValueError for a template that is none.
+    Args:
+        template: The template. Its choices have the syntax of dynamicprompts, such as `{a|b}`, `{2$$a|b|c}` and
+            `{0.2::a|b}`, and may be nested.
+        columns: The text of each column that the template names.
+        seed: The seed of the choices. The same seed makes the same choices.
+
+    Raises:
+        ValueError: The braces do not match, or a choice is invalid.
     """
-    cut = pieces(template)
-    choices = [piece for piece in cut[1::2] if is_choice(piece)]
-    chosen = iter(_chosen(choices, columns, seed)) if choices else iter(())
-    texts = [next(chosen) if is_choice(piece) else with_columns(piece, columns) for piece in cut[1::2]]
-    return "".join(first + second for first, second in zip(cut[::2], [*texts, ""], strict=True))
+    parts = split_template(template)
+    choices = [part for part in parts[1::2] if is_choice(part)]
+    chosen = iter(_choose(choices, columns, seed)) if choices else iter(())
+    texts = [next(chosen) if is_choice(part) else fill_columns(part, columns) for part in parts[1::2]]
+    return "".join(plain + text for plain, text in zip(parts[::2], [*texts, ""], strict=True))
 
 
-def _chosen(choices: list[str], columns: dict[str, str], seed: int) -> list[str]:
-    """Return one of each choice. A column's name stays a mark meanwhile: its text may look like a choice, or like #."""
-    from dynamicprompts.generators import RandomPromptGenerator  # here, not above: few prompts have choices
+def _choose(choices: list[str], columns: dict[str, str], seed: int) -> list[str]:
+    """Return the chosen text of each choice.
+
+    Columns are inserted last, because dynamicprompts would interpret characters such as `|` and `#` in their texts.
+    """
+    from dynamicprompts.generators import RandomPromptGenerator  # the import is slow, and most prompts have no choices
     from pyparsing import ParseBaseException
 
-    marks = {name: f"{chr(0xE000)}{name}{chr(0xE001)}" for name in columns}  # of Unicode's private use
+    # The placeholders are delimited by characters of Unicode's private use area, which dynamicprompts leaves unchanged.
+    placeholders = {name: f"{chr(0xE000)}{name}{chr(0xE001)}" for name in columns}
     generator, texts = RandomPromptGenerator(seed=seed), []
     for choice in choices:
         try:
-            text = generator.generate(with_columns(choice, marks), 1)[0]
+            text = generator.generate(fill_columns(choice, placeholders), 1)[0]
         except (ParseBaseException, RecursionError) as error:
-            message = f"{choice!r} is no choice ({error})"
-            raise ValueError(message) from error
-        for name, mark in marks.items():
-            text = text.replace(mark, columns[name])
+            raise ValueError(f"{choice!r} is an invalid choice ({error})") from error
+        for name, placeholder in placeholders.items():
+            text = text.replace(placeholder, columns[name])
         texts.append(text)
     return texts

@@ -10,7 +10,7 @@ from PIL import Image
 from pipeline.images.arrays import Pixels
 from pipeline.images.geometry import Padding, Transform, transform_from_row
 from pipeline.images.masks import nonzero_pixels
-from schemas.work import Canvas, ControlMap, Labels, PaddingColumns, TransformColumns
+from schemas.row_parts import Canvas, ControlMap, Labels, PaddingColumns, TransformColumns
 
 VISIBILITY = 2  # position of the visibility among the three numbers of a keypoint
 

@@ -24,7 +24,8 @@ from pipeline.steps.row_step import add_seconds, table_to_rows
 from schemas.arrow import to_rows, to_table
 from schemas.provenance import ControlRecord, Record
 from schemas.recipe import Control, Output, Recipe
-from schemas.work import Canvas, Committed, ControlMap, Encoded, Failed, MadeBy, MapFacts, Mapped, Planned
+from schemas.row_parts import Canvas, ControlMap, MadeBy, MapFacts
+from schemas.work import Committed, Encoded, Failed, Mapped, Planned
 
 SLUG_LENGTH = 60
 

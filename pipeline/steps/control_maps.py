@@ -25,7 +25,8 @@ from pipeline.steps.provided_maps import is_provided, provided_map
 from pipeline.steps.row_step import TableStep, add_seconds, apply_step
 from schemas.detectors import DetectorSettings, InpaintSettings
 from schemas.recipe import Recipe
-from schemas.work import ControlMap, Decoded, Failed, Mapped, ModelColumns
+from schemas.row_parts import ControlMap, ModelColumns
+from schemas.work import Decoded, Failed, Mapped
 
 CPU = "cpu"  # photos pass through a network one by one, so that a map does not depend on the other photos of a batch
 # Errors of the detectors' libraries over unusual pixels. A GPU that is out of memory raises a RuntimeError too.
@@ -202,7 +203,7 @@ def _with_detector(control_map: ControlMap, settings: DetectorSettings) -> Contr
 def _model_columns(settings: DetectorSettings) -> ModelColumns | None:
     """Return the columns of a detector's network, or None if it has none."""
     located = resolve.locate_detector(settings)
-    return ModelColumns(**located.as_row()) if located else None
+    return located.columns() if located else None
 
 
 def _by_detector(missing: list[Missing]) -> Iterator[tuple[DetectorSettings, list[Mapped]]]:

@@ -28,7 +28,7 @@ from pipeline.steps.canvas import canvas_mask, map_pixels
 from pipeline.steps.inpaint_region import inpaint_region
 from pipeline.steps.row_step import TableStep, add_seconds, apply_step, failed_row
 from schemas.recipe import Recipe
-from schemas.work import Converted, Failed, MadeBy, Mapped, ModelColumns
+from schemas.work import Converted, Failed, Mapped
 
 if TYPE_CHECKING:
     from pipeline.diffusion.request import GeneratedImage, GenerationRequest
@@ -99,9 +99,8 @@ class Converter(TableStep[Mapped, Converted]):
 
     def _finish(self, row: Mapped, image: "GeneratedImage") -> Converted | Failed:
         """Return the row with its image, or the failed row if the image is unusable or unsafe."""
-        facts = self._generator.made_by(self._requests[row.planned.key], image)
-        models = tuple(ModelColumns(**model) for model in facts.pop("models"))
-        made_by = MadeBy(**facts, models=models, reference_sha256=self._reference_sha256(row))
+        made_by = self._generator.made_by(self._requests[row.planned.key], image)
+        made_by = replace(made_by, reference_sha256=self._reference_sha256(row))
         if image.pixels is None:
             tried = ", ".join(image.retried) or "nothing was left to try"
             error: PhotoError = UnusableImageError(f"image: values are not finite, or of a single colour ({tried})")

@@ -16,7 +16,8 @@ from pipeline.images.masks import fit_mask
 from pipeline.images.photo import Photo, open_photo
 from pipeline.steps.canvas import padding_columns, transform_columns
 from schemas.recipe import Recipe
-from schemas.work import Canvas, Decoded, Fetched, Planned
+from schemas.row_parts import Canvas
+from schemas.work import Decoded, Fetched, Planned
 
 FindPeople: TypeAlias = Callable[[Pixels], NDArray[np.float64]]
 """Return the keypoints [N, 2] (x, y) of all people in an image."""
@@ -58,7 +59,7 @@ def decode(row: Fetched, geometry: Geometry, find_people: FindPeople | None = No
     """
     with open_photo(row.photo) as photo:
         transform, padding = _place(row.planned, photo, geometry, find_people)
-        image, profile = photo.picture(transform, geometry.background)
+        image, profile = photo.to_srgb(transform, geometry.background)
     pixels = padding.pad(np.asarray(image), edge=True)  # [H, W, 3], uint8, RGB, 0..255
     labels = transform_labels(row.planned.boxes, row.planned.keypoints, transform, geometry.min_visible)
     mask, visible = fit_mask(row.mask, transform) if row.mask else (None, None)
@@ -101,5 +102,5 @@ def _find_people(
     size = (max(1, round(photo.size[0] * transform.scale_x)), max(1, round(photo.size[1] * transform.scale_y)))
     whole, _ = pad_transform(photo.size, size)
     whole = replace(whole, orientation=photo.orientation, shrink=shrink)
-    image, _ = photo.picture(whole, "white")
-    return whole.back(find_people(np.asarray(image)))
+    image, _ = photo.to_srgb(whole, "white")
+    return whole.to_photo(find_people(np.asarray(image)))

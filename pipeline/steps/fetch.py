@@ -22,7 +22,8 @@ from pipeline.errors import (
     SchemeNotAllowedError,
     StorageError,
 )
-from schemas.work import Fetched, Planned, ProvidedFile, Source, Timing
+from schemas.row_parts import ProvidedFile, Source, Timing
+from schemas.work import Fetched, Planned
 
 
 def fetch(row: Planned, allowed: frozenset[str]) -> Fetched:

@@ -14,14 +14,15 @@ from PIL import Image
 
 from pipeline import storage
 from pipeline.detectors.depth_map import depth_to_map
-from pipeline.detectors.keypoints import LAYOUTS, person_from
+from pipeline.detectors.keypoints import LAYOUTS, person_from_keypoints
 from pipeline.detectors.pose_drawing import draw_people
 from pipeline.errors import InvalidMapError, InvalidPoseError, MapShapeError
 from pipeline.images.arrays import Pixels
 from pipeline.images.formats import DECODER_ERRORS, FORMATS, describe_decode_error, same_aspect_ratio
 from pipeline.steps.canvas import canvas_padding, canvas_transform
 from schemas.detectors import DetectorSettings
-from schemas.work import Canvas, Decoded, Mapped, Points, ProvidedFile
+from schemas.row_parts import Canvas, Points, ProvidedFile
+from schemas.work import Decoded, Mapped
 
 FARTHEST = 1e6  # pixels between a keypoint and the photo: excludes NaN, infinity and what OpenCV cannot draw
 LINE_THRESHOLD = 64  # of 255: a resampled line is white if this much of it is left
@@ -72,7 +73,7 @@ def _draw_poses(pose_keypoints: Points, canvas: Canvas) -> Pixels:
     for numbers in pose_keypoints:
         points = _person(numbers)
         moved = transform.points(points[:, :2]) + corner
-        people.append(person_from(np.column_stack([moved, points[:, 2]])))
+        people.append(person_from_keypoints(np.column_stack([moved, points[:, 2]])))
     return draw_people(people, canvas.height, canvas.width)
 
 
@@ -121,4 +122,4 @@ def _fit(file: ProvidedFile, canvas: Canvas, image: Image.Image, resampling: Ima
         raise MapShapeError(
             f"{file.detector}_uri: {image.width}x{image.height} does not have the shape of the photo, {width}x{height}"
         )
-    return canvas_padding(canvas).pad(np.asarray(transform.fitted(image, resampling)), edge=True)
+    return canvas_padding(canvas).pad(np.asarray(transform.apply(image, resampling)), edge=True)

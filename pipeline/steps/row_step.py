@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from pipeline.errors import PhotoError
 from schemas.arrow import columns_of, columns_to_table, to_rows, to_values
-from schemas.work import Failed, Failure, Planned, Timing
+from schemas.row_parts import Failure, Timing
+from schemas.work import Failed, Planned
 
 
 class StagedRow(Protocol):
@@ -55,7 +56,7 @@ class RowStep(TableStep[In, Out]):
     """A step that is a function of one row.
 
     Args:
-        stage: One of `schemas.work.STAGES`.
+        stage: One of `schemas.row_parts.STAGES`.
         takes: The dataclass of the rows that the step receives.
         gives: The dataclass of the rows that it returns.
         step: The function. A `PhotoError` that it raises becomes a failed row.

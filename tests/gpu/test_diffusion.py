@@ -1,14 +1,13 @@
-"""On a GPU, in half precision: the same picture alone and in a batch, within the tolerance that is promised."""
+"""Tests of generation on a GPU in float16: an image does not depend on its batch, nor much on optimizations."""
 
 import numpy as np
 import pytest
 import torch
 
-from jobs.bench.throughput import Bench, Measurement
 from pipeline.diffusion import memory
 from pipeline.diffusion.batching import DECODED_IN_FLOAT32
 from pipeline.diffusion.generator import ImageGenerator
-from pipeline.diffusion.request import GenerationRequest
+from pipeline.diffusion.request import GenerationRequest, Pixels
 from pipeline.recipes.load import load_recipe
 
 pytestmark = [
@@ -16,74 +15,64 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
 ]
-TOLERANCE = 6  # of 255, at the worst pixel
+TOLERANCE = 6  # of 255, for each value
 
 
-def test_the_place_in_the_batch_does_not_show() -> None:
-    subject = ImageGenerator(load_recipe("demo", ["dtype=float16", "steps=4", "batch_size=4"]))
+def build_requests(count: int) -> list[GenerationRequest]:
+    """Build requests with random photos and maps of 256x256 pixels."""
     random = np.random.default_rng(4)
-    photos, *maps = (random.integers(0, 256, (4, 256, 256, 3), np.uint8) for _ in range(4))
-    order = [2, 0, 3, 1]
-    asked = [
-        GenerationRequest(photo, tuple(drawn), "anime", "photo", seed)
-        for seed, (photo, *drawn) in enumerate(zip(photos, *maps, strict=True))
-    ]
-    whole = subject.generate(asked)
-    turned = subject.generate([asked[number] for number in order])
-    assert subject.made_by(asked[0], whole[0])["dtype"] == "float16"
-    for number, drawing in zip(order, turned, strict=True):
-        assert np.abs(drawing.pixels.astype(int) - whole[number].pixels).max() <= TOLERANCE
-
-
-def drawn(*settings: str) -> list[np.ndarray]:
-    """Return two pictures by the demo recipe in half precision."""
-    subject = ImageGenerator(
-        load_recipe("demo", ["dtype=float16", "steps=4", "batch_size=2", "compile=off", *settings])
-    )
-    return [drawing.pixels for drawing in subject.generate(requests()) if drawing.pixels is not None]
-
-
-def requests() -> list[GenerationRequest]:
-    """Return what asks for two pictures of their own photos and maps."""
-    random = np.random.default_rng(4)
-    photos, *maps = (random.integers(0, 256, (2, 256, 256, 3), np.uint8) for _ in range(4))
+    photos, *maps = (random.integers(0, 256, (count, 256, 256, 3), np.uint8) for _ in range(4))
     return [
-        GenerationRequest(photo, tuple(own), "anime", "photo", seed)
-        for seed, (photo, *own) in enumerate(zip(photos, *maps, strict=True))
+        GenerationRequest(photo, tuple(photo_maps), "anime", "photo", seed)
+        for seed, (photo, *photo_maps) in enumerate(zip(photos, *maps, strict=True))
     ]
+
+
+def build_generator(*settings: str) -> ImageGenerator:
+    """Build a generator of the demo recipe in float16."""
+    return ImageGenerator(load_recipe("demo", ["dtype=float16", "steps=4", "batch_size=2", "compile=off", *settings]))
+
+
+def generate(*settings: str) -> list[Pixels]:
+    """Generate two images by the demo recipe with these settings."""
+    images = build_generator(*settings).generate(build_requests(2))
+    return [image.pixels for image in images if image.pixels is not None]
+
+
+def test_an_image_does_not_depend_on_its_position_in_the_batch() -> None:
+    generator = ImageGenerator(load_recipe("demo", ["dtype=float16", "steps=4", "batch_size=4"]))
+    requests, order = build_requests(4), [2, 0, 3, 1]
+    images = generator.generate(requests)
+    reordered = generator.generate([requests[number] for number in order])
+    assert generator.made_by(requests[0], images[0]).dtype == "float16"
+    for number, image in zip(order, reordered, strict=True):
+        assert np.abs(image.pixels.astype(int) - images[number].pixels).max() <= TOLERANCE
 
 
 @pytest.mark.parametrize("setting", ["memory=low", "compile=on"])
-def test_low_memory_and_compilation_draw_the_same_picture(setting: str) -> None:
-    for one, other in zip(drawn(), drawn(setting), strict=True):
+def test_low_memory_and_compilation_do_not_change_the_image(setting: str) -> None:
+    for one, other in zip(generate(), generate(setting), strict=True):
         assert np.abs(one.astype(int) - other).mean() <= 1
 
 
-def test_nets_one_by_one_draw_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_controlnets_that_are_offloaded_one_by_one_do_not_change_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "CONTROLNET_MEMORY", 0)
-    for one, other in zip(drawn(), drawn("memory=low"), strict=True):
+    for one, other in zip(generate(), generate("memory=low"), strict=True):
         assert np.abs(one.astype(int) - other).mean() <= 1
 
 
-def test_a_picture_that_is_not_finite_is_mended_there_too() -> None:
-    subject = ImageGenerator(load_recipe("demo", ["dtype=float16", "steps=4", "batch_size=2", "compile=off"]))
-    subject.pipe.vae.decoder.register_forward_hook(
-        lambda layer, _given, said: said * float("nan") if next(layer.parameters()).dtype == torch.float16 else None
+def test_an_image_that_is_not_finite_is_decoded_again_in_float32() -> None:
+    generator = build_generator()
+    generator.pipe.vae.decoder.register_forward_hook(
+        lambda layer, _inputs, output: (
+            output * float("nan") if next(layer.parameters()).dtype == torch.float16 else None
+        )
     )
-    for drawing in subject.generate(requests()):
-        assert drawing.retried == (DECODED_IN_FLOAT32,)
-        assert drawing.pixels is not None
+    for image in generator.generate(build_requests(2)):
+        assert image.retried == (DECODED_IN_FLOAT32,)
+        assert image.pixels is not None
 
 
-def test_the_bench_measures_there() -> None:
-    plain, ours = Bench(load_recipe("demo", ["dtype=float16", "steps=4"]), [2], 1).plain(), list[Measurement]()
-    ours += Bench(load_recipe("demo", ["dtype=float16", "steps=4", "compile=off"]), [2], 1).sizes()
-    for row in (*plain, *ours):
-        assert row.pace
-        assert row.peak
-        assert row.flop
-
-
-def test_half_precision_is_near_float32() -> None:
-    for one, other in zip(drawn(), drawn("dtype=float32"), strict=True):
+def test_images_in_float16_are_close_to_those_in_float32() -> None:
+    for one, other in zip(generate(), generate("dtype=float32"), strict=True):
         assert np.abs(one.astype(int) - other).mean() <= 2

@@ -6,7 +6,10 @@ import numpy as np
 from PIL import Image
 
 from jobs.contact_sheet import GAP, LINE, sheet_png, strips_to_png
-from schemas.work import Row
+from pipeline.preview import PreviewRow
+from schemas.row_parts import PaddingColumns
+from schemas.work import Decoded
+from tests.rows import blank_map, failed_row_of
 
 
 def test_each_row_has_its_own_tiles() -> None:
@@ -18,12 +21,10 @@ def test_each_row_has_its_own_tiles() -> None:
     assert np.asarray(sheet)[:LINE].min() < 100  # a label
 
 
-def test_padding_is_cut_off_and_a_failure_is_a_line(decoded: Row) -> None:
-    padding = {"left": 0, "top": 8, "right": 0, "bottom": 8}
-    drawn = {"detector": "canny", "origin": "detected", "pixels": bytes(64 * 64 * 3)}
-    done = decoded | {"padding": padding, "photo": decoded["pixels"], "maps": [drawn]}
-    failed = decoded | {"failure": {"message": "gone"}, "photo": None}
-    sheet = Image.open(io.BytesIO(sheet_png([done, failed])))
+def test_the_padding_is_removed_and_a_failure_is_a_line(decoded: Decoded) -> None:
+    padding = PaddingColumns(left=0, top=8, right=0, bottom=8)
+    done = PreviewRow(decoded.planned, decoded.pixels, padding, (blank_map("canny"),), None, 1)
+    sheet = Image.open(io.BytesIO(sheet_png([done, failed_row_of(decoded.planned)])))
     assert sheet.height == (48 + LINE + GAP) + (1 + LINE + GAP)
 
 

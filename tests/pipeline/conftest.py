@@ -1,4 +1,4 @@
-"""A hub for the tests of what is loaded from one."""
+"""Fixtures of the pipeline's tests."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a hub's cache with the models of sd15-anime, tiny ones."""
+    """Return the cache of a hub with tiny models in place of those of sd15-anime."""
     from tests.hub import write_anime
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))

@@ -15,12 +15,16 @@ from schemas.arrow import IMAGE, Int32, arrow_type, schema_of, to_rows, to_table
 
 @dataclass(frozen=True)
 class Part:
+    """A nested dataclass."""
+
     name: str
     size: Int32 | None = None
 
 
 @dataclass(frozen=True)
 class Whole:
+    """A field of every supported type."""
+
     number: int
     part: Part
     optional: Part | None

@@ -1,4 +1,4 @@
-"""controlnet_aux's own detectors over the same networks, for pictures whose sides are what the library rounds to."""
+"""A test photo, and the maps of controlnet_aux's own detectors, which ours are compared with."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from pipeline.detectors.controlnet_aux_import import controlnet_aux
 
 
 def photo(side: int) -> NDArray[np.uint8]:
-    """Return a square of the astronaut."""
+    """Return the astronaut of scikit-image as a square, [side, side, 3], uint8, RGB."""
     from PIL import Image
     from skimage import data
 
     return np.asarray(Image.fromarray(data.astronaut()).resize((side, side)))
 
 
-def bare_map(kind: str, networks: tuple[Any, ...], pixels: NDArray[np.uint8], **settings: Any) -> NDArray[np.uint8]:
-    """Return the map that the library's class `kind` over `networks` draws of a square picture."""
+def library_map(kind: str, networks: tuple[Any, ...], pixels: NDArray[np.uint8], **settings: Any) -> NDArray[np.uint8]:
+    """Return the map of a class of controlnet_aux for a square image, whose side must be a multiple of 64."""
     side = pixels.shape[0]
-    drawn: NDArray[np.uint8] = getattr(controlnet_aux, kind)(*networks)(
+    control_map: NDArray[np.uint8] = getattr(controlnet_aux, kind)(*networks)(
         pixels, detect_resolution=side, image_resolution=side, output_type="np", **settings
     )
-    return drawn
+    return control_map

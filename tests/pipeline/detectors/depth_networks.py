@@ -1,4 +1,4 @@
-"""Tiny depth networks of random weights, in the classes of published ones whose processors pad the picture."""
+"""Tiny depth networks with random weights, in the classes of published ones whose processors pad the image."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
 
 def write_dpt(folder: Path, side: int | None = None) -> None:
-    """Write a DPT on DINOv2, whose processor pads to multiples of 14, and resizes to about `side` before that."""
-    backbone = Dinov2Config(  # type: ignore[call-arg]  # it takes what all backbones take
+    """Write a DPT on DINOv2. Its processor resizes to about `side`, if given, and pads to multiples of 14."""
+    backbone = Dinov2Config(  # type: ignore[call-arg]  # it accepts the arguments of all backbones
         hidden_size=16, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14, out_features=STAGES,
         reshape_hidden_states=False,
     )  # fmt: skip
@@ -34,8 +34,8 @@ def write_dpt(folder: Path, side: int | None = None) -> None:
 
 
 def write_zoe(folder: Path) -> None:
-    """Write a ZoeDepth, whose processor mirrors the picture around itself."""
-    backbone = BeitConfig(  # type: ignore[call-arg]  # likewise
+    """Write a ZoeDepth. Its processor adds mirrored edges to the image."""
+    backbone = BeitConfig(  # type: ignore[call-arg]  # it accepts the arguments of all backbones
         hidden_size=16, intermediate_size=16, num_hidden_layers=4, num_attention_heads=2, image_size=64, patch_size=16,
         out_features=STAGES, reshape_hidden_states=False, use_relative_position_bias=True, add_fpn=False,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Canny: cv2's edges on RGB, not on grey, at exactly the picture's size."""
+"""Canny edges."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pipeline.detectors.canny import Canny
 from schemas.detectors import CannySettings
 
 
-def test_edges_are_those_of_the_rgb_picture(data: Path) -> None:
+def test_edges_are_those_of_the_rgb_image(data: Path) -> None:
     pixels = np.asarray(Image.open(data / "chelsea.png").convert("RGB"))
     edges = Canny(CannySettings())(pixels)
     assert (edges == cv2.Canny(pixels, 100, 200)[:, :, None]).all()
@@ -20,7 +20,7 @@ def test_edges_are_those_of_the_rgb_picture(data: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (65, 97, 3), (384, 640, 3)])
-def test_any_size_flat_is_black(shape: tuple[int, int, int]) -> None:
+def test_map_of_a_flat_image_is_black_at_any_size(shape: tuple[int, int, int]) -> None:
     edges = Canny(CannySettings(low=10, high=20))(np.full(shape, 200, np.uint8))
     assert edges.shape == shape
     assert not edges.any()

@@ -1,4 +1,4 @@
-"""What every detector keeps: the picture's own size, bytes, twice the same, nothing of the picture touched."""
+"""The properties that all detectors have in common."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +26,12 @@ from schemas.detectors import (
     TileSettings,
 )
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(180)]  # of the libraries at their imports
-SIZES = ((512, 512), (384, 640), (97, 65), (1, 1))  # height and width
-# Each detector in two settings, where it has two that draw otherwise.
-BOTH: list[Any] = [
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(180)]  # warnings of libraries at their import
+SIZES = ((256, 256), (192, 320), (97, 65), (1, 1))  # height and width; the first two are multiples of 64
+SMALL = 100  # pixels: slow detectors run once per image at larger sizes
+SLOW = frozenset({"openpose", "normal", "lineart_anime", "softedge", "scribble", "lineart"})
+# Each detector, and a second one that is loaded at the same time: with other settings, if it has any.
+PAIRS: list[Any] = [
     (CannySettings(), CannySettings(low=20, high=40)),
     (OpenposeSettings(), OpenposeSettings(hands=True, face=True)),
     (RtmposeSettings(), RtmposeSettings(threshold=1.0)),
@@ -39,68 +41,62 @@ BOTH: list[Any] = [
     (SoftedgeSettings(method="pidi"), SoftedgeSettings(method="pidi", safe=True)),
     (ScribbleSettings(), ScribbleSettings(method="xdog")),
     (ScribbleSettings(method="pidi"), ScribbleSettings(method="xdog", threshold=90)),
+    (ScribbleSettings(method="xdog"), ScribbleSettings(method="xdog", threshold=90)),
     (LineartSettings(), LineartSettings(style="standard")),
     (LineartSettings(style="coarse"), LineartSettings()),
+    (LineartSettings(style="standard"), LineartSettings(style="standard")),
     (LineartAnimeSettings(), LineartAnimeSettings()),
     (NormalSettings(), NormalSettings()),
     (SegSettings(), SegSettings()),
     (TileSettings(), TileSettings(blur=9)),
     (InpaintSettings(), InpaintSettings()),
 ]
-SLOW = frozenset({"openpose", "normal", "lineart_anime", "softedge", "scribble", "lineart"})  # seconds at full size
 
 
 @pytest.fixture(
     scope="module",
-    params=BOTH,
-    ids=lambda both: "-".join(map(str, both[0].model_dump(exclude={"weights", "revision"}).values())),
+    params=PAIRS,
+    ids=lambda pair: "-".join(map(str, pair[0].model_dump(exclude={"weights", "revision", "sha256"}).values())),
 )
-def both(request: pytest.FixtureRequest, weights_of: Callable[[str], Path]) -> tuple[Any, list[Detector]]:
-    """Return a detector's settings, and two of it side by side."""
-    settings = [_located(each, weights_of) for each in request.param]
-    return settings[0], [load_detector(each) for each in settings]
+def pair(request: pytest.FixtureRequest, weights_of: Callable[[str], Path]) -> tuple[Any, Detector, Detector]:
+    """Return the settings of a detector, the detector and a second one."""
+    first, second = (_with_weights(settings, weights_of) for settings in request.param)
+    return first, load_detector(first), load_detector(second)
 
 
-def _located(settings: Any, weights_of: Callable[[str], Path]) -> Any:
+def _with_weights(settings: Any, weights_of: Callable[[str], Path]) -> Any:
     if not isinstance(settings, NetworkSettings):
         return settings
     return settings.model_copy(update={"weights": str(weights_of(settings.name))})
 
 
-def photo(size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return a picture with edges and colours that must not be written to."""
+def read_only_photo(size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return an image with edges and colours, [height, width, 3], uint8, RGB, that cannot be written to."""
     rows, columns = np.mgrid[: size[0], : size[1]]
     pixels = np.stack([rows * 3 % 256, columns * 5 % 256, (rows // 24 + columns // 16) % 2 * 200], axis=2)
-    pixels = pixels.astype(np.uint8)  # [H, W, 3]
+    pixels = pixels.astype(np.uint8)
     pixels.setflags(write=False)
     return pixels
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[1]}x{size[0]}")
-def test_the_map_has_the_pictures_size_and_the_picture_is_untouched(
-    both: tuple[Any, list[Detector]], size: tuple[int, int]
+def test_map_has_the_size_of_the_image_and_is_reproducible(
+    pair: tuple[Any, Detector, Detector], size: tuple[int, int]
 ) -> None:
-    settings, (detector, _) = both
-    pixels = photo(size)
+    settings, detector, second = pair
+    pixels = read_only_photo(size)
     before = pixels.copy()
-    drawn = detector(pixels)
-    assert (drawn.shape, drawn.dtype) == ((*size, 3), np.uint8)
+    control_map = detector(pixels)
+    assert (control_map.shape, control_map.dtype) == ((*size, 3), np.uint8)
     assert (pixels == before).all()
-    if settings.name not in SLOW or max(size) < 300:
-        assert (detector(pixels) == drawn).all()
+    if settings.name not in SLOW or max(size) < SMALL:
+        second(pixels)  # must not change the state of the first detector
+        assert (detector(pixels) == control_map).all()
 
 
 @pytest.mark.parametrize("value", [0, 255], ids=["black", "white"])
-def test_a_flat_picture_gives_a_map_without_a_warning(both: tuple[Any, list[Detector]], value: int) -> None:
-    _, (detector, _) = both
+def test_flat_image_has_a_map_and_causes_no_warning(pair: tuple[Any, Detector, Detector], value: int) -> None:
+    _, detector, _ = pair
     with np.errstate(divide="raise", invalid="raise"):
-        drawn = detector(np.full((64, 96, 3), value, np.uint8))
-    assert (drawn.shape, drawn.dtype) == ((64, 96, 3), np.uint8)
-
-
-def test_two_side_by_side_do_not_know_each_other(both: tuple[Any, list[Detector]]) -> None:
-    _, (one, other) = both
-    pixels = photo((96, 64))
-    before = one(pixels)
-    other(pixels)
-    assert (one(pixels) == before).all()
+        control_map = detector(np.full((96, 64, 3), value, np.uint8))
+    assert (control_map.shape, control_map.dtype) == ((96, 64, 3), np.uint8)

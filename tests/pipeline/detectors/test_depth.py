@@ -1,4 +1,4 @@
-"""Depth: tiny networks of random weights, the real classes."""
+"""Relative depth, by tiny networks with random weights."""
 
 from collections.abc import Callable
 from functools import partial
@@ -23,61 +23,63 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 class Brightness(torch.nn.Module):
-    """Predicts how bright each pixel is that it is given: its map shows where the processor put the picture."""
+    """A network that predicts the brightness of its input, so that the map shows how the processor moved the image."""
 
     def forward(self, pixel_values: torch.Tensor) -> DepthEstimatorOutput:
         return DepthEstimatorOutput(predicted_depth=pixel_values[:, 1])
 
 
-def librarys_map(folder: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the depth of transformers' own pipeline as a map; it resamples in cubic steps, as ours."""
+def transformers_map(folder: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the map of the depth that the pipeline of transformers predicts, with the same bicubic resampling."""
     estimate = pipeline("depth-estimation", model=str(folder), device=torch.device("cpu"))
     return depth_to_map(np.asarray(estimate(Image.fromarray(pixels))["predicted_depth"], np.float32))
 
 
-def test_the_map_is_transformers_own_depth_in_full_range(weights_of: Callable[[str], Path]) -> None:
+def test_map_is_the_depth_of_transformers_in_full_range(weights_of: Callable[[str], Path]) -> None:
     folder, pixels = weights_of("depth"), photo(97)[:65]
-    drawn = Depth(DepthSettings(), folder, "cpu")(pixels)
-    assert (drawn.shape, drawn.dtype) == ((65, 97, 3), np.uint8)
-    assert (drawn.min(), drawn.max()) == (0, 255)
-    assert (drawn[..., 0] == drawn[..., 2]).all()
-    assert np.abs(drawn.astype(int) - librarys_map(folder, pixels)).mean() < 3
+    control_map = Depth(DepthSettings(), folder, "cpu")(pixels)
+    assert (control_map.shape, control_map.dtype) == ((65, 97, 3), np.uint8)
+    assert (control_map.min(), control_map.max()) == (0, 255)
+    assert (control_map[..., 0] == control_map[..., 2]).all()
+    assert np.abs(control_map.astype(int) - transformers_map(folder, pixels)).mean() < 3
 
 
 @pytest.mark.parametrize(("write", "side"), [(write_dpt, 70), (write_zoe, 64)])
-def test_so_it_is_by_processors_that_pad(tmp_path: Path, write: Callable[[Path], None], side: int) -> None:
+def test_map_is_the_depth_of_transformers_for_processors_that_pad(
+    tmp_path: Path, write: Callable[[Path], None], side: int
+) -> None:
     write(tmp_path)
-    drawn = Depth(DepthSettings(), tmp_path, "cpu")(photo(side))
-    assert drawn.std() > 10
-    assert np.abs(drawn.astype(int) - librarys_map(tmp_path, photo(side))).mean() < 3
+    control_map = Depth(DepthSettings(), tmp_path, "cpu")(photo(side))
+    assert control_map.std() > 10
+    assert np.abs(control_map.astype(int) - transformers_map(tmp_path, photo(side))).mean() < 3
 
 
 @pytest.mark.parametrize("write", [write_dpt, partial(write_dpt, side=116), write_zoe])
 @pytest.mark.parametrize("size", [(128, 128), (65, 97)])
-def test_nothing_is_moved_by_processors_that_pad(
+def test_processors_that_pad_do_not_move_pixels(
     tmp_path: Path, write: Callable[[Path], None], size: tuple[int, int]
 ) -> None:
     write(tmp_path)
     depth = Depth(DepthSettings(), tmp_path, "cpu")
     depth.network = Brightness()
-    pixels = cv2.GaussianBlur(photo(128), (0, 0), 3)[: size[0], : size[1]]  # or resizing would take detail away
+    pixels = cv2.GaussianBlur(photo(128), (0, 0), 3)[: size[0], : size[1]]  # without detail that resizing would remove
     expected = depth_to_map(pixels[..., 1].astype(np.float32))
     assert np.abs(depth(pixels).astype(int) - expected).mean() < 1
 
 
 @pytest.mark.parametrize("write", [write_dpt, write_zoe])
-def test_a_picture_of_one_pixel_has_a_map(tmp_path: Path, write: Callable[[Path], None]) -> None:
+def test_image_of_one_pixel_has_a_map(tmp_path: Path, write: Callable[[Path], None]) -> None:
     write(tmp_path)
     assert Depth(DepthSettings(), tmp_path, "cpu")(photo(1)).shape == (1, 1, 3)
 
 
-def test_what_grows_away_from_the_viewer_is_inverted(weights_of: Callable[[str], Path]) -> None:
+def test_invert_reverses_the_depth(weights_of: Callable[[str], Path]) -> None:
     near = Depth(DepthSettings(), weights_of("depth"), "cpu")(photo(56))
     far = Depth(DepthSettings(invert=True), weights_of("depth"), "cpu")(photo(56))
     assert np.abs(near.astype(int) + far - 255).max() <= 1
 
 
-def test_a_batch_is_as_one_by_one(weights_of: Callable[[str], Path]) -> None:
+def test_batch_equals_single_maps(weights_of: Callable[[str], Path]) -> None:
     depth = Depth(DepthSettings(), weights_of("depth"), "cpu")
     photos = np.stack([photo(64), photo(64)[::-1]])
     assert (depth.batch(photos) == np.stack([depth(each) for each in photos])).all()

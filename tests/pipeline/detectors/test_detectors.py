@@ -1,4 +1,4 @@
-"""The detector that settings name, and what provenance shows of it."""
+"""Loading a detector by its settings, and what provenance records about it."""
 
 from pathlib import Path
 
@@ -19,37 +19,36 @@ from schemas.detectors import (
 HERE = Path(__file__).parent
 
 
-def test_every_detector_has_its_file_and_its_test() -> None:
+def test_each_detector_has_a_module_and_a_test() -> None:
     for name in DETECTORS:
         assert (HERE.parent.parent.parent / "pipeline" / "detectors" / f"{name}.py").is_file()
         assert (HERE / f"test_{name}.py").is_file()
 
 
-@pytest.mark.parametrize("kind", [each for each in ALL_SETTINGS if not issubclass(each, NetworkSettings)])
-def test_settings_choose_the_detector(kind: type[Settings]) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in ALL_SETTINGS if not issubclass(kind, NetworkSettings)])
+def test_settings_select_the_detector(kind: type[Settings]) -> None:
     loaded = load_detector(kind())  # type: ignore[arg-type]  # one of the union
     assert type(loaded).__name__ == kind.__name__.removesuffix("Settings")
 
 
-def test_a_way_without_a_network_needs_no_weights() -> None:
+def test_method_without_a_network_needs_no_weights() -> None:
     assert load_detector(ScribbleSettings(method="xdog", weights="/none"))
-    with pytest.raises(ModelError, match=r"/none: ControlNetHED.pth not found"):
+    with pytest.raises(ModelError, match=r"ControlNetHED.pth"):
         load_detector(ScribbleSettings(weights="/none"))
 
 
-def test_settings_are_shown_in_full() -> None:
-    shown = settings_json(OpenposeSettings(hands=True))
+def test_provenance_has_all_settings() -> None:
     weights = '"revision": "main", "sha256": null, "weights": "lllyasviel/Annotators"'
-    assert shown == f'{{"face": false, "hands": true, {weights}}}'
+    assert settings_json(OpenposeSettings(hands=True)) == f'{{"face": false, "hands": true, {weights}}}'
 
 
-def test_settings_show_no_secret() -> None:
-    secret = ScribbleSettings(weights="s3://key:secret@bucket/weights?X-Amz-Signature=abc")
-    assert "secret" not in settings_json(secret)
-    assert "abc" not in settings_json(secret)
-    assert "bucket/weights" in settings_json(secret)
+def test_provenance_has_no_credentials() -> None:
+    recorded = settings_json(ScribbleSettings(weights="s3://key:secret@bucket/weights?X-Amz-Signature=abc"))
+    assert "secret" not in recorded
+    assert "abc" not in recorded
+    assert "bucket/weights" in recorded
 
 
-def test_the_library_and_its_version_are_named() -> None:
+def test_version_is_that_of_the_library() -> None:
     assert detector_version(CannySettings()).startswith("opencv-python-headless 5.")
     assert detector_version(OpenposeSettings()) == "controlnet-aux 0.0.10"

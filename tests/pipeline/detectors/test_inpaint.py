@@ -1,4 +1,4 @@
-"""Inpaint: the picture, and black where a mask covers it."""
+"""The inpaint detector, and its masking."""
 
 import numpy as np
 
@@ -7,17 +7,17 @@ from schemas.detectors import InpaintSettings
 from tests.pipeline.detectors.bare import photo
 
 
-def test_it_is_the_very_picture() -> None:
+def test_map_is_the_image() -> None:
     pixels = photo(64)
     assert Inpaint(InpaintSettings())(pixels) is pixels
 
 
-def test_what_is_covered_is_black_and_the_picture_stays() -> None:
+def test_masked_pixels_are_black_and_the_image_is_unchanged() -> None:
     pixels = photo(64)
     before = pixels.copy()
-    covered = np.zeros((64, 64), np.bool_)
-    covered[3:9, 50:] = True
-    drawn = mask_out(pixels, covered)
-    assert not drawn[covered].any()
-    assert (drawn[~covered] == pixels[~covered]).all()
+    mask = np.zeros((64, 64), np.bool_)
+    mask[3:9, 50:] = True
+    masked = mask_out(pixels, mask)
+    assert not masked[mask].any()
+    assert (masked[~mask] == pixels[~mask]).all()
     assert (pixels == before).all()

@@ -1,4 +1,4 @@
-"""Darker than around: the plain formula's numbers, from OpenCV's calls."""
+"""The filter that detects dark lines without a network."""
 
 import cv2
 import numpy as np
@@ -9,17 +9,17 @@ from tests.pipeline.detectors.bare import photo
 
 
 @pytest.mark.parametrize("own", [0.0, 0.5])
-def test_it_is_the_formula(own: float) -> None:
+def test_darkness_is_the_smallest_difference_of_gaussians(own: float) -> None:
     pixels = photo(96)
-    exact = pixels.astype(np.float32)
-    fine = cv2.GaussianBlur(exact, (0, 0), own) if own else exact
-    expected = (cv2.GaussianBlur(exact, (0, 0), 5.0) - fine).min(axis=2)
+    values = pixels.astype(np.float32)
+    fine = cv2.GaussianBlur(values, (0, 0), own) if own else values
+    expected = (cv2.GaussianBlur(values, (0, 0), 5.0) - fine).min(axis=2)
     assert (local_darkness(pixels, 5.0, own) == expected).all()
 
 
-def test_a_dark_dot_is_darker_and_a_light_one_is_not() -> None:
+def test_dark_dot_is_positive_and_light_dot_is_negative() -> None:
     page = np.full((32, 32, 3), 128, np.uint8)
     page[8, 8], page[24, 24] = 0, 255
-    found = local_darkness(page, 5.0)
-    assert found[8, 8] > 100
-    assert found[24, 24] < 0
+    darkness = local_darkness(page, 5.0)
+    assert darkness[8, 8] > 100
+    assert darkness[24, 24] < 0

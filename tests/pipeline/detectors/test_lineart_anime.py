@@ -1,4 +1,4 @@
-"""Anime lines: the library's where it does not stretch the picture, and never stretched here."""
+"""Lines as in anime drawings."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,28 +7,27 @@ import numpy as np
 import pytest
 
 from pipeline.detectors.lineart_anime import LineartAnime
+from pipeline.detectors.torch_detector import pad_to_multiple
 from schemas.detectors import LineartAnimeSettings
-from tests.pipeline.detectors.bare import bare_map, photo
+from tests.pipeline.detectors.bare import library_map, photo
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
-def ours(weights_of: Callable[[str], Path]) -> LineartAnime:
+def detector(weights_of: Callable[[str], Path]) -> LineartAnime:
     return LineartAnime(LineartAnimeSettings(), weights_of("lineart_anime"), "cpu")
 
 
-def test_the_map_is_the_librarys(ours: LineartAnime) -> None:
+def test_map_equals_that_of_controlnet_aux(detector: LineartAnime) -> None:
     pixels = photo(256)
-    drawn = ours(pixels)
-    difference = np.abs(drawn.astype(int) - bare_map("LineartAnimeDetector", (ours.network,), pixels))
-    assert difference.max() <= 1  # of 255: the same numbers in another order of memory are summed in another order
+    lines = detector(pixels)
+    difference = np.abs(lines.astype(int) - library_map("LineartAnimeDetector", (detector.network,), pixels))
+    assert difference.max() <= 1  # of 255: controlnet_aux has another memory layout, so sums are rounded differently
     assert (difference > 0).mean() < 1e-3
-    assert drawn.std() > 0
+    assert lines.std() > 0
 
 
-def test_an_odd_size_goes_through_padded_on_the_right_and_below(ours: LineartAnime) -> None:
-    from pipeline.detectors.torch_detector import pad_to_multiple
-
+def test_image_of_another_size_is_padded_on_the_right_and_below(detector: LineartAnime) -> None:
     pixels = photo(256)[:200, :180]
-    assert (ours(pixels) == ours(pad_to_multiple(pixels[None], 256)[0])[:200, :180]).all()
+    assert (detector(pixels) == detector(pad_to_multiple(pixels[None], 256)[0])[:200, :180]).all()

@@ -1,4 +1,4 @@
-"""Halved where memory runs out, kept, and raised again with care."""
+"""Tests of the batch size: it is halved when memory runs out, and grows again after many batches."""
 
 import pytest
 import torch
@@ -6,37 +6,38 @@ import torch
 from pipeline.diffusion.adaptive_batch_size import BATCHES_BEFORE_GROWTH, AdaptiveBatchSize, is_out_of_memory
 
 
-def test_it_is_halved_down_to_one_picture_and_no_further() -> None:
-    size = AdaptiveBatchSize(8)
-    assert [(size.ran_out(), size.now) for _ in range(4)] == [(True, 4), (True, 2), (True, 1), (False, 1)]
-
-
-def well(size: AdaptiveBatchSize, times: int) -> int:
-    for _ in range(times):
+def count_successes(size: AdaptiveBatchSize, batches: int) -> int:
+    """Count successful batches, and return the size after them."""
+    for _ in range(batches):
         size.went_well()
     return size.now
 
 
-def test_it_grows_after_many_batches_and_never_beyond_what_was_wanted() -> None:
+def test_size_is_halved_down_to_one() -> None:
     size = AdaptiveBatchSize(8)
-    well(size, 3)
-    size.ran_out()
-    assert well(size, BATCHES_BEFORE_GROWTH - 1) == 4
-    assert well(size, 1) == 8
-    assert well(size, 5 * BATCHES_BEFORE_GROWTH) == 8
+    assert [(size.ran_out(), size.now) for _ in range(4)] == [(True, 4), (True, 2), (True, 1), (False, 1)]
 
 
-def test_a_growth_that_fails_at_once_makes_it_wait_longer() -> None:
+def test_size_grows_after_many_batches_up_to_the_maximum() -> None:
+    size = AdaptiveBatchSize(8)
+    count_successes(size, 3)
+    size.ran_out()
+    assert count_successes(size, BATCHES_BEFORE_GROWTH - 1) == 4
+    assert count_successes(size, 1) == 8
+    assert count_successes(size, 5 * BATCHES_BEFORE_GROWTH) == 8
+
+
+def test_size_grows_more_slowly_after_a_growth_that_fails_at_once() -> None:
     size = AdaptiveBatchSize(8)
     size.ran_out()
-    well(size, BATCHES_BEFORE_GROWTH)
+    count_successes(size, BATCHES_BEFORE_GROWTH)
     size.ran_out()
-    assert well(size, BATCHES_BEFORE_GROWTH) == 4
-    assert well(size, BATCHES_BEFORE_GROWTH) == 8
+    assert count_successes(size, BATCHES_BEFORE_GROWTH) == 4
+    assert count_successes(size, BATCHES_BEFORE_GROWTH) == 8
 
 
 @pytest.mark.parametrize(
-    ("said", "memory"),
+    ("message", "expected"),
     [
         ("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation' in its documentation.", True),
         ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
@@ -47,6 +48,9 @@ def test_a_growth_that_fails_at_once_makes_it_wait_longer() -> None:
         ("CUDA error: an illegal memory access was encountered", False),
     ],
 )
-def test_libraries_say_in_words_of_their_own_that_there_is_no_memory(said: str, *, memory: bool) -> None:
-    assert is_out_of_memory(RuntimeError(said)) == memory
-    assert is_out_of_memory(torch.OutOfMemoryError("no words are needed"))
+def test_out_of_memory_errors_are_recognized_by_message(message: str, *, expected: bool) -> None:
+    assert is_out_of_memory(RuntimeError(message)) == expected
+
+
+def test_out_of_memory_errors_of_torch_are_recognized_by_class() -> None:
+    assert is_out_of_memory(torch.OutOfMemoryError("any message"))

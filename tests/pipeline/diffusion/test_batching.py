@@ -1,6 +1,9 @@
-"""Batches: pictures that are not sound are mended or said, memory that runs out makes batches smaller."""
+"""Batches: unusable images are retried in float32, and the batch size is halved if memory runs out."""
 
+import gc
+import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,199 +13,195 @@ import torch
 from pipeline.diffusion.batching import DECODED_IN_FLOAT32, GENERATED_IN_FLOAT32, OUT_OF_MEMORY
 from pipeline.diffusion.generator import ImageGenerator
 from pipeline.diffusion.request import GenerationRequest
-from pipeline.errors import RunStoppedError
+from pipeline.errors import OutOfMemoryError
 from tests.tiny import asked, tiny_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-HALF = torch.bfloat16  # stands on the CPU for the half precision of a GPU
-Latents = Callable[..., torch.Tensor]
+HALF = torch.bfloat16  # represents the half precision of a GPU on the CPU
 
 
 @pytest.fixture
-def subject(sd: Path) -> ImageGenerator:
+def generator(sd: Path) -> ImageGenerator:
+    """Load the tiny models in half precision."""
     return ImageGenerator(tiny_recipe(sd), dtype=HALF)
 
 
-def spoil_decoder(subject: ImageGenerator, *, whenever: torch.dtype, by: float = float("nan")) -> None:
-    """Let the decoder's last layer overflow while it computes in a dtype."""
+def multiply_output(layer: torch.nn.Module, dtype: torch.dtype, factor: float = float("nan")) -> None:
+    """Multiply the output of a layer by a factor while its weights have a dtype, as an overflow would."""
 
-    def spoiled(layer: Any, _given: Any, said: torch.Tensor) -> torch.Tensor | None:
-        return said * by if layer.weight.dtype == whenever else None
+    def hook(layer: Any, _args: Any, output: torch.Tensor) -> torch.Tensor | None:
+        return output * factor if layer.weight.dtype == dtype else None
 
-    subject._passes[0].pipe.vae.decoder.conv_out.register_forward_hook(spoiled)
-
-
-def spoil_unet(subject: ImageGenerator, *, whenever: torch.dtype) -> None:
-    def spoiled(layer: Any, _given: Any, said: torch.Tensor) -> torch.Tensor | None:
-        return said * float("nan") if layer.weight.dtype == whenever else None
-
-    subject._passes[0].pipe.unet.conv_out.register_forward_hook(spoiled)
+    layer.register_forward_hook(hook)
 
 
-def test_a_sound_picture_is_drawn_once(subject: ImageGenerator) -> None:
-    (drawing,) = subject.generate(asked(1))
-    assert drawing.pixels is not None
-    assert drawing.retried == ()
-
-
-@pytest.mark.parametrize("by", [float("nan"), float("inf")])
-def test_a_decoder_that_overflows_decodes_again_in_float32(subject: ImageGenerator, by: float) -> None:
-    spoil_decoder(subject, whenever=HALF, by=by)
-    drawings = subject.generate(asked(2))
-    assert [drawing.retried for drawing in drawings] == [(DECODED_IN_FLOAT32,)] * 2
-    assert all(drawing.pixels is not None and drawing.pixels.std() > 5 for drawing in drawings)
-    assert subject._passes[0].pipe.vae.dtype == subject._passes[0].pipe.unet.dtype == HALF
-
-
-def test_a_unet_that_overflows_draws_again_in_float32(subject: ImageGenerator, sd: Path) -> None:
-    spoil_unet(subject, whenever=HALF)
-    (drawing,) = subject.generate(asked(1))
-    assert drawing.retried == (GENERATED_IN_FLOAT32,)
-    assert drawing.pixels is not None
-    assert subject._passes[0].pipe.unet.dtype == HALF
-    (exact,) = ImageGenerator(tiny_recipe(sd)).generate(asked(1))
-    assert exact.pixels is not None
-    assert abs(drawing.pixels.astype(int) - exact.pixels).mean() < 4  # weights have been in half precision
-
-
-def test_where_nothing_helps_there_is_no_picture_and_all_that_was_tried(subject: ImageGenerator) -> None:
-    spoil_decoder(subject, whenever=HALF)
-    spoil_decoder(subject, whenever=torch.float32)
-    (drawing,) = subject.generate(asked(1))
-    assert drawing.pixels is None
-    assert drawing.retried == (DECODED_IN_FLOAT32, GENERATED_IN_FLOAT32)
-
-
-def test_in_float32_there_is_nothing_beyond_to_try(sd: Path) -> None:
-    subject = ImageGenerator(tiny_recipe(sd))
-    spoil_decoder(subject, whenever=torch.float32)
-    (drawing,) = subject.generate(asked(1))
-    assert (drawing.pixels, drawing.retried) == (None, ())
-
-
-def test_a_picture_of_one_colour_is_none(subject: ImageGenerator) -> None:
-    def flat(_layer: Any, _given: Any, said: torch.Tensor) -> torch.Tensor:
-        return torch.full_like(said, -1.0)
-
-    subject._passes[0].pipe.vae.decoder.conv_out.register_forward_hook(flat)
-    (drawing,) = subject.generate(asked(1))
-    assert drawing.pixels is None
-
-
-def test_a_region_that_the_decoder_leaves_black_is_no_picture(sd: Path) -> None:
-    def black(_layer: Any, _given: Any, said: torch.Tensor) -> torch.Tensor:
-        return torch.full_like(said, -1.0)
-
-    subject = ImageGenerator(tiny_recipe(sd, "inpaint"))
-    subject.pipe.vae.decoder.conv_out.register_forward_hook(black)
-    (drawing,) = subject.generate(asked(1, 1, "inpaint"))
-    assert drawing.pixels is None
-
-
-def test_a_text_encoder_that_overflows_is_asked_again_in_float32(subject: ImageGenerator) -> None:
-    def spoiled(layer: Any, _given: Any, said: Any) -> Any:
-        if layer.dtype == HALF:
-            said.last_hidden_state = said.last_hidden_state * float("nan")
-        return said
-
-    subject.pipe.text_encoder.register_forward_hook(spoiled)
-    (drawing,) = subject.generate(asked(1))
-    assert drawing.retried == (GENERATED_IN_FLOAT32,)
-    assert drawing.pixels is not None
-
-
-def test_embedded_maps_are_let_go_where_memory_runs_out(sd: Path) -> None:
-    def failing(*_: Any) -> None:
-        raise torch.OutOfMemoryError
-
-    subject = ImageGenerator(tiny_recipe(sd))
-    handle = subject.pipe.unet.register_forward_pre_hook(failing)
-    with pytest.raises(RunStoppedError):
-        subject.generate(asked(1))
-    assert subject.pipe.controlnet._embedded == {}
-    handle.remove()
-    assert subject.generate(asked(1))[0].pixels is not None
-
-
-def test_a_librarys_words_for_no_memory_are_understood_and_other_errors_are_not_hidden(
-    sd: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    subject = ImageGenerator(tiny_recipe(sd))
-    subject.resize(2)
-    said = iter(["CUDA error: out of memory\nCUDA kernel errors might be late.", "an illegal memory access"])
-    latents = subject._passes[0].latents
-
-    def failing(requests: Any, *more: Any) -> Any:
-        if len(requests) > 1:
-            raise RuntimeError(next(said))
-        return latents(requests, *more)
-
-    monkeypatch.setattr(subject._passes[0], "latents", failing)
-    assert subject.generate(asked(2))[0].batch_size == 1
-    subject.resize(2)
-    with pytest.raises(RuntimeError, match="illegal memory access"):
-        subject.generate(asked(2))
-
-
-def test_a_retry_that_finds_no_memory_says_so(subject: ImageGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
-    spoil_unet(subject, whenever=HALF)
-    limit_memory(subject, monkeypatch, lambda _count, dtype: dtype == HALF)
-    (drawing,) = subject.generate(asked(1))
-    assert drawing.retried == (GENERATED_IN_FLOAT32, OUT_OF_MEMORY)
+def fill_output(layer: torch.nn.Module, value: float) -> None:
+    """Replace the output of a layer by a constant."""
+    layer.register_forward_hook(lambda _layer, _args, output: torch.full_like(output, value))
 
 
 def limit_memory(
-    subject: ImageGenerator, monkeypatch: pytest.MonkeyPatch, fits: Callable[[int, torch.dtype], bool]
+    generator: ImageGenerator, monkeypatch: pytest.MonkeyPatch, fits: Callable[[int, torch.dtype], bool]
 ) -> list[int]:
-    """Let the pass run out of memory unless a batch fits; return the sizes that were tried."""
-    one_pass, tried = subject._passes[0], list[int]()
-    latents: Latents = one_pass.latents
+    """Raise an out-of-memory error for batches that do not fit. Returns a list that records the batch sizes."""
+    sampler, sizes = generator._passes[0], list[int]()
+    sample = sampler.latents
 
-    def limited(
-        requests: Sequence[GenerationRequest], device: torch.device, dtype: torch.dtype, **more: bool
+    def limited_sample(
+        requests: Sequence[GenerationRequest], device: torch.device, dtype: torch.dtype, **options: bool
     ) -> torch.Tensor:
-        tried.append(len(requests))
+        sizes.append(len(requests))
         if not fits(len(requests), dtype):
             raise torch.OutOfMemoryError
-        return latents(requests, device, dtype, **more)
+        return sample(requests, device, dtype, **options)
 
-    monkeypatch.setattr(one_pass, "latents", limited)
-    return tried
+    monkeypatch.setattr(sampler, "latents", limited_sample)
+    return sizes
 
 
-def test_where_memory_runs_out_batches_are_halved_and_the_unit_is_finished(
+def test_usable_image_is_not_retried(generator: ImageGenerator) -> None:
+    (image,) = generator.generate(asked(1))
+    assert image.pixels is not None
+    assert image.retried == ()
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf")])
+def test_overflow_in_the_decoder_decodes_again_in_float32(generator: ImageGenerator, factor: float) -> None:
+    multiply_output(generator.pipe.vae.decoder.conv_out, HALF, factor)
+    images = generator.generate(asked(2))
+    assert [image.retried for image in images] == [(DECODED_IN_FLOAT32,)] * 2
+    assert all(image.pixels is not None and image.pixels.std() > 5 for image in images)
+    assert generator.pipe.vae.dtype == generator.pipe.unet.dtype == HALF
+
+
+def test_overflow_in_the_unet_generates_again_in_float32(generator: ImageGenerator, sd: Path) -> None:
+    multiply_output(generator.pipe.unet.conv_out, HALF)
+    (image,) = generator.generate(asked(1))
+    assert image.retried == (GENERATED_IN_FLOAT32,)
+    assert image.pixels is not None
+    assert generator.pipe.unet.dtype == HALF
+    (expected,) = ImageGenerator(tiny_recipe(sd)).generate(asked(1))
+    assert expected.pixels is not None
+    # The weights were rounded to half precision before, so the images differ a little.
+    assert abs(image.pixels.astype(int) - expected.pixels).mean() < 4
+
+
+def test_overflow_in_the_text_encoder_encodes_again_in_float32(generator: ImageGenerator) -> None:
+    def hook(model: Any, _args: Any, output: Any) -> Any:
+        if model.dtype == HALF:
+            output.last_hidden_state = output.last_hidden_state * float("nan")
+        return output
+
+    generator.pipe.text_encoder.register_forward_hook(hook)
+    (image,) = generator.generate(asked(1))
+    assert image.retried == (GENERATED_IN_FLOAT32,)
+    assert image.pixels is not None
+
+
+def test_image_that_fails_in_float32_has_no_pixels(generator: ImageGenerator) -> None:
+    for dtype in (HALF, torch.float32):
+        multiply_output(generator.pipe.vae.decoder.conv_out, dtype)
+    (image,) = generator.generate(asked(1))
+    assert image.pixels is None
+    assert image.retried == (DECODED_IN_FLOAT32, GENERATED_IN_FLOAT32)
+
+
+def test_generator_in_float32_does_not_retry(sd: Path) -> None:
+    generator = ImageGenerator(tiny_recipe(sd))
+    multiply_output(generator.pipe.vae.decoder.conv_out, torch.float32)
+    (image,) = generator.generate(asked(1))
+    assert (image.pixels, image.retried) == (None, ())
+
+
+def test_image_of_a_single_colour_has_no_pixels(generator: ImageGenerator) -> None:
+    fill_output(generator.pipe.vae.decoder.conv_out, -1.0)
+    (image,) = generator.generate(asked(1))
+    assert image.pixels is None
+
+
+def test_inpaint_region_of_a_single_colour_has_no_pixels(sd: Path) -> None:
+    generator = ImageGenerator(tiny_recipe(sd, "inpaint"))
+    fill_output(generator.pipe.vae.decoder.conv_out, -1.0)
+    (image,) = generator.generate(asked(1, 1, "inpaint"))
+    assert image.pixels is None
+
+
+def test_out_of_memory_frees_the_embedded_maps(sd: Path) -> None:
+    def fail(*_: Any) -> None:
+        raise torch.OutOfMemoryError
+
+    generator, embedded = ImageGenerator(tiny_recipe(sd)), list[weakref.ref[torch.Tensor]]()
+    embedding_layer = generator.pipe.controlnet.embeddings["0"]
+    embedding_layer.register_forward_hook(lambda _layer, _args, output: embedded.append(weakref.ref(output)))
+    failing_hook = generator.pipe.unet.register_forward_pre_hook(fail)
+    with pytest.raises(OutOfMemoryError):
+        generator.generate(asked(1))
+    gc.collect()
+    assert [reference() for reference in embedded] == [None]
+    failing_hook.remove()
+    assert generator.generate(asked(1))[0].pixels is not None
+
+
+def test_out_of_memory_is_recognized_by_message_and_other_errors_are_raised(
     sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subject = ImageGenerator(tiny_recipe(sd))
-    subject._size.now = subject._size._wanted = 8
-    tried = limit_memory(subject, monkeypatch, lambda count, _dtype: count <= 2)
-    drawings = subject.generate(asked(5))
-    assert tried == [8, 4, 2, 2, 2]
-    assert all(drawing.pixels is not None for drawing in drawings)
-    assert {drawing.batch_size for drawing in drawings} == {2}
-    subject.generate(asked(1))
-    assert tried[-1] == 2
+    generator = ImageGenerator(tiny_recipe(sd))
+    generator.resize(2)
+    messages = iter(["CUDA error: out of memory\nCUDA kernel errors might be late.", "an illegal memory access"])
+    sample = generator._passes[0].latents
+
+    def failing_sample(requests: Any, *args: Any) -> Any:
+        if len(requests) > 1:
+            raise RuntimeError(next(messages))
+        return sample(requests, *args)
+
+    monkeypatch.setattr(generator._passes[0], "latents", failing_sample)
+    assert generator.generate(asked(2))[0].batch_size == 1
+    generator.resize(2)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        generator.generate(asked(2))
 
 
-def test_where_one_picture_is_too_much_the_run_stops(subject: ImageGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
-    limit_memory(subject, monkeypatch, lambda *_: False)
-    with pytest.raises(RunStoppedError, match="memory does not hold one picture. Try --set memory=low"):
-        subject.generate(asked(1))
+def test_out_of_memory_during_a_retry_is_recorded(generator: ImageGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
+    multiply_output(generator.pipe.unet.conv_out, HALF)
+    limit_memory(generator, monkeypatch, lambda _count, dtype: dtype == HALF)
+    (image,) = generator.generate(asked(1))
+    assert image.retried == (GENERATED_IN_FLOAT32, OUT_OF_MEMORY)
 
 
-def test_pictures_of_several_shapes_and_prompts_of_several_lengths_come_back_in_order(sd: Path) -> None:
-    from dataclasses import replace
+def test_out_of_memory_halves_the_batch_size(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = ImageGenerator(tiny_recipe(sd))
+    generator.resize(8)
+    sizes = limit_memory(generator, monkeypatch, lambda count, _dtype: count <= 2)
+    images = generator.generate(asked(5))
+    assert sizes == [8, 4, 2, 2, 2]
+    assert all(image.pixels is not None for image in images)
+    assert {image.batch_size for image in images} == {2}
+    generator.generate(asked(1))
+    assert sizes[-1] == 2
 
-    subject = ImageGenerator(tiny_recipe(sd))
-    subject._size.now = 2
+
+def test_single_image_that_does_not_fit_in_memory_stops_the_run(
+    generator: ImageGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_memory(generator, monkeypatch, lambda *_: False)
+    with pytest.raises(OutOfMemoryError) as caught:
+        generator.generate(asked(1))
+    assert caught.value.code == "run.out_of_memory"
+
+
+def test_images_of_several_shapes_and_prompt_lengths_keep_their_order(sd: Path) -> None:
+    generator = ImageGenerator(tiny_recipe(sd))
+    generator.resize(2)
     requests = asked(5)
-    requests[1] = replace(requests[1], photo=requests[1].photo[:32], maps=(requests[1].maps[0][:32],))  # half as high
+    half_height = requests[1].photo[:32], (requests[1].maps[0][:32],)
+    requests[1] = replace(requests[1], photo=half_height[0], maps=half_height[1])
     requests[3] = replace(requests[3], prompt="anime " * 90)
-    together = subject.generate(requests)
-    subject._size.now = 1
-    for request, drawing in zip(requests, together, strict=True):
-        (alone,) = subject.generate([request])
-        assert alone.pixels is not None
-        assert drawing.pixels is not None
-        assert drawing.pixels.shape == request.photo.shape
-        assert abs(drawing.pixels.astype(int) - alone.pixels).max() <= 1
+    images = generator.generate(requests)
+    generator.resize(1)
+    for request, image in zip(requests, images, strict=True):
+        (single,) = generator.generate([request])
+        assert single.pixels is not None
+        assert image.pixels is not None
+        assert image.pixels.shape == request.photo.shape
+        assert abs(image.pixels.astype(int) - single.pixels).max() <= 1

@@ -1,5 +1,6 @@
-"""Compiled parts draw the same, are warmed up once for a shape, are kept, and give way where the compiler fails."""
+"""Tests of compilation: the image does not change, each shape is compiled once, and the results are cached."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,176 +18,171 @@ from tests.tiny import apart, asked, tiny_recipe
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(300)]
 
 
-def with_compiler(folder: Path, backend: str, cache: str | None = None) -> ImageGenerator:
-    subject = ImageGenerator(tiny_recipe(folder))
-    subject.compiled = ModelCompiler([subject._passes[0].pipe], cache, backend)
-    for batched in subject._batched:
-        batched.compiled = subject.compiled
-    return subject
+class RecordingBackend:
+    """A backend of torch.compile that runs graphs as they are, and records the input shapes of each."""
 
+    def __init__(self) -> None:
+        self.graphs: list[list[torch.Size]] = []
 
-def test_compiled_models_draw_the_same_and_warm_up_once(sd: Path) -> None:
-    subject = with_compiler(sd, "eager")  # the tracing of the compiler, without its code
-    drawings = subject.generate(asked(2))
-    assert subject.compiled is not None
-    warmed = subject.warming_seconds
-    assert warmed > 0
-    assert subject.compiled.said == "yes"
-    plain = ImageGenerator(tiny_recipe(sd)).generate(asked(2))
-    assert max(apart(*both) for both in zip(drawings, plain, strict=True)) <= 1
-    subject.generate(asked(1))
-    assert subject.warming_seconds == warmed
-    assert subject.made_by(asked(1)[0], drawings[0])["compiled"] == "yes"
-
-
-def test_each_shape_is_compiled_for_itself_and_told_from_others(sd: Path) -> None:
-    graphs: list[Any] = []
-
-    def counted(graph: Any, examples: Any) -> Any:
-        graphs.append([tuple(example.shape) for example in examples if isinstance(example, torch.Tensor)])
+    def __call__(self, graph: Any, inputs: Any) -> Any:
+        self.graphs.append([tensor.shape for tensor in inputs if isinstance(tensor, torch.Tensor)])
         return graph
 
-    subject = with_compiler(sd, counted)  # type: ignore[arg-type]  # torch takes a function for a backend
-    requests = asked(2)
-    lower = replace(requests[1], photo=requests[1].photo[:32], maps=(requests[1].maps[0][:32],))
-    for request in (requests[0], lower):
-        before, warmed = len(graphs), subject.warming_seconds
-        subject.generate([request])
-        assert len(graphs) > before
-        assert subject.warming_seconds > warmed
-        compiled = len(graphs)
-        subject.generate([replace(request, seed=9)])
-        assert len(graphs) == compiled
-    sizes = [size for shapes in graphs for shape in shapes for size in shape]
-    assert all(type(size) is int for size in sizes)  # no kernel for sizes that are not known
+
+def compile_models(
+    generator: ImageGenerator, backend: str | Callable[..., Any], cache: str | None = None
+) -> ModelCompiler:
+    """Compile the models of a generator with this backend."""
+    compiler = ModelCompiler([each.pipe for each in generator._passes], cache, backend)
+    generator.compiled = compiler
+    for runner in generator._batched:
+        runner.compiled = compiler
+    return compiler
 
 
-def test_nothing_is_compiled_to_mend_a_picture(sd: Path) -> None:
-    graphs: list[Any] = []
+def test_compiled_models_generate_the_same_image_and_warm_up_once(sd: Path) -> None:
+    generator = ImageGenerator(tiny_recipe(sd))
+    compiler = compile_models(generator, "eager")  # traces the models, and generates no code
+    images = generator.generate(asked(2))
+    seconds = generator.warming_seconds
+    assert seconds > 0
+    assert compiler.said == "yes"
+    expected = ImageGenerator(tiny_recipe(sd)).generate(asked(2))
+    assert max(apart(*pair) for pair in zip(images, expected, strict=True)) <= 1
+    generator.generate(asked(1))
+    assert generator.warming_seconds == seconds
+    assert generator.made_by(asked(1)[0], images[0]).compiled == "yes"
 
-    def counted(graph: Any, _examples: Any) -> Any:
-        graphs.append(graph)
-        return graph
 
-    subject = ImageGenerator(tiny_recipe(sd), dtype=torch.bfloat16)
-    subject.compiled = ModelCompiler([subject._passes[0].pipe], None, counted)  # type: ignore[arg-type]  # as above
-    for batched in subject._batched:
-        batched.compiled = subject.compiled
-    subject.generate(asked(1))
-    compiled = len(graphs)
-    subject._passes[0].pipe.vae.post_quant_conv.register_forward_hook(
-        lambda layer, _given, said: said * float("nan") if layer.weight.dtype == torch.bfloat16 else None
+def test_each_shape_is_compiled_once(sd: Path) -> None:
+    generator, backend = ImageGenerator(tiny_recipe(sd)), RecordingBackend()
+    compile_models(generator, backend)
+    square, other = asked(2)
+    wide = replace(other, photo=other.photo[:32], maps=(other.maps[0][:32],))
+    for request in (square, wide):
+        before, seconds = len(backend.graphs), generator.warming_seconds
+        generator.generate([request])
+        assert len(backend.graphs) > before
+        assert generator.warming_seconds > seconds
+        compiled = len(backend.graphs)
+        generator.generate([replace(request, seed=9)])
+        assert len(backend.graphs) == compiled
+    sizes = [size for shapes in backend.graphs for shape in shapes for size in shape]
+    assert all(type(size) is int for size in sizes)  # no graph has symbolic sizes
+
+
+def test_decoding_again_in_float32_compiles_nothing(sd: Path) -> None:
+    generator, backend = ImageGenerator(tiny_recipe(sd), dtype=torch.bfloat16), RecordingBackend()
+    compile_models(generator, backend)
+    generator.generate(asked(1))
+    compiled = len(backend.graphs)
+    generator.pipe.vae.post_quant_conv.register_forward_hook(
+        lambda layer, _inputs, output: output * float("nan") if layer.weight.dtype == torch.bfloat16 else None
     )
-    (drawing,) = subject.generate(asked(1))
-    assert drawing.retried == (DECODED_IN_FLOAT32,)
-    assert drawing.pixels is not None
-    assert len(graphs) == compiled
+    (image,) = generator.generate(asked(1))
+    assert image.retried == (DECODED_IN_FLOAT32,)
+    assert image.pixels is not None
+    assert len(backend.graphs) == compiled
 
 
-def test_where_the_compiler_fails_pictures_are_drawn_plainly_and_the_reason_is_said(sd: Path) -> None:
-    def failing(_graph: Any, _examples: Any) -> Any:
-        message = "no C++ compiler found"
-        raise RuntimeError(message)
+def test_a_failing_compiler_is_disabled_and_its_error_recorded(sd: Path) -> None:
+    def fail(_graph: Any, _inputs: Any) -> Any:
+        raise RuntimeError("no C++ compiler found")
 
-    subject = with_compiler(sd, failing)  # type: ignore[arg-type]  # torch takes a function for a backend
-    (drawing,) = subject.generate(asked(1))
-    (plain,) = ImageGenerator(tiny_recipe(sd)).generate(asked(1))
-    assert apart(drawing, plain) == 0
-    said = subject.made_by(asked(1)[0], drawing)["compiled"]
-    assert said.startswith("no: ")
-    assert "no C++ compiler found" in said
+    generator = ImageGenerator(tiny_recipe(sd))
+    compile_models(generator, fail)
+    (image,) = generator.generate(asked(1))
+    (expected,) = ImageGenerator(tiny_recipe(sd)).generate(asked(1))
+    assert apart(image, expected) == 0
+    recorded = generator.made_by(asked(1)[0], image).compiled
+    assert recorded.startswith("no: ")
+    assert "no C++ compiler found" in recorded
 
 
-def test_what_was_compiled_is_kept_for_the_next_process_and_no_process_undoes_anothers(
+def test_compiled_code_is_cached_by_shape_and_loaded_by_later_processes(
     sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipe, loaded = ImageGenerator(tiny_recipe(sd)).pipe, list[bytes]()
-    kept = [b"of one shape", b"of another"]
-    monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: (kept.pop(0), None))
+    artifacts = [b"first shape", b"second shape"]
+    monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: (artifacts.pop(0), None))
     monkeypatch.setattr(torch.compiler, "load_cache_artifacts", loaded.append)
 
-    def process(*shapes: int) -> ModelCompiler:
-        """Return what a process has that draws batches of these shapes."""
-        compiled = ModelCompiler([pipe], "memory://compiled", "eager")
+    def run_process(*shapes: int) -> None:
+        """Load the cache and warm up these shapes, as a new process does."""
+        compiler = ModelCompiler([pipe], "memory://compiled", "eager")
         for shape in shapes:
-            compiled.warm_up((shape,), lambda: None)
-        return compiled
+            compiler.warm_up((shape,), lambda: None)
 
-    process(1)
+    run_process(1)
     assert loaded == []
-    process(1, 2)  # the first is there already
-    assert loaded == [b"of one shape"]
+    run_process(1, 2)  # the first shape is cached already
+    assert loaded == [b"first shape"]
     loaded.clear()
-    process()
-    assert sorted(loaded) == [b"of another", b"of one shape"]
+    run_process()
+    assert sorted(loaded) == [b"first shape", b"second shape"]
 
 
-def test_what_another_recipe_compiles_is_kept_beside_it(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipes_that_need_other_code_have_their_own_cache_files(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: (b"code", None))
     monkeypatch.setattr(torch.compiler, "load_cache_artifacts", lambda _code: None)
-    cache = "memory://kept-by-recipe"
+    cache = "memory://cache-by-recipe"
 
-    def kept(dtype: torch.dtype = torch.float32, **changes: Any) -> int:
-        """Return how many files there are when a recipe has drawn."""
-        subject = ImageGenerator(tiny_recipe(sd, **changes), dtype=dtype)
-        for batched in subject._batched:
-            batched.compiled = ModelCompiler([subject.pipe], cache, "eager")
-        subject.generate(asked(1))
+    def count_files(dtype: torch.dtype = torch.float32, **changes: Any) -> int:
+        """Generate an image, and return the number of files in the cache."""
+        generator = ImageGenerator(tiny_recipe(sd, **changes), dtype=dtype)
+        compile_models(generator, "eager", cache)
+        generator.generate(asked(1))
         return len(storage.names(cache))
 
-    assert kept(guidance=7.0) == 1
-    assert kept(guidance=7.0, prompt="another") == 1
-    assert kept(guidance=1.0) == 2  # the UNet draws half as many at once
-    assert kept(guidance=7.0, guidance_end=0.5) == 3
-    assert kept(guidance=7.0, dtype=torch.bfloat16) == 4
-    assert kept(guidance=7.0, scheduler={"name": "EulerDiscreteScheduler"}) == 5  # whose timesteps are no whole numbers
+    assert count_files(guidance=7.0) == 1
+    assert count_files(guidance=7.0, prompt="another") == 1
+    assert count_files(guidance=1.0) == 2  # batches of the UNet have half as many rows
+    assert count_files(guidance=7.0, guidance_end=0.5) == 3
+    assert count_files(guidance=7.0, dtype=torch.bfloat16) == 4
+    assert count_files(guidance=7.0, scheduler={"name": "EulerDiscreteScheduler"}) == 5  # its timesteps are floats
 
 
-def test_a_folder_that_cannot_be_written_stops_nothing(
+def test_a_cache_that_cannot_be_written_does_not_stop_the_run(
     sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: (b"compiled code", None))
-    subject = ModelCompiler([ImageGenerator(tiny_recipe(sd)).pipe], str(tmp_path / "file" / "cache"), "eager")
+    monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: (b"code", None))
+    compiler = ModelCompiler([ImageGenerator(tiny_recipe(sd)).pipe], str(tmp_path / "file" / "cache"), "eager")
     (tmp_path / "file").touch()
     for shape in (1, 2):
-        subject.warm_up((shape,), lambda: None)
-    assert subject.said.startswith("yes, and not kept: ")
+        compiler.warm_up((shape,), lambda: None)
+    assert compiler.said.startswith("yes, and not kept: ")
 
 
-def test_each_pass_is_warmed_up_for_itself(sd: Path) -> None:
-    graphs: list[Any] = []
-
-    def counted(graph: Any, _examples: Any) -> Any:
-        graphs.append(graph)
-        return graph
-
+def test_both_passes_are_compiled_only_while_they_warm_up(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upscale = {"net": {"name": str(sd / "net-1")}, "strength": 0.5, "tile": 64, "overlap": 0, "factor": 2}
-    subject = ImageGenerator(tiny_recipe(sd, "text2img", upscale=upscale))
-    pipes = [each.pipe for each in subject._passes]
-    subject.compiled = ModelCompiler(pipes, None, counted)  # type: ignore[arg-type]  # torch takes a function for a backend
-    for batched in subject._batched:
-        batched.compiled = subject.compiled
-    warm_up, during = subject.compiled.warm_up, list[int]()
+    generator, backend = ImageGenerator(tiny_recipe(sd, "text2img", upscale=upscale)), RecordingBackend()
+    compiler = compile_models(generator, backend)
+    warm_up, compiled_by_warm_up = compiler.warm_up, list[int]()
 
-    def noted(shape: Any, draw: Any) -> None:
-        before = len(graphs)
-        warm_up(shape, draw)
-        during.append(len(graphs) - before)
+    def record_warm_up(shape: Any, generate: Any) -> None:
+        before = len(backend.graphs)
+        warm_up(shape, generate)
+        compiled_by_warm_up.append(len(backend.graphs) - before)
 
-    subject.compiled.warm_up = noted  # type: ignore[method-assign]  # as a spy
-    subject.generate(asked(1))
-    assert sum(during) == len(graphs)  # nothing is compiled while a picture is drawn
+    monkeypatch.setattr(compiler, "warm_up", record_warm_up)
+    generator.generate(asked(1))
+    assert sum(compiled_by_warm_up) == len(backend.graphs)
 
 
-def test_models_that_move_are_not_compiled(sd: Path) -> None:
-    with pytest.raises(ValidationError, match="memory: low goes not with compile: on"):
+def test_offloaded_models_are_not_compiled(sd: Path) -> None:
+    with pytest.raises(ValidationError, match="memory"):
         tiny_recipe(sd, memory="low", compile="on")
-    assert "memory is low" in (eager_reason(tiny_recipe(sd, memory="low"), on_gpu=True) or "")
+    assert eager_reason(tiny_recipe(sd, memory="low"), on_gpu=True) is not None
 
 
 @pytest.mark.parametrize(
-    ("choice", "on_gpu", "wanted"),
+    ("setting", "on_gpu", "expected"),
     [("on", False, True), ("off", True, False), ("auto", True, True), ("auto", False, False)],
 )
-def test_who_is_compiled(sd: Path, choice: str, on_gpu: bool, wanted: bool) -> None:  # noqa: FBT001 - cases
-    assert (eager_reason(tiny_recipe(sd, compile=choice), on_gpu=on_gpu) is None) is wanted
+def test_models_are_compiled_by_setting_and_device(
+    sd: Path,
+    setting: str,
+    on_gpu: bool,  # noqa: FBT001 - a case
+    expected: bool,  # noqa: FBT001 - a case
+) -> None:
+    assert (eager_reason(tiny_recipe(sd, compile=setting), on_gpu=on_gpu) is None) is expected

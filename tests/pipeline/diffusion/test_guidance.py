@@ -1,4 +1,4 @@
-"""Guidance that ends: what is for the prompts alone is left."""
+"""Guidance that ends early, and the conditions of the prompts that remain."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -10,19 +10,24 @@ from pipeline.diffusion.guidance import end_guidance_after, prompt_half
 PIPE = SimpleNamespace(_callback_tensor_inputs=["latents", "mask", "prompt_embeds"])
 
 
-def test_conditions_are_cut_to_the_last_rows() -> None:
-    both = torch.arange(4.0)[:, None]
-    added = {"text_embeds": both, "image_embeds": [both, both]}
-    cut = prompt_half(2, {"encoder_hidden_states": both, "added_cond_kwargs": added, "return_dict": False})
-    assert cut["encoder_hidden_states"].flatten().tolist() == [2, 3]
-    assert cut["added_cond_kwargs"]["text_embeds"].flatten().tolist() == [2, 3]
-    assert [each.flatten().tolist() for each in cut["added_cond_kwargs"]["image_embeds"]] == [[2, 3], [2, 3]]
-    assert cut["return_dict"] is False
-    whole = prompt_half(4, {"encoder_hidden_states": both, "added_cond_kwargs": None})
-    assert torch.equal(whole["encoder_hidden_states"], both)
+def test_conditions_are_reduced_to_the_last_rows() -> None:
+    tensor = torch.arange(4.0)[:, None]  # [4, 1]
+    added = {"text_embeds": tensor, "image_embeds": [tensor, tensor]}
+    reduced = prompt_half(2, {"encoder_hidden_states": tensor, "added_cond_kwargs": added, "return_dict": False})
+    assert reduced["encoder_hidden_states"].flatten().tolist() == [2, 3]
+    assert reduced["added_cond_kwargs"]["text_embeds"].flatten().tolist() == [2, 3]
+    image_embeds = reduced["added_cond_kwargs"]["image_embeds"]
+    assert [embedding.flatten().tolist() for embedding in image_embeds] == [[2, 3], [2, 3]]
+    assert reduced["return_dict"] is False
 
 
-def test_it_ends_once_after_its_share_of_the_steps() -> None:
+def test_conditions_of_all_rows_are_unchanged() -> None:
+    tensor = torch.arange(4.0)[:, None]  # [4, 1]
+    reduced = prompt_half(4, {"encoder_hidden_states": tensor, "added_cond_kwargs": None})
+    assert torch.equal(reduced["encoder_hidden_states"], tensor)
+
+
+def test_guidance_ends_once_after_its_share_of_the_steps() -> None:
     arguments = end_guidance_after(PIPE, 0.5)
     assert arguments["callback_on_step_end_tensor_inputs"] == ["mask"]
     running: Any = SimpleNamespace(num_timesteps=6, _guidance_scale=7.0, do_classifier_free_guidance=True)
@@ -36,5 +41,5 @@ def test_it_ends_once_after_its_share_of_the_steps() -> None:
     assert mask.tolist() == [2, 3]
 
 
-def test_guidance_to_the_end_needs_nothing() -> None:
+def test_guidance_that_never_ends_needs_no_arguments() -> None:
     assert end_guidance_after(PIPE, 1.0) == {}

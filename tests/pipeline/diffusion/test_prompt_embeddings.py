@@ -1,4 +1,4 @@
-"""Prompts: the text encoder's own embeddings, any length, weights, and each text encoded once."""
+"""Prompt embeddings: those of diffusers for plain prompts, weights, prompts of any length, and the cache."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,53 +21,58 @@ def pipe(families: dict[str, Path]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def xl(families: dict[str, Path]) -> Any:
+def xl_pipe(families: dict[str, Path]) -> Any:
     return StableDiffusionXLPipeline.from_pretrained(families["sdxl"] / "base")
 
 
-@torch.inference_mode()
-def test_a_plain_prompt_is_as_diffusers_embeds_it(pipe: Any, xl: Any) -> None:
-    ours = PromptEncoder(pipe).of("anime style", "photo")
-    theirs = pipe.encode_prompt("anime style", "cpu", 1, True, negative_prompt="photo")
-    assert torch.equal(ours.prompt, theirs[0])
-    assert torch.equal(ours.negative, theirs[1])
-    both = PromptEncoder(xl).of("anime style", "photo")
-    parts = xl.encode_prompt("anime style", negative_prompt="photo")
-    assert all(map(torch.equal, (both.prompt, both.negative, both.pooled, both.negative_pooled), parts))
+def count_calls(model: torch.nn.Module) -> tuple[list[int], Any]:
+    """Return a list that grows with each call of a model, and the handle that removes the hook."""
+    calls: list[int] = []
+    return calls, model.register_forward_pre_hook(lambda *_: calls.append(1))
 
 
 @torch.inference_mode()
-def test_skipped_layers_are_left_out(pipe: Any, xl: Any) -> None:
+def test_plain_prompt_has_the_embedding_of_diffusers(pipe: Any, xl_pipe: Any) -> None:
+    embedding = PromptEncoder(pipe).encode("anime style", "photo")
+    expected = pipe.encode_prompt("anime style", "cpu", 1, True, negative_prompt="photo")
+    assert torch.equal(embedding.prompt, expected[0])
+    assert torch.equal(embedding.negative, expected[1])
+    xl = PromptEncoder(xl_pipe).encode("anime style", "photo")
+    expected = xl_pipe.encode_prompt("anime style", negative_prompt="photo")
+    assert all(map(torch.equal, (xl.prompt, xl.negative, xl.pooled, xl.negative_pooled), expected))
+
+
+@torch.inference_mode()
+def test_clip_skip_skips_the_last_layers(pipe: Any, xl_pipe: Any) -> None:
     tokens = pipe.tokenizer("anime", padding="max_length", return_tensors="pt").input_ids
     states = pipe.text_encoder(tokens, output_hidden_states=True).hidden_states
-    wanted = pipe.text_encoder.final_layer_norm(states[-2])
-    assert torch.equal(PromptEncoder(pipe, 1).of("anime", "").prompt, wanted)
-    assert torch.equal(
-        PromptEncoder(xl, 1).of("anime", "").prompt, xl.encode_prompt("anime", clip_skip=1, negative_prompt="")[0]
-    )
+    expected = pipe.text_encoder.final_layer_norm(states[-2])
+    assert torch.equal(PromptEncoder(pipe, 1).encode("anime", "").prompt, expected)
+    expected = xl_pipe.encode_prompt("anime", clip_skip=1, negative_prompt="")[0]
+    assert torch.equal(PromptEncoder(xl_pipe, 1).encode("anime", "").prompt, expected)
 
 
-def test_nothing_of_a_long_prompt_is_cut_off(pipe: Any, xl: Any) -> None:
-    for each in (pipe, xl):
-        long, other = (PromptEncoder(each).of("anime " * 100 + last, "photo") for last in ("night", "snow"))
-        assert long.chunks == 2
-        assert long.prompt.shape == long.negative.shape
-        assert long.prompt.shape[1] == 154
-        assert not torch.equal(long.prompt, other.prompt)
+def test_long_prompt_is_not_truncated(pipe: Any, xl_pipe: Any) -> None:
+    for encoder in (PromptEncoder(pipe), PromptEncoder(xl_pipe)):
+        night, snow = (encoder.encode("anime " * 100 + last_word, "photo") for last_word in ("night", "snow"))
+        assert night.chunks == 2
+        assert night.prompt.shape == night.negative.shape
+        assert night.prompt.shape[1] == 154
+        assert not torch.equal(night.prompt, snow.prompt)
 
 
-@pytest.mark.parametrize("weighted", ["(night)1.4 sky", "night++ sky", "(night:1.4) sky", "night-- sky"])
-def test_weights_are_heard_in_every_notation(pipe: Any, xl: Any, weighted: str) -> None:
-    for each in (pipe, xl):
-        plain, heavy = (PromptEncoder(each).of(text, "") for text in ("night sky", weighted))
-        assert heavy.chunks == 1
-        assert not torch.equal(plain.prompt, heavy.prompt)
-        if heavy.pooled is not None:
-            assert torch.equal(heavy.pooled, plain.pooled)
+@pytest.mark.parametrize("prompt", ["(night)1.4 sky", "night++ sky", "(night:1.4) sky", "night-- sky"])
+def test_weights_of_every_notation_change_the_embedding(pipe: Any, xl_pipe: Any, prompt: str) -> None:
+    for encoder in (PromptEncoder(pipe), PromptEncoder(xl_pipe)):
+        plain, weighted = (encoder.encode(text, "") for text in ("night sky", prompt))
+        assert weighted.chunks == 1
+        assert not torch.equal(plain.prompt, weighted.prompt)
+        if weighted.pooled is not None:
+            assert torch.equal(weighted.pooled, plain.pooled)
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("prompt", "expected"),
     [
         ("(night:1.4) sky", "(night)1.4 sky"),
         ("(a (b:1.2) c:1.3)", "(a (b)1.2 c)1.3"),
@@ -77,14 +82,19 @@ def test_weights_are_heard_in_every_notation(pipe: Any, xl: Any, weighted: str) 
         ("(girl:1.2)2 cats", "(girl)1.2 2 cats"),
     ],
 )
-def test_weights_in_each_other_are_compels_too(written: str, meant: str) -> None:
-    assert to_compel_syntax(written) == meant
+def test_colon_weights_are_converted_to_the_syntax_of_compel(prompt: str, expected: str) -> None:
+    assert to_compel_syntax(prompt) == expected
 
 
-def test_encoders_that_take_turns_are_asked_where_they_work(pipe: Any) -> None:
-    """Between its turns an encoder waits elsewhere, on `meta`, until its own forward brings it to where it works."""
+def test_both_notations_of_a_weight_have_the_same_embedding(pipe: Any) -> None:
+    one, other = (PromptEncoder(pipe).encode(text, "").prompt for text in ("(night)1.4 sky", "(night:1.4) sky"))
+    assert torch.equal(one, other)
 
-    class Waiting(torch.nn.Module):
+
+def test_tokens_are_on_the_execution_device_of_an_offloaded_encoder(pipe: Any) -> None:
+    class OffloadedEncoder(torch.nn.Module):
+        """A text encoder that is stored on `meta`, and moves to the device of its input when it is called."""
+
         device, dtype = torch.device("meta"), torch.float32
 
         def forward(self, tokens: torch.Tensor, *_: Any, **__: Any) -> Any:
@@ -92,72 +102,72 @@ def test_encoders_that_take_turns_are_asked_where_they_work(pipe: Any) -> None:
             self.device = tokens.device
             return SimpleNamespace(last_hidden_state=tokens[..., None].float().expand(-1, -1, 8))
 
-    where = {"tokenizer": pipe.tokenizer, "text_encoder": Waiting(), "_execution_device": torch.device("cpu")}
-    subject = PromptEncoder(SimpleNamespace(maybe_convert_prompt=pipe.maybe_convert_prompt, **where))
+    text_encoder = OffloadedEncoder()
+    offloaded = SimpleNamespace(
+        tokenizer=pipe.tokenizer,
+        text_encoder=text_encoder,
+        maybe_convert_prompt=pipe.maybe_convert_prompt,
+        _execution_device=torch.device("cpu"),
+    )
+    encoder = PromptEncoder(offloaded)
     for text in ("anime", "(night)1.3 sky"):
-        where["text_encoder"].device = torch.device("meta")
-        assert subject.of(text, "(snow)0.5").prompt.device.type == "cpu"
+        text_encoder.device = torch.device("meta")
+        assert encoder.encode(text, "(snow)0.5").prompt.device.type == "cpu"
 
 
-def test_what_a_device_says_is_no_fault_of_a_prompt(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*_: Any, **__: Any) -> Any:
-        message = "CUDA error: an illegal memory access was encountered"
-        raise RuntimeError(message)
+def test_error_of_the_device_is_not_a_prompt_error(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    subject = PromptEncoder(pipe)
-    monkeypatch.setattr(pipe.text_encoder, "forward", failing)
+    encoder = PromptEncoder(pipe)
+    monkeypatch.setattr(pipe.text_encoder, "forward", fail)
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        subject.of("anime", "photo")
-
-
-def test_encoders_are_asked_again_where_they_compute_otherwise_now(pipe: Any) -> None:
-    subject, calls = PromptEncoder(pipe), []
-    subject.of("anime", "photo")
-    handle = pipe.text_encoder.register_forward_pre_hook(lambda *_: calls.append(1))
-    subject.of("anime", "photo")
-    assert calls == []
-    subject.of("anime", "photo", anew=True)
-    handle.remove()
-    assert len(calls) == 2
-
-
-def test_a_blend_is_refused_where_its_pooled_prompt_would_be_another(pipe: Any, xl: Any) -> None:
-    blend = '("night", "snow").blend(0.5, 0.5)'
-    assert PromptEncoder(pipe).of(blend, "").chunks == 1
-    with pytest.raises(PromptError, match=r"\.blend\(\) is not to be had with XL"):
-        PromptEncoder(xl).of(blend, "")
-
-
-def test_the_notations_with_a_number_mean_the_same(pipe: Any) -> None:
-    one, other = (PromptEncoder(pipe).of(text, "").prompt for text in ("(night)1.4 sky", "(night:1.4) sky"))
-    assert torch.equal(one, other)
-
-
-@pytest.mark.timeout(20)  # the grammar would take an hour if it read what it has read again
-def test_parentheses_in_each_other_are_read_once(pipe: Any) -> None:
-    text = "(" * 16 + "night" + ")" * 16 + ", (((masterpiece))), (((best quality))), ((((sky" + ":( sad, " * 8
-    assert PromptEncoder(pipe).of(text, "").chunks == 1
+        encoder.encode("anime", "photo")
 
 
 def test_each_text_is_encoded_once(pipe: Any) -> None:
-    subject, calls = PromptEncoder(pipe), []
-    handle = pipe.text_encoder.register_forward_pre_hook(lambda *_: calls.append(1))
+    encoder = PromptEncoder(pipe)
+    calls, hook = count_calls(pipe.text_encoder)
     for prompt in ("anime", "night", "anime"):
-        subject.of(prompt, "photo")
-    handle.remove()
+        encoder.encode(prompt, "photo")
+    hook.remove()
     assert len(calls) == 3
 
 
+def test_text_is_encoded_again_without_the_cache(pipe: Any) -> None:
+    encoder = PromptEncoder(pipe)
+    encoder.encode("anime", "photo")
+    calls, hook = count_calls(pipe.text_encoder)
+    encoder.encode("anime", "photo")
+    assert calls == []
+    encoder.encode("anime", "photo", use_cache=False)
+    hook.remove()
+    assert len(calls) == 2
+
+
+@pytest.mark.timeout(20)  # without packrat parsing, this takes an hour
+def test_nested_parentheses_are_parsed_in_linear_time(pipe: Any) -> None:
+    text = "(" * 16 + "night" + ")" * 16 + ", (((masterpiece))), (((best quality))), ((((sky" + ":( sad, " * 8
+    assert PromptEncoder(pipe).encode(text, "").chunks == 1
+
+
+def test_blend_is_invalid_for_sdxl_which_has_one_pooled_embedding(pipe: Any, xl_pipe: Any) -> None:
+    blend = '("night", "snow").blend(0.5, 0.5)'
+    assert PromptEncoder(pipe).encode(blend, "").chunks == 1
+    with pytest.raises(PromptError):
+        PromptEncoder(xl_pipe).encode(blend, "")
+
+
 @pytest.mark.parametrize(
-    ("prompt", "said"),
+    "prompt",
     [
-        ('("a").blend(x)', "could not convert"),
-        ("cat.swap(dog)", r"\.swap\(\) is not to be had"),
-        ("cat withLora(foo, 0.5)", r"withLora\(\) is not to be had"),
-        ("(" * 400 + "anime", "nested too deeply"),
-        ("(" * 17 + "anime" + ")" * 17, "more than 16 deep"),
+        '("a").blend(x)',
+        "cat.swap(dog)",
+        "cat withLora(foo, 0.5)",
+        "(" * 400 + "anime",
+        "(" * 17 + "anime" + ")" * 17,
     ],
 )
-def test_what_cannot_be_read_is_the_photos_fault(pipe: Any, prompt: str, said: str) -> None:
-    with pytest.raises(PromptError, match=said):
-        PromptEncoder(pipe).of(prompt, "")
+def test_prompt_that_cannot_be_parsed_is_a_prompt_error(pipe: Any, prompt: str) -> None:
+    with pytest.raises(PromptError):
+        PromptEncoder(pipe).encode(prompt, "")

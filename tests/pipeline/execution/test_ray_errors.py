@@ -1,4 +1,4 @@
-"""Errors of Ray become one line of text."""
+"""The errors of Ray become errors of this project, in one line."""
 
 import pyarrow as pa
 import pytest
@@ -7,13 +7,13 @@ from pipeline.errors import OutputError
 from pipeline.execution.ray_errors import run_stopped_error
 
 
-def test_an_error_of_this_program_is_found_in_the_text_of_ray() -> None:
-    ours = "pipeline.errors.OutputError: out: no space left. Free some."
-    text = f"ray::Map\n  File x\n{ours}\n\nThe above\nray.exceptions.X: UDF failed"
+def test_an_error_of_a_step_is_found_in_the_text_of_ray() -> None:
+    own = "pipeline.errors.OutputError: out: no space left. Free some."
+    text = f"ray::Map\n  File x\n{own}\n\nThe above\nray.exceptions.X: UDF failed"
     assert str(run_stopped_error(RuntimeError(text))) == "out: no space left. Free some."
 
 
-def test_any_other_error_is_shown_by_its_last_line() -> None:
+def test_another_error_is_the_last_line_of_its_traceback() -> None:
     text = (
         "ray::Map\n  File x\nZeroDivisionError: division by zero\n\nThe above\nray.exceptions.X: UDF failed\nTo retry"
     )
@@ -25,7 +25,7 @@ def test_any_other_error_is_shown_by_its_last_line() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
-def test_an_error_in_a_step_passes_through_ray_as_one_line() -> None:
+def test_an_error_in_a_step_passes_ray_as_one_line() -> None:
     def full(_batch: pa.Table) -> pa.Table:
         raise OutputError("out: no space left", "Free some.")
 

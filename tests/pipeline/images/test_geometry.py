@@ -1,4 +1,4 @@
-"""Geometry: every point of the photo lands where its pixel does, and comes back."""
+"""Geometry: points and pixels of a photo have the same transform, and the transform has an inverse."""
 
 import numpy as np
 import pytest
@@ -22,23 +22,24 @@ FITS = st.sampled_from(["crop", "people", "pad"])
 NOBODY = np.empty((0, 2))
 
 
-def placed(source: tuple[int, int], target: tuple[int, int], fit: str) -> tuple[Transform, Padding]:
+def transform_of(source: tuple[int, int], target: tuple[int, int], fit: str) -> tuple[Transform, Padding]:
     return pad_transform(source, target) if fit == "pad" else (crop_transform(source, target, fit, NOBODY), Padding())
 
 
 def corners(transform: Transform) -> NDArray[np.float64]:
+    """Return the upper left and the lower right corner of the photo, in the image."""
     return transform.points(np.array([(0, 0), transform.source], np.float64))
 
 
 @given(SIDES, SIDES, TARGETS, FITS)
-def test_points_go_and_come_back(width: int, height: int, target: tuple[int, int], fit: str) -> None:
-    transform, _ = placed((width, height), target, fit)
+def test_to_photo_is_the_inverse_of_points(width: int, height: int, target: tuple[int, int], fit: str) -> None:
+    transform, _ = transform_of((width, height), target, fit)
     points = np.array([[0, 0], [width, height], [width / 3, height / 7]], np.float64)
-    assert np.allclose(transform.back(transform.points(points)), points, atol=1e-6)
+    assert np.allclose(transform.to_photo(transform.points(points)), points, atol=1e-6)
 
 
 @given(SIDES, SIDES, TARGETS)
-def test_a_crop_covers_the_picture_and_stands_central(width: int, height: int, target: tuple[int, int]) -> None:
+def test_crop_covers_the_image_and_is_centred(width: int, height: int, target: tuple[int, int]) -> None:
     (left, top), (right, bottom) = corners(crop_transform((width, height), target, "crop", NOBODY))
     assert left <= 1e-6
     assert top <= 1e-6
@@ -49,7 +50,7 @@ def test_a_crop_covers_the_picture_and_stands_central(width: int, height: int, t
 
 
 @given(SIDES, SIDES, TARGETS, st.lists(st.tuples(st.floats(-0.2, 1.2), st.floats(-0.2, 1.2)), min_size=1, max_size=6))
-def test_a_crop_around_people_covers_the_picture_and_shows_what_fits(
+def test_crop_around_people_covers_the_image_and_keeps_people_that_fit(
     width: int, height: int, target: tuple[int, int], shares: list[tuple[float, float]]
 ) -> None:
     people = np.array(shares) * (width, height)
@@ -59,11 +60,11 @@ def test_a_crop_around_people_covers_the_picture_and_shows_what_fits(
     assert right >= target[0] - 1e-6
     assert bottom >= target[1] - 1e-6
     inside = np.clip(people, 0, (width, height))
-    seen = transform.points(inside)
+    moved = transform.points(inside)
     for axis in (0, 1):
-        if np.ptp(people[:, axis]) * transform.scale_x <= target[axis]:  # they fit
-            assert (seen[:, axis] >= -1e-6).all()
-            assert (seen[:, axis] <= target[axis] + 1e-6).all()
+        if np.ptp(people[:, axis]) * transform.scale_x <= target[axis]:  # the people fit
+            assert (moved[:, axis] >= -1e-6).all()
+            assert (moved[:, axis] <= target[axis] + 1e-6).all()
     assert transform.points(inside[[inside[:, 1].argmin()]])[0, 1] >= -1e-6  # heads before feet
 
 
@@ -78,40 +79,42 @@ def test_padding_keeps_the_whole_photo_and_fills_the_canvas(width: int, height: 
     assert transform.target[0] == target[0] or transform.target[1] == target[1]
 
 
-def test_what_is_padded_is_cut_off_again() -> None:
-    picture = np.arange(6, dtype=np.uint8).reshape(2, 3)
+def test_cut_removes_the_padding() -> None:
+    image = np.arange(6, dtype=np.uint8).reshape(2, 3)
     padding = Padding(1, 2, 3, 0)
-    canvas = padding.pad(picture, edge=True)
+    canvas = padding.pad(image, edge=True)
     assert canvas.shape == (4, 7)
     assert canvas[0].tolist() == [0, 0, 1, 2, 2, 2, 2]
-    assert padding.pad(picture, edge=False).sum() == picture.sum()
-    assert (padding.cut(canvas) == picture).all()
+    assert padding.pad(image, edge=False).sum() == image.sum()
+    assert (padding.cut(canvas) == image).all()
 
 
 @given(st.integers(40, 300), st.integers(40, 300), FITS, st.floats(0.25, 0.75), st.floats(0.25, 0.75))
-def test_a_mark_is_where_the_transform_says_whatever_the_size_of_its_picture(
+def test_pixels_and_points_have_the_same_transform_at_any_size(
     width: int, height: int, fit: str, across: float, down: float
 ) -> None:
-    transform, _ = placed((4 * width, 4 * height), (128, 128), fit)  # the photo; its map has a fourth of its size
-    drawn = np.zeros((height, width), np.uint8)
+    transform, _ = transform_of(
+        (4 * width, 4 * height), (128, 128), fit
+    )  # the map has a quarter of the size of the photo
+    marked = np.zeros((height, width), np.uint8)
     x, y = int(width * across), int(height * down)
-    drawn[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 255  # centred on (x + 0.5, y + 0.5)
-    fitted = np.asarray(transform.fitted(Image.fromarray(drawn), Image.Resampling.BILINEAR), np.float64)
+    marked[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 255  # centred on (x + 0.5, y + 0.5)
+    fitted = np.asarray(transform.apply(Image.fromarray(marked), Image.Resampling.BILINEAR), np.float64)
     assert fitted.shape == transform.target[::-1]
     (expected,) = transform.points(4 * np.array([[x + 0.5, y + 0.5]]))
     if not ((expected > 8) & (expected < np.array(transform.target) - 8)).all():
-        return  # cropped away, or at the edge
+        return  # the mark is cropped, or at an edge
     rows, columns = np.mgrid[: fitted.shape[0], : fitted.shape[1]] + 0.5
-    found = np.array([(columns * fitted).sum(), (rows * fitted).sum()]) / fitted.sum()
-    assert np.abs(found - expected).max() < 0.5
+    centroid = np.array([(columns * fitted).sum(), (rows * fitted).sum()]) / fitted.sum()
+    assert np.abs(centroid - expected).max() < 0.5
 
 
-def test_the_row_gives_the_transform_back() -> None:
+def test_transform_survives_a_round_trip_through_a_row() -> None:
     transform = Transform((640, 427), (576, 448), 6, 1.5, 1.25, -3.0, 0.5, "crop", 4)
     assert transform_from_row(transform.as_row(), (640, 427), (576, 448)) == transform
 
 
-def test_the_nearest_bucket_is_by_ratio() -> None:
+def test_nearest_bucket_has_the_nearest_aspect_ratio() -> None:
     buckets = [(512, 512), (576, 448), (448, 576)]
     assert nearest_bucket((4000, 3000), buckets) == (576, 448)
     assert nearest_bucket((3000, 4000), buckets) == (448, 576)

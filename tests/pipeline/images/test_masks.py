@@ -1,4 +1,4 @@
-"""Masks: values stay what they are, and lie where the photo's pixels lie."""
+"""Masks: their values are kept, and they have the transform of their photo."""
 
 import io
 from typing import Any
@@ -9,27 +9,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.errors import LabelError
+from pipeline.errors import InvalidMaskError, LabelError, MaskShapeError
 from pipeline.images.geometry import crop_transform, pad_transform
-from pipeline.images.labels import transform_labels
 from pipeline.images.masks import fit_mask, nonzero_pixels
 
 NOBODY = np.empty((0, 2))
 CROP = crop_transform((512, 256), (64, 64), "crop", NOBODY)
 
 
-def stored(image: Image.Image, kind: str = "png", **options: Any) -> bytes:
+def encoded(image: Image.Image, kind: str = "png", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def opened(content: bytes) -> Image.Image:
+def decoded(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content))
 
 
 def classes(mode: str) -> Image.Image:
-    """Return a mask of three values in quarters, of a photo of 512x256."""
+    """Return a mask for a photo of 512x256: 0 in its left half, 1 and 7 in its right quarters."""
     values = np.zeros((256, 512), np.uint8)
     values[:128, 256:], values[128:, 256:] = 1, 7
     if mode == "1":
@@ -47,8 +46,8 @@ def classes(mode: str) -> Image.Image:
 @pytest.mark.parametrize("mode", ["1", "L", "P", "I;16", "RGB"])
 def test_values_and_mode_are_kept(mode: str) -> None:
     before = classes(mode)
-    content, visible = fit_mask(stored(before), CROP)
-    after = opened(content)
+    content, visible = fit_mask(encoded(before), CROP)
+    after = decoded(content)
     assert (after.mode, after.size) == (mode, (64, 64))
     assert set(np.unique(np.asarray(after))) == set(np.unique(np.asarray(before)))
     assert visible == pytest.approx(0.5, abs=0.01)
@@ -65,49 +64,46 @@ def test_values_and_mode_are_kept(mode: str) -> None:
     st.tuples(*[st.floats(0.1, 0.9)] * 2),
     st.sampled_from([1, 2]),
 )
-def test_a_rectangle_is_the_box_of_the_same_rectangle(
-    source: tuple[int, int], fit: str, share: tuple[float, float], smaller: int
+def test_rectangle_of_a_mask_is_transformed_like_its_corners(
+    source: tuple[int, int], fit: str, corner: tuple[float, float], smaller: int
 ) -> None:
     source = (source[0] * smaller, source[1] * smaller)
     transform = pad_transform(source, (96, 64))[0] if fit == "pad" else crop_transform(source, (96, 64), fit, NOBODY)
     width, height = source
-    x, y = (smaller * int(part * side / smaller) for part, side in zip(share, source, strict=True))
+    x, y = (smaller * int(share * side / smaller) for share, side in zip(corner, source, strict=True))
     painted = np.zeros((height // smaller, width // smaller), np.uint8)
     painted[y // smaller :, x // smaller :] = 255
-    content, visible = fit_mask(stored(Image.fromarray(painted)), transform)
-    row = {"boxes": [{"x": x, "y": y, "w": width - x, "h": height - y, "category": None}], "keypoints": None}
-    boxes = transform_labels(row, transform, 1e-9)["boxes"]
-    rows, columns = np.nonzero(np.asarray(opened(content)))
-    if not boxes or min(boxes[0]["w"], boxes[0]["h"]) < 2:
-        return  # nothing of it is left, or less than two pixels
-    (found,) = boxes
-    step = 1 + 2 * smaller * transform.scale_x  # a pixel of either
-    assert abs(columns.min() - found["x"]) <= step
-    assert abs(rows.min() - found["y"]) <= step
-    assert abs(columns.max() + 1 - found["x"] - found["w"]) <= step
-    assert abs(rows.max() + 1 - found["y"] - found["h"]) <= step
-    assert visible == pytest.approx(found["visible"], abs=0.1)
+    content, visible = fit_mask(encoded(Image.fromarray(painted)), transform)
+    corners = transform.points(np.array([(x, y), (width, height)], np.float64))
+    clipped = corners.clip(0, transform.target)
+    if (clipped[1] - clipped[0]).min() < 2:
+        return  # less than two pixels of the rectangle are visible
+    rows, columns = np.nonzero(np.asarray(decoded(content)))
+    tolerance = 1 + 2 * smaller * transform.scale_x  # a pixel of the image and one of the mask
+    assert np.abs(clipped[0] - (columns.min(), rows.min())).max() <= tolerance
+    assert np.abs(clipped[1] - (columns.max() + 1, rows.max() + 1)).max() <= tolerance
+    assert visible == pytest.approx(np.prod(clipped[1] - clipped[0]) / np.prod(corners[1] - corners[0]), abs=0.1)
 
 
-def test_its_own_orientation_does_not_turn_it() -> None:
+def test_orientation_of_a_mask_is_ignored() -> None:
     exif = Image.Exif()
     exif[0x0112] = 3
-    turned, _ = fit_mask(stored(classes("L"), exif=exif), CROP)
-    assert np.asarray(opened(turned))[:, 32:].all()
+    fitted, _ = fit_mask(encoded(classes("L"), exif=exif), CROP)
+    assert np.asarray(decoded(fitted))[:, 32:].all()
 
 
-def test_of_nothing_all_is_left() -> None:
-    assert fit_mask(stored(Image.new("L", (512, 256))), CROP)[1] == 1.0
+def test_empty_mask_is_fully_visible() -> None:
+    assert fit_mask(encoded(Image.new("L", (512, 256))), CROP)[1] == 1.0
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "error"),
     [
-        (b"no picture", "mask_uri: no readable picture"),
-        (stored(Image.new("L", (40, 10))), "mask_uri: 40x10 is not of the photo's shape 512x256"),
-        (stored(Image.new("CMYK", (512, 256)), "tiff"), "mask_uri: a picture of mode CMYK holds no classes"),
+        (b"not an image", InvalidMaskError),
+        (encoded(Image.new("CMYK", (512, 256)), "tiff"), InvalidMaskError),
+        (encoded(Image.new("L", (40, 10))), MaskShapeError),
     ],
 )
-def test_a_bad_mask_is_a_fault(content: bytes, said: str) -> None:
-    with pytest.raises(LabelError, match=said):
+def test_invalid_mask_is_an_error(content: bytes, error: type[LabelError]) -> None:
+    with pytest.raises(error, match="mask_uri"):
         fit_mask(content, CROP)

@@ -1,4 +1,4 @@
-"""Pulling: all that a recipe loads in one place, and a run from there that asks no hub."""
+"""Mirroring models: all files of a recipe are copied to one folder, from which it runs without the hub."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ import yaml
 from diffusers import UNet2DConditionModel
 
 from pipeline import storage
-from pipeline.errors import ModelError
+from pipeline.errors import ModelDigestError, ModelNotFoundError
 from pipeline.models.checks import check_models, check_reference
 from pipeline.models.lock import lock_models
 from pipeline.models.mirror import mirror_models
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 SMALL = ("area=4096", "steps=4")
 
 
-def pulled(to: str) -> tuple[str, list[str]]:
-    """Pull sd15-anime; return the recipe's address, and what was said."""
-    said: list[str] = []
-    return mirror_models("sd15-anime", SMALL, lock_models("sd15-anime", SMALL), to, said.append), said
+def mirror_anime(to: str) -> tuple[str, list[str]]:
+    """Mirror the models of sd15-anime, and return the address of the recipe and the labels of the copies."""
+    labels: list[str] = []
+    return mirror_models("sd15-anime", SMALL, lock_models("sd15-anime", SMALL), to, labels.append), labels
 
 
-def test_a_run_from_there_asks_no_hub_and_draws_the_same(
+def test_a_mirror_gives_the_same_image_without_the_hub(
     hub: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pipeline.diffusion.generator import ImageGenerator
@@ -34,27 +34,26 @@ def test_a_run_from_there_asks_no_hub_and_draws_the_same(
     photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     request = GenerationRequest(photo, (photo,) * 3, "anime", "photo", 1)
     (before,) = ImageGenerator(load_recipe("sd15-anime", SMALL)).generate([request])
-    address, said = pulled(f"{bucket}/models")
-    assert said[0] == f"Lykon--AnyLoRA@{'a' * 40}"
-    assert len(said) == 6
-    # Neither a hub nor its cache.
+    address, labels = mirror_anime(f"{bucket}/models")
+    assert labels[0] == f"Lykon--AnyLoRA@{'a' * 40}"
+    assert len(labels) == 6
     shutil.rmtree(hub)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("PHOTO2ANIME_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(ModelError, match="neither in the hub's cache"):
+    with pytest.raises(ModelNotFoundError, match="Lykon/AnyLoRA@main"):
         check_models(load_recipe("sd15-anime", SMALL))
     recipe = load_recipe(address)
     assert check_models(recipe) == frozenset()
     assert all(control.net.name.startswith(f"{bucket}/models/") for control in recipe.controls)
-    subject = ImageGenerator(recipe)
-    (after,) = subject.generate([request])
+    generator = ImageGenerator(recipe)
+    (after,) = generator.generate([request])
     assert (before.pixels == after.pixels).all()
-    made = subject.made_by(request, after)["models"]
-    assert made[0]["revision"] == "a" * 40  # of the hub, though it came from a bucket
+    models = generator.made_by(request, after).models
+    assert models[0]["revision"] == "a" * 40  # the commit on the hub, although the files are from a bucket
 
 
 @pytest.mark.parametrize("variant", [None, "fp16"])
-def test_weights_in_several_files_are_pulled_with_their_index(sd: Path, tmp_path: Path, variant: str | None) -> None:
+def test_sharded_weights_are_mirrored_with_their_index(sd: Path, tmp_path: Path, variant: str | None) -> None:
     from pipeline.diffusion.generator import ImageGenerator
     from tests.tiny import asked, tiny_recipe
 
@@ -70,65 +69,63 @@ def test_weights_in_several_files_are_pulled_with_their_index(sd: Path, tmp_path
     path.write_text(
         yaml.safe_dump(tiny_recipe(sd, base={"name": str(base), "variant": variant}).model_dump(mode="json"))
     )
-    address = mirror_models(str(path), (), lock_models(str(path)), str(tmp_path / "pulled"), lambda _label: None)
+    address = mirror_models(str(path), (), lock_models(str(path)), str(tmp_path / "mirror"), lambda _label: None)
     shutil.rmtree(base)
-    (drawing,) = ImageGenerator(load_recipe(address)).generate(asked(1))
-    assert drawing.pixels is not None
+    (image,) = ImageGenerator(load_recipe(address)).generate(asked(1))
+    assert image.pixels is not None
 
 
 @pytest.mark.usefixtures("hub")
-def test_what_is_there_is_not_copied_again_and_what_is_half_there_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_complete_copies_are_reused_and_partial_ones_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.models import mirror as module
 
-    copied: list[str] = []
+    uploads: list[str] = []
     upload = module.upload
 
-    def noted(path: Path, uri: str) -> None:
-        copied.append(uri)
+    def recording_upload(path: Path, uri: str) -> None:
+        uploads.append(uri)
         upload(path, uri)
 
-    monkeypatch.setattr(module, "upload", noted)
-    address, _ = pulled(str(tmp_path / "models"))
-    whole, text = len(copied), storage.read(address)
+    monkeypatch.setattr(module, "upload", recording_upload)
+    address, _ = mirror_anime(str(tmp_path / "models"))
+    count, text = len(uploads), storage.read(address)
     files = storage.files(str(tmp_path / "models"))
-    assert whole == len(files) - 1
-    lost = next(name for name in files if name.endswith("unet/diffusion_pytorch_model.fp16.safetensors"))
-    (tmp_path / "models" / lost).write_bytes(b"half")
-    pulled(str(tmp_path / "models"))
-    assert copied[whole:] == [storage.join(str(tmp_path / "models"), lost)]
+    assert count == len(files) - 1  # all but the recipe
+    partial = next(name for name in files if name.endswith("unet/diffusion_pytorch_model.fp16.safetensors"))
+    (tmp_path / "models" / partial).write_bytes(b"half")
+    mirror_anime(str(tmp_path / "models"))
+    assert uploads[count:] == [storage.join(str(tmp_path / "models"), partial)]
     assert storage.read(address) == text
 
 
-def test_a_reference_picture_comes_along(tmp_path: Path) -> None:
+def test_the_reference_image_is_mirrored_and_its_digest_checked(tmp_path: Path) -> None:
     from pipeline.models.lock import ADAPTER, LockedModel, LockedRecipe, edit_recipe_text
     from pipeline.models.requirements import ModelRequirement
     from pipeline.models.resolve import LocatedModel, reference_digest
 
-    (tmp_path / "mine.png").write_bytes(b"a picture")
+    (tmp_path / "mine.png").write_bytes(b"an image")
     (tmp_path / "weights.bin").write_bytes(b"weights")
     settings = [f"ip_adapter={{name: {tmp_path}, reference: {tmp_path / 'mine.png'}}}"]
-    need = ModelRequirement("ip-adapter", ADAPTER, str(tmp_path), "main", ("weights.bin",))
-    found = LocatedModel(tmp_path, need, "folder", (tmp_path / "weights.bin",))
+    requirement = ModelRequirement("ip-adapter", ADAPTER, str(tmp_path), "main", ("weights.bin",))
+    model = LocatedModel(tmp_path, requirement, "folder", (tmp_path / "weights.bin",))
     recipe = load_recipe("demo", settings)
-    pinned = LockedRecipe(recipe, (LockedModel(found, (ADAPTER,), found.digest()),), (), reference_digest(recipe))
-    (tmp_path / "locked.yaml").write_text(edit_recipe_text("demo", settings, pinned.keys))
-    pulled = load_recipe(mirror_models("demo", settings, pinned, str(tmp_path / "there"), lambda _label: None))
-    assert pulled.digest == load_recipe(str(tmp_path / "locked.yaml")).digest  # wherever the picture lies
-    adapter = pulled.ip_adapter
+    locked = LockedRecipe(recipe, (LockedModel(model, (ADAPTER,), model.digest()),), (), reference_digest(recipe))
+    (tmp_path / "locked.yaml").write_text(edit_recipe_text("demo", settings, locked.keys))
+    mirror = load_recipe(mirror_models("demo", settings, locked, str(tmp_path / "mirror"), lambda _label: None))
+    assert mirror.digest == load_recipe(str(tmp_path / "locked.yaml")).digest
+    adapter = mirror.ip_adapter
     assert adapter is not None
     assert adapter.reference is not None
-    assert Path(adapter.reference).parent == tmp_path / "there" / "references"
-    assert Path(adapter.reference).read_bytes() == b"a picture"
-    assert Path(adapter.name).parent == tmp_path / "there"
-    check_reference(pulled)
-    Path(adapter.reference).write_bytes(b"another picture")
-    with pytest.raises(ModelError, match=r"reference.*the recipe is locked to"):
-        check_reference(pulled)
+    assert Path(adapter.reference).parent == tmp_path / "mirror" / "references"
+    assert Path(adapter.reference).read_bytes() == b"an image"
+    assert Path(adapter.name).parent == tmp_path / "mirror"
+    check_reference(mirror)
+    Path(adapter.reference).write_bytes(b"another image")
+    with pytest.raises(ModelDigestError, match=r"ip_adapter\.reference"):
+        check_reference(mirror)
 
 
-def test_what_ships_stays_where_it_is_and_is_locked(tmp_path: Path) -> None:
+def test_shipped_models_are_locked_but_not_copied(tmp_path: Path) -> None:
     address = mirror_models("demo", (), lock_models("demo"), str(tmp_path), lambda _label: None)
     recipe = load_recipe(address)
     assert recipe.base.name == "builtin:demo"

@@ -2,30 +2,30 @@
 
 from pathlib import Path
 
-import pyarrow as pa
-
 from pipeline.output import plan_store
 from pipeline.output.report import current_units, read_rows, write_report
 from pipeline.output.run_file import RunMetadata
 from pipeline.plan import plan
 from pipeline.steps.commit import Commit
+from pipeline.steps.row_step import rows_to_table
 from schemas.recipe import Recipe
-from schemas.work import ENCODED, Row
+from schemas.work import Decoded, Encoded, Failed
+from tests.rows import blank_map, edit, encoded_row, failed_row_of, planned_row
 
 
-def commit(output: Path, run: RunMetadata, rows: list[Row]) -> None:
-    planned = plan.cut_units([{**row, "uri": None} for row in rows], 10)
+def commit(output: Path, run: RunMetadata, *rows: Encoded | Failed) -> None:
+    planned = plan.cut_units([row.planned for row in rows], 10)
     plan_store.write_plan(str(output), planned)
-    unit = planned["unit"][0].as_py()
-    Commit(str(output), run)(pa.Table.from_pylist([row | {"unit": unit} for row in rows], ENCODED))
+    unit = {"unit": planned["unit"][0].as_py()}
+    Commit(str(output), run)(rows_to_table([edit(row, planned=unit) for row in rows], Encoded))
 
 
-def test_the_page_shows_current_rows_and_escapes_names(tmp_path: Path, decoded: Row, recipe: Recipe) -> None:
+def test_the_page_shows_current_rows_and_escapes_names(tmp_path: Path, decoded: Decoded, recipe: Recipe) -> None:
     run = RunMetadata("run-1", recipe, "0.1.0", None)
-    failure = {"stage": "decode", "error": "ImageError", "message": "<b>broken</b>", "retryable": False}
-    done = decoded | {"photo_id": "<script>x", "key": "1" * 64, "picture_bytes": b"image"}
-    broken = decoded | {"photo_id": "broken", "key": "2" * 64, "failure": failure}
-    commit(tmp_path, run, [done, broken])
+    maps = [blank_map(settings.name) for settings in recipe.detectors]
+    done = encoded_row(decoded, b"image", *maps, planned={"photo_id": "<script>x", "key": "1" * 64})
+    broken = failed_row_of(planned_row(photo_id="broken", key="2" * 64), failure={"message": "<b>broken</b>"})
+    commit(tmp_path, run, done, broken)
     assert write_report(str(tmp_path), run, {"detected": 1, "cached": 4}) == 1
     page = (tmp_path / "report" / "index.html").read_text()
     assert "1 image, 1 failed" in page
@@ -34,6 +34,6 @@ def test_the_page_shows_current_rows_and_escapes_names(tmp_path: Path, decoded: 
     assert "&lt;b&gt;broken" in page
     assert f'src="../images/{plan_store.read_plans(str(tmp_path))["unit"][0]}' in page
     # The broken photo was replaced and converted, so that its old failure is superseded.
-    commit(tmp_path, run, [broken | {"key": "3" * 64, "failure": None, "picture_bytes": b"image"}])
+    commit(tmp_path, run, edit(done, planned={"photo_id": "broken", "key": "3" * 64}))
     assert write_report(str(tmp_path), run, {}) == 0
     assert [row["status"] for row in read_rows(str(tmp_path), current_units(str(tmp_path)))] == ["done", "done"]

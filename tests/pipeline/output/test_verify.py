@@ -14,26 +14,29 @@ from pipeline.output.run_file import RunMetadata
 from pipeline.output.verify import Findings, repair, verify
 from pipeline.plan import plan
 from pipeline.steps.commit import Commit
+from pipeline.steps.row_step import rows_to_table
+from schemas.arrow import to_rows
 from schemas.recipe import Recipe
-from schemas.work import ENCODED, Row
+from schemas.work import Decoded, Encoded, Planned
+from tests.rows import blank_map, edit, encoded_row, failed_row_of
 
 
 @pytest.fixture
-def output(tmp_path: Path, decoded: Row, recipe: Recipe) -> Path:
+def output(tmp_path: Path, decoded: Decoded, recipe: Recipe) -> Path:
     """Write an output with two units of two rows each. One row failed."""
     run = RunMetadata("run-1", recipe, "0.1.0", None)
-    rows = [decoded | {"photo_id": f"p{number}", "key": f"{number}" * 64} for number in range(4)]
-    planned = plan.cut_units([{**row, "uri": None} for row in rows], 2)
+    maps = [blank_map(settings.name) for settings in recipe.detectors]
+    rows = [
+        encoded_row(decoded, str(number).encode(), *maps, planned={"photo_id": f"p{number}", "key": f"{number}" * 64})
+        for number in range(4)
+    ]
+    planned = plan.cut_units([row.planned for row in rows], 2)
     run_file.write_run_file(str(tmp_path), run, {"status": "finished"})
     plan_store.write_plan(str(tmp_path), planned)
     units = dict(zip(planned["key"].to_pylist(), planned["unit"].to_pylist(), strict=True))
-    maps = [
-        {"detector": name, "origin": "blank", "pixels": bytes(64 * 64 * 3)} for name in ("canny", "openpose", "depth")
-    ]
-    failure = {"stage": "decode", "error": "ImageError", "message": "x", "retryable": False}
-    done = [row | {"unit": units[row["key"]], "maps": maps, "picture_bytes": row["key"].encode()} for row in rows[:3]]
-    failed = rows[3] | {"unit": units[rows[3]["key"]], "failure": failure}
-    Commit(str(tmp_path), run, keep_maps=True)(pa.Table.from_pylist([*done, failed], ENCODED))
+    done = [edit(row, planned={"unit": units[row.planned.key]}) for row in rows]
+    failed = failed_row_of(done[3].planned)
+    Commit(str(tmp_path), run, keep_maps=True)(rows_to_table([*done[:3], failed], Encoded))
     return tmp_path
 
 
@@ -122,8 +125,8 @@ def recorded(output: Path) -> list[dict[str, Any]]:
 
 def test_a_superseded_row_is_not_missing(output: Path) -> None:
     delete_a_record(output)
-    old = plan_store.read_plans(str(output)).to_pylist()
-    plan_store.write_plan(str(output), plan.cut_units([row | {"key": row["key"][::-1] + "x"} for row in old], 2))
+    old = to_rows(plan_store.read_plans(str(output)), Planned)
+    plan_store.write_plan(str(output), plan.cut_units([edit(row, key=f"{row.key[::-1]}x") for row in old], 2))
     missing = verify(str(output)).missing
     assert len([line for line in missing if line.startswith("p")]) == 4
 

@@ -217,4 +217,4 @@ def test_a_reference_is_planned_for_an_ip_adapter_only() -> None:
     assert row.reference_uri == columns["reference_uri"][0]
     assert plan.cut_units([row])["reference_uri"].to_pylist() == ["https://host/style.png"]
     (without,) = plan.plan_rows(table, load_recipe("demo"), 1)
-    assert without["reference_uri"] is None
+    assert without.reference_uri is None

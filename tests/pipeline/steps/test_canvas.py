@@ -13,7 +13,8 @@ from pipeline.steps.canvas import (
     image_size,
     map_pixels,
 )
-from schemas.work import Box, ControlMap, Decoded, Keypoints, Labels, PaddingColumns
+from schemas.row_parts import Box, ControlMap, Keypoints, Labels, PaddingColumns
+from schemas.work import Decoded
 from tests.rows import png
 
 PADDED = PaddingColumns(left=4, top=10, right=0, bottom=2)

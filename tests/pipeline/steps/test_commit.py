@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,13 +21,13 @@ from pipeline.storage import objects
 from schemas.arrow import to_rows
 from schemas.provenance import PROVENANCE, Record
 from schemas.recipe import Recipe
-from schemas.work import Committed, ControlMap, Decoded, Encoded, Failed, Labels, MadeBy, Mapped
-from tests.rows import edit, failed_row_of, mapped_row, planned_row
+from schemas.row_parts import Labels
+from schemas.work import Committed, Decoded, Encoded, Failed, Mapped
+from tests.rows import blank_map, edit, encoded_row, failed_row_of, mapped_row, planned_row
 
 KEYS = ["a" * 64, "b" * 64]
 UNIT = plan.unit_name(KEYS)
 DETECTORS = ("canny", "openpose", "depth")
-MADE_BY = MadeBy("cpu", "float32", "DDIMScheduler", "{}", (), 1, 1, None, None, None, "{}")
 
 
 @pytest.fixture
@@ -41,8 +40,7 @@ def done(decoded: Decoded) -> Encoded:
     """Return a row with an image and three control maps."""
     planned = {"unit": UNIT, "key": KEYS[0], "uri": "https://u:p@host/a.jpg?sig=1"}
     row = edit(decoded, planned=planned, timing={"attempts": 2}, source={"sha256": "d" * 64})
-    maps = tuple(ControlMap(name, origin="blank", pixels=np.zeros((64, 64, 3), np.uint8)) for name in DETECTORS)
-    return Encoded(row.planned, row.timing, row.source, row.canvas, maps, MADE_BY, b"an image")
+    return encoded_row(row, b"an image", *map(blank_map, DETECTORS))
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from schemas.detectors import (
     TileSettings,
 )
 from schemas.recipe import Recipe
-from schemas.work import ControlMap, Decoded, Failed, Mapped
+from schemas.row_parts import ControlMap
+from schemas.work import Decoded, Failed, Mapped
 from tests.conftest import recipe_of
 from tests.rows import edit, png
 

@@ -17,7 +17,8 @@ from pipeline.errors import ImageError, InvalidMaskError, TooManyPixelsError
 from pipeline.images.photo import ORIENTATION_TAG, read_upright
 from pipeline.steps.canvas import canvas_padding, canvas_transform
 from pipeline.steps.decode import Geometry, decode
-from schemas.work import Decoded, ManifestBox, PaddingColumns
+from schemas.row_parts import ManifestBox, PaddingColumns
+from schemas.work import Decoded
 from tests.rows import fetched_row
 
 pillow_heif.register_heif_opener()  # which can write, too
@@ -108,7 +109,7 @@ def _assert_spot(row: Decoded, point: tuple[float, float]) -> None:
         return  # cropped away, or cut
     found = centre(picture[..., 1])
     assert np.abs(found - expected).max() < 0.5
-    assert np.abs(transform.back(found[None]) - point).max() < 0.5 / min(transform.scale_x, transform.scale_y)
+    assert np.abs(transform.to_photo(found[None]) - point).max() < 0.5 / min(transform.scale_x, transform.scale_y)
 
 
 def test_a_photo_is_scaled_to_its_bucket(data: Path) -> None:
@@ -171,7 +172,7 @@ def test_a_smaller_scale_hardly_changes_pixels(data: Path) -> None:
     whole = Image.open(data / "rocket.jpg").resize((3840, 2560), Image.Resampling.BICUBIC)
     decoded = decoded_by(stored(whole, "jpeg", quality=92))
     assert decoded.canvas.transform.shrink == 8
-    full = canvas_transform(decoded.canvas).fitted(
+    full = canvas_transform(decoded.canvas).apply(
         Image.open(io.BytesIO(stored(whole, "jpeg", quality=92))), Image.Resampling.LANCZOS
     )
     difference = np.abs(decoded.pixels.astype(int) - np.asarray(full, int))

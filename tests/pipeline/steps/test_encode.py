@@ -14,10 +14,11 @@ from pipeline.steps.chain import ChainSettings, photo_steps
 from pipeline.steps.encode import ENCODER_THREADS, encode
 from pipeline.steps.row_step import rows_to_table, table_to_rows
 from schemas.recipe import Output, Recipe
-from schemas.work import Converted, Encoded, MadeBy
+from schemas.row_parts import MadeBy
+from schemas.work import Converted, Encoded
 from tests.rows import decoded_row, edit
 
-MADE_BY = MadeBy("cpu", "float32", "DDIMScheduler", "{}", (), 1, 1, None, None, None, "{}")
+MADE_BY = MadeBy("cpu", "float32", "DDIMScheduler", "{}", (), "{}")
 PADDING = {"left": 3, "top": 5, "right": 0, "bottom": 1}
 
 

@@ -20,7 +20,7 @@ from pipeline.errors import (
 from pipeline.steps import fetch as module
 from pipeline.steps.fetch import fetch
 from pipeline.storage import PUBLIC_SCHEMES
-from schemas.work import MapUri, ProvidedFile
+from schemas.row_parts import MapUri, ProvidedFile
 from tests.rows import planned_row
 
 LOCAL = PUBLIC_SCHEMES | {"file"}

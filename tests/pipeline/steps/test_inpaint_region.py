@@ -8,7 +8,8 @@ from pipeline.errors import MissingMaskError, RegionNotFoundError
 from pipeline.steps.inpaint_region import grow_region, inpaint_region, pixels_of_classes
 from schemas.detectors import CannySettings
 from schemas.recipe import Recipe
-from schemas.work import ControlMap, Decoded, Mapped
+from schemas.row_parts import ControlMap
+from schemas.work import Decoded, Mapped
 from tests.conftest import recipe_of
 from tests.rows import edit, mapped_row, png
 

@@ -19,7 +19,8 @@ from schemas.detectors import (
     SegSettings,
     Settings,
 )
-from schemas.work import Decoded, ProvidedFile
+from schemas.row_parts import ProvidedFile
+from schemas.work import Decoded
 from tests.rows import edit, png
 
 

@@ -9,7 +9,8 @@ import pytest
 from pipeline.errors import FetchFailedError
 from pipeline.steps.row_step import RowStep, rows_to_table, stage_columns, table_to_rows
 from schemas.arrow import to_table
-from schemas.work import Failed, Failure, Fetched, Planned, Source, Timing
+from schemas.row_parts import Failure, Source, Timing
+from schemas.work import Failed, Fetched, Planned
 from tests.rows import STARTED, fetched_row, planned_row
 
 

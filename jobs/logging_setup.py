@@ -1,0 +1,98 @@
+"""Logging of the command line: the logger `photo2anime` writes text or JSON to standard error."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.errors import RunError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LogFormat = Literal["text", "json"]
+
+LOGGER = logging.getLogger("photo2anime")
+TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+HANDLER_NAME = "photo2anime.stderr"
+EXTRA_FIELDS = ("run", "unit", "photo", "code")  # passed by library modules as `extra=`
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON: time, level, logger, message, exception, and those of `EXTRA_FIELDS`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one JSON object without line breaks; `time` is UTC, ISO 8601."""
+        fields = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        fields |= {name: getattr(record, name) for name in EXTRA_FIELDS if hasattr(record, name)}
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False, default=str)
+
+
+class StderrHandler(logging.Handler):
+    """Writes each record as a line to the current `sys.stderr`, which may be replaced during the process."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        try:
+            sys.stderr.write(f"{self.format(record)}\n")
+            sys.stderr.flush()
+        except Exception:  # noqa: BLE001 - as every handler of the standard library does
+            self.handleError(record)
+
+
+def configure_logging(level: str, log_format: LogFormat, *, quiet: bool) -> None:
+    """Configure the logger `photo2anime`. The root logger and those of libraries stay unchanged.
+
+    Args:
+        level: The least severe level to log: debug, info, warning or error.
+        log_format: `json` writes one object a line. `text` is formatted by rich on a terminal, and is plain elsewhere.
+        quiet: Log errors only, and ignore `level`.
+    """
+    for handler in _own_handlers():
+        LOGGER.removeHandler(handler)
+    LOGGER.addHandler(_new_handler(log_format))
+    LOGGER.setLevel("ERROR" if quiet else level.upper())
+
+
+def progress_console() -> "Console | None":
+    """Return the console that the log shares with a progress bar. Returns None if no bar must be shown.
+
+    A bar needs a terminal and text format. It reports at level info, as the log of progress does.
+    """
+    consoles = [handler.console for handler in _own_handlers() if hasattr(handler, "console")]
+    return consoles[0] if consoles and LOGGER.isEnabledFor(logging.INFO) else None
+
+
+def report_error(error: RunError) -> None:
+    """Write the error that ended a command to standard error: one line of text, or of JSON if the log is JSON."""
+    if any(isinstance(handler.formatter, JsonFormatter) for handler in _own_handlers()):
+        LOGGER.error(str(error), extra={"code": error.code})
+    else:
+        print(f"photo2anime: {error}", file=sys.stderr)  # noqa: T201 - an error message is not a log record
+
+
+def _own_handlers() -> list[logging.Handler]:
+    return [handler for handler in LOGGER.handlers if handler.name == HANDLER_NAME]
+
+
+def _new_handler(log_format: LogFormat) -> logging.Handler:
+    handler: logging.Handler
+    if log_format == "text" and sys.stderr.isatty():
+        # Imported here because rich takes a tenth of a second.
+        from rich.console import Console
+        from rich.logging import RichHandler
+
+        handler = RichHandler(console=Console(stderr=True), show_path=False, log_time_format="[%X]")
+    else:
+        handler = StderrHandler()
+        handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(TEXT_FORMAT))
+    handler.set_name(HANDLER_NAME)
+    return handler
