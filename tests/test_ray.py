@@ -81,7 +81,7 @@ def test_networks_run_in_the_actor_that_has_the_gpu(finished: Finished, account:
 def test_calibration_reports_times_and_processes(finished: Finished, account: dict[str, Any]) -> None:
     assert set(account["milliseconds_per_photo"]) == {"fetch", "decode", "controls", "convert", "encode"}
     assert all(milliseconds > 0 for milliseconds in account["milliseconds_per_photo"].values())
-    assert account["pools"] == {"drawers": 1, "converters": 1}
+    assert account["pools"] == {"control_maps": 1, "convert": 1}
     assert any("fetch " in text for text in finished.follower.notices)
 
 

@@ -67,7 +67,12 @@ def test_the_commands_in_their_order(place: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_the_make_targets_do_what_is_said() -> None:
     assert [line for line in COMMANDS if line.startswith("make")] == ["make demo", "make test"]
-    for target, said in (("demo", "photo2anime demo"), ("test", "python -m pytest"), ("check", "mypy")):
+    for target, said in (
+        ("demo", "photo2anime demo"),
+        ("test", "python -m pytest"),
+        ("quick", "not slow"),
+        ("check", "mypy"),
+    ):
         dry = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         assert said in dry
     assert "make test" in (ROOT / ".ci" / "run").read_text()
