@@ -126,7 +126,7 @@ def test_the_bar_and_the_log_share_a_console_on_a_terminal(monkeypatch: pytest.M
     with show_progress() as progress:
         assert isinstance(progress, ProgressBar)
         progress.begin(4)
-        progress.notice("no weights for [depth]")
+        logging.getLogger("photo2anime.run").info("no weights for [depth]")
         progress.advance(2, 1)
     output = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())  # without colours and cursor movements
     assert "no weights for [depth]" in output
