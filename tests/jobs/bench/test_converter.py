@@ -13,7 +13,7 @@ from jobs.bench.throughput import OPTIMIZATIONS
 from pipeline.errors import OptionError, RecipeError, RunError
 from pipeline.recipes.load import load_recipe
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 def test_the_command_prints_a_table_and_suggests_a_batch_size(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
