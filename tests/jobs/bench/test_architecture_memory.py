@@ -12,7 +12,7 @@ from jobs.bench.synthetic_diffusion import ARCHITECTURES, components, control_ne
 from pipeline.diffusion import memory
 from pipeline.diffusion.multi_controlnet import MultiControlNet
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 class TensorMemory(TorchDispatchMode):

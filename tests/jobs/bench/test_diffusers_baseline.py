@@ -11,7 +11,7 @@ from pipeline.diffusion.generator import ImageGenerator
 from pipeline.diffusion.optimizations import NO_OPTIMIZATIONS
 from tests import tiny
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 TOLERANCE = 2  # of 255, because diffusers truncates where photo2anime rounds
 
 

@@ -17,7 +17,7 @@ from pipeline.diffusion.generator import ImageGenerator
 from pipeline.recipes.load import load_recipe
 from tests.tiny import CHANNELS, WIDTH, asked, tiny_recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 # Parameters of the published UNet, ControlNet, autoencoder and text encoders.
 PUBLISHED_PARAMETERS = {
     "sd15": (859_520_964, 361_279_120, 83_653_863, 123_060_480),

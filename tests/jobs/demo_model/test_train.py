@@ -11,7 +11,7 @@ from jobs.demo_model.train import train
 from pipeline.recipes.load import load_recipe
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_train_writes_a_model_that_generates_images(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

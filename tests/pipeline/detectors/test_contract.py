@@ -26,7 +26,7 @@ from schemas.detectors import (
     TileSettings,
 )
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(180)]  # warnings of libraries at their import
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]  # warnings of libraries at their import
 SIZES = ((256, 256), (192, 320), (97, 65), (1, 1))  # height and width; the first two are multiples of 64
 SMALL = 100  # pixels: slow detectors run once per image at larger sizes
 SLOW = frozenset({"openpose", "normal", "lineart_anime", "softedge", "scribble", "lineart"})

@@ -15,7 +15,7 @@ from pipeline.diffusion.compile import ModelCompiler
 from pipeline.diffusion.generator import ImageGenerator, eager_reason
 from tests.tiny import apart, asked, tiny_recipe
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 class RecordingBackend:

@@ -16,7 +16,7 @@ from pipeline.diffusion.request import GeneratedImage
 from pipeline.recipes.load import load_recipe
 from tests.tiny import apart, asked, tiny_recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 def largest_difference(images: list[GeneratedImage], others: list[GeneratedImage]) -> int:

@@ -12,7 +12,7 @@ from pipeline.diffusion.optimizations import NO_OPTIMIZATIONS
 from pipeline.diffusion.request import GenerationRequest
 from tests.tiny import apart, asked, tiny_recipe, write_sd
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 MODES = ("text2img", "img2img", "inpaint")
 UPSCALE = "img2img with upscale"
 SCHEDULERS = (

@@ -19,7 +19,7 @@ from pipeline.recipes.load import load_recipe
 from schemas.recipe import Recipe, Upscale
 from tests.tiny import apart, asked, tiny_recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 def upscale_settings(folder: Path, **changes: object) -> dict[str, object]:
