@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from jobs.demo_model import metrics
 from pipeline import storage
 from pipeline.detectors.canny import Canny
 from pipeline.errors import RunStoppedError
@@ -21,6 +20,7 @@ from pipeline.plan.manifest import list_photos
 from pipeline.recipes.load import load_recipe
 from schemas.detectors import CannySettings
 from schemas.options import Options
+from tests.edge_metrics import above_chance, edge_f1, edges
 from tests.local_run import convert_locally
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -72,11 +72,11 @@ def test_each_image_shows_its_photo_also_when_shuffled_resumed_and_in_other_batc
     images = images_of(first)
 
     expected = [edges_of_photo(squares / f"photo{number:02d}.png") for number in range(COUNT)]
-    edges = [metrics.edges(np.asarray(Image.open(io.BytesIO(image)).convert("RGB"))) for image in images]
-    scores = np.array([[metrics.edge_f1(image, photo) for photo in expected] for image in edges])  # [image, photo]
+    found = [edges(np.asarray(Image.open(io.BytesIO(image)).convert("RGB"))) for image in images]
+    scores = np.array([[edge_f1(image, photo) for photo in expected] for image in found])  # [image, photo]
     assert (scores.argmax(axis=1) == np.arange(COUNT)).all()
-    assert metrics.over_chance(scores[7, 7], scores[7, 8]) > 0.5  # image 7 does not show photo 8
-    assert metrics.over_chance(scores[8, 8], scores[8, 7]) > 0.5
+    assert above_chance(scores[7, 7], scores[7, 8]) > 0.5  # image 7 does not show photo 8
+    assert above_chance(scores[8, 8], scores[8, 7]) > 0.5
 
     rows: list[dict[str, Any]] = list_photos(str(squares)).to_pylist()
     random.Random(7).shuffle(rows)  # noqa: S311 - not for cryptography

@@ -80,6 +80,12 @@ def test_only_the_demo_model_imports_the_demo_model() -> None:
             assert not any(name.startswith("jobs.demo_model") for name in imports_of(path)), module
 
 
+def test_tests_of_the_core_do_not_import_the_bench_or_the_demo_model() -> None:
+    for path in (ROOT / "tests").rglob("*.py"):
+        if not path.is_relative_to(ROOT / "tests" / "jobs") and not path.is_relative_to(ROOT / "tests" / "gpu"):
+            assert not any(name.startswith(("jobs.bench", "jobs.demo_model")) for name in imports_of(path)), path
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
 def test_a_file_is_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST_FILE
