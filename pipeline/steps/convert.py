@@ -109,7 +109,7 @@ class Converter(TableStep[Mapped, Converted]):
         else:
             maps = tuple(each if self._keep_maps else replace(each, pixels=None) for each in row.maps if each)
             return Converted(row.planned, row.timing, row.source, row.canvas, maps, made_by, image.pixels)
-        return replace(failed_row(row, "convert", error), made_by=made_by)
+        return replace(failed_row(row, "convert", error), timing=row.timing, made_by=made_by)
 
     def _reference_of(self, row: Mapped) -> Pixels | None:
         """Return the image that the IP-Adapter receives for a row: the row's own, or the recipe's."""

@@ -128,9 +128,10 @@ def test_an_unusable_image_is_a_failure_that_names_the_retries(
     recipe = tiny_recipe(tiny)
     converter = Converter(recipe)
     monkeypatch.setattr(converter._generator, "generate", lambda _: [GeneratedImage(None, 1, ("this", "that"))])
-    (row,) = converter.run([mapped_by(recipe, decoded)])
+    (row,) = converter.run([edit(mapped_by(recipe, decoded), timing={"attempts": 2})])
     assert isinstance(row, Failed)
     assert row.failure.code == "generate.unusable_image"
+    assert row.timing.attempts == 2  # of the fetch, which provenance counts
     assert "this, that" in row.failure.message
     assert row.made_by is not None
     assert row.made_by.retried == "this, that"
