@@ -1,4 +1,4 @@
-# Each target works on a fresh clone: python3, git and make are enough.
+# Every target works in a fresh clone, and needs python3, git and make only.
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,25 +9,26 @@ READY := .venv/.ready
 demo: $(READY)  ## convert six real photos on this machine
 	$(BIN)/photo2anime demo
 
-test: $(READY)  ## run every test
+test: $(READY)  ## run all tests
 	$(BIN)/python -m pytest
 
 quick: $(READY)  ## run the tests that take at most two seconds each
 	$(BIN)/python -m pytest -m "not slow"
 
-lint: $(READY)  ## style and types
+lint: $(READY)  ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check: lint test  ## all that must hold before a commit
+check: lint test  ## run the linters and all tests
 
-bench: $(READY)  ## what the demo model can do, in one table; minutes
+bench: $(READY)  ## evaluate the demo model and print a table; takes minutes
 	$(BIN)/python -m jobs.demo_model.evaluate
 
-# The environment: exactly what requirements.lock names, hashes checked. Compiled once, so that no process does it again.
+# The environment has exactly the packages of requirements.lock, with verified hashes. Bytecode is compiled here, so
+# that no process compiles it again.
 $(READY): requirements.lock pyproject.toml
-	@echo "==> setting up .venv (once, a few minutes: torch and its friends are 7 GB)"
+	@echo "==> setting up .venv (once, a few minutes: torch and its dependencies are 7 GB)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || { echo "==> installing uv into .venv"; $(BIN)/python -m pip install --quiet --disable-pip-version-check uv 2> >(grep -v '^WARNING: Location' >&2); }
 	@echo "==> installing the locked packages"
@@ -35,9 +36,9 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --editable .
 	@touch $(READY)
 
-lock:  ## compile requirements.lock anew from pyproject.toml; it names no index and no address
+lock:  ## compile requirements.lock from pyproject.toml, without the address of an index
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --quiet --output-file requirements.lock
 
-clean:  ## remove what was installed and made here
+clean:  ## remove the environment and the output of the demo
 	rm -rf .venv photo2anime-demo
