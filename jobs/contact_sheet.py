@@ -63,7 +63,9 @@ def _tiles(row: PreviewRow | Failed) -> list[Tile]:
     padding = Padding(**asdict(row.padding))
     tiles = [(row.planned.photo_id.rpartition("/")[2], padding.cut(row.photo))]
     tiles += [
-        (f"{each.detector}, {each.origin}", padding.cut(each.pixels)) for each in row.maps if each.pixels is not None
+        (f"{control_map.detector}, {control_map.origin}", padding.cut(control_map.pixels))
+        for control_map in row.maps
+        if control_map.pixels is not None
     ]
     if row.image is not None:
         tiles.append((f"image, seed {row.planned.seed}", padding.enlarged(row.enlargement).cut(row.image)))

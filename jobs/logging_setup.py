@@ -11,6 +11,7 @@ from pipeline.errors import RunError
 if TYPE_CHECKING:
     from rich.console import Console
 
+LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 
 LOGGER = logging.getLogger("photo2anime")
@@ -48,11 +49,11 @@ class StderrHandler(logging.Handler):
             self.handleError(record)
 
 
-def configure_logging(level: str, log_format: LogFormat, *, quiet: bool) -> None:
+def configure_logging(level: LogLevel, log_format: LogFormat, *, quiet: bool) -> None:
     """Configure the logger `photo2anime`. The root logger and those of libraries stay unchanged.
 
     Args:
-        level: The least severe level to log: debug, info, warning or error.
+        level: The least severe level to log.
         log_format: `json` writes one object a line. `text` is formatted by rich on a terminal, and is plain elsewhere.
         quiet: Log errors only, and ignore `level`.
     """

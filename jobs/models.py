@@ -23,6 +23,6 @@ def pull(
     settings = set_ or ()
     locked = lock_models(name, settings)
     recipe = mirror_models(name, settings, locked, to, lambda label: typer.echo(f"copying {label}"))
-    for need in locked.missing:
-        typer.echo(f"{storage.redact(need.name)}: missing, not copied; maps of {need.role} may be blank")
+    for model in locked.missing:
+        typer.echo(f"{storage.redact(model.name)}: missing, not copied; maps of {model.role} may be blank")
     typer.echo(f"Recipe: {storage.redact(recipe)}")

@@ -1,11 +1,11 @@
 """Options that several commands share, and the function that runs convert and maps."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.logging_setup import configure_logging
+from jobs.logging_setup import LogFormat, LogLevel, configure_logging
 
 if TYPE_CHECKING:
     from pipeline.run import Summary
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 EXIT_WITH_FAILURES = 3
 
 LogLevelOption = Annotated[
-    Literal["debug", "info", "warning", "error"] | None,
+    LogLevel | None,
     typer.Option("--log-level", help="The least severe level to log."),
 ]
 LogFormatOption = Annotated[
-    Literal["text", "json"] | None,
+    LogFormat | None,
     typer.Option("--log-format", help="The format of the log on standard error; json writes one object a line."),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Log errors only, and show no progress bar.")]

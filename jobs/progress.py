@@ -78,10 +78,6 @@ class ProgressBar(RunProgress):
             self._listing = self._progress.add_task("listing", total=photos, state="")
         self._progress.update(self._listing, completed=done)
 
-    def notice(self, text: str) -> None:
-        """Log a notice, which appears above the bar."""
-        LOGGER.info(text)
-
     def begin(self, images: int) -> None:
         """Show an empty bar while Ray and the models start."""
         self._began = time.monotonic()
@@ -111,10 +107,6 @@ class ProgressLog(RunProgress):
         if done == photos or time.monotonic() - self._last_listing > self._interval:
             self._last_listing = time.monotonic()
             LOGGER.info("listing: %d of %d photos", done, photos)
-
-    def notice(self, text: str) -> None:
-        """Log a notice."""
-        LOGGER.info(text)
 
     def begin(self, images: int) -> None:
         """Log the number of images, and start the clock."""

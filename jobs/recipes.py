@@ -55,9 +55,9 @@ def lock(
     locked = lock_models(name, settings, anew=True)
     storage.put(target, edit_recipe_text(name, settings, locked.keys).encode())
     for pin in locked.pins:
-        need = pin.located.requirement
-        commit = f"@{pin.located.revision[:12]}" if need.on_hub else ""
-        typer.echo(f"{need.role:22} {storage.redact(need.name)}{commit}  sha256 {pin.sha256[:12]}")
-    for need in locked.missing:
-        typer.echo(f"{need.role:22} {storage.redact(need.name)}  missing, not locked: its maps may be blank")
+        model = pin.located.requirement
+        commit = f"@{pin.located.revision[:12]}" if model.on_hub else ""
+        typer.echo(f"{model.role:22} {storage.redact(model.name)}{commit}  sha256 {pin.sha256[:12]}")
+    for model in locked.missing:
+        typer.echo(f"{model.role:22} {storage.redact(model.name)}  missing, not locked: its maps may be blank")
     typer.echo(f"Locked: {storage.redact(target)}")

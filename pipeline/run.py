@@ -4,6 +4,7 @@ Nothing is written before all checks have passed. If the process is killed, the 
 record.
 """
 
+import logging
 import time
 import uuid
 from collections import Counter
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pipeline import storage
 from pipeline.errors import RunError, RunStoppedError, TooManyFailuresError
@@ -24,13 +25,20 @@ from pipeline.plan.preflight import MANIFEST_FILE, RunPlan, preflight
 from pipeline.quiet import silence_ray
 from pipeline.recipes.load import load_recipe
 from pipeline.steps.commit import Commit
+from schemas.arrow import to_rows
 from schemas.options import Options
 from schemas.recipe import Recipe
+from schemas.work import Committed
 
 if TYPE_CHECKING:
     from pipeline.execution.pools import StepResources
 
+LOGGER = logging.getLogger("photo2anime.run")
+
 RUNNING, FINISHED = "running", "finished"
+LOGGED_FAILURES = 20  # failed rows of a run that are logged as warnings; all of them are in provenance
+
+RunLog: TypeAlias = "logging.LoggerAdapter[logging.Logger]"
 
 
 @dataclass(frozen=True)
@@ -90,16 +98,17 @@ def convert(
     metadata = RunMetadata(run_id, recipe, project_version(), git_commit())
     if not run.work.units:
         return _finish(run, metadata, output, Counter(), {}, begin)
+    log = logging.LoggerAdapter(LOGGER, {"run": run_id})
     for text in _notices(run):
-        progress.notice(text)
+        log.info(text)
     with _ray(options):
         from pipeline.execution.calibrate import plan_resources
 
-        resources, measured = plan_resources(run, options, progress)
+        resources, measured = plan_resources(run, options)
         commit = Commit(output, metadata, keep_maps=options.keep_maps, keep_done=options.retry_failed)
         _write_start(run, metadata, output)
         with _started():
-            counts = _convert_units(run, commit, resources, options, progress)
+            counts = _convert_units(run, commit, resources, options, progress, log)
             return _finish(run, metadata, output, counts, measured, begin)
 
 
@@ -154,7 +163,7 @@ def _write_start(run: RunPlan, metadata: RunMetadata, output: str) -> None:
 
 
 def _convert_units(
-    run: RunPlan, commit: Commit, resources: "StepResources", options: Options, progress: RunProgress
+    run: RunPlan, commit: Commit, resources: "StepResources", options: Options, progress: RunProgress, log: RunLog
 ) -> Counter[str]:
     """Convert the units that are left. Returns counts of converted and failed rows, and of their control maps.
 
@@ -166,10 +175,12 @@ def _convert_units(
 
     planned, counts = run.work.rows, Counter[str]()
     progress.begin(planned)
-    for committed in photos_to_anime(run, commit, resources):
-        failed = sum(committed["failed"].to_pylist())
-        counts.update(failed=failed, converted=committed.num_rows - failed)
-        counts.update({name: sum(committed[name].to_pylist()) for name in ("detected", "cached")})
+    for table in photos_to_anime(run, commit, resources):
+        rows = to_rows(table, Committed)
+        _log_failures(rows, counts["failed"], log)
+        failed = sum(row.failed for row in rows)
+        counts.update(failed=failed, converted=len(rows) - failed)
+        counts.update(detected=sum(row.detected for row in rows), cached=sum(row.cached for row in rows))
         progress.advance(counts["converted"], counts["failed"])
         if counts["failed"] > options.max_failure_rate * planned:
             raise TooManyFailuresError(
@@ -177,6 +188,14 @@ def _convert_units(
                 f" more than --max-failure-rate {options.max_failure_rate}"
             )
     return counts
+
+
+def _log_failures(rows: list[Committed], earlier: int, log: RunLog) -> None:
+    """Log failed rows. After `LOGGED_FAILURES` of a run they are only logged at level debug."""
+    for number, row in enumerate((row for row in rows if row.failed), earlier):
+        level = logging.WARNING if number < LOGGED_FAILURES else logging.DEBUG
+        extra = {**(log.extra or {}), "unit": row.unit, "photo": row.photo_id, "code": row.code}
+        log.logger.log(level, "%s: %s: %s", row.photo_id, row.code, row.message, extra=extra)
 
 
 def _finish(

@@ -137,6 +137,8 @@ class Committed:
     photo_id: str
     variant: Int32
     failed: bool
+    code: str | None  # of the error, if the row failed
+    message: str | None
     detected: Int32  # control maps that a detector found for this row
     cached: Int32  # control maps that were shared with another row or run
 

@@ -1,8 +1,9 @@
 """Runs of the pipeline in this process, without Ray: for tests of everything that does not depend on Ray."""
 
 import functools
+import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import pyarrow as pa
@@ -29,7 +30,7 @@ def convert_locally(
     output: str,
     recipe: Recipe,
     options: Options | None = None,
-    follower: RunProgress | None = None,
+    progress: RunProgress | None = None,
 ) -> Summary:
     """Call `pipeline.run.convert`, with its units executed one after the other in this process, on the CPU.
 
@@ -39,7 +40,36 @@ def convert_locally(
         patch.setattr(cluster, "connect_ray", _no_connection)
         patch.setattr(calibrate, "plan_resources", _no_resources)
         patch.setattr(flow, "photos_to_anime", run_units)
-        return run.convert(manifest, output, recipe, options, follower)
+        return run.convert(manifest, output, recipe, options, progress)
+
+
+class RecordedProgress(RunProgress):
+    """Records the counts of a run and the messages of its log."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.counts: list[tuple[int, int]] = []
+        self.messages: list[str] = []
+
+    def begin(self, images: int) -> None:
+        self.begun = images > 0
+
+    def advance(self, done: int, failed: int) -> None:
+        self.counts.append((done, failed))
+
+    @contextmanager
+    def recorded_log(self) -> Iterator[None]:
+        """Record the messages of the logger `photo2anime`."""
+        logger, handler = logging.getLogger("photo2anime"), logging.Handler()
+        handler.emit = lambda record: self.messages.append(record.getMessage())  # type: ignore[method-assign]
+        level = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
 
 
 def _no_connection(_address: str | None, *, verbose: bool = False) -> AbstractContextManager[None]:
@@ -47,7 +77,7 @@ def _no_connection(_address: str | None, *, verbose: bool = False) -> AbstractCo
     return nullcontext()
 
 
-def _no_resources(_run: RunPlan, _options: Options, _follower: RunProgress) -> tuple[StepResources, dict[str, Any]]:
+def _no_resources(_run: RunPlan, _options: Options) -> tuple[StepResources, dict[str, Any]]:
     return NO_POOLS, {}
 
 

@@ -28,29 +28,15 @@ from pipeline.plan.manifest import list_photos, read_manifest
 from pipeline.run import Summary
 from schemas.options import Options
 from schemas.recipe import Recipe
-from tests.local_run import convert_locally
+from tests.local_run import RecordedProgress, convert_locally
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 BROKEN = {"gone": "/none/gone.jpg", "null": None, "text": "text.jpg", "half": "half.jpg"}
 """Photos that cannot be converted: their ids and addresses."""
 
 
-class Follower(RunProgress):
-    """A follower that records notices and counts."""
-
-    def __init__(self) -> None:
-        self.notices: list[str] = []
-        self.counts: list[tuple[int, int]] = []
-
-    def notice(self, text: str) -> None:
-        self.notices.append(text)
-
-    def advance(self, done: int, failed: int) -> None:
-        self.counts.append((done, failed))
-
-
-class Interruption(Follower):
-    """A follower that ends the run as soon as a unit is finished."""
+class Interruption(RunProgress):
+    """Ends the run as soon as a unit is finished."""
 
     def advance(self, done: int, failed: int) -> None:
         raise RunStoppedError(f"interrupted after {done} images and {failed} failures")
@@ -63,7 +49,7 @@ class Finished:
     manifest: str
     output: str
     summary: Summary
-    follower: Follower
+    progress: RecordedProgress
 
     @property
     def rows(self) -> dict[str, dict[str, Any]]:
@@ -102,9 +88,14 @@ def write_manifest_with_broken_photos(photos: Path, folder: Path) -> str:
 def finished(photos: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Convert 12 photos and four broken ones, in units of three rows of different shapes."""
     folder = tmp_path_factory.mktemp("flow")
-    manifest, output, follower = write_manifest_with_broken_photos(photos, folder), str(folder / "out"), Follower()
-    summary = convert_locally(manifest, output, recipe, Options(unit_size=3, keep_maps=True), follower)
-    return Finished(manifest, output, summary, follower)
+    manifest, output, progress = (
+        write_manifest_with_broken_photos(photos, folder),
+        str(folder / "out"),
+        RecordedProgress(),
+    )
+    with progress.recorded_log():
+        summary = convert_locally(manifest, output, recipe, Options(unit_size=3, keep_maps=True), progress)
+    return Finished(manifest, output, summary, progress)
 
 
 def test_every_row_is_recorded_exactly_once(finished: Finished) -> None:
@@ -112,8 +103,8 @@ def test_every_row_is_recorded_exactly_once(finished: Finished) -> None:
     assert set(counts.values()) == {1}
     assert len(counts) == 16
     assert (finished.summary.converted, finished.summary.failed, finished.summary.failed_in_all) == (12, 4, 4)
-    assert finished.follower.counts[-1] == (12, 4)
-    assert any("depth" in text for text in finished.follower.notices)  # its weights are missing
+    assert finished.progress.counts[-1] == (12, 4)
+    assert any("depth" in text for text in finished.progress.messages)  # its weights are missing
 
 
 def test_failures_record_their_stage_and_cause(finished: Finished) -> None:

@@ -20,8 +20,8 @@ from pipeline.run import convert
 from schemas.detectors import DepthSettings
 from schemas.options import Options
 from schemas.recipe import Recipe
-from tests.local_run import convert_locally
-from tests.test_flow import BROKEN, Finished, Follower, rows_of, write_manifest_with_broken_photos
+from tests.local_run import RecordedProgress, convert_locally
+from tests.test_flow import BROKEN, Finished, rows_of, write_manifest_with_broken_photos
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(1800)]
 UNIT = 3
@@ -39,10 +39,14 @@ def chosen(recipe: Recipe, weights_of: Callable[[str], Path]) -> Recipe:
 def finished(ray_lock: FileLock, photos: Path, chosen: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Convert 12 photos and four broken ones on Ray, with calibration, in units of rows of different shapes."""
     folder = tmp_path_factory.mktemp("ray")
-    manifest, output, follower = write_manifest_with_broken_photos(photos, folder), str(folder / "out"), Follower()
-    with ray_lock:
-        summary = convert(manifest, output, chosen, Options(unit_size=UNIT, calibrate=True), follower)
-    return Finished(manifest, output, summary, follower)
+    manifest, output, progress = (
+        write_manifest_with_broken_photos(photos, folder),
+        str(folder / "out"),
+        RecordedProgress(),
+    )
+    with ray_lock, progress.recorded_log():
+        summary = convert(manifest, output, chosen, Options(unit_size=UNIT, calibrate=True), progress)
+    return Finished(manifest, output, summary, progress)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +61,7 @@ def test_every_row_is_recorded_exactly_once(finished: Finished) -> None:
     assert set(counts.values()) == {1}
     assert len(counts) == 12 + len(BROKEN)
     assert (finished.summary.converted, finished.summary.failed, finished.summary.failed_in_all) == (12, 4, 4)
-    assert finished.follower.counts[-1] == (12, 4)
+    assert finished.progress.counts[-1] == (12, 4)
     assert verify(finished.output).sound
 
 
@@ -82,7 +86,7 @@ def test_calibration_reports_times_and_processes(finished: Finished, account: di
     assert set(account["milliseconds_per_photo"]) == {"fetch", "decode", "controls", "convert", "encode"}
     assert all(milliseconds > 0 for milliseconds in account["milliseconds_per_photo"].values())
     assert account["pools"] == {"control_maps": 1, "convert": 1}
-    assert any("fetch " in text for text in finished.follower.notices)
+    assert any("fetch " in text for text in finished.progress.messages)
 
 
 @pytest.mark.usefixtures("finished")

@@ -107,8 +107,8 @@ def _models(recipe: "Recipe", random: str | None) -> tuple["Recipe", "Load", str
     first_pass = recipe.model_copy(update={"upscale": None})
     if random is None:
         try:
-            for need in model_requirements(first_pass):
-                locate(need)
+            for requirement in model_requirements(first_pass):
+                locate(requirement)
         except ModelError as error:
             random = "sdxl" if recipe.area > SD15_AREA else "sd15"
             LOGGER.warning("%s The benchmark uses random weights of %s instead.", error, random)

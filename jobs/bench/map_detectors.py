@@ -123,9 +123,9 @@ def _blur(settings: TileSettings) -> Call:
 
 
 def _boxes_and_poses(detector: Any) -> Call:  # noqa: ANN401 - rtmlib has no types
-    finder, pose_model = detector._finder, detector._posed  # noqa: SLF001 - the baseline uses the same networks
-    finder.det_mode = "human"
-    return lambda pixels: pose_model(pixels, bboxes=finder(pixels))
+    person_model, pose_model = detector._person_model, detector._pose_model  # noqa: SLF001 - the baseline uses the same networks
+    person_model.det_mode = "human"
+    return lambda pixels: pose_model(pixels, bboxes=person_model(pixels))
 
 
 def _annotator(settings: DetectorSettings, detector: Any) -> Call:  # noqa: ANN401 - controlnet_aux has no types

@@ -87,13 +87,15 @@ def without_extra_models(recipe: Recipe) -> Recipe:
 def random_model_loader(architecture: Architecture) -> Callable[[Recipe, torch.dtype, Optimizations], LoadedModels]:
     """Return a replacement of `pipeline.diffusion.load.load_models` for a recipe without extra models."""
 
-    def load(recipe: Recipe, dtype: torch.dtype, gains: Optimizations) -> LoadedModels:
+    def load(recipe: Recipe, dtype: torch.dtype, optimizations: Optimizations) -> LoadedModels:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.random.fork_rng(devices=[0] if device.type == "cuda" else []), device:
             torch.manual_seed(SEED)
             parts = components(architecture, dtype)
-            nets = [control_net(parts["unet"]) for _ in recipe.controls]
-        parts["controlnet"] = MultiControlNet(nets, leave_out=gains.leave_out_nets, embed_once=gains.embed_maps_once)
+            controlnets = [control_net(parts["unet"]) for _ in recipe.controls]
+        parts["controlnet"] = MultiControlNet(
+            controlnets, leave_out=optimizations.leave_out_nets, embed_once=optimizations.embed_maps_once
+        )
         parts["scheduler"] = build_scheduler(recipe, _scheduler().config)
         xl = architecture.text_2 is not None
         if not xl:

@@ -48,7 +48,7 @@ def _convert(name: str, photo: str) -> float:
         table = step(table)
     (row,) = table_to_rows(table, Encoded)
     if isinstance(row, Failed):
-        raise RuntimeError(row.failure.message)
+        raise RuntimeError(row.failure.message)  # noqa: TRY004 - the failure of a row, not a wrong type
     return row.timing.seconds.convert or 0.0
 
 

@@ -37,9 +37,8 @@ class Normal(TorchDetector):
             warnings.simplefilter("ignore")
             network = controlnet_aux.normalbae.NNET(_TRAINING_ARGUMENTS)
         super().__init__(load_weights(network, read_weights(path).get("model", {}), path), device)
-        self._mean, self._std = (
-            torch.tensor(values, device=self.device)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD)
-        )  # [3, 1, 1] each
+        self._mean = torch.tensor(IMAGENET_MEAN, device=self.device)[:, None, None]  # [3, 1, 1]
+        self._std = torch.tensor(IMAGENET_STD, device=self.device)[:, None, None]  # [3, 1, 1]
 
     def _maps(self, photos: Batch) -> Batch:
         _, height, width, _ = photos.shape

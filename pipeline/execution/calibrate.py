@@ -4,6 +4,7 @@
 processed twice and its first pass is not counted, because it loads networks.
 """
 
+import logging
 from dataclasses import asdict
 from statistics import median
 from typing import Any
@@ -19,18 +20,19 @@ from pipeline.execution.pools import (
     size_pools,
     step_resources,
 )
-from pipeline.execution.progress import RunProgress
 from pipeline.execution.ray_errors import run_stopped_error
 from pipeline.plan.preflight import RunPlan
 from pipeline.steps.chain import ChainSettings, TableFunction, photo_steps
 from schemas.options import Options
+
+LOGGER = logging.getLogger("photo2anime.run")
 
 CALIBRATION_PHOTOS = 4  # photos that are measured
 CALIBRATION_THRESHOLD = 64  # images of a run that is worth the half minute of a calibration
 STEPS_BEFORE_IMAGES = 3  # fetch, decode, control maps
 
 
-def plan_resources(run: RunPlan, options: Options, progress: RunProgress) -> tuple[StepResources, dict[str, Any]]:
+def plan_resources(run: RunPlan, options: Options) -> tuple[StepResources, dict[str, Any]]:
     """Return what the steps run on, and how that was decided, for `_run.json`.
 
     Raises:
@@ -44,9 +46,8 @@ def plan_resources(run: RunPlan, options: Options, progress: RunProgress) -> tup
     # The variants of a photo share its control maps.
     shared = measured and measured | {"controls": measured["controls"] / options.variants}
     sizes = size_pools(cluster, shared, growing=bool(options.gpus), only_maps=run.recipe.mode == "maps")
-    progress.notice(
-        f"{_describe(measured, calibrated=calibrate)}; {_describe_pools(sizes.control_maps, sizes.convert)}"
-    )
+    described = _describe_pools(sizes.control_maps, sizes.convert)
+    LOGGER.info("%s; %s", _describe(measured, calibrated=calibrate), described)
     longest = max(unit.num_rows for unit in run.work.units.values())
     metadata = {"milliseconds_per_photo": measured, "pools": asdict(sizes), "detectors_on_gpu": sorted(gpu_detectors)}
     return step_resources(cluster, sizes, gpu_detectors, longest, verbose=options.verbose), metadata

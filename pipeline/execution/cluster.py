@@ -1,4 +1,4 @@
-"""The machines of a run: Ray started in this process or joined at an address."""
+"""Start Ray in this process, or connect to a Ray cluster."""
 
 import logging
 import os
@@ -16,95 +16,106 @@ from typing import Any
 import ray
 from filelock import FileLock, Timeout
 
-from pipeline.errors import StorageError
+from pipeline.errors import ClusterError
 from pipeline.quiet import silence_stderr
 
+LOGGER = logging.getLogger("photo2anime.cluster")
+
 PREFIX = "p2a-"  # of the temporary folders
-LONGEST_BASE = 28  # characters of the folder they stand in: a socket's path ends at 107, and Ray takes 77 of them
-LOCK = "run.lock"  # held as long as the folder's run lives
+# Characters of the parent of the temporary folder: the path of a socket has at most 107, of which Ray uses up to 77.
+LONGEST_PARENT = 28
+LOCK = "run.lock"  # held while the run that owns the folder is alive
 CONNECT_SECONDS = 10
 
 
 @contextmanager
 def connect_ray(address: str | None, *, verbose: bool = False) -> Iterator[None]:
-    """Join the cluster at `address`, or start Ray in this process with a folder of its own.
+    """Connect to a Ray cluster, or start Ray in this process with a temporary folder of its own.
 
-    A plain `ray.init()` would join whatever the last killed run left in /tmp/ray. Raises `StorageError` where no
-    cluster answers.
+    A plain `ray.init()` would connect to what the last killed run left in /tmp/ray. If this process is connected
+    already, that connection is used, and stays open.
+
+    Args:
+        address: Address of a cluster, or None for this machine.
+        verbose: Whether Ray writes its own log.
+
+    Raises:
+        ClusterError: No cluster answers at the address, or Ray cannot start.
     """
     if address is not None:
-        _check_answers(address)
+        _check_address(address)
     if ray.is_initialized():
-        yield  # the caller's own Ray: theirs to stop
+        yield
         return
-    quiet: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.CRITICAL}
+    log: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.CRITICAL}
     if address is not None:
-        with _joined(address, quiet):
+        with _initialized(address, log):
             yield
         return
-    with _own_folder() as folder:
-        own = {"num_cpus": logical_cpus(), "include_dashboard": False, "_temp_dir": folder}
-        with _joined("local", own | quiet, hushed=not verbose):
+    with _temporary_folder() as folder:
+        settings = {"num_cpus": logical_cpus(), "include_dashboard": False, "_temp_dir": folder}
+        with _initialized("local", settings | log, silent=not verbose):
             yield
 
 
-def _check_answers(address: str) -> None:
-    """Raise `StorageError` where nobody listens at `host:port` or `ray://host:port`: Ray would try for minutes."""
-    named = re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address)
-    if not named:
+def logical_cpus() -> int:
+    """Return the CPUs that Ray assumes on this machine: two more than it has.
+
+    Light steps mostly wait, and control maps take a small part of the time of an image, so that neither should occupy
+    a core.
+    """
+    return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2) + 2
+
+
+def _check_address(address: str) -> None:
+    """Raise `ClusterError` if nothing listens at a host and port. Ray itself would retry for minutes."""
+    match = re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address)
+    if not match:
         return
     try:
-        socket.create_connection((named.group(1), int(named.group(2))), timeout=CONNECT_SECONDS).close()
+        socket.create_connection((match.group(1), int(match.group(2))), timeout=CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
-        message = f"no Ray at {address!r}: {error}"
-        raise StorageError(message, "Check --address, or leave it out to run on this machine.") from error
+        raise ClusterError(f"Ray at {address!r}: {error}") from error
 
 
 @contextmanager
-def _joined(address: str, settings: dict[str, Any], *, hushed: bool = False) -> Iterator[None]:
+def _initialized(address: str, settings: dict[str, Any], *, silent: bool = False) -> Iterator[None]:
     try:
         try:
-            with _signals_kept(), silence_stderr() if hushed else nullcontext():
+            with _signal_handler_kept(), silence_stderr() if silent else nullcontext():
                 ray.init(address=address, **settings)
-        except (OSError, ValueError, RuntimeError) as error:
-            message = f"no Ray at {address!r}: {error}"
-            raise StorageError(message, "Check --address, or leave it out to run on this machine.") from error
+        except Exception as error:  # Ray raises Exception itself if a node does not start in time
+            raise ClusterError(f"Ray at {address!r}: {error}") from error
+        LOGGER.debug("connected to Ray at %s with %s", address, ray.cluster_resources())
         yield
     finally:
         ray.shutdown()
 
 
 @contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Put the caller's SIGTERM handler back, which `ray.init` replaces by one that exits at once."""
-    kept = signal.getsignal(signal.SIGTERM)
+def _signal_handler_kept() -> Iterator[None]:
+    """Restore the caller's SIGTERM handler, which `ray.init` replaces with one that exits at once."""
+    handler = signal.getsignal(signal.SIGTERM)
     yield
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, kept)
+        signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager
-def _own_folder() -> Iterator[str]:
-    """Give Ray a temporary folder, and remove those of runs that were killed: they may hold gigabytes of pixels."""
-    usual = tempfile.gettempdir()
-    base = usual if len(usual) <= LONGEST_BASE else "/tmp"  # noqa: S108 - mkdtemp below makes a folder of our own in it
-    for stale in Path(base).glob(f"{PREFIX}*/{LOCK}"):
+def _temporary_folder() -> Iterator[str]:
+    """Create a temporary folder for Ray, and remove those of killed runs, which may have gigabytes of pixels."""
+    default = tempfile.gettempdir()
+    parent = default if len(default) <= LONGEST_PARENT else "/tmp"  # noqa: S108 - mkdtemp creates a private folder in it
+    for stale in Path(parent).glob(f"{PREFIX}*/{LOCK}"):
         try:
             with FileLock(stale, timeout=0):
                 shutil.rmtree(stale.parent, ignore_errors=True)
+                LOGGER.debug("removed the temporary folder of a killed run: %s", stale.parent)
         except (Timeout, OSError):
-            continue  # its run is alive, or it is not ours
-    folder = tempfile.mkdtemp(prefix=PREFIX, dir=base)
+            continue  # its run is alive, or another user owns it
+    folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
     with FileLock(Path(folder) / LOCK):
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def logical_cpus() -> int:
-    """Return the cores that an embedded Ray deals out: two more than there are.
-
-    Light steps mostly wait, and control maps take a small part of a picture's time: neither should idle a core.
-    """
-    return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2) + 2

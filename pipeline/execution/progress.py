@@ -1,4 +1,4 @@
-"""Callbacks that report the progress of a run."""
+"""Callbacks that receive the progress of a run as numbers. Texts go to the log."""
 
 
 class RunProgress:
@@ -6,9 +6,6 @@ class RunProgress:
 
     def listing(self, done: int, photos: int) -> None:
         """Report how many photos of a folder are listed."""
-
-    def notice(self, text: str) -> None:
-        """Report something that the user should know about the run."""
 
     def begin(self, images: int) -> None:
         """Report that the work starts, and how many images it has."""

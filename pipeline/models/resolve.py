@@ -8,6 +8,7 @@ import difflib
 import fnmatch
 import hashlib
 import json
+import logging
 import os
 import re
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from pipeline.storage.transfer import download
 from schemas.detectors import DetectorSettings
 from schemas.recipe import Recipe
 from schemas.row_parts import ModelColumns
+
+LOGGER = logging.getLogger("photo2anime.models")
 
 # The keys by which fsspec's file systems report the version of a file, in the order of preference.
 _VERSION_KEYS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "created")
@@ -219,6 +222,7 @@ def _copy_to_cache(requirement: ModelRequirement) -> Path:
         required = any(fnmatch.fnmatch(name, pattern) for pattern in requirement.patterns)
         version = f"{info['size']} {next((info[key] for key in _VERSION_KEYS if info.get(key)), '')}"
         if required and not (target.is_file() and versions.get(name) == version):
+            LOGGER.info("copying %s", storage.redact(storage.join(requirement.name, name)))
             download(storage.join(requirement.name, name), target)
             versions[name] = version
             storage.put(str(index), json.dumps(versions).encode())

@@ -205,5 +205,14 @@ def _committed(record: Record) -> Committed:
     """Return what the driver counts of a record."""
     detected = [bool(control.cached) for control in record.controls if control.origin == "detected"]
     cached = sum(detected)
-    failed = record.status == "failed"
-    return Committed(record.unit, record.photo_id, record.variant, failed, len(detected) - cached, cached)
+    failure = record.failure
+    return Committed(
+        unit=record.unit,
+        photo_id=record.photo_id,
+        variant=record.variant,
+        failed=record.status == "failed",
+        code=failure.code if failure else None,
+        message=failure.message if failure else None,
+        detected=len(detected) - cached,
+        cached=cached,
+    )

@@ -1,15 +1,18 @@
 """Retry storage requests, and translate the errors of storage libraries."""
 
 import errno
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from pipeline.errors import DiskFullError, StorageAccessError, StorageError, StorageNotFoundError
 from pipeline.storage.redaction import redact, redact_text
+
+LOGGER = logging.getLogger("photo2anime.storage")
 
 T = TypeVar("T")
 
@@ -62,6 +65,7 @@ def with_retries(function: Callable[[], T]) -> T:
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_random_exponential(multiplier=0.2, max=5),
         retry=retry_if_exception(lambda error: isinstance(error, storage_errors()) and is_transient(error)),
+        before_sleep=before_sleep_log(LOGGER, logging.DEBUG),
         reraise=True,
     )
     return retrying(function)

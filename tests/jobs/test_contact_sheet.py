@@ -1,4 +1,4 @@
-"""The sheet: tiles of their own size in rows, labelled, whatever their number."""
+"""The contact sheet: rows of labelled tiles of any size and number."""
 
 import io
 
@@ -12,21 +12,21 @@ from schemas.work import Decoded
 from tests.rows import blank_map, failed_row_of
 
 
-def test_each_row_has_its_own_tiles() -> None:
+def test_rows_may_have_different_numbers_of_tiles() -> None:
     tile = np.full((20, 30, 3), 200, np.uint8)
     sheet = Image.open(io.BytesIO(strips_to_png([[("a", tile), ("b", tile)], [("c", tile)]])))
     assert sheet.size == (2 * (30 + GAP), 2 * (20 + LINE + GAP))
     assert sheet.getpixel((5, LINE + 5)) == (200, 200, 200)
     assert sheet.getpixel((30 + GAP + 5, LINE + 5)) == (200, 200, 200)
-    assert np.asarray(sheet)[:LINE].min() < 100  # a label
+    assert np.asarray(sheet)[:LINE].min() < 100  # the label
 
 
-def test_the_padding_is_removed_and_a_failure_is_a_line(decoded: Decoded) -> None:
+def test_padding_is_cropped_and_a_failure_is_a_line_of_text(decoded: Decoded) -> None:
     padding = PaddingColumns(left=0, top=8, right=0, bottom=8)
     done = PreviewRow(decoded.planned, decoded.pixels, padding, (blank_map("canny"),), None, 1)
     sheet = Image.open(io.BytesIO(sheet_png([done, failed_row_of(decoded.planned)])))
     assert sheet.height == (48 + LINE + GAP) + (1 + LINE + GAP)
 
 
-def test_nothing_is_an_empty_sheet() -> None:
+def test_a_sheet_without_rows_is_one_pixel() -> None:
     assert Image.open(io.BytesIO(strips_to_png([]))).size == (1, 1)

@@ -1,4 +1,4 @@
-"""The demo: six photos, the sheet to look at, and an honest word about the model."""
+"""The demo: six photos, a contact sheet, and a note on the quality of the model."""
 
 from pathlib import Path
 
@@ -14,21 +14,21 @@ from pipeline.plan.manifest import read_manifest
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
-def test_the_demo_converts_six_photos_and_a_second_call_none(tmp_path: Path) -> None:
+def test_the_demo_converts_six_photos_once(tmp_path: Path) -> None:
     arguments = ["demo", "--output", str(tmp_path / "demo")]
     first = CliRunner().invoke(app, arguments)
     assert first.exit_code == 0, first.output
-    assert "6 pictures in" in first.stdout
-    assert "it does not compete" in first.stdout
+    assert "6 images in" in first.stdout
+    assert "do not compete" in first.stdout
     with Image.open(tmp_path / "demo" / "sheet.png") as sheet:
         assert sheet.width > 5 * 256
         assert sheet.height > 6 * 192
     again = CliRunner().invoke(app, arguments)
     assert again.exit_code == 0
-    assert "6 pictures, done before." in again.stdout
+    assert "6 images, done by an earlier run." in again.stdout
 
 
-def test_six_photos_a_pose_and_a_depth(tmp_path: Path) -> None:
+def test_the_manifest_has_six_photos_a_pose_and_a_depth_map(tmp_path: Path) -> None:
     rows = {row["photo_id"]: row for row in read_manifest(str(write_demo_manifest(tmp_path))).to_pylist()}
     assert sorted(rows) == sorted(PHOTOS)
     assert all(Path(row["uri"]).is_file() for row in rows.values())
@@ -38,4 +38,4 @@ def test_six_photos_a_pose_and_a_depth(tmp_path: Path) -> None:
     assert [name for name, row in rows.items() if row["depth_uri"]] == ["motorcycle_left.png"]
     depth = np.asarray(Image.open(rows["motorcycle_left.png"]["depth_uri"]))
     assert (depth.shape, depth.dtype) == ((500, 741), np.uint16)
-    assert depth[300, 350] > 1.3 * depth[20, 350]  # the motorcycle is nearer than the shed's wall
+    assert depth[300, 350] > 1.3 * depth[20, 350]  # the motorcycle is nearer than the wall

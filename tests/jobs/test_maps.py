@@ -1,4 +1,4 @@
-"""The maps alone: a dataset with records, resumed like any other output."""
+"""photo2anime maps: a dataset of control maps with records, which a second run continues."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from jobs.app import app
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
-def test_maps_are_drawn_kept_and_done_once(photos: Path, tmp_path: Path) -> None:
+def test_maps_are_detected_and_written_once(photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "maps"
     command = ["maps", str(photos), "--output", str(output), "--recipe", "demo", "--limit", "3", "--set", "area=4096"]
     first = CliRunner().invoke(app, command)

@@ -5,36 +5,22 @@ from pathlib import Path
 import pytest
 
 from pipeline import run
-from pipeline.errors import OutputError, RunError
-from pipeline.execution.progress import RunProgress
+from pipeline.errors import ClusterError, OutputError
 from pipeline.run import convert
 from schemas.options import Options
 from schemas.recipe import Recipe
-from tests.local_run import convert_locally
-
-
-class Noted(RunProgress):
-    """A follower that records the notices of a run."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def notice(self, text: str) -> None:
-        self.texts.append(text)
-
-    def begin(self, pictures: int) -> None:  # noqa: ARG002 - only that the work begins
-        self.texts.append("begin")
+from tests.local_run import RecordedProgress, convert_locally
 
 
 def test_an_unavailable_cluster_is_refused_before_anything_is_written(
     photos: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
-    follower = Noted()
-    with pytest.raises(RunError, match=r"127\.0\.0\.1:1") as caught:
-        convert(str(photos), str(tmp_path / "out"), recipe, Options(address="127.0.0.1:1"), follower)
+    progress = RecordedProgress()
+    with pytest.raises(ClusterError, match=r"127\.0\.0\.1:1") as caught:
+        convert(str(photos), str(tmp_path / "out"), recipe, Options(address="127.0.0.1:1"), progress)
     assert caught.value.exit_code == 2
     assert not (tmp_path / "out").exists()
-    assert "begin" not in follower.texts
+    assert not progress.begun
 
 
 def test_an_output_that_cannot_be_written_is_refused(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from jobs.bench import map_chain
@@ -10,6 +11,7 @@ from pipeline.steps.row_step import table_to_rows
 from schemas.work import Mapped
 
 
+@pytest.mark.slow
 def test_baseline_gives_the_map_of_the_chain(tmp_path: Path) -> None:
     map_chain.write_photo(tmp_path / "photo.jpg")
     with Image.open(tmp_path / "photo.jpg") as image:

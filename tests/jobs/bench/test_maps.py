@@ -9,13 +9,14 @@ from jobs.bench.map_detectors import TIMED, detector_rows
 from jobs.bench.timing import TimedRow, Timing
 from schemas.detectors import DETECTORS
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def test_every_detector_is_in_the_benchmark() -> None:
     assert {settings.name for settings in TIMED} == set(DETECTORS)
 
 
+@pytest.mark.slow
 def test_detectors_and_their_baselines_run() -> None:
     detectors = ["canny", "tile", "inpaint", "softedge", "scribble", "lineart", "seg"]  # the fast ones
     rows = list(detector_rows([64], {}, detectors, rounds=1))

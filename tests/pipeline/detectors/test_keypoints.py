@@ -28,11 +28,8 @@ def numbered(count: int) -> NDArray[np.float64]:
 def test_coco_layout_by_its_names(count: int) -> None:
     body = person_from_keypoints(numbered(count)).body
     for index, name in enumerate(NAMES):
-        expected = (
-            6.5 if name == "neck" else COCO.index(name) + 1.0,
-            5.0,
-        )  # the neck is the midpoint of the shoulders 5 and 6
-        assert tuple(body[index]) == expected
+        number = 6.5 if name == "neck" else COCO.index(name) + 1.0  # the neck is between the shoulders, 6 and 7
+        assert tuple(body[index]) == (number, 5.0)
 
 
 def test_blazepose_layout_by_the_names_of_mediapipe() -> None:

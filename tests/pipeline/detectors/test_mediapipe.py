@@ -63,9 +63,8 @@ def test_keypoints_scale_with_the_image(detector: Mediapipe, astronaut: NDArray[
 def test_left_and_right_are_swapped_in_a_mirrored_image(detector: Mediapipe, astronaut: NDArray[np.uint8]) -> None:
     (person,) = detector.people(astronaut[:, ::-1])
     mirrored = 511 - person.body[:, 0]
-    assert (
-        abs(mirrored[RIGHT_SHOULDER] - ANNOTATED[LEFT_SHOULDER][0]) <= 2 * TOLERANCE
-    )  # the shoulders are 204 pixels apart
+    # The shoulders are 204 pixels apart.
+    assert abs(mirrored[RIGHT_SHOULDER] - ANNOTATED[LEFT_SHOULDER][0]) <= 2 * TOLERANCE
     assert abs(mirrored[LEFT_SHOULDER] - ANNOTATED[RIGHT_SHOULDER][0]) <= 2 * TOLERANCE
 
 

@@ -10,9 +10,7 @@ from pipeline.detectors.rtmpose import Rtmpose
 from schemas.detectors import RtmposeSettings
 from tests.pipeline.detectors.onnx_networks import write_rtmpose
 
-BOX = np.array(
-    [[38.0, 12.0], [58.0, 52.0]]
-)  # the box of the person in an image of 64x64, in pixels: left, top, right, bottom
+BOX = np.array([[38.0, 12.0], [58.0, 52.0]])  # of the person in an image of 64x64: upper left, lower right
 POSE_ASPECT = 96 / 128  # width by height of the input of the pose model
 
 

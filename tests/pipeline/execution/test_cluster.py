@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from pipeline.errors import RunError
+from pipeline.errors import ClusterError
 from pipeline.execution import cluster
 from pipeline.quiet import silence_stderr
 
@@ -20,7 +20,7 @@ def test_folders_of_killed_runs_are_removed_and_those_of_active_runs_stay(monkey
         for folder in (killed, active, other):
             folder.mkdir()
         (killed / cluster.LOCK).touch()
-        with FileLock(active / cluster.LOCK), cluster._own_folder() as own:
+        with FileLock(active / cluster.LOCK), cluster._temporary_folder() as own:
             assert sorted(Path(base).iterdir()) == sorted([active, other, Path(own)])
             assert len(own) < 35
         assert not Path(own).exists()
@@ -28,7 +28,7 @@ def test_folders_of_killed_runs_are_removed_and_those_of_active_runs_stay(monkey
 
 def test_a_long_temporary_folder_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with cluster._own_folder() as own:
+    with cluster._temporary_folder() as own:
         assert own.startswith("/tmp/p2a-")  # noqa: S108 - the expected folder
 
 
@@ -44,13 +44,13 @@ def test_a_connection_of_the_caller_is_used_and_stays_open() -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_an_address_without_a_cluster_is_an_error(address: str) -> None:
-    with pytest.raises(RunError, match=address):
-        cluster._check_answers(address)
+    with pytest.raises(ClusterError, match=address):
+        cluster._check_address(address)
 
 
 def test_signal_handlers_and_standard_error_are_restored() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with cluster._signals_kept(), silence_stderr():
+    with cluster._signal_handler_kept(), silence_stderr():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.write(2, b"discarded")
     assert signal.getsignal(signal.SIGTERM) is before

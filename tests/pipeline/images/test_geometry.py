@@ -93,10 +93,8 @@ def test_cut_removes_the_padding() -> None:
 def test_pixels_and_points_have_the_same_transform_at_any_size(
     width: int, height: int, fit: str, across: float, down: float
 ) -> None:
-    transform, _ = transform_of(
-        (4 * width, 4 * height), (128, 128), fit
-    )  # the map has a quarter of the size of the photo
-    marked = np.zeros((height, width), np.uint8)
+    transform, _ = transform_of((4 * width, 4 * height), (128, 128), fit)
+    marked = np.zeros((height, width), np.uint8)  # a quarter of the size of the photo
     x, y = int(width * across), int(height * down)
     marked[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 255  # centred on (x + 0.5, y + 0.5)
     fitted = np.asarray(transform.apply(Image.fromarray(marked), Image.Resampling.BILINEAR), np.float64)

@@ -49,7 +49,7 @@ def test_a_mirror_gives_the_same_image_without_the_hub(
     (after,) = generator.generate([request])
     assert (before.pixels == after.pixels).all()
     models = generator.made_by(request, after).models
-    assert models[0]["revision"] == "a" * 40  # the commit on the hub, although the files are from a bucket
+    assert models[0].revision == "a" * 40  # the commit on the hub, although the files are from a bucket
 
 
 @pytest.mark.parametrize("variant", [None, "fp16"])
