@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 # Two processes of one parent, which has imported the packages that take most of the time. The order of the two imports
 # matters, and an import cannot be undone within a process.
 CODE = """
@@ -21,6 +23,7 @@ for order in ((CONTROLNET_AUX, MEDIAPIPE), (MEDIAPIPE, CONTROLNET_AUX)):
 """
 
 
+@pytest.mark.slow
 def test_controlnet_aux_and_mediapipe_can_be_imported_in_either_order() -> None:
     process = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
     assert process.stdout.split() == ["True", "mediapipe"] * 2, process.stderr

@@ -166,6 +166,7 @@ def test_provenance_of_an_image(batch: Batch) -> None:
     assert load_generator().made_by(long, image).prompt_chunks == 2
 
 
+@pytest.mark.slow
 def test_generator_works_without_ray_and_without_detector_packages() -> None:
     absent = {"ray", "controlnet_aux", "mediapipe", "rtmlib", "onnxruntime", "dynamicprompts"}
     code = f"""
