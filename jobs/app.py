@@ -10,6 +10,7 @@ from typing import NoReturn
 import typer
 
 from jobs.bench.converter import converter
+from jobs.bench.flow import flow
 from jobs.bench.maps import maps as bench_maps
 from jobs.convert import convert
 from jobs.demo import demo
@@ -44,6 +45,7 @@ models.callback()(lambda: None)  # without a callback, typer would make `pull` t
 app.add_typer(models, name="models")
 bench = typer.Typer(help="Run benchmarks.", no_args_is_help=True)
 bench.command("converter")(converter)
+bench.command("flow")(flow)
 bench.command("maps")(bench_maps)
 app.add_typer(bench, name="bench")
 

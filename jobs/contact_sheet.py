@@ -3,7 +3,6 @@
 import io
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -13,6 +12,8 @@ from pipeline.images.arrays import Pixels
 from pipeline.images.geometry import Padding, transform_from_row
 from pipeline.images.photo import read_upright
 from pipeline.preview import PreviewRow
+from schemas.provenance import Record
+from schemas.row_parts import MapFacts
 from schemas.work import Failed
 
 GAP, LINE = 6, 16  # pixels: the gap between tiles, and the height of a label
@@ -26,9 +27,9 @@ def sheet_png(rows: Sequence[PreviewRow | Failed]) -> bytes:
     return strips_to_png([_tiles(row) for row in rows])
 
 
-def write_sheet(output: str, rows: list[dict[str, Any]], uri: str) -> None:
+def write_sheet(output: str, rows: list[Record], uri: str) -> None:
     """Write the sheet of provenance rows with kept maps as a PNG to `uri`. Failed rows are omitted."""
-    storage.put(uri, strips_to_png([_recorded_tiles(output, row) for row in rows if row["status"] == "done"]))
+    storage.put(uri, strips_to_png([_recorded_tiles(output, row) for row in rows if row.status == "done"]))
 
 
 def strips_to_png(strips: list[list[Tile]]) -> bytes:
@@ -72,16 +73,18 @@ def _tiles(row: PreviewRow | Failed) -> list[Tile]:
     return tiles
 
 
-def _recorded_tiles(output: str, row: dict[str, Any]) -> list[Tile]:
-    tiles = [(row["photo_id"], _read_photo(row))]
-    tiles += [(_label(control), _read_image(output, control["uri"])) for control in row["controls"]]
-    return [*tiles, (f"image, seed {row['seed']}", _read_image(output, row["uri"]))]
+def _recorded_tiles(output: str, row: Record) -> list[Tile]:
+    tiles = [(row.photo_id, _read_photo(row))]
+    tiles += [(_label(control), _read_image(output, control.uri)) for control in row.controls if control.uri]
+    return [*tiles, (f"image, seed {row.seed}", _read_image(output, row.uri))] if row.uri else tiles
 
 
-def _read_photo(row: dict[str, Any]) -> Pixels:
-    """Read a photo from its source, and scale and crop it as the run did."""
-    image = read_upright(storage.read(row["source_uri"]))
-    transform = transform_from_row(row["transform"], image.size, (row["width"], row["height"]))
+def _read_photo(row: Record) -> Pixels:
+    """Read a photo from its source, and scale and crop it as the run did. The row must be done."""
+    if row.source_uri is None or row.transform is None or row.width is None or row.height is None:
+        raise ValueError(f"{row.photo_id}: the row has no image")
+    image = read_upright(storage.read(row.source_uri))
+    transform = transform_from_row(asdict(row.transform), image.size, (row.width, row.height))
     return np.asarray(transform.apply(image, Image.Resampling.LANCZOS))
 
 
@@ -90,5 +93,5 @@ def _read_image(output: str, name: str) -> Pixels:
         return np.asarray(image.convert("RGB"))
 
 
-def _label(control_map: dict[str, Any]) -> str:
-    return f"{control_map['detector']}, {control_map['origin']}"
+def _label(control_map: MapFacts) -> str:
+    return f"{control_map.detector}, {control_map.origin}"

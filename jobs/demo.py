@@ -1,9 +1,13 @@
 """photo2anime demo: convert the sample photos of scikit-image on this machine."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from schemas.provenance import Record
 
 
 def demo(output: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("photo2anime-demo")) -> None:
@@ -30,14 +34,14 @@ def demo(output: Annotated[Path, typer.Option(help="The folder to write to.")] =
         raise typer.Exit(3)
 
 
-def _print_table(rows: list[dict[str, Any]], output: Path) -> None:
+def _print_table(rows: "list[Record]", output: Path) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
     table = Table("photo", Column("image", overflow="fold"), "control maps", "seconds", title=f"{output}/images")
     for row in rows:
-        maps = ", ".join(f"{control['detector']} {control['origin']}" for control in row["controls"])
-        seconds = sum(stage or 0 for stage in row["seconds"].values())
-        image = Path(row["uri"]).name if row["uri"] else "failed"
-        table.add_row(row["photo_id"], image, maps, f"{seconds:.1f}")
+        maps = ", ".join(f"{control.detector} {control.origin}" for control in row.controls)
+        seconds = sum(stage or 0 for stage in asdict(row.seconds).values())
+        image = Path(row.uri).name if row.uri else "failed"
+        table.add_row(row.photo_id, image, maps, f"{seconds:.1f}")
     Console().print(table)

@@ -52,7 +52,7 @@ def lock(
             f"{storage.redact(target)}: already exists",
             f"Lock that file with photo2anime recipes lock {target}, or choose another --output.",
         )
-    locked = lock_models(name, settings, anew=True)
+    locked = lock_models(name, settings, ignore_lock=True)
     storage.put(target, edit_recipe_text(name, settings, locked.keys).encode())
     for pin in locked.pins:
         model = pin.located.requirement

@@ -94,7 +94,7 @@ class RtmposeSettings(NetworkSettings):
 
 
 class MediapipeSettings(NetworkSettings):
-    """People by mediapipe's PoseLandmarker: 33 keypoints each, of which those of OpenPose are drawn."""
+    """People by mediapipe's PoseLandmarker: 33 keypoints each, of which the map shows those of OpenPose."""
 
     name: Literal["mediapipe"] = "mediapipe"
     library: ClassVar[str] = "mediapipe"

@@ -167,7 +167,7 @@ class Bench:
         if images[0].batch_size < size:
             return Measurement(name, size, note=f"out of memory, {images[0].batch_size} fit")
         compiler = generator.compiled
-        note = compiler.said if compiler and compiler.said != "yes" else ""
+        note = compiler.status if compiler and compiler.status != "yes" else ""
         return replace(measurement, warm_up_seconds=generator.warming_seconds - warm_up_before, note=note)
 
     def _measure_with_files(self, name: str, generator: ImageGenerator, size: int, *, in_threads: bool) -> Measurement:

@@ -35,7 +35,7 @@ class Lineart:
 
 
 class _LineartNetwork(TorchDetector):
-    """The generator of "Learning to generate line drawings" (Chan et al. 2022), which draws black on white."""
+    """The generator of "Learning to generate line drawings" (Chan et al. 2022), whose output is black on white."""
 
     def __init__(self, path: Path, device: str) -> None:
         # Imported late, because the filter does not need controlnet_aux, which takes seconds to import.

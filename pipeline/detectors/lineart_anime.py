@@ -17,7 +17,7 @@ _NORM = functools.partial(torch.nn.InstanceNorm2d, affine=False, track_running_s
 
 
 class LineartAnime(TorchDetector):
-    """Detects lines by a U-Net that was trained on anime drawings. The network draws black on white."""
+    """Detects lines by a U-Net that was trained on anime drawings. The network outputs black on white."""
 
     def __init__(self, settings: LineartAnimeSettings, folder: Path, device: str) -> None:
         path = folder / settings.files[0]

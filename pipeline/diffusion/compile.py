@@ -36,7 +36,7 @@ class ModelCompiler:
         backend: The backend of `torch.compile`.
 
     Attributes:
-        said: What provenance records: `yes`, `yes, and not kept: REASON` if the cache cannot be written, or
+        status: What provenance records: `yes`, `yes, and not kept: REASON` if the cache cannot be written, or
             `no: REASON` if the compiler failed.
         seconds: The time that compilation has taken so far.
     """
@@ -50,7 +50,7 @@ class ModelCompiler:
         self._compiled_shapes: set[object] = set()
         self._enabled = True
         self.seconds = 0.0
-        self.said = "yes"
+        self.status = "yes"
         for name in sorted(self._cached):
             torch.compiler.load_cache_artifacts(storage.read(storage.join(cache or "", name)))
         torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT  # noqa: SLF001 - it has no public name
@@ -88,7 +88,7 @@ class ModelCompiler:
         try:
             storage.put(storage.join(self._cache, name), artifacts[0])
         except (StorageError, OutputError) as error:
-            self.said = f"yes, and not kept: {error}"[:300]
+            self.status = f"yes, and not kept: {error}"[:300]
             self._cache = None
 
     def _disable(self, error: BaseException) -> None:
@@ -98,7 +98,7 @@ class ModelCompiler:
         torch.compiler.reset()
         self._enabled = False
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        self.said = f"no: {type(error).__name__}: {' '.join(lines[:3])}"[:300]
+        self.status = f"no: {type(error).__name__}: {' '.join(lines[:3])}"[:300]
 
     def _modules(self) -> Iterator[torch.nn.Module]:
         first = self._pipes[0]

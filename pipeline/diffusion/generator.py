@@ -162,7 +162,7 @@ class ImageGenerator:
             self._shared_facts,
             prompt_chunks=self._passes[0].embed_prompts(request).chunks,
             batch_size=image.batch_size,
-            compiled=self.compiled.said if self.compiled else f"no: {self._eager_reason or 'switched off'}",
+            compiled=self.compiled.status if self.compiled else f"no: {self._eager_reason or 'switched off'}",
             retried=", ".join(image.retried) or None,
             nsfw=image.nsfw,
         )

@@ -58,13 +58,13 @@ class LockedRecipe:
         return keys
 
 
-def lock_models(name: str, settings: Iterable[str] = (), *, anew: bool = False) -> LockedRecipe:
+def lock_models(name: str, settings: Iterable[str] = (), *, ignore_lock: bool = False) -> LockedRecipe:
     """Locate all models of a recipe, downloading them if necessary, and compute their digests.
 
     Args:
         name: The name or file of the recipe.
         settings: `key=value` settings that change the recipe.
-        anew: Accept weights that differ from those that the recipe is already locked to.
+        ignore_lock: Accept weights that differ from those that the recipe is already locked to.
 
     Raises:
         RecipeError: The recipe or a setting is invalid.
@@ -72,10 +72,10 @@ def lock_models(name: str, settings: Iterable[str] = (), *, anew: bool = False) 
         ModelDigestError: The recipe is locked to other weights.
     """
     recipe = load_recipe(name, settings)
-    if not anew:
+    if not ignore_lock:
         check_reference(recipe)
     models = [
-        _lock(locate(requirement), (requirement.config_path,), relock=anew)
+        _lock(locate(requirement), (requirement.config_path,), relock=ignore_lock)
         for requirement in model_requirements(recipe)
     ]
     missing = []
@@ -90,7 +90,7 @@ def lock_models(name: str, settings: Iterable[str] = (), *, anew: bool = False) 
                 raise
             missing.append(requirement)
         else:
-            models.append(_lock(located, paths, relock=anew))
+            models.append(_lock(located, paths, relock=ignore_lock))
     return LockedRecipe(recipe, tuple(models), tuple(missing), reference_digest(recipe))
 
 

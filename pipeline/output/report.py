@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +10,8 @@ from jinja2 import Environment, PackageLoader
 from pipeline import storage
 from pipeline.output import plan_store, provenance
 from pipeline.output.run_file import RunMetadata
+from schemas.arrow import to_rows
+from schemas.provenance import Record
 from schemas.row_parts import STAGES
 
 MAX_IMAGES = 60
@@ -38,7 +39,7 @@ def write_report(output: str, run: RunMetadata, counts: Mapping[str, int]) -> in
         recipe=run.recipe,
         done=done.num_rows,
         failed=failed.num_rows,
-        errors=Counter((failure["stage"], failure["error"]) for failure in failed["failure"].to_pylist()).most_common(),
+        errors=Counter((failure["stage"], failure["code"]) for failure in failed["failure"].to_pylist()).most_common(),
         images=read_rows(output, done.slice(0, MAX_IMAGES)),
         failures=failed.slice(0, MAX_FAILURES).to_pylist(),
         seconds=_mean_seconds(done),
@@ -58,10 +59,10 @@ def current_units(output: str) -> pa.Table:
     )
 
 
-def read_rows(output: str, selected: pa.Table) -> list[dict[str, Any]]:
-    """Read all provenance columns of rows that were selected from `current_units`, in the same order."""
-    rows = provenance.read_records(output, set(selected["unit"].to_pylist())).to_pylist()
-    rows_by_key = {(row["unit"], row["key"]): row for row in rows}
+def read_rows(output: str, selected: pa.Table) -> list[Record]:
+    """Read the records of rows that were selected from `current_units`, in the same order."""
+    rows = to_rows(provenance.read_records(output, set(selected["unit"].to_pylist())), Record)
+    rows_by_key = {(row.unit, row.key): row for row in rows}
     return [rows_by_key[key] for key in zip(selected["unit"].to_pylist(), selected["key"].to_pylist(), strict=True)]
 
 

@@ -8,26 +8,38 @@ import hashlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from pipeline import storage
 from pipeline.errors import DamagedOutputError, NotAnOutputError
 from pipeline.output import plan_store, provenance, run_file
+from schemas.arrow import Int32, columns_of, to_rows
+from schemas.provenance import ControlRecord
 
 READERS = 16  # threads; reading a file mostly waits for the network
 FOLDERS = ("images", "maps", "masks")
-COLUMNS = [
-    "status",
-    "photo_id",
-    "variant",
-    "unit",
-    "key",
-    "uri",
-    "sha256",
-    "controls",
-    "label_mask_uri",
-    "label_mask_sha256",
-]
+
+
+@dataclass(frozen=True)
+class _PlannedRow:
+    """The columns of a plan that are verified."""
+
+    unit: str
+    key: str
+    photo_id: str
+    variant: Int32
+
+
+@dataclass(frozen=True)
+class _RecordedRow:
+    """The columns of a record that are verified."""
+
+    unit: str
+    key: str
+    uri: str | None
+    sha256: str | None
+    controls: tuple[ControlRecord, ...] | None
+    label_mask_uri: str | None
+    label_mask_sha256: str | None
 
 
 @dataclass
@@ -71,9 +83,9 @@ def verify(output: str) -> Findings:
         hint = "Name the folder that convert wrote to."
         raise NotAnOutputError(f"{storage.redact(output)}: {run_file.RUN_FILE} is missing", hint)
     findings = Findings()
-    planned = plan_store.read_plans(output).select(["unit", "key", "photo_id", "variant"])
-    rows = _read_records(output, set(planned["unit"].to_pylist()), findings)
-    _check_rows(planned.to_pylist(), rows, plan_store.superseded_keys(planned), findings)
+    plans = plan_store.read_plans(output)
+    rows = _read_records(output, set(plans["unit"].to_pylist()), findings)
+    _check_rows(to_rows(plans, _PlannedRow), rows, plan_store.superseded_keys(plans), findings)
     _check_files(output, _recorded_files(rows), findings)
     return findings
 
@@ -86,34 +98,32 @@ def repair(output: str, findings: Findings) -> None:
         storage.remove(provenance.record_uri(output, unit))
 
 
-def _read_records(output: str, planned_units: set[str], findings: Findings) -> list[dict[str, Any]]:
+def _read_records(output: str, planned_units: set[str], findings: Findings) -> list[_RecordedRow]:
     """Read the rows of all records. Records that are damaged or were not planned become findings."""
-    rows: list[dict[str, Any]] = []
+    rows: list[_RecordedRow] = []
     for unit in sorted(provenance.done_units(output)):
         if unit not in planned_units:
             name = f"{provenance.FOLDER}/{unit}.parquet"
             findings.orphaned.append(f"{name}: not in a plan; --repair keeps it, because a plan may be lost")
         try:
-            rows += provenance.read_record(output, unit, COLUMNS).to_pylist()
+            rows += to_rows(provenance.read_record(output, unit, list(columns_of(_RecordedRow))), _RecordedRow)
         except DamagedOutputError as error:
             findings.altered.append(str(error))
             findings.damaged_units |= {unit} & planned_units
     return rows
 
 
-def _check_rows(
-    planned: list[dict[str, Any]], rows: list[dict[str, Any]], superseded: set[str], findings: Findings
-) -> None:
+def _check_rows(planned: list[_PlannedRow], rows: list[_RecordedRow], superseded: set[str], findings: Findings) -> None:
     """Check that every planned row has exactly one row in the record of its unit, unless its key is superseded."""
-    counts = Counter((row["unit"], row["key"]) for row in rows)
+    counts = Counter((row.unit, row.key) for row in rows)
     # Two plans contain the same row if a recipe or a photo was changed and then changed back.
-    expected = {(row["unit"], row["key"]): row for row in planned}
+    expected = {(row.unit, row.key): row for row in planned}
     findings.rows = len(expected)
     planned_units = {unit for unit, _ in expected}
     recorded_units = {unit for unit, _ in counts}
     for (unit, key), row in expected.items():
         if not counts[unit, key] and unit not in findings.damaged_units and key not in superseded:
-            findings.missing.append(f"{row['photo_id']} v{row['variant']} (unit {unit}): not in a record")
+            findings.missing.append(f"{row.photo_id} v{row.variant} (unit {unit}): not in a record")
             findings.damaged_units |= {unit} & recorded_units
     for (unit, key), count in counts.items():
         if unit not in planned_units:
@@ -129,17 +139,17 @@ def _check_rows(
             findings.doubled.append(f"row {key[:10]}: planned in {count} units")
 
 
-def _recorded_files(rows: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+def _recorded_files(rows: list[_RecordedRow]) -> dict[str, tuple[str | None, str]]:
     """Collect the image files that records name, as a dictionary from file name to SHA-256 digest and unit."""
-    files = {row["uri"]: (row["sha256"], row["unit"]) for row in rows if row["uri"]}
-    files |= {row["label_mask_uri"]: (row["label_mask_sha256"], row["unit"]) for row in rows if row["label_mask_uri"]}
+    files: dict[str, tuple[str | None, str]] = {}
     for row in rows:
-        maps = (control for control in row["controls"] or () if control["uri"])
-        files |= {control["uri"]: (control["file_sha256"], row["unit"]) for control in maps}
+        named = [(row.uri, row.sha256), (row.label_mask_uri, row.label_mask_sha256)]
+        named += [(control.uri, control.file_sha256) for control in row.controls or ()]
+        files |= {uri: (sha256, row.unit) for uri, sha256 in named if uri}
     return files
 
 
-def _check_files(output: str, recorded: dict[str, tuple[str, str]], findings: Findings) -> None:
+def _check_files(output: str, recorded: dict[str, tuple[str | None, str]], findings: Findings) -> None:
     """Compare the names and the content of the files in `FOLDERS` with the records."""
     existing = {f"{folder}/{name}" for folder in FOLDERS for name in storage.files(storage.join(output, folder))}
     findings.pictures = len(recorded)

@@ -46,7 +46,7 @@ def test_compiled_models_generate_the_same_image_and_warm_up_once(sd: Path) -> N
     images = generator.generate(asked(2))
     seconds = generator.warming_seconds
     assert seconds > 0
-    assert compiler.said == "yes"
+    assert compiler.status == "yes"
     expected = ImageGenerator(tiny_recipe(sd)).generate(asked(2))
     assert max(apart(*pair) for pair in zip(images, expected, strict=True)) <= 1
     generator.generate(asked(1))
@@ -150,7 +150,7 @@ def test_a_cache_that_cannot_be_written_does_not_stop_the_run(
     (tmp_path / "file").touch()
     for shape in (1, 2):
         compiler.warm_up((shape,), lambda: None)
-    assert compiler.said.startswith("yes, and not kept: ")
+    assert compiler.status.startswith("yes, and not kept: ")
 
 
 def test_both_passes_are_compiled_only_while_they_warm_up(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:

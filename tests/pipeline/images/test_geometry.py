@@ -19,11 +19,11 @@ from pipeline.images.geometry import (
 SIDES = st.integers(1, 3000)
 TARGETS = st.sampled_from([(512, 512), (576, 448), (448, 576), (64, 64), (1344, 768)])
 FITS = st.sampled_from(["crop", "people", "pad"])
-NOBODY = np.empty((0, 2))
+NO_FOCUS = np.empty((0, 2))
 
 
 def transform_of(source: tuple[int, int], target: tuple[int, int], fit: str) -> tuple[Transform, Padding]:
-    return pad_transform(source, target) if fit == "pad" else (crop_transform(source, target, fit, NOBODY), Padding())
+    return pad_transform(source, target) if fit == "pad" else (crop_transform(source, target, fit, NO_FOCUS), Padding())
 
 
 def corners(transform: Transform) -> NDArray[np.float64]:
@@ -40,7 +40,7 @@ def test_to_photo_is_the_inverse_of_points(width: int, height: int, target: tupl
 
 @given(SIDES, SIDES, TARGETS)
 def test_crop_covers_the_image_and_is_centred(width: int, height: int, target: tuple[int, int]) -> None:
-    (left, top), (right, bottom) = corners(crop_transform((width, height), target, "crop", NOBODY))
+    (left, top), (right, bottom) = corners(crop_transform((width, height), target, "crop", NO_FOCUS))
     assert left <= 1e-6
     assert top <= 1e-6
     assert right >= target[0] - 1e-6

@@ -13,8 +13,8 @@ from pipeline.errors import InvalidMaskError, LabelError, MaskShapeError
 from pipeline.images.geometry import crop_transform, pad_transform
 from pipeline.images.masks import fit_mask, nonzero_pixels
 
-NOBODY = np.empty((0, 2))
-CROP = crop_transform((512, 256), (64, 64), "crop", NOBODY)
+NO_FOCUS = np.empty((0, 2))
+CROP = crop_transform((512, 256), (64, 64), "crop", NO_FOCUS)
 
 
 def encoded(image: Image.Image, kind: str = "png", **options: Any) -> bytes:
@@ -68,7 +68,7 @@ def test_rectangle_of_a_mask_is_transformed_like_its_corners(
     source: tuple[int, int], fit: str, corner: tuple[float, float], smaller: int
 ) -> None:
     source = (source[0] * smaller, source[1] * smaller)
-    transform = pad_transform(source, (96, 64))[0] if fit == "pad" else crop_transform(source, (96, 64), fit, NOBODY)
+    transform = pad_transform(source, (96, 64))[0] if fit == "pad" else crop_transform(source, (96, 64), fit, NO_FOCUS)
     width, height = source
     x, y = (smaller * int(share * side / smaller) for share, side in zip(corner, source, strict=True))
     painted = np.zeros((height // smaller, width // smaller), np.uint8)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def lock(name: str, *settings: str) -> tuple[LockedRecipe, str]:
-    locked = lock_models(name, settings, anew=True)
+    locked = lock_models(name, settings, ignore_lock=True)
     return locked, edit_recipe_text(name, settings, locked.keys)
 
 
@@ -84,7 +84,7 @@ def test_changed_detector_weights_are_not_treated_as_missing(weights_of: Callabl
     settings = [f"controls.depth.detector.weights={weights_of('depth')}", f"controls.depth.detector.sha256={'a' * 64}"]
     with pytest.raises(ModelDigestError, match="aaaa"):
         lock_models("demo", settings)
-    assert [missing.role for missing in lock_models("demo", settings, anew=True).missing] == ["openpose"]
+    assert [missing.role for missing in lock_models("demo", settings, ignore_lock=True).missing] == ["openpose"]
 
 
 def test_a_recipe_of_maps_does_not_use_its_reference_image(tmp_path: Path) -> None:
