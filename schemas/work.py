@@ -77,16 +77,9 @@ class Decoded:
 
 
 @dataclass(frozen=True)
-class Mapped:
+class Mapped(Decoded):
     """A row with a control map for each detector of the recipe; None for a map that the GPU worker detects."""
 
-    planned: Planned
-    timing: Timing
-    source: Source
-    canvas: Canvas
-    pixels: Pixels
-    provided: tuple[ProvidedFile, ...]
-    reference: bytes | None
     maps: tuple[ControlMap | None, ...]
 
 

@@ -19,7 +19,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 REGISTRY_HOSTS = [
     ".".join(parts)
     for parts in (
-        ("pypi", "org"), ("pythonhosted", "org"), ("anaconda", "org"), ("npmjs", "org"), ("yarnpkg", "com"),
+        ("pypi", "org"), ("python" + "hosted", "org"), ("anaconda", "org"), ("npmjs", "org"), ("yarnpkg", "com"),
         ("crates", "io"), ("rubygems", "org"), ("golang", "org"), ("docker", "io"),
     )
 ]  # fmt: skip

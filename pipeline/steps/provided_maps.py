@@ -22,7 +22,7 @@ from pipeline.images.formats import DECODER_ERRORS, FORMATS, describe_decode_err
 from pipeline.steps.canvas import canvas_padding, canvas_transform
 from schemas.detectors import DetectorSettings
 from schemas.row_parts import Canvas, Points, ProvidedFile
-from schemas.work import Decoded, Mapped
+from schemas.work import Decoded
 
 FARTHEST = 1e6  # pixels between a keypoint and the photo: excludes NaN, infinity and what OpenCV cannot draw
 LINE_THRESHOLD = 64  # of 255: a resampled line is white if this much of it is left
@@ -38,12 +38,12 @@ class ProvidedMap:
     uri: str | None
 
 
-def is_provided(settings: DetectorSettings, row: Decoded | Mapped) -> bool:
+def is_provided(settings: DetectorSettings, row: Decoded) -> bool:
     """Return whether the manifest provides a detector's map for a row."""
     return _has_pose(settings, row) or _file_of(settings, row) is not None
 
 
-def provided_map(settings: DetectorSettings, row: Decoded | Mapped) -> ProvidedMap | None:
+def provided_map(settings: DetectorSettings, row: Decoded) -> ProvidedMap | None:
     """Return the map that the manifest provides, or None.
 
     Raises:
@@ -58,11 +58,11 @@ def provided_map(settings: DetectorSettings, row: Decoded | Mapped) -> ProvidedM
     return ProvidedMap(pixels, storage.redact(file.uri))
 
 
-def _has_pose(settings: DetectorSettings, row: Decoded | Mapped) -> bool:
+def _has_pose(settings: DetectorSettings, row: Decoded) -> bool:
     return settings.draws_people and row.planned.pose_keypoints is not None
 
 
-def _file_of(settings: DetectorSettings, row: Decoded | Mapped) -> ProvidedFile | None:
+def _file_of(settings: DetectorSettings, row: Decoded) -> ProvidedFile | None:
     return next((file for file in row.provided if file.detector == settings.name), None)
 
 

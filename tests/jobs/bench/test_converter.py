@@ -13,10 +13,9 @@ from jobs.bench.throughput import OPTIMIZATIONS
 from pipeline.errors import OptionError, RecipeError, RunError
 from pipeline.recipes.load import load_recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
-@pytest.mark.slow
 def test_the_command_prints_a_table_and_suggests_a_batch_size(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "SECONDS", {"cpu": 0.01})
     names = {field: OPTIMIZATIONS[field] for field in ("leave_out_nets", "compiled")}  # each one loads the models

@@ -9,7 +9,7 @@ from jobs.bench.map_detectors import TIMED, detector_rows
 from jobs.bench.timing import TimedRow, Timing
 from schemas.detectors import DETECTORS
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 def test_every_detector_is_in_the_benchmark() -> None:

@@ -24,7 +24,7 @@ from pipeline.recipes.load import load_recipe
 from schemas.recipe import Recipe
 from tests.tiny import tiny_recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

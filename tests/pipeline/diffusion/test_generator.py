@@ -21,7 +21,7 @@ from schemas.detectors import CannySettings, InpaintSettings
 from tests import edge_metrics
 from tests.conftest import ROOT, TINY, recipe_of
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 Batch = dict[str, Any]
 Images = NDArray[np.uint8]
 N = 3
@@ -166,7 +166,6 @@ def test_provenance_of_an_image(batch: Batch) -> None:
     assert load_generator().made_by(long, image).prompt_chunks == 2
 
 
-@pytest.mark.slow
 def test_generator_works_without_ray_and_without_detector_packages() -> None:
     absent = {"ray", "controlnet_aux", "mediapipe", "rtmlib", "onnxruntime", "dynamicprompts"}
     code = f"""
