@@ -1,1 +1,1 @@
-"""One file for each step of a photo. A step knows nothing of Ray."""
+"""One file for each step of a photo. Steps do not depend on Ray."""

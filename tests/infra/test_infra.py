@@ -17,6 +17,7 @@ CRDS = ROOT.parent / "shared" / "kuberay-crds"
 JOB = yaml.safe_load((ROOT / "infra" / "kuberay" / "rayjob.yaml").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.skipif(not CRDS.is_dir(), reason="needs ../shared/kuberay-crds")
 def test_the_ray_job_matches_the_schema_of_kuberay() -> None:

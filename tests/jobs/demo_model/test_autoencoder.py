@@ -28,6 +28,7 @@ def test_tensors_convert_to_pixels_and_back() -> None:
     assert (from_tensor(tensor) == pixels).all()
 
 
+@pytest.mark.slow
 def test_loss_reaches_its_target_in_50_steps(
     examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,7 @@ EDGES = "img2img: text2img: recipe darkness "
 REGIONS = "openpose steps rim "
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "defects"),
     [

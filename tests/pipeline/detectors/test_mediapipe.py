@@ -83,6 +83,7 @@ def test_several_people_are_detected(
     assert len(single.people(both)) == 1
 
 
+@pytest.mark.slow
 def test_nothing_is_logged_when_the_process_exits(weights_of: Callable[[str], Path]) -> None:
     code = (
         "import pathlib; from pipeline.detectors.mediapipe import Mediapipe; "

@@ -9,7 +9,7 @@ from pipeline.detectors.normal import Normal
 from schemas.detectors import NormalSettings
 from tests.pipeline.detectors.bare import library_map, photo
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 def test_map_equals_that_of_controlnet_aux(

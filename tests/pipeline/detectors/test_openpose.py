@@ -11,7 +11,7 @@ from pipeline.detectors.openpose import Openpose, _person
 from schemas.detectors import OpenposeSettings
 from tests.pipeline.detectors.bare import photo
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from pipeline.diffusion.request import GeneratedImage
 from pipeline.errors import ModelError, ModelMismatchError
 from tests.tiny import WIDTH, apart, asked, tiny_recipe, write_ip_adapter
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 def generate(folder: Path, prompt: str = "anime style", **changes: Any) -> GeneratedImage:

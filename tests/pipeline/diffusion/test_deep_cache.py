@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pipeline.diffusion.generator import ImageGenerator, eager_reason
 from tests.tiny import apart, asked, tiny_recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 def record_calls(generator: ImageGenerator) -> list[str]:

@@ -21,7 +21,7 @@ from schemas.detectors import CannySettings, InpaintSettings
 from tests import edge_metrics
 from tests.conftest import ROOT, TINY, recipe_of
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 Batch = dict[str, Any]
 Images = NDArray[np.uint8]
 N = 3

@@ -35,6 +35,7 @@ def test_a_run_plan_without_rows_has_no_rows(run: RunPlan) -> None:
     assert (run.without_rows().work.rows, run.without_rows().fresh.num_rows) == (0, 0)
 
 
+@pytest.mark.slow
 def test_every_stage_is_measured(run: RunPlan, settings: ChainSettings) -> None:
     mapped, maps = calibrate.measure_maps(settings, calibrate.calibration_rows(run))
     assert set(maps) == {"fetch", "decode", "controls"}

@@ -50,6 +50,7 @@ def test_a_run_of_maps_only_uses_every_core() -> None:
     assert size_pools(ClusterResources(5, 0), None, only_maps=True) == PoolSizes(5, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize(
     ("gpus", "device"),
@@ -65,11 +66,13 @@ def test_each_pool_has_its_resources(gpus: int, device: dict[str, int]) -> None:
     assert by_pool["light"]["batch_size"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_one_core_stays_free_for_light_steps() -> None:
     assert pools.cluster_resources() == ClusterResources(2, 1)  # of the three cores of the tests' Ray
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_a_cluster_without_enough_cores_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "FEWEST_CORES", 3)

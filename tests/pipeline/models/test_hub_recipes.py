@@ -11,7 +11,7 @@ from pipeline.models.resolve import SHIPPED, locate
 from pipeline.recipes.load import load_recipe
 from tests.hub import snapshot
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 @pytest.mark.usefixtures("hub")

@@ -15,7 +15,7 @@ from pipeline.models.lock import lock_models
 from pipeline.models.mirror import mirror_models
 from pipeline.recipes.load import load_recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 SMALL = ("area=4096", "steps=4")
 
 

@@ -176,6 +176,7 @@ def test_the_extra_of_an_uninstalled_file_system_is_named(monkeypatch: pytest.Mo
         storage.read("s3://bucket/a")
 
 
+@pytest.mark.slow
 def test_a_process_that_read_a_table_exits_with_its_exit_code(tmp_path: Path) -> None:
     """Start many processes: threads of Arrow that hold Python objects abort about one in five on a busy machine."""
     storage.put_table(str(tmp_path / "t.parquet"), pa.table({"photo_id": ["a"]}))
