@@ -23,7 +23,7 @@ for order in ((CONTROLNET_AUX, MEDIAPIPE), (MEDIAPIPE, CONTROLNET_AUX)):
 """
 
 
-@pytest.mark.timeout(180)  # the imports take long on a busy machine
+@pytest.mark.slow
 def test_controlnet_aux_and_mediapipe_can_be_imported_in_either_order() -> None:
     process = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
     assert process.stdout.split() == ["True", "mediapipe"] * 2, process.stderr
