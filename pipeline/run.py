@@ -97,7 +97,9 @@ def convert(
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
     metadata = RunMetadata(run_id, recipe, project_version(), git_commit())
     if not run.work.units:
-        return _finish(run, metadata, output, Counter(), {}, begin)
+        _write_start(run, metadata, output)
+        with _started():
+            return _finish(run, metadata, output, Counter(), {}, begin)
     log = logging.LoggerAdapter(LOGGER, {"run": run_id})
     for text in _notices(run):
         log.info(text)
@@ -202,8 +204,6 @@ def _finish(
     run: RunPlan, metadata: RunMetadata, output: str, counts: Counter[str], measured: dict[str, Any], begin: float
 ) -> Summary:
     """Write the report and the run file."""
-    if not run.work.units:
-        _write_start(run, metadata, output)
     failed_in_all = write_report(output, metadata, counts)
     last_run = {"run_id": metadata.run_id, "failed_in_all": failed_in_all}
     summary = _summary(run, last_run, output, counts, begin)
