@@ -42,7 +42,6 @@ def test_every_stage_is_measured(run: RunPlan, settings: ChainSettings) -> None:
     images = calibrate.measure_conversion(settings, mapped, 1)
     assert set(images) == {"convert", "encode"}
     assert all(milliseconds > 0 for milliseconds in (*maps.values(), *images.values()))
-    assert images["convert"] > maps["controls"]  # a diffusion model takes longer than an edge filter
 
 
 def test_failed_photos_are_not_measured(run: RunPlan, settings: ChainSettings) -> None:
