@@ -9,7 +9,6 @@ import functools
 import re
 from dataclasses import dataclass
 
-import pyparsing
 import torch
 from compel import Compel, DiffusersTextualInversionManager
 from compel.embeddings_provider import EmbeddingsProvider
@@ -21,8 +20,6 @@ from pipeline.errors import PromptWeightError
 from pipeline.recipes.prompt_weights import _UNREADABLE, parse_prompt
 
 CACHED_PROMPTS = 512  # texts, about 120 kB each for SD 1.5
-# Without packrat parsing, pyparsing parses nested parentheses in exponential time: 60 s for 8 levels.
-pyparsing.ParserElement.enable_packrat()
 # Compel reports a weighted word that it cannot find among the tokens as a RuntimeError.
 _WORD_NOT_FOUND = re.compile(r"couldn't find (start|end) of token sequence|token sequence mismatch for fragment")
 

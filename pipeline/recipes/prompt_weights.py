@@ -8,6 +8,8 @@ from compel.prompt_parser import Blend, Conjunction, PromptParser
 from pipeline.errors import PromptWeightError
 
 MAX_NESTING = 16  # of parentheses, which Compel parses recursively
+# Without packrat parsing, pyparsing parses nested parentheses in exponential time: 60 s for 8 levels.
+pyparsing.ParserElement.enable_packrat()
 _PARSER = PromptParser()  # shared, because building the grammar takes as long as parsing a prompt
 _COLON_WEIGHT = re.compile(r":\s*([0-9]*\.?[0-9]+)\s*$")
 # The exceptions of Compel for invalid syntax.
