@@ -91,17 +91,20 @@ class ControlMaps(TableStep[Decoded, Mapped]):
         seconds = self._detect_batches(missing) if self._device != CPU else {}
         mapped = [apply_step("controls", self._add_maps, row) for row in rows]
         self._cache.write({key: self._unit.known[key] for key in self._unit.detected})
-        both = zip(rows, mapped, strict=True)
-        return [add_seconds(row, "controls", seconds.get(id(before), 0.0)) for before, row in both]
+        return [
+            add_seconds(row, "controls", seconds[id(before)]) if id(before) in seconds else row
+            for before, row in zip(rows, mapped, strict=True)
+        ]
 
     def _without_maps(self, row: Decoded) -> Mapped:
         maps = (None,) * len(self._recipe.detectors)
         return Mapped(row.planned, row.timing, row.source, row.canvas, row.pixels, row.provided, row.reference, maps)
 
     def _add_maps(self, row: Mapped) -> Mapped:
-        """Add the missing maps of a row, in the order of the recipe's detectors."""
+        """Add the missing maps of a row, in the order of the recipe's detectors. No later step needs provided files."""
         pairs = zip(self._recipe.detectors, row.maps, strict=True)
-        return replace(row, maps=tuple(known or self._map(settings, row) for settings, known in pairs))
+        maps = tuple(known or self._map(settings, row) for settings, known in pairs)
+        return replace(row, maps=maps, provided=())
 
     def _map(self, settings: DetectorSettings, row: Mapped) -> ControlMap | None:
         """Return the map of one detector, or None if the GPU worker detects it."""

@@ -23,10 +23,10 @@ from schemas.detectors import (
     TileSettings,
 )
 from schemas.recipe import Recipe
-from schemas.row_parts import ControlMap
+from schemas.row_parts import ControlMap, ProvidedFile
 from schemas.work import Decoded, Failed, Mapped
 from tests.conftest import recipe_of
-from tests.rows import edit, png
+from tests.rows import edit, failed_row_of, png
 
 CANNY = recipe_of(CannySettings())
 
@@ -120,6 +120,21 @@ def test_deferred_maps_are_completed_by_another_process(decoded: Decoded) -> Non
         ]
         assert isinstance(row, Mapped)
         assert row.timing.seconds.controls
+
+
+def test_a_failed_row_passes_unchanged(decoded: Decoded) -> None:
+    failed = failed_row_of(decoded.planned)
+    assert ControlMaps(CANNY).run([failed, decoded])[0] == failed
+    assert ControlMaps(CANNY, device="cuda").complete([failed]) == [failed]
+
+
+def test_a_provided_file_is_removed_when_its_map_exists(decoded: Decoded) -> None:
+    file = ProvidedFile("canny", "https://host/canny.png?sig=1", png(np.zeros_like(decoded.pixels)))
+    source = {"source_width": 64, "source_height": 64}
+    (row,) = ControlMaps(CANNY).run([edit(decoded, provided=(file,), canvas=source)])
+    assert [(each.origin, each.source_uri) for each in maps_of(row)] == [("manifest", "https://host/canny.png")]
+    assert isinstance(row, Mapped)
+    assert row.provided == ()
 
 
 def test_the_photo_itself_is_not_detected(decoded: Decoded, tmp_path: Path) -> None:
