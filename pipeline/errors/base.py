@@ -1,6 +1,6 @@
 """The two kinds of errors, and what all of them have in common."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class Photo2AnimeError(Exception):
@@ -24,6 +24,9 @@ class PhotoError(Photo2AnimeError):
         message: What failed, without a full stop.
         retryable: Whether the same photo may succeed in a later run, as after a network error.
         attempts: How often the step was tried.
+
+    Attributes:
+        known: What the step found out before it failed: fields of the failed row, for its record.
     """
 
     code = "photo"
@@ -32,6 +35,7 @@ class PhotoError(Photo2AnimeError):
         super().__init__(" ".join(message.split()))
         self.retryable = retryable
         self.attempts = attempts
+        self.known: dict[str, Any] = {}
 
 
 class RunError(Photo2AnimeError):

@@ -15,8 +15,9 @@ from pipeline.images.labels import person_points, transform_labels
 from pipeline.images.masks import fit_mask
 from pipeline.images.photo import Photo, open_photo
 from pipeline.steps.canvas import padding_columns, transform_columns
+from pipeline.steps.row_step import record_on_error
 from schemas.recipe import Recipe
-from schemas.row_parts import Canvas
+from schemas.row_parts import Canvas, Labels
 from schemas.work import Decoded, Fetched, Planned
 
 FindPeople: TypeAlias = Callable[[Pixels], NDArray[np.float64]]
@@ -61,8 +62,6 @@ def decode(row: Fetched, geometry: Geometry, find_people: FindPeople | None = No
         transform, padding = _place(row.planned, photo, geometry, find_people)
         image, profile = photo.to_srgb(transform, geometry.background)
     pixels = padding.pad(np.asarray(image), edge=True)  # [H, W, 3], uint8, RGB, 0..255
-    labels = transform_labels(row.planned.boxes, row.planned.keypoints, transform, geometry.min_visible)
-    mask, visible = fit_mask(row.mask, transform) if row.mask else (None, None)
     canvas = Canvas(
         source_width=photo.size[0],
         source_height=photo.size[1],
@@ -71,9 +70,16 @@ def decode(row: Fetched, geometry: Geometry, find_people: FindPeople | None = No
         padding=padding_columns(padding),
         width=pixels.shape[1],
         height=pixels.shape[0],
-        labels=replace(labels, mask_visible=visible),
-        mask=mask,
+        labels=Labels(None, None),
+        mask=None,
     )
+    with record_on_error(canvas=canvas):
+        labels = transform_labels(row.planned.boxes, row.planned.keypoints, transform, geometry.min_visible)
+    canvas = replace(canvas, labels=labels)
+    if row.mask:
+        with record_on_error(canvas=canvas):
+            mask, visible = fit_mask(row.mask, transform)
+        canvas = replace(canvas, mask=mask, labels=replace(labels, mask_visible=visible))
     return Decoded(row.planned, row.timing, row.source, canvas, pixels, row.provided, row.reference)
 
 

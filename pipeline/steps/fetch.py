@@ -22,6 +22,7 @@ from pipeline.errors import (
     SchemeNotAllowedError,
     StorageError,
 )
+from pipeline.steps.row_step import record_on_error
 from schemas.row_parts import ProvidedFile, Source, Timing
 from schemas.work import Fetched, Planned
 
@@ -38,16 +39,18 @@ def fetch(row: Planned, allowed: frozenset[str]) -> Fetched:
     """
     started = datetime.now(UTC)
     photo, attempts = _read(row.uri, allowed)
-    provided = (ProvidedFile(each.detector, each.uri, _read(each.uri, allowed)[0]) for each in row.map_uris or ())
-    return Fetched(
-        planned=row,
-        timing=Timing(started, attempts),
-        source=Source(hashlib.sha256(photo).hexdigest(), len(photo)),
-        photo=photo,
-        provided=tuple(provided),
-        mask=_read(row.mask_uri, allowed)[0] if row.mask_uri else None,
-        reference=_read(row.reference_uri, allowed)[0] if row.reference_uri else None,
-    )
+    source = Source(hashlib.sha256(photo).hexdigest(), len(photo))
+    with record_on_error(source=source):
+        provided = (ProvidedFile(each.detector, each.uri, _read(each.uri, allowed)[0]) for each in row.map_uris or ())
+        return Fetched(
+            planned=row,
+            timing=Timing(started, attempts),
+            source=source,
+            photo=photo,
+            provided=tuple(provided),
+            mask=_read(row.mask_uri, allowed)[0] if row.mask_uri else None,
+            reference=_read(row.reference_uri, allowed)[0] if row.reference_uri else None,
+        )
 
 
 def _read(uri: str | None, allowed: frozenset[str]) -> tuple[bytes, int]:

@@ -2,8 +2,9 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
@@ -104,7 +105,18 @@ def failed_row(row: AnyRow, stage: str, error: PhotoError, started: datetime | N
     failure = Failure(stage, type(error).__name__, error.code, str(error), error.attempts, error.retryable)
     known = {field.name: getattr(row, field.name) for field in fields(Failed) if hasattr(row, field.name)}
     planned = {"planned": row} if isinstance(row, Planned) else {}
-    return Failed(**(known | planned | {"timing": replace(timing, attempts=error.attempts), "failure": failure}))
+    timing = replace(timing, attempts=error.attempts)
+    return Failed(**(known | error.known | planned | {"timing": timing, "failure": failure}))
+
+
+@contextmanager
+def record_on_error(**known: object) -> Iterator[None]:
+    """Add fields to the failed row of an error, for what a step found out before it failed."""
+    try:
+        yield
+    except PhotoError as error:
+        error.known |= known
+        raise
 
 
 def add_seconds(row: Staged, stage: str, seconds: float) -> Staged:

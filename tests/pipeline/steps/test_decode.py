@@ -1,6 +1,7 @@
 """Photos of every format are decoded to upright sRGB, with their labels in place; broken photos are errors."""
 
 import io
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.errors import ImageError, InvalidMaskError, TooManyPixelsError
+from pipeline.errors import ImageError, InvalidBoxError, InvalidMaskError, TooManyPixelsError
 from pipeline.images.photo import ORIENTATION_TAG, read_upright
 from pipeline.steps.canvas import canvas_padding, canvas_transform
 from pipeline.steps.decode import Geometry, decode
-from schemas.row_parts import ManifestBox, PaddingColumns
+from schemas.row_parts import Labels, ManifestBox, PaddingColumns
 from schemas.work import Decoded
 from tests.rows import fetched_row
 
@@ -230,8 +231,17 @@ def test_labels_and_mask_are_transformed() -> None:
     assert fitted.shape == (96, 192)
     assert (fitted[:, 96:] == 3).all()
     assert not fitted[:, :96].any()
-    with pytest.raises(InvalidMaskError):
-        decoded_by(photo, mask=b"none")
+
+
+def test_an_invalid_label_leaves_the_canvas_in_the_failed_row() -> None:
+    photo, box = stored(Image.new("RGB", (200, 100), "red")), ManifestBox(0.0, 0.0, 200.0, 100.0, "cat")
+    expected = decoded_by(photo, boxes=(box,)).canvas
+    with pytest.raises(InvalidMaskError) as of_mask:
+        decoded_by(photo, boxes=(box,), mask=b"none")
+    assert of_mask.value.known == {"canvas": expected}
+    with pytest.raises(InvalidBoxError) as of_box:
+        decoded_by(photo, boxes=(box, None))
+    assert of_box.value.known == {"canvas": replace(expected, labels=Labels(None, None))}
 
 
 def test_a_truncated_photo_is_an_error(data: Path) -> None:

@@ -20,7 +20,7 @@ from pipeline.errors import (
 from pipeline.steps import fetch as module
 from pipeline.steps.fetch import fetch
 from pipeline.storage import PUBLIC_SCHEMES
-from schemas.row_parts import MapUri, ProvidedFile
+from schemas.row_parts import MapUri, ProvidedFile, Source
 from tests.rows import planned_row
 
 LOCAL = PUBLIC_SCHEMES | {"file"}
@@ -41,8 +41,9 @@ def test_the_photo_its_maps_and_its_mask_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("files", [{"mask_uri": "/none.png"}, {"map_uris": (MapUri("seg", "/none.png"),)}])
 def test_a_missing_map_or_mask_is_an_error(tmp_path: Path, files: dict[str, Any]) -> None:
     (tmp_path / "a.jpg").write_bytes(b"photo")
-    with pytest.raises(FileMissingError, match=r"/none\.png"):
+    with pytest.raises(FileMissingError, match=r"/none\.png") as caught:
         fetch(planned_row(uri=str(tmp_path / "a.jpg"), **files), LOCAL)
+    assert caught.value.known == {"source": Source(hashlib.sha256(b"photo").hexdigest(), 5)}
 
 
 @pytest.mark.parametrize(

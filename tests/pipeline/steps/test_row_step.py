@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import FetchFailedError
-from pipeline.steps.row_step import RowStep, rows_to_table, stage_columns, table_to_rows
+from pipeline.steps.row_step import RowStep, record_on_error, rows_to_table, stage_columns, table_to_rows
 from schemas.arrow import to_table
 from schemas.row_parts import Failure, Source, Timing
 from schemas.work import Failed, Fetched, Planned
@@ -56,6 +56,15 @@ def test_what_was_known_of_a_row_stays_in_its_failure() -> None:
     (failed,) = table_to_rows(RowStep("decode", Fetched, Fetched, fail)(table), Fetched)
     assert isinstance(failed, Failed)
     assert (failed.source, failed.canvas, failed.failure.stage) == (Source("e" * 64, 1), None, "decode")
+
+
+def test_what_a_step_found_out_before_an_error_stays_in_the_failure() -> None:
+    def fail(row: Planned) -> Fetched:
+        with record_on_error(source=Source("s", 1)):
+            return fetch_even(row)
+
+    (failed,) = table_to_rows(RowStep("fetch", Planned, Fetched, fail)(planned(3)), Fetched)
+    assert failed.source == Source("s", 1)
 
 
 def test_other_errors_are_not_caught() -> None:
