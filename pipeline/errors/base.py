@@ -52,3 +52,7 @@ class RunError(Photo2AnimeError):
     def __init__(self, message: str, hint: str | None = None) -> None:
         advice = type(self).hint if hint is None else hint
         super().__init__(" ".join(f"{message}. {advice}".split()) if advice else " ".join(message.split()))
+
+    def __reduce__(self) -> tuple[type["RunError"], tuple[str, str]]:
+        """Copy and pickle the message as it is, because it contains the hint already."""
+        return type(self), (str(self), "")

@@ -1,6 +1,8 @@
 """The tree of errors: unique codes, hints, exit codes, and one line for each error."""
 
+import copy
 import inspect
+import pickle
 import re
 from collections import Counter
 
@@ -41,6 +43,12 @@ def test_the_message_of_a_run_error_is_one_line_with_its_hint() -> None:
     assert str(errors.OutputError("out: is\nfull", "Free   some.")) == "out: is full. Free some."
     assert str(errors.OutputError("out: invalid")) == f"out: invalid. {errors.OutputError.hint}"
     assert str(errors.OutputError("out: invalid", "")) == "out: invalid"
+
+
+@pytest.mark.parametrize("error", [errors.OutputError("out: invalid"), errors.OutputError("out: full", "Free some.")])
+def test_a_copied_run_error_has_its_hint_once(error: errors.RunError) -> None:
+    for again in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301 - as processes pass errors on
+        assert (type(again), str(again)) == (type(error), str(error))
 
 
 def test_exit_codes() -> None:
