@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from pipeline.errors import DiskFullError, StorageAccessError, StorageError, StorageNotFoundError
 from pipeline.storage.redaction import redact, redact_text
@@ -65,10 +65,17 @@ def with_retries(function: Callable[[], T]) -> T:
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_random_exponential(multiplier=0.2, max=5),
         retry=retry_if_exception(lambda error: isinstance(error, storage_errors()) and is_transient(error)),
-        before_sleep=before_sleep_log(LOGGER, logging.DEBUG),
+        before_sleep=_log_retry,
         reraise=True,
     )
     return retrying(function)
+
+
+def _log_retry(state: RetryCallState) -> None:
+    """Log the error of an attempt, without credentials: the errors of libraries contain addresses and headers."""
+    error = state.outcome.exception() if state.outcome else None
+    reason = redact_text(f"{type(error).__name__}: {error}")
+    LOGGER.debug("attempt %d of %d failed (%s)", state.attempt_number, ATTEMPTS, reason)
 
 
 @contextmanager

@@ -125,6 +125,20 @@ def test_only_transient_errors_are_retried() -> None:
         assert len(attempts) == expected
 
 
+def test_a_retry_is_logged_without_credentials(caplog: pytest.LogCaptureFixture) -> None:
+    results = [ConnectionResetError("no answer from https://u:p@host/a.jpg?X-Amz-Signature=secret"), None]
+
+    def fail_once() -> None:
+        if error := results.pop(0):
+            raise error
+
+    with caplog.at_level("DEBUG", "photo2anime.storage"):
+        storage.with_retries(fail_once)
+    assert "ConnectionResetError: no answer from https://host/a.jpg" in caplog.text
+    assert "secret" not in caplog.text
+    assert "u:p" not in caplog.text
+
+
 def test_the_http_status_decides_whether_an_error_is_transient() -> None:
     class ResponseError(OSError):
         def __init__(self, status: int) -> None:
