@@ -115,11 +115,12 @@ def remaining_work(plans: pa.Table, done: set[str], digest: str, rows: Iterable[
     wanted = {row.key: row for row in rows}
     units: dict[str, dict[str, Planned]] = {}  # by key, because a row that was planned again is in two plans
     recorded: set[str] = set()
-    for row in to_rows(plans, Planned):
-        if row.unit in done:
-            recorded |= {row.key} & wanted.keys()
-        elif row.recipe_digest == digest:
-            units.setdefault(row.unit, {})[row.key] = _with_addresses_of(row, wanted.get(row.key))
+    for batch in plans.to_batches(max_chunksize=CHUNK_ROWS):  # most rows of a resumed run are done and not needed
+        for row in to_rows(pa.Table.from_batches([batch]), Planned):
+            if row.unit in done:
+                recorded |= {row.key} & wanted.keys()
+            elif row.recipe_digest == digest:
+                units.setdefault(row.unit, {})[row.key] = _with_addresses_of(row, wanted.get(row.key))
     left = {name: list(members.values()) for name, members in units.items() if members.keys() & wanted.keys()}
     return RemainingWork({name: to_table(members, Planned) for name, members in left.items()}, len(recorded))
 
