@@ -99,17 +99,25 @@ class Commit:
     def _write(self, row: Finished) -> Record:
         """Write the image, the mask and the kept maps of a row, and return its record."""
         begin = time.perf_counter()
-        files = _Files() if isinstance(row, Failed) else self._write_files(row)
+        enlarged = self._enlarge(row)
+        files = _Files() if isinstance(enlarged, Failed) else self._write_files(enlarged)
+        # Control maps have the size of the canvas, not that of an enlarged image.
         controls = tuple(self._control(row, index) for index in range(len(self._recipe.detectors)))
-        row = add_seconds(row, "commit", time.perf_counter() - begin)
-        return self._record(row, files, controls)
+        enlarged = add_seconds(enlarged, "commit", time.perf_counter() - begin)
+        return self._record(enlarged, files, controls)
+
+    def _enlarge(self, row: Finished) -> Finished:
+        """Return a row with its canvas in pixels of its image. A failed row has none."""
+        if isinstance(row, Failed):
+            return row
+        return replace(row, canvas=enlarge_canvas(row.canvas, self._recipe.enlargement))
 
     def _record(self, row: Finished, files: _Files, controls: tuple[ControlRecord, ...]) -> Record:
         planned, source = row.planned, row.source
         columns: dict[str, Any] = {
             **dict.fromkeys(field.name for field in fields(Record)),
             **{name: getattr(planned, name) for name in _SHARED_WITH_PLAN},
-            **_canvas_columns(row, self._recipe.enlargement),
+            **_canvas_columns(row),
             **_made_by_columns(getattr(row, "made_by", None)),
             **asdict(files),
             "status": "failed" if isinstance(row, Failed) else "done",
@@ -138,7 +146,7 @@ class Commit:
             extension = FILE_EXTENSIONS[self._recipe.output.format]
             name = f"images/{row.planned.unit}/{image_name(row.planned)}.{extension}"
             files = _Files(name, self._put(name, content), len(content))
-        mask, visible = enlarge_canvas(row.canvas, self._recipe.enlargement).mask, row.canvas.labels.mask_visible
+        mask, visible = row.canvas.mask, row.canvas.labels.mask_visible
         if mask is not None and (visible or 0) >= self._recipe.min_visible:
             name = f"masks/{row.planned.unit}/{image_name(row.planned)}.png"
             files = replace(files, label_mask_uri=name, label_mask_sha256=self._put(name, mask))
@@ -174,14 +182,13 @@ def image_name(row: Planned) -> str:
     return f"{slug}-{row.key[:10]}-v{row.variant}"
 
 
-def _canvas_columns(row: Finished, enlargement: int) -> dict[str, Any]:
-    """Return the columns of a row's canvas, in pixels of the image; a failed row has no width and height."""
+def _canvas_columns(row: Finished) -> dict[str, Any]:
+    """Return the columns of a row's canvas; a failed row has no width and height."""
     if row.canvas is None:
         return {}
-    canvas = row.canvas if isinstance(row, Failed) else enlarge_canvas(row.canvas, enlargement)
-    width, height = image_size(canvas)
+    width, height = image_size(row.canvas)
     shared = ("source_width", "source_height", "source_profile", "transform", "padding", "labels")
-    columns = {name: getattr(canvas, name) for name in shared}
+    columns = {name: getattr(row.canvas, name) for name in shared}
     return columns if isinstance(row, Failed) else columns | {"width": width, "height": height}
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,9 +22,9 @@ from pipeline.storage import objects
 from schemas.arrow import to_rows
 from schemas.provenance import PROVENANCE, Record
 from schemas.recipe import Recipe
-from schemas.row_parts import Labels
+from schemas.row_parts import Box, Labels
 from schemas.work import Committed, Decoded, Encoded, Failed, Mapped
-from tests.rows import blank_map, edit, encoded_row, failed_row_of, mapped_row, planned_row
+from tests.rows import blank_map, edit, encoded_row, failed_row_of, mapped_row, planned_row, png
 
 KEYS = ["a" * 64, "b" * 64]
 UNIT = plan.unit_name(KEYS)
@@ -133,6 +134,23 @@ def test_sizes_and_maps_exclude_the_padding(
     assert (record["width"], record["height"], record["padding"]["top"]) == (64, 40, 16)
     with Image.open(tmp_path / record["controls"][0]["uri"]) as kept:
         assert kept.size == (64, 40)
+
+
+def test_an_enlarged_image_has_its_labels_and_mask_in_its_own_pixels(
+    done: Encoded, failed: Failed, metadata: RunMetadata, tmp_path: Path
+) -> None:
+    net = {"name": "builtin:demo/controlnet-canny"}
+    upscaled = Recipe.model_validate(metadata.recipe.model_dump() | {"upscale": {"net": net, "factor": 2}, "steps": 4})
+    labels = Labels((Box(1.0, 2.0, 30.0, 20.0, "cat", 0, 1.0),), None, mask_visible=1.0)
+    canvas = {"padding": {"top": 16, "bottom": 8}, "labels": labels, "mask": png(np.ones((40, 64), np.uint8))}
+    commit(tmp_path, replace(metadata, recipe=upscaled), edit(done, canvas=canvas), failed, keep_maps=True)
+    record = record_of(tmp_path)[0]
+    assert (record["width"], record["height"], record["padding"]["top"]) == (128, 80, 32)
+    assert [record["labels"]["boxes"][0][side] for side in "xywh"] == [2, 4, 60, 40]
+    assert record["transform"]["scale_x"] == 2 * done.canvas.transform.scale_x
+    for uri, size in ((record["label_mask_uri"], (128, 80)), (record["controls"][0]["uri"], (64, 40))):
+        with Image.open(tmp_path / uri) as image:
+            assert image.size == size
 
 
 def test_detected_and_cached_maps_are_counted(
