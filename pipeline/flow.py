@@ -11,8 +11,8 @@ processes, and passes the tables between them. All steps run at the same time, o
 
 - Fetch, decode, encode and commit take little CPU time, so several of them share a core. Decode takes a whole core if
   the recipe detects people.
-- Control maps take one core for each process. A process keeps its detectors loaded. Detectors that are faster on a GPU
-  run in the next step instead.
+- Control maps take one core for each process. A process keeps its detectors loaded. In a run with GPUs, detectors that
+  are faster on a GPU run in the next step instead.
 - Convert takes one GPU for each process, or one core in a run without a GPU. A process keeps the diffusion pipeline
   loaded.
 
