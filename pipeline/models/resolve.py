@@ -104,7 +104,7 @@ def cache_folder() -> Path:
 
 
 def reference_digest(recipe: Recipe) -> str | None:
-    """Return the SHA-256 of the recipe's reference image. Returns None if the recipe does not have one.
+    """Return the SHA-256 of the recipe's reference image. Returns None if the recipe does not use one.
 
     Raises:
         ModelNotFoundError: The reference image is missing.
@@ -212,7 +212,7 @@ def _download_from_hub(requirement: ModelRequirement) -> Path:
         files = ", ".join(requirement.files)
         raise ModelNotFoundError(
             f"{name}@{revision}: not in the local cache, and the request to the hub failed ({reason})",
-            f"Run once on a machine that can access the hub, or name a local folder with {files}.",
+            f"Run once with access to the hub, or name a local folder with {files}.",
         ) from error
 
 
