@@ -1,4 +1,4 @@
-"""The manifest of the demo: photos of scikit-image, a pose of the astronaut, and a depth map of the motorcycle."""
+"""Write the manifest of the demo: photos of scikit-image, the pose of a person, and a depth map of a motorcycle."""
 
 import io
 from importlib.resources import files
@@ -15,7 +15,7 @@ from schemas.manifest import KNOWN
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "motorcycle_right.png")
 
-# The visible COCO keypoints of the astronaut by index: x and y in pixels of the photo, annotated by hand.
+# Index of COCO keypoint -> x and y in pixels of the photo, for the visible keypoints. Annotated by hand.
 ASTRONAUT = {
     0: (225, 122), 1: (245, 104), 2: (202, 101), 3: (272, 128), 4: (176, 122),  # nose, eyes, ears
     5: (328, 264), 6: (74, 264), 8: (58, 418), 10: (138, 496),  # shoulders, right elbow and wrist
@@ -23,7 +23,7 @@ ASTRONAUT = {
 
 
 def write_demo_manifest(folder: Path) -> Path:
-    """Write the manifest and its depth map to `folder`. Returns the path of the manifest."""
+    """Write the manifest and the depth map to `folder`. Returns the path of the manifest."""
     data = Path(str(files("skimage").joinpath("data")))
     depth = folder.absolute() / "motorcycle_left.depth.png"
     storage.put(str(depth), _depth_png(data / "motorcycle_disp.npz"))
@@ -37,15 +37,15 @@ def write_demo_manifest(folder: Path) -> Path:
 
 
 def _coco_keypoints(visible: dict[int, tuple[int, int]]) -> list[float]:
-    """Return the 51 numbers of a person in COCO: x, y and visibility of 17 keypoints, zeros if not visible."""
+    """Return x, y and visibility of COCO's 17 keypoints, as 51 numbers; zeros for a keypoint that is not visible."""
     points = [(*visible[index], 2) if index in visible else (0, 0, 0) for index in range(17)]
     return [float(number) for point in points for number in point]
 
 
 def _depth_png(path: Path) -> bytes:
-    """Encode a measured disparity (larger is nearer) as a 16-bit PNG. Gaps take the value of the nearest pixel."""
+    """Encode a measured disparity (larger is nearer) as a 16-bit PNG. Fills gaps with the nearest measured value."""
     with np.load(path) as archive:
-        disparity = archive["arr_0"]  # [H, W], float32, pixels; not finite where it was not measured
+        disparity = archive["arr_0"]  # [H, W], float32, in pixels; not finite where the measurement failed
     unknown = ~np.isfinite(disparity)
     nearest = distance_transform_edt(unknown, return_distances=False, return_indices=True)
     filled = disparity[tuple(nearest)]

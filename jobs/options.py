@@ -1,4 +1,4 @@
-"""Options that several commands share, and the function that runs convert and maps."""
+"""Options of several commands, and the function that runs the commands convert and maps."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,7 +42,7 @@ Address = Annotated[
     typer.Option(help="The address of a Ray cluster (auto, ray://host:port).", show_default="this machine"),
 ]
 MaxFailureRate = Annotated[
-    float, typer.Option(min=0, max=1, help="Stop the run when a larger share of its rows has failed.")
+    float, typer.Option(min=0, max=1, help="Stop the run when a larger fraction of its rows failed, from 0 to 1.")
 ]
 MapCache = Annotated[
     str | None, typer.Option(help="A folder or bucket address that caches control maps across runs and recipes.")
@@ -50,14 +50,14 @@ MapCache = Annotated[
 CompileCache = Annotated[
     str | None,
     typer.Option(
-        help="A folder or bucket address that caches compiled models across runs. The cache holds code: trust it."
+        help="A trusted folder or bucket address that caches compiled models across runs. It contains executable code."
     ),
 ]
 Calibrate = Annotated[
     bool | None,
     typer.Option(
         "--calibrate/--no-calibrate",
-        help="Time a few photos first to size the worker pools.",
+        help="Convert a few photos first, and set the number of workers by their times.",
         show_default="for large runs only",
     ),
 ]
@@ -65,7 +65,7 @@ Allow = Annotated[
     list[str] | None,
     typer.Option(
         metavar="SCHEME",
-        help="Allow a remote manifest to name local files (file), private network addresses (private), or a scheme.",
+        help="Allow more addresses: local files in a remote manifest (file), private hosts (private), or a scheme.",
     ),
 ]
 Gpus = Annotated[int | None, typer.Option(min=0, help="The number of GPU workers.", show_default="all GPUs")]
@@ -73,7 +73,7 @@ UnitSize = Annotated[
     int | None, typer.Option(min=1, max=1024, help="The number of rows computed, written and retried together.")
 ]
 RecipeChanged = Annotated[
-    str, typer.Option(help="What to do if the output was written with another recipe: refuse or reconvert.")
+    str, typer.Option(help="If the output was written with another recipe: refuse the run, or reconvert its photos.")
 ]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Retry rows that failed with a temporary error, such as a network error.")
@@ -86,10 +86,10 @@ def run_and_report(context: typer.Context, describe: Callable[["Summary"], str],
 
     Args:
         context: The context of the command, which holds its arguments.
-        describe: Formats the summary of the run.
-        settings: Settings of the recipe in addition to those of --set.
+        describe: Returns the text to print for the summary of the run.
+        settings: Settings of the recipe, which are added to those of --set.
     """
-    # Imported here so that the help of the command line does not wait for pyarrow and fsspec.
+    # Imported here because pyarrow and fsspec take long to import, and the help of the command line needs neither.
     from jobs.progress import show_progress
     from pipeline.recipes.load import load_recipe
     from pipeline.run import convert
@@ -107,7 +107,12 @@ def run_and_report(context: typer.Context, describe: Callable[["Summary"], str],
 
 
 def summary_line(summary: "Summary", result: str) -> str:
-    """Return the summary of a run: its result, earlier rows, failures, and the path of the report."""
+    """Return the text for the summary of a run.
+
+    Args:
+        summary: The summary.
+        result: What this run did. Replaced if the run had nothing to do.
+    """
     if not summary.converted and not summary.failed:
         result = f"Nothing to do: all {summary.earlier} rows of {summary.output} are done"
     elif summary.earlier:
@@ -117,7 +122,7 @@ def summary_line(summary: "Summary", result: str) -> str:
 
 
 def _override_logging(context: typer.Context, arguments: dict[str, Any]) -> None:
-    """Apply the logging options after the command name. Those before it are the default."""
+    """Configure logging. An option after the name of the command overrides the same option before it."""
     defaults = context.find_root().params
     level, log_format, quiet = (arguments.pop(name) or defaults[name] for name in ("log_level", "log_format", "quiet"))
     configure_logging(level, log_format, quiet=quiet)

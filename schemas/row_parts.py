@@ -1,4 +1,4 @@
-"""The parts that rows of several stages share.
+"""Dataclasses for the fields of rows, shared by the stages in `schemas.work` and by provenance.
 
 Photos, control maps and images are arrays [height, width, 3], uint8, RGB, 0..255.
 """
@@ -15,7 +15,7 @@ from schemas.arrow import Int32, arrow_type
 Pixels: TypeAlias = NDArray[np.uint8]
 """[height, width, 3], RGB, 0..255."""
 Points: TypeAlias = tuple[tuple[float | None, ...] | None, ...]
-"""For each person or object: x, y and visibility of one keypoint after the other, in pixels of the upright photo."""
+"""One tuple (x, y, visibility, x, y, visibility, ...) for each person or object, in pixels of the upright photo."""
 
 STAGES = ("fetch", "decode", "controls", "convert", "encode", "commit")
 
@@ -34,7 +34,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class StageSeconds:
-    """The seconds that a row spent in each stage; None for a stage that it did not reach."""
+    """The seconds of each stage; None for a stage that the row did not reach."""
 
     fetch: float | None = None
     decode: float | None = None
@@ -46,16 +46,16 @@ class StageSeconds:
 
 @dataclass(frozen=True)
 class Timing:
-    """When work on a row started, how often its photo was fetched, and how long each stage took."""
+    """The start of the work on a row, and the seconds of each stage."""
 
     started: datetime
-    attempts: Int32 = 1
+    attempts: Int32 = 1  # requests for the photo; in a failed row, attempts of the stage that failed
     seconds: StageSeconds = field(default_factory=StageSeconds)
 
 
 @dataclass(frozen=True)
 class MapUri:
-    """The address of a control map that the manifest provides."""
+    """The address of a control map of the manifest."""
 
     detector: str
     uri: str
@@ -63,7 +63,7 @@ class MapUri:
 
 @dataclass(frozen=True)
 class ProvidedFile:
-    """The file of a control map that the manifest provides."""
+    """The content of a control map of the manifest."""
 
     detector: str
     uri: str
@@ -83,41 +83,44 @@ class ManifestBox:
 
 @dataclass(frozen=True)
 class Box(ManifestBox):
-    """A box in pixels of the image, clipped to it."""
+    """A box in pixels of the image, clipped to the image."""
 
-    index: Int32  # position in the manifest's list
-    visible: float  # share of its area that is inside the image
+    index: Int32  # position in the list of the manifest
+    visible: float  # fraction of the area of the box that is inside the image
 
 
 @dataclass(frozen=True)
 class Keypoints:
     """The keypoints of one person or object in pixels of the image."""
 
-    points: tuple[float, ...]  # x, y and visibility of each; three zeros for one outside the image
-    index: Int32  # position in the manifest's list
-    visible: float  # share of the labelled keypoints that are inside the image
+    points: tuple[float, ...]  # x, y and visibility of each keypoint; zeros if it is unlabelled or outside the image
+    index: Int32  # position in the list of the manifest
+    visible: float  # fraction of the labelled keypoints that are inside the image
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of a photo in pixels of the image. Labels below the recipe's `min_visible` are left out."""
+    """The labels of a photo in pixels of the image, without those that are less visible than `Recipe.min_visible`."""
 
     boxes: tuple[Box, ...] | None  # None if the manifest has no boxes
-    keypoints: tuple[Keypoints, ...] | None
-    mask_visible: float | None = None  # share of the mask that is inside the image
+    keypoints: tuple[Keypoints, ...] | None  # None if the manifest has no keypoints
+    mask_visible: float | None = None  # fraction of the mask that is inside the image
 
 
 @dataclass(frozen=True)
 class TransformColumns:
-    """image = photo * scale + offset, in pixels from the upper left corner of the upright photo and of the image."""
+    """The transform from photo to image: `image = photo * scale + offset`.
 
-    orientation: Int32  # EXIF 1..8, applied first
+    Both are in pixels from the upper left corner, and the photo is upright.
+    """
+
+    orientation: Int32  # EXIF orientation of the file, 1..8, which is applied first
     scale_x: float
     scale_y: float
     offset_x: float
     offset_y: float
     fit: str  # crop, people or pad
-    shrink: Int32  # 1, 2, 4 or 8: a large JPEG was decoded at 1 / shrink of its size
+    shrink: Int32  # 1, 2, 4 or 8: a JPEG was decoded at 1 / shrink of its size
 
 
 @dataclass(frozen=True)
@@ -132,30 +135,30 @@ class PaddingColumns:
 
 @dataclass(frozen=True)
 class Source:
-    """The file of a photo."""
+    """The content of the file of a photo."""
 
     sha256: str
-    bytes: int
+    bytes: int  # size of the file
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """How a photo was placed on its canvas."""
+    """The size of a canvas, and the transform of the photo and its labels."""
 
-    source_width: Int32  # upright
+    source_width: Int32  # of the upright photo
     source_height: Int32
-    source_profile: str | None  # the colour profile that was converted to sRGB; None if the photo was sRGB
+    source_profile: str | None  # colour profile, see `pipeline.images.color.to_srgb`; None for sRGB or no profile
     transform: TransformColumns
     padding: PaddingColumns
     width: Int32  # of the canvas
     height: Int32
     labels: Labels
-    mask: bytes | None  # the manifest's mask in pixels of the image, a PNG in its own mode
+    mask: bytes | None  # the mask of the manifest, transformed to the image, as a PNG of the same mode
 
 
 @dataclass(frozen=True)
 class ModelColumns:
-    """A model that was used."""
+    """The columns that identify a model, see `pipeline.models.resolve.LocatedModel`."""
 
     role: str
     name: str
@@ -165,42 +168,42 @@ class ModelColumns:
 
 @dataclass(frozen=True)
 class MapFacts:
-    """How a control map was made."""
+    """The origin of a control map."""
 
     detector: str
-    version: str | None = None
-    settings: str | None = None  # JSON
+    version: str | None = None  # name and version of the library of the detector
+    settings: str | None = None  # of the detector, as JSON
     origin: str | None = None  # detected, manifest, photo or blank
     device: str | None = None  # cpu or cuda
-    cached: bool | None = None  # detected for another image or run, and read from the cache
-    source_uri: str | None = None  # of a map that the manifest provides, without credentials and query
-    model: ModelColumns | None = None  # the detector's network; None if it has none
-    sha256: str | None = None  # of the map's pixels
+    cached: bool | None = None  # whether the map was detected for another row, recipe or run
+    source_uri: str | None = None  # address of a map of the manifest, without credentials and query
+    model: ModelColumns | None = None  # the network of the detector, if it has one
+    sha256: str | None = None  # of the pixels of the map
 
 
 @dataclass(frozen=True)
 class ControlMap(MapFacts):
-    """A control map. Its pixels are removed when no later step needs them."""
+    """A control map. Its pixels are None after the last step that needs them."""
 
     pixels: Pixels | None = None
 
 
 @dataclass(frozen=True)
 class MadeBy:
-    """How an image was generated."""
+    """The models, software and device that generated an image."""
 
     device: str
     dtype: str
     scheduler: str
-    scheduler_config: str  # JSON
+    scheduler_config: str  # as JSON
     models: tuple[ModelColumns, ...]
-    versions: str  # JSON: library -> version
-    prompt_chunks: Int32 = 1  # windows of 77 tokens that the longer prompt takes
+    versions: str  # library -> version, as JSON
+    prompt_chunks: Int32 = 1  # chunks of 77 tokens of the longer of both prompts
     batch_size: Int32 = 1
-    compiled: str | None = None  # yes, or why not
-    retried: str | None = None  # what was repeated in float32 because the image was not finite
-    nsfw: bool | None = None  # result of the safety checker; None without one
-    reference_sha256: str | None = None  # of the file that the IP-Adapter received
+    compiled: str | None = None  # `yes`, or the reason why the models were not compiled
+    retried: str | None = None  # attempts in float32 after an image that was not finite or had a single colour
+    nsfw: bool | None = None  # result of the safety checker; None without a safety checker
+    reference_sha256: str | None = None  # of the reference image of the IP-Adapter
 
 
 POINTS = arrow_type(Points)

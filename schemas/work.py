@@ -1,11 +1,13 @@
-"""The rows between the steps: one frozen dataclass for each stage of a photo. Their Arrow schemas follow from them.
+"""The rows that the steps receive and return: one frozen dataclass for each stage of a photo.
 
     Planned ─ fetch ─ Fetched ─ decode ─ Decoded ─ control maps ─ Mapped ─ convert ─ Converted ─ encode ─ Encoded
 
-A row that fails becomes `Failed`, passes every later step unchanged, and ends as a failed row of provenance.
+In mode maps, the last stage is `Mapped`. A row that fails becomes a `Failed` row, which the later steps return
+unchanged. Between the steps, rows are stored in Arrow tables, whose schemas are derived from the dataclasses
+(see `schemas.arrow`).
 
-The *canvas* is what the networks process: the image, and around it the padding of a recipe with `fit: pad`, which is
-removed when the image is encoded.
+The *canvas* is the array of pixels that the networks process. With `fit: pad` it is the image and a border of padding,
+which is cropped when the image is encoded. Otherwise it is the image alone.
 """
 
 from dataclasses import dataclass
@@ -30,24 +32,24 @@ from schemas.row_parts import (
 class Planned:
     """A row of the plan: one variant of one photo."""
 
-    unit: str
+    unit: str  # the name of its unit
     photo_id: str
     variant: Int32
-    key: str  # hash of everything that decides the image; a key is planned once
+    key: str  # hash of everything that decides the image; identifies the row
     seed: int
-    bucket: str | None  # WxH, if the manifest has the photo's size
+    bucket: str | None  # size of the image as WxH; None if the manifest does not have the size of the photo
     recipe_digest: str
-    uri: str | None  # in the plan without credentials and query, which the run takes from the manifest
-    map_uris: tuple[MapUri, ...] | None
+    uri: str | None  # the stored plan has it without credentials and query; a run restores them from the manifest
+    map_uris: tuple[MapUri, ...] | None  # stored like `uri`, as are the next two
     mask_uri: str | None
-    reference_uri: str | None  # the IP-Adapter's reference image
+    reference_uri: str | None  # the reference image of the IP-Adapter
     pose_keypoints: Points | None
     boxes: tuple[ManifestBox | None, ...] | None
     keypoints: Points | None
     prompt: str
     negative_prompt: str
-    prompt_error: str | None  # why a prompt of the manifest is invalid
-    manifest: str  # JSON: the other columns of the manifest
+    prompt_error: str | None  # the reason if a prompt of the manifest is invalid
+    manifest: str  # the other columns of the manifest, as JSON
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,20 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Mapped(Decoded):
-    """A row with a control map for each detector of the recipe; None for a map that the GPU worker detects."""
+    """A row with one control map for each detector of the recipe.
+
+    A map is None if the GPU worker has yet to detect it.
+    """
 
     maps: tuple[ControlMap | None, ...]
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A row with its image on the canvas, at `Recipe.enlargement` times the size of the canvas."""
+    """A row with its image, still with the padding of the canvas.
+
+    The image is `Recipe.enlargement` times as wide and high as the canvas.
+    """
 
     planned: Planned
     timing: Timing
@@ -98,20 +106,20 @@ class Converted:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A row with the bytes of its image file. A run of mode maps has no image."""
+    """A row with the bytes of its image file."""
 
     planned: Planned
     timing: Timing
     source: Source
     canvas: Canvas
     maps: tuple[ControlMap, ...]
-    made_by: MadeBy | None
-    image: bytes | None
+    made_by: MadeBy
+    image: bytes
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A row that failed, with what was known of it before."""
+    """A row that failed, with the results of the earlier stages."""
 
     planned: Planned
     timing: Timing
@@ -124,16 +132,16 @@ class Failed:
 
 @dataclass(frozen=True)
 class Committed:
-    """A row that was written, in the driver's counts."""
+    """A row that was written. The process of the run counts and logs these rows."""
 
     unit: str
     photo_id: str
     variant: Int32
     failed: bool
-    code: str | None  # of the error, if the row failed
+    code: str | None  # of the error; None if the row did not fail
     message: str | None
-    detected: Int32  # control maps that a detector found for this row
-    cached: Int32  # control maps that were shared with another row or run
+    detected: Int32  # control maps that were detected for this row
+    cached: Int32  # control maps that were detected for another row, recipe or run
 
 
 PLAN = schema_of(Planned)

@@ -1,4 +1,4 @@
-"""Evaluate the demo model: `python -m jobs.demo_model.evaluate` prints a table of figures with their bounds."""
+"""Evaluate the demo model: `python -m jobs.demo_model.evaluate` prints a table of measured values and their bounds."""
 
 from functools import partial
 from typing import Annotated
@@ -10,18 +10,22 @@ from jobs.app import run_command
 
 def evaluate(
     photos: Annotated[
-        str | None, typer.Option(help="A folder of photos to evaluate on, instead of those of scikit-image.")
+        str | None, typer.Option(help="A folder of photos to use instead of the photos of scikit-image.")
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipes, except for scales and the speed."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting of the recipes, such as steps=8. The speed and most scales are not affected.",
+        ),
     ] = None,
     *,
     speed: Annotated[bool, typer.Option(help="Also measure the seconds per photo, in two processes.")] = True,
 ) -> None:
-    """Evaluate the demo model: control maps, palettes, guidance, seeds and speed.
+    """Measure how the demo model follows control maps, palettes, guidance and seeds, and its speed.
 
-    Exits with code 1 if a figure is out of its bound.
+    Exits with code 1 if a value is out of its bound.
     """
     from rich.console import Console
     from rich.progress import track

@@ -1,4 +1,4 @@
-"""Render people: capsules over a COCO skeleton, with hair, clothes and a cartoon face."""
+"""Render people: body parts as capsules along a COCO skeleton, with hair, clothes and a cartoon face."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from jobs.demo_model.scene_canvas import Canvas, Color, Points, capsule, ellipse
 
-# Colours that are rare in backgrounds and objects (see `scenes`), so that people are easy to tell apart.
+# Colours that are rare in backgrounds and objects (see `scenes`), so that people are easy to recognise.
 SKIN: tuple[Color, ...] = ((255, 214, 190), (241, 190, 158), (196, 138, 104), (255, 226, 208))
 CLOTHES: dict[str, Color] = {
     "red": (222, 44, 58), "blue": (48, 84, 214), "purple": (132, 62, 190), "pink": (240, 110, 170),
@@ -25,7 +25,7 @@ KEYPOINTS = (
 )  # fmt: skip
 
 Skeleton = dict[str, Points]
-"""COCO keypoints by name, [2], in pixels, and the points `neck` and `head` (the middle of the head)."""
+"""Points [2] in pixels by name: the keypoints of COCO, `neck`, and `head` (the middle of the head)."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +58,23 @@ def random_appearance(random: np.random.Generator) -> Appearance:
 def random_skeleton(random: np.random.Generator, height: float, feet: Points) -> Skeleton:
     """Return the skeleton of a person in a random pose, `height` pixels tall, with the feet near the point `feet`."""
     lean = random.normal(0, 0.09)
-    facing = random.uniform(-1, 1)  # direction of the head: -1 is the left of the image
+    facing = random.uniform(-1, 1)  # direction of the face: -1 is the left of the image
     shoulder_scale = random.uniform(0.75, 1.05)  # below 1 for a body that is turned to the side
     hips = feet - np.array([0, height * random.uniform(0.40, 0.48)])
-    neck = hips + height * 0.30 * _down(np.pi + lean)
-    head = neck + height * 0.135 * _down(np.pi + lean + random.normal(0, 0.12))
+    neck = hips + height * 0.30 * _direction(np.pi + lean)
+    head = neck + height * 0.135 * _direction(np.pi + lean + random.normal(0, 0.12))
     points: Skeleton = {"neck": neck, "head": head}
     for side, sign in (("left", 1.0), ("right", -1.0)):  # the person's left is on the right of the image
         across = np.array([sign, 0.0])
         points[f"{side}_shoulder"] = neck + across * height * 0.105 * shoulder_scale + np.array([0, 0.02 * height])
         points[f"{side}_hip"] = hips + across * height * 0.065 * shoulder_scale
-        raised = -sign * (random.uniform(0.05, 0.5) if random.random() < 0.6 else random.uniform(0.5, 2.8))
-        bent = raised - sign * random.uniform(0, 1.2) * random.choice([-0.4, 1.0])
-        points[f"{side}_elbow"] = points[f"{side}_shoulder"] + height * 0.165 * _down(raised)
-        points[f"{side}_wrist"] = points[f"{side}_elbow"] + height * 0.155 * _down(bent)
-        stride = -sign * random.uniform(-0.12, 0.4)
-        points[f"{side}_knee"] = points[f"{side}_hip"] + height * 0.22 * _down(stride)
-        points[f"{side}_ankle"] = points[f"{side}_knee"] + height * 0.22 * _down(stride + random.normal(0, 0.15))
+        upper_arm = -sign * (random.uniform(0.05, 0.5) if random.random() < 0.6 else random.uniform(0.5, 2.8))
+        forearm = upper_arm - sign * random.uniform(0, 1.2) * random.choice([-0.4, 1.0])
+        points[f"{side}_elbow"] = points[f"{side}_shoulder"] + height * 0.165 * _direction(upper_arm)
+        points[f"{side}_wrist"] = points[f"{side}_elbow"] + height * 0.155 * _direction(forearm)
+        thigh = -sign * random.uniform(-0.12, 0.4)
+        points[f"{side}_knee"] = points[f"{side}_hip"] + height * 0.22 * _direction(thigh)
+        points[f"{side}_ankle"] = points[f"{side}_knee"] + height * 0.22 * _direction(thigh + random.normal(0, 0.15))
         points[f"{side}_eye"] = head + np.array([(sign * 0.034 + facing * 0.022) * height, -0.004 * height])
         points[f"{side}_ear"] = head + np.array([(sign * 0.07 - facing * 0.006) * height, 0.008 * height])
     points["nose"] = head + np.array([facing * 0.034, 0.026]) * height
@@ -82,7 +82,7 @@ def random_skeleton(random: np.random.Generator, height: float, feet: Points) ->
 
 
 def coco_keypoints(skeleton: Skeleton, side: int) -> NDArray[np.float64]:
-    """Return COCO keypoints [17, 3]: x, y and visibility 2, or zeros outside an image of `side` x `side` pixels."""
+    """Return COCO keypoints [17, 3]: x, y and visibility 2; zeros for points outside an image of `side` x `side`."""
     points = np.array([[*skeleton[name], 2.0] for name in KEYPOINTS])
     outside = ((points[:, :2] < 0) | (points[:, :2] >= side)).any(axis=1)
     points[outside] = 0
@@ -90,7 +90,7 @@ def coco_keypoints(skeleton: Skeleton, side: int) -> NDArray[np.float64]:
 
 
 def render_person(canvas: Canvas, skeleton: Skeleton, height: float, depth: float, look: Appearance) -> None:
-    """Render a person at one depth, from the back hair to the face."""
+    """Render all parts of a person at the same depth, from the hair at the back to the face."""
     hair, top, bottom = HAIR[look.hair], CLOTHES[look.top], CLOTHES[look.bottom]
     head = skeleton["head"]
     if look.long_hair:
@@ -108,7 +108,7 @@ def render_person(canvas: Canvas, skeleton: Skeleton, height: float, depth: floa
 
 
 def body_mask(skeleton: Skeleton, height: float, side: int) -> NDArray[np.bool_]:
-    """Return the mask of a person's body, [side, side]: the region that an image of this skeleton should fill."""
+    """Return the mask [side, side] of the body that a skeleton describes."""
     canvas = Canvas(np.random.default_rng(0), (0, 0, 0))
     look = Appearance(SKIN[0], "black", "red", "red", long_hair=False, skirt=False, smile=0)
     render_person(canvas, skeleton, height, 1.0, look)
@@ -166,13 +166,13 @@ def _render_face(canvas: Canvas, skeleton: Skeleton, height: float, depth: float
 
 
 def _render_front_hair(canvas: Canvas, head: Points, height: float, depth: float, color: Color) -> None:
-    """Render the front hair: a cap with three points over the forehead."""
+    """Render the hair at the front: a cap whose lower edge has points on the forehead."""
     angles = np.linspace(np.pi, 2 * np.pi, 14)
     cap = np.stack([np.cos(angles) * 0.088, np.sin(angles) * 0.105], axis=1)
     points = np.array([[0.09, 0.03], [0.066, -0.03], [0.03, -0.012], [0.0, -0.045], [-0.035, -0.012], [-0.066, -0.03]])
     canvas.polygon(head + np.concatenate([cap, points, [[-0.09, 0.03]]]) * height, color, depth)
 
 
-def _down(angle: float) -> Points:
-    """Return the unit vector at `angle` radians, from down (0) towards the left of the image."""
+def _direction(angle: float) -> Points:
+    """Return the unit vector at `angle` radians: 0 points down, pi / 2 to the left of the image."""
     return np.array([-np.sin(angle), np.cos(angle)])

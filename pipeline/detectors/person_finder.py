@@ -1,4 +1,4 @@
-"""The keypoints of the people in a photo, for a crop around them, by the pose detector of the recipe."""
+"""Find the people in a photo with the pose detector of the recipe, to crop the photo around them."""
 
 import functools
 import hashlib
@@ -13,9 +13,9 @@ from schemas.detectors import DetectorSettings
 
 
 class PeopleFinder:
-    """Finds people by a detector, which is loaded once per process.
+    """Finds people with a pose detector, which is loaded once per process.
 
-    The result of the last image is cached, because the variants of a photo follow one another.
+    The result of the last image is cached, because the variants of a photo are consecutive rows.
 
     Args:
         settings: The settings of a `PoseDetector`.
@@ -23,7 +23,7 @@ class PeopleFinder:
 
     def __init__(self, settings: DetectorSettings) -> None:
         self._settings = settings
-        self._last: tuple[bytes, NDArray[np.float64]] | None = None
+        self._cached: tuple[bytes, NDArray[np.float64]] | None = None
 
     def __call__(self, pixels: Pixels) -> NDArray[np.float64]:
         """Return the detected keypoints [N, 2] (x, y) of all people in an image.
@@ -31,10 +31,10 @@ class PeopleFinder:
         Raises:
             DetectorFailedError: The detector raised an error for this image.
         """
-        digest = hashlib.sha256(pixels.tobytes()).digest() + repr(pixels.shape).encode()
-        if self._last is None or self._last[0] != digest:
-            self._last = digest, self._find(pixels)
-        return self._last[1]
+        key = hashlib.sha256(pixels.tobytes()).digest() + repr(pixels.shape).encode()
+        if self._cached is None or self._cached[0] != key:
+            self._cached = key, self._find(pixels)
+        return self._cached[1]
 
     def _find(self, pixels: Pixels) -> NDArray[np.float64]:
         detector = _load(self._settings)

@@ -1,8 +1,8 @@
 """DeepCache: run the inner blocks of the UNet at every nth step only, which is faster and changes the image.
 
-The method is Ma et al. 2023, arXiv:2312.00858. The DeepCache package finds the current step by its timestep in the
-schedule. This is wrong for schedulers that run the UNet twice at one timestep, and it synchronizes with the device at
-every step. `DeepCache` counts the calls of the UNet instead.
+The method is from Ma et al. 2023, arXiv:2312.00858. The DeepCache package looks up each timestep in the schedule to get
+the number of the step. The number is wrong for schedulers that call the UNet twice at one timestep, and the lookup
+synchronizes with the device at every step. The class `DeepCache` counts the calls of the UNet instead.
 """
 
 from DeepCache import DeepCacheSDHelper
@@ -11,11 +11,11 @@ from pipeline.diffusion.types import DiffusionPipeline
 
 
 class DeepCache(DeepCacheSDHelper):  # type: ignore[misc]  # the package has no type hints
-    """A cache of the UNet's inner features, for a UNet that one or two pipelines use.
+    """A cache of the inner features of a UNet. Several pipelines may share the UNet.
 
     Args:
         pipe: A pipeline with the UNet.
-        interval: The number of UNet calls from one complete run of the UNet to the next.
+        interval: Every `interval`th call runs the complete UNet. The other calls reuse cached features.
     """
 
     def __init__(self, pipe: DiffusionPipeline, interval: int) -> None:
@@ -25,11 +25,12 @@ class DeepCache(DeepCacheSDHelper):  # type: ignore[misc]  # the package has no 
 
     def start_batch(self) -> None:
         """Clear the cache, so that the first call of a batch runs the complete UNet."""
+        # The package runs the complete UNet when cur_timestep - start_timestep is a multiple of the interval.
         self.cur_timestep, self.start_timestep = -1, 0
         self.cached_output.clear()
 
     def wrap_unet_forward(self) -> None:
-        """Replace the UNet's forward method by one that counts its calls."""
+        """Replace the forward method of the UNet with one that counts its calls. Overrides a method of the package."""
         forward = self.function_dict["unet_forward"] = self.pipe.unet.forward
 
         def counting_forward(*args: object, **kwargs: object) -> object:

@@ -1,21 +1,22 @@
-"""Optimizations of the diffusion pipeline. Each can be disabled to measure its effect."""
+"""Optimizations of the diffusion pipeline. Benchmarks disable them one by one to measure their effect."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Optimizations:
-    """The optimizations of a pipeline. They change an image by rounding errors at most.
+    """The enabled optimizations of a pipeline. They change the pixels of an image by rounding errors at most.
 
     Attributes:
-        leave_out_nets: Skip a ControlNet if its scale is 0 or the step is outside of its window.
-        embed_maps_once: Embed each control map once for all steps.
-        encode_together: Encode the photos of a batch in one call of the autoencoder.
+        leave_out_nets: Skip a ControlNet at the steps outside its interval `start` to `end`, or at scale 0.
+        embed_maps_once: Compute the embedding of each control map once for all steps.
+        encode_together: Encode all photos of a batch in one call of the VAE.
         keep_prompts: Cache the embeddings of recent prompts.
         travel_as_bytes: Copy images between host and device as uint8, through pinned memory.
         channels_last: Store the weights in channels-last order, which is faster for convolutions on tensor cores.
         fuse_projections: Compute queries, keys and values in one matrix product.
-        compiled: Compile the UNet, the ControlNets and the decoder. The default depends on the recipe and the device.
+        compiled: Compile the UNet, the ControlNets and the VAE decoder. By default, `ImageGenerator` enables it if the
+            recipe and the device support it.
     """
 
     leave_out_nets: bool = True

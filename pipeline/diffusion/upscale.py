@@ -1,6 +1,10 @@
-"""Prepare and finish the second pass: enlarge an image, cut it into tiles, and blend the generated tiles."""
+"""The second pass of a recipe with `upscale`: enlarge an image, cut it into tiles, and blend the generated tiles.
+
+`ImageGenerator` generates the tiles in between.
+"""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,12 +15,12 @@ from numpy.typing import NDArray
 from pipeline.diffusion.request import GeneratedImage, GenerationRequest, Pixels
 from schemas.recipe import Upscale
 
-SEED_BITS = 63
-FLAT_TILE_DEVIATION = 8.0  # of 255: a tile with less contrast, such as a wall or a night sky, may have a single colour
-
+SEED_BITS = 63  # torch.Generator accepts positive numbers of 63 bits
+# Standard deviation of a channel, of 255. A tile with less contrast, such as a night sky, may become a single colour.
+FLAT_TILE_DEVIATION = 8.0
 
 Corner = tuple[int, int]
-"""Top and left of a tile in the enlarged image, in pixels."""
+"""The y of the upper edge and the x of the left edge of a tile in the enlarged image, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class TiledImage:
 
 
 def cut_into_tiles(request: GenerationRequest, pixels: Pixels, upscale: Upscale) -> TiledImage:
-    """Enlarge an image and cut it into requests for tiles, each with a different seed.
+    """Enlarge an image, cut it into tiles, and build a request for each tile, each with a different seed.
 
     Args:
         request: The request of the first pass.
@@ -55,16 +59,17 @@ def cut_into_tiles(request: GenerationRequest, pixels: Pixels, upscale: Upscale)
 def merge_tiles(
     image: GeneratedImage, tiled: TiledImage, tiles: Sequence[GeneratedImage], overlap: int
 ) -> GeneratedImage:
-    """Replace the pixels of an image by those of its generated tiles.
+    """Blend the generated tiles of an image to the enlarged image.
 
     Args:
         image: The image of the first pass.
-        tiled: The positions of the tiles.
+        tiled: The result of `cut_into_tiles` for this image.
         tiles: The generated tiles, in the order of `tiled.corners`.
-        overlap: The least overlap of neighbouring tiles, in pixels.
+        overlap: The minimum overlap of adjacent tiles, in pixels.
 
     Returns:
-        The enlarged image. Its pixels are None if a tile failed, or if the whole image has a single colour.
+        `image` with the enlarged pixels and the retried steps of its tiles. The pixels are None if a tile failed, or if
+        the whole image has a single colour.
     """
     retried = tuple(dict.fromkeys([*image.retried, *(step for tile in tiles for step in tile.retried)]))
     pixels = [tile.pixels for tile in tiles if tile.pixels is not None]
@@ -95,14 +100,14 @@ def tile_corners(height: int, width: int, side: int, overlap: int) -> list[Corne
     Args:
         height: The height of the image, in pixels.
         width: The width of the image, in pixels.
-        side: The side of a tile, in pixels.
-        overlap: The least overlap of neighbouring tiles, in pixels.
+        side: The width and height of a tile, in pixels.
+        overlap: The minimum overlap of adjacent tiles, in pixels.
     """
     return list(itertools.product(_tile_starts(height, side, overlap), _tile_starts(width, side, overlap)))
 
 
 def crop_tile(image: Pixels, corner: Corner, side: int) -> Pixels:
-    """Crop one tile, [side, side, 3], or less if the image is smaller."""
+    """Crop one tile, [side, side, 3], or smaller if the image is smaller than a tile."""
     top, left = corner
     return np.ascontiguousarray(image[top : top + side, left : left + side])
 
@@ -117,7 +122,7 @@ def blend_tiles(tiles: list[Pixels], corners: list[Corner], height: int, width: 
         width: The width of the image, in pixels.
         overlap: The width of the transition, in pixels.
     """
-    weighted_sum = np.zeros((height, width, 3), np.float32)  # [H, W, 3], 0..255 * the sum of weights
+    weighted_sum = np.zeros((height, width, 3), np.float32)  # [H, W, 3], 0..255 times the sum of weights
     weight_sum = np.zeros((height, width, 1), np.float32)  # [H, W, 1]
     for tile, (top, left) in zip(tiles, corners, strict=True):
         tile_height, tile_width = tile.shape[:2]
@@ -128,14 +133,20 @@ def blend_tiles(tiles: list[Pixels], corners: list[Corner], height: int, width: 
 
 
 def _tile_starts(length: int, side: int, overlap: int) -> list[int]:
-    """Return the starts of evenly spread intervals of `side` that cover `length`, in multiples of 8."""
+    """Return the first pixel of each tile along one axis. The tiles are evenly spaced; all starts are multiples of 8.
+
+    Args:
+        length: The length of the axis, in pixels.
+        side: The length of a tile, in pixels.
+        overlap: The minimum overlap of adjacent tiles, in pixels.
+    """
     if length <= side:
         return [0]
-    count = -(-(length - overlap) // (side - overlap))
+    count = math.ceil((length - overlap) / (side - overlap))
     return [round(index * (length - side) / (count - 1) / 8) * 8 for index in range(count)]
 
 
 def _edge_ramp(length: int, overlap: int) -> NDArray[np.float32]:
-    """Return weights [length] that rise over `overlap` from both edges to 1. All of them are positive."""
-    from_edge = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1
-    return np.minimum(from_edge / (overlap + 1), 1).astype(np.float32)
+    """Return positive weights [length] that rise linearly from each edge to 1, over `overlap` pixels."""
+    edge_distance = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1
+    return np.minimum(edge_distance / (overlap + 1), 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Start Ray in this process, or connect to a Ray cluster."""
+"""Start Ray on this machine, or connect to a Ray cluster."""
 
 import logging
 import os
@@ -21,54 +21,58 @@ from pipeline.quiet import silence_stderr
 
 LOGGER = logging.getLogger("photo2anime.cluster")
 
-PREFIX = "p2a-"  # of the temporary folders
-# Characters of the parent of the temporary folder: the path of a socket has at most 107, of which Ray uses up to 77.
+PREFIX = "p2a-"  # prefix of the names of temporary folders
+# Maximum length of the path of the parent folder. The path of a Unix socket has at most 107 characters, of which the
+# temporary folder and Ray need up to 77.
 LONGEST_PARENT = 28
-LOCK = "run.lock"  # held while the run that owns the folder is alive
+LOCK = "run.lock"  # a file in a temporary folder, locked while its run is alive
 CONNECT_SECONDS = 10
 
 
 @contextmanager
 def connect_ray(address: str | None, *, verbose: bool = False) -> Iterator[None]:
-    """Connect to a Ray cluster, or start Ray in this process with a temporary folder of its own.
+    """Connect to a Ray cluster, or start Ray on this machine with a separate temporary folder.
 
-    A plain `ray.init()` would connect to what the last killed run left in /tmp/ray. If this process is connected
-    already, that connection is used, and stays open.
+    With the default folder /tmp/ray, `ray.init()` may find the cluster of a killed run and connect to it. If this
+    process is already connected to Ray, the existing connection is used and stays open.
 
     Args:
-        address: Address of a cluster, or None for this machine.
-        verbose: Whether Ray writes its own log.
+        address: Address of a cluster. None starts Ray on this machine.
+        verbose: Whether to show the log of Ray.
 
     Raises:
-        ClusterError: No cluster answers at the address, or Ray cannot start.
+        ClusterError: The cluster cannot be reached, or Ray cannot start.
     """
     if address is not None:
         _check_address(address)
     if ray.is_initialized():
         yield
         return
-    log: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.CRITICAL}
+    log_settings: dict[str, Any] = {
+        "log_to_driver": verbose,
+        "logging_level": logging.INFO if verbose else logging.CRITICAL,
+    }
     if address is not None:
-        with _initialized(address, log):
+        with _initialize_ray(address, log_settings):
             yield
         return
     with _temporary_folder() as folder:
         settings = {"num_cpus": logical_cpus(), "include_dashboard": False, "_temp_dir": folder}
-        with _initialized("local", settings | log, silent=not verbose):
+        with _initialize_ray("local", settings | log_settings, silent=not verbose):
             yield
 
 
 def logical_cpus() -> int:
-    """Return the CPUs that Ray assumes on this machine: two more than it has.
+    """Return the number of CPUs that Ray schedules on this machine: two more than its cores, and at least 4.
 
-    Light steps mostly wait, and control maps take a small part of the time of an image, so that neither should occupy
-    a core.
+    The light steps mostly wait, and control maps take a small part of the time of an image. Because of the two
+    additional CPUs, Ray does not reserve a core for them that could generate images.
     """
     return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2) + 2
 
 
 def _check_address(address: str) -> None:
-    """Raise `ClusterError` if nothing listens at a host and port. Ray itself would retry for minutes."""
+    """Raise `ClusterError` if a host and port do not accept connections. Ray would retry for minutes."""
     match = re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address)
     if not match:
         return
@@ -79,12 +83,12 @@ def _check_address(address: str) -> None:
 
 
 @contextmanager
-def _initialized(address: str, settings: dict[str, Any], *, silent: bool = False) -> Iterator[None]:
+def _initialize_ray(address: str, settings: dict[str, Any], *, silent: bool = False) -> Iterator[None]:
     try:
         try:
             with _signal_handler_kept(), silence_stderr() if silent else nullcontext():
                 ray.init(address=address, **settings)
-        except Exception as error:  # Ray raises Exception itself if a node does not start in time
+        except Exception as error:  # Ray raises a plain Exception if a node does not start in time
             raise ClusterError(f"Ray at {address!r}: {error}") from error
         LOGGER.debug("connected to Ray at %s with %s", address, ray.cluster_resources())
         yield
@@ -94,7 +98,7 @@ def _initialized(address: str, settings: dict[str, Any], *, silent: bool = False
 
 @contextmanager
 def _signal_handler_kept() -> Iterator[None]:
-    """Restore the caller's SIGTERM handler, which `ray.init` replaces with one that exits at once."""
+    """Restore the SIGTERM handler after `ray.init`, which replaces it with one that exits immediately."""
     handler = signal.getsignal(signal.SIGTERM)
     yield
     if threading.current_thread() is threading.main_thread():
@@ -103,7 +107,7 @@ def _signal_handler_kept() -> Iterator[None]:
 
 @contextmanager
 def _temporary_folder() -> Iterator[str]:
-    """Create a temporary folder for Ray, and remove those of killed runs, which may have gigabytes of pixels."""
+    """Create a temporary folder for Ray. Removes the folders of killed runs, which may contain gigabytes."""
     default = tempfile.gettempdir()
     parent = default if len(default) <= LONGEST_PARENT else "/tmp"  # noqa: S108 - mkdtemp creates a private folder in it
     for stale in Path(parent).glob(f"{PREFIX}*/{LOCK}"):
@@ -112,7 +116,7 @@ def _temporary_folder() -> Iterator[str]:
                 shutil.rmtree(stale.parent, ignore_errors=True)
                 LOGGER.debug("removed the temporary folder of a killed run: %s", stale.parent)
         except (Timeout, OSError):
-            continue  # its run is alive, or another user owns it
+            continue  # the run is alive, or the folder belongs to another user
     folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
     with FileLock(Path(folder) / LOCK):
         try:

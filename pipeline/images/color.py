@@ -1,8 +1,8 @@
 """Convert images of any mode and colour space that Pillow reads to 8-bit sRGB.
 
-The conversion has two steps, and the image is resampled between them. `resizable` converts modes whose values cannot
-be averaged, such as palettes, single bits and hues. `to_srgb` applies the colour profile, which is about a hundred
-times faster on the small image than on the photo.
+The conversion has two steps. `resizable` converts modes whose values cannot be averaged, such as palettes, single bits
+and hues. Then the caller resizes the image, and `to_srgb` applies the colour profile. This is about a hundred times
+faster on the resized image than on the photo.
 """
 
 import functools
@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, ImageColor
 
 SRGB = ImageCms.createProfile("sRGB")
 INTENT = ImageCms.Intent.PERCEPTUAL  # as in browsers; LittleCMS uses relative colorimetric if a profile lacks its table
-_COLOR_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}  # signatures of ICC.1:2010, by Pillow mode
+_COLOR_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}  # Pillow mode -> signature of ICC.1:2010
 _MAX_16_BIT = 65535.0
 
 
@@ -36,11 +36,11 @@ def to_srgb(image: Image.Image, profile: bytes | None, background: str) -> tuple
     Args:
         image: An image of one of the modes that `resizable` returns.
         profile: An ICC profile, or None.
-        background: A colour as CSS writes it, in sRGB.
+        background: A CSS colour, in sRGB.
 
     Returns:
-        The image in mode RGB, and the name of the profile: None for sRGB or no profile, `ignored: ...` if the profile
-        is invalid or describes another colour space than the mode of the image.
+        The image in mode RGB, and the name of the profile. The name is None for sRGB or no profile, and `ignored: ...`
+        if the profile is invalid or its colour space is not that of the image.
     """
     alpha = image.getchannel("A") if image.mode in {"LA", "RGBA"} else None
     colors = image if alpha is None else image.convert(image.mode[:-1])
@@ -52,10 +52,10 @@ def to_srgb(image: Image.Image, profile: bytes | None, background: str) -> tuple
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Scale the full range of the mode to 0..255, because `convert` would clip values above 255."""
+    """Scale 16-bit values 0..65535, or floats 0..1, to 0..255. `Image.convert` would clip values above 255 instead."""
     values = np.asarray(image if image.mode in {"I", "F"} else image.convert("I"), np.float32)  # [H, W]
-    highest = 1.0 if image.mode == "F" else _MAX_16_BIT
-    scaled = np.nan_to_num(values * (255.0 / highest)).clip(0, 255)
+    maximum = 1.0 if image.mode == "F" else _MAX_16_BIT
+    scaled = np.nan_to_num(values * (255.0 / maximum)).clip(0, 255)
     return Image.fromarray(np.rint(scaled).astype(np.uint8))
 
 
@@ -72,7 +72,10 @@ def _apply_profile(image: Image.Image, profile: bytes) -> tuple[Image.Image, str
 
 @functools.lru_cache(maxsize=64)
 def _profile_transform(profile: bytes, mode: str) -> tuple[ImageCms.ImageCmsTransform | None, str | None]:
-    """Return the transform from a profile to sRGB, or None if none applies, and the name of the profile."""
+    """Return the transform from a profile to sRGB, and the name that `to_srgb` returns.
+
+    The transform is None if the profile is sRGB, or if its colour space is not that of the mode.
+    """
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     name = " ".join(ImageCms.getProfileDescription(source).split()) or "unnamed profile"
     if source.profile.xcolor_space != _COLOR_SPACES[mode]:

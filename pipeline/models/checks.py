@@ -1,4 +1,4 @@
-"""Check the models of a recipe before a run: all files exist, match the locked digests and fit together."""
+"""Check the models of a recipe before a run: their files, their locked digests, and whether they are compatible."""
 
 import json
 import re
@@ -25,12 +25,12 @@ from schemas.recipe import Recipe
 
 _DEFAULT_TEXT_LAYERS = 12  # the default num_hidden_layers of CLIPTextConfig in transformers
 _INPAINT_CHANNELS = 9  # 4 latent channels of the image, 1 of the mask and 4 of the masked photo
-_COMPEL_SYNTAX = re.compile(r"[()\"]")  # the characters that begin a weight or a function of Compel
-_EXTRAS = {"mediapipe": "pose", "rtmpose": "rtmpose"}  # the extras of pyproject.toml, by detector
+_COMPEL_SYNTAX = re.compile(r"[()\"]")  # characters that start a weight or a function in a prompt
+_EXTRAS = {"mediapipe": "pose", "rtmpose": "rtmpose"}  # detector -> extra of pyproject.toml that installs its package
 
 
 def check_models(recipe: Recipe, unused: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Check the models of a recipe, and its settings that depend on them.
+    """Check the models of a recipe, and the settings that depend on its models.
 
     Args:
         recipe: The recipe.
@@ -42,7 +42,7 @@ def check_models(recipe: Recipe, unused: frozenset[str] = frozenset()) -> frozen
     Raises:
         ModelNotFoundError: A model is missing.
         ModelDigestError: A model or the reference image differs from the digest that the recipe is locked to.
-        ModelMismatchError: A ControlNet and the base are of different families.
+        ModelMismatchError: A ControlNet belongs to another model family than the base.
         MissingPackageError: A detector needs a package that is not installed.
         BaseMismatchError: The base does not support the mode or clip_skip.
         SchedulerError: The scheduler does not support a setting or the number of steps.
@@ -72,7 +72,12 @@ def check_models(recipe: Recipe, unused: frozenset[str] = frozenset()) -> frozen
 
 
 def unpinned_models(recipe: Recipe, blank: frozenset[str] = frozenset()) -> list[str]:
-    """Return the hub repositories that the recipe uses at a branch, except those of the detectors in `blank`."""
+    """Return the hub repositories, as `name@revision`, for which the recipe does not pin a commit.
+
+    Args:
+        recipe: The recipe.
+        blank: Detectors to ignore, because their maps are black.
+    """
     detectors = [requirement for settings, requirement in detector_requirements(recipe) if settings.name not in blank]
     requirements = [*model_requirements(recipe), *detectors]
     return [f"{requirement.name}@{requirement.revision}" for requirement in requirements if not requirement.pinned]
@@ -94,18 +99,18 @@ def check_reference(recipe: Recipe) -> None:
 
 
 def _check_locked_digest(model: LocatedModel) -> None:
-    """Compare the digest of a model to the recipe if it is locked. Otherwise the files are not read."""
+    """Check the digest of a model if the recipe is locked to one. Otherwise the files are not read."""
     if model.requirement.sha256:
         model.checked_digest()
 
 
 def _check_families(models: dict[str, LocatedModel], base: Path) -> None:
-    """Check that all ControlNets are of the family of the base. Others would fail at the first image."""
+    """Check that all ControlNets belong to the model family of the base. Others would fail at the first image."""
     width = _text_width(base / "unet")
     for role, model in models.items():
         if role.startswith("controlnet-") and (other := _text_width(model.folder)) != width:
             family = "Stable Diffusion XL" if is_sdxl(base) else "Stable Diffusion 1 or 2"
-            raise ModelMismatchError(f"{role}: its text width is {other}, but that of the base ({family}) is {width}")
+            raise ModelMismatchError(f"{role}: cross_attention_dim is {other}, but the base ({family}) has {width}")
 
 
 def _text_width(folder: Path) -> int:
@@ -130,12 +135,12 @@ def _check_mode(recipe: Recipe, base: Path) -> None:
 
 
 def _check_clip_skip(recipe: Recipe, base: Path) -> None:
-    """Check that clip_skip does not exceed the number of layers of a text encoder."""
+    """Check that clip_skip does not exceed the number of layers of the text encoders."""
     if not recipe.clip_skip:
         return
     configs = [path for name in ("text_encoder", "text_encoder_2") if (path := base / name / "config.json").is_file()]
     layers = min(int(json.loads(path.read_text()).get("num_hidden_layers", _DEFAULT_TEXT_LAYERS)) for path in configs)
-    maximum = layers - 1 if is_sdxl(base) else layers  # XL always skips one layer
+    maximum = layers - 1 if is_sdxl(base) else layers  # Stable Diffusion XL always skips the last layer
     if recipe.clip_skip > maximum:
         raise BaseMismatchError(
             f"recipe {recipe.name}: clip_skip is {recipe.clip_skip}, but a text encoder has {layers} layers",
@@ -144,10 +149,10 @@ def _check_clip_skip(recipe: Recipe, base: Path) -> None:
 
 
 def _check_prompts(recipe: Recipe, base: Path) -> None:
-    """Check the weights and functions in the prompts of the recipe. Invalid ones would fail every image."""
+    """Check the Compel syntax of the prompts of the recipe. With an invalid prompt, every image would fail."""
     for key, template in (("prompt", recipe.prompt), ("negative_prompt", recipe.negative_prompt)):
         if not _COMPEL_SYNTAX.search(template):
-            continue  # avoids the import of Compel, which takes seconds
+            continue  # the import of Compel takes seconds
         from pipeline.recipes.prompt_weights import parse_prompt
 
         columns = dict.fromkeys(template_columns(template), "x")
@@ -158,7 +163,7 @@ def _check_prompts(recipe: Recipe, base: Path) -> None:
 
 
 def _check_package(settings: DetectorSettings) -> None:
-    """Check that the package of a detector is installed, which may be an extra."""
+    """Check that the package of a detector is installed. Some packages are optional extras."""
     try:
         version(settings.library)
     except PackageNotFoundError as error:
@@ -169,9 +174,9 @@ def _check_package(settings: DetectorSettings) -> None:
 
 
 def _is_blank(requirement: ModelRequirement, *, optional: bool) -> bool:
-    """Tell whether the weights of a detector are missing. Raises `ModelError` if they are not `optional`.
+    """Return whether the weights of a detector are missing. Raises `ModelError` if they are missing and not `optional`.
 
-    A missing local folder is always an error, because the user named it.
+    A missing local folder is always an error, because the recipe names it explicitly.
     """
     try:
         located = locate(requirement)

@@ -1,7 +1,11 @@
-"""Find the files of models, check them and compute their digests.
+"""Find the files of models, check that they exist, and compute their digests. The weights are not loaded.
 
-A model is named by `builtin:demo…` (in `demo_model/`), a local folder, the address of a bucket folder, which is copied
-to the cache, or a repository of the Hugging Face hub. This module does not load the weights.
+The name of a model is one of:
+
+- `builtin:demo` or `builtin:demo/controlnet-…`: the demo model, in `demo_model/`,
+- a local folder,
+- the address of a bucket folder, such as `s3://bucket/folder`, which is copied to the cache,
+- a repository of the Hugging Face hub.
 """
 
 import difflib
@@ -28,7 +32,7 @@ from schemas.row_parts import ModelColumns
 
 LOGGER = logging.getLogger("photo2anime.models")
 
-# The keys by which fsspec's file systems report the version of a file, in the order of preference.
+# Keys under which the file systems of fsspec report the version of a file, in order of preference.
 _VERSION_KEYS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "created")
 _ESCAPED_CHARACTER = re.compile(r"\[([*?[])\]")  # as written by glob.escape
 SHIPPED = Path(__file__).with_name("demo_model")
@@ -41,7 +45,8 @@ class LocatedModel:
     Attributes:
         folder: The folder of the model.
         requirement: The requirement that the files satisfy.
-        revision: The commit of a hub repository if it is known, else its branch; `shipped` or `folder` for others.
+        revision: The commit of a hub repository, or its branch or tag if the commit is unknown. For a folder, the
+            commit in a locked recipe, else `folder`. For the demo model, `shipped`.
         files: The required and optional files, sorted.
     """
 
@@ -60,7 +65,7 @@ class LocatedModel:
         return ModelColumns(role, name, self.revision, self.checked_digest())
 
     def checked_digest(self) -> str:
-        """Return `digest` after comparing it to the recipe.
+        """Return the digest, and check that the recipe is not locked to another one.
 
         Raises:
             ModelDigestError: The recipe is locked to another digest.
@@ -73,10 +78,11 @@ class LocatedModel:
         return digest
 
     def digest(self) -> str:
-        """Return the SHA-256 of the files, which reads all of them.
+        """Read all files, and return their SHA-256.
 
-        For a single file, this is the digest that hubs publish. For several, it is the SHA-256 of the lines
-        `sha256  path`. Configurations and tokenizers count too, since they affect the images like weights.
+        For a single file, this is the SHA-256 of its content, as the Hugging Face hub shows it. For several files, it
+        is the SHA-256 of one line `sha256  path` for each file. Configurations and tokenizers are included, because
+        they affect the images too.
         """
         lines = [f"{_sha256(path)}  {path.relative_to(self.folder).as_posix()}" for path in self.files]
         if len(lines) == 1:
@@ -84,7 +90,7 @@ class LocatedModel:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def label(self) -> str:
-        """Return a folder name for exactly these files: the name of the model with its commit or digest."""
+        """Return a folder name that identifies these files: the name of the model, and its commit or digest."""
         name = storage.redact(self.requirement.name).rstrip("/")
         name = name.replace("/", "--") if self.requirement.on_hub else name.rpartition("/")[2]
         is_commit = COMMIT_PATTERN.fullmatch(self.revision) is not None
@@ -92,7 +98,7 @@ class LocatedModel:
 
 
 def cache_folder() -> Path:
-    """Return the folder of copied models: PHOTO2ANIME_CACHE, or a subfolder of the user's cache."""
+    """Return the cache folder: PHOTO2ANIME_CACHE if it is set, else a subfolder of the user's cache folder."""
     user_cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(os.environ.get("PHOTO2ANIME_CACHE") or Path(user_cache) / "photo2anime")
 
@@ -115,13 +121,13 @@ def reference_digest(recipe: Recipe) -> str | None:
 
 
 def locate_detector(settings: DetectorSettings) -> LocatedModel | None:
-    """Find the model of a detector. Returns None if these settings use no network."""
+    """Find the model of a detector. Returns None if the settings need no network."""
     requirement = detector_requirement(settings)
     return locate(requirement) if requirement else None
 
 
 def locate(requirement: ModelRequirement) -> LocatedModel:
-    """Find the files of a model. Downloads or copies them to a cache if necessary.
+    """Find the files of a model, and download or copy them to a cache if necessary.
 
     Raises:
         ModelNotFoundError: A required file is missing.
@@ -135,7 +141,7 @@ def locate(requirement: ModelRequirement) -> LocatedModel:
         revision = folder.name if COMMIT_PATTERN.fullmatch(folder.name) else revision
     else:
         folder = _copy_to_cache(requirement) if "://" in name else Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises an error for an unknown user
-        # The commit of a mirrored model comes from its locked recipe, since a folder has none.
+        # A locked recipe has the commit of a model that was copied from the hub. The folder itself does not.
         revision = revision if requirement.sha256 and COMMIT_PATTERN.fullmatch(revision) else "folder"
     _check_files(requirement, folder)
     files = {path for pattern in requirement.patterns for path in folder.glob(pattern)}
@@ -143,7 +149,7 @@ def locate(requirement: ModelRequirement) -> LocatedModel:
 
 
 def is_sdxl(folder: Path) -> bool:
-    """Tell whether a checkpoint in the layout of diffusers is Stable Diffusion XL.
+    """Return whether a checkpoint in the layout of diffusers is Stable Diffusion XL.
 
     Raises:
         ModelError: The model_index.json is invalid.
@@ -152,7 +158,9 @@ def is_sdxl(folder: Path) -> bool:
 
 
 def read_model_index(folder: Path) -> dict[str, Any]:
-    """Return the model_index.json of a checkpoint, without unused parts: the library and class of each part.
+    """Read the model_index.json of a checkpoint, which has the library and the class of each component.
+
+    Components that the checkpoint does not have (null) are left out.
 
     Raises:
         ModelError: The model_index.json is invalid.
@@ -162,11 +170,11 @@ def read_model_index(folder: Path) -> dict[str, Any]:
         index = json.loads(path.read_text())
     except ValueError as error:
         raise ModelError(f"{path}: invalid JSON", "Name a folder in the layout of diffusers.") from error
-    return {name: part for name, part in index.items() if part not in (None, [None, None])}
+    return {name: component for name, component in index.items() if component not in (None, [None, None])}
 
 
 def _check_files(requirement: ModelRequirement, folder: Path) -> None:
-    """Raise `ModelNotFoundError` if a required file is missing, with the most similar file name as a suggestion."""
+    """Raise `ModelNotFoundError` if a required file is missing. The message suggests the most similar file name."""
     is_sdxl_checkpoint = (folder / "model_index.json").is_file() and is_sdxl(folder)
     required = [*requirement.files, *(requirement.sdxl_files if is_sdxl_checkpoint else ())]
     missing = [pattern for pattern in required if not any(folder.glob(pattern))]
@@ -182,7 +190,7 @@ def _check_files(requirement: ModelRequirement, folder: Path) -> None:
 
 
 def _shipped_folder(name: str) -> Path:
-    """Return the folder of `builtin:demo`, the base, or of `builtin:demo/controlnet-…`."""
+    """Return the folder of the demo base, `builtin:demo`, or of a demo ControlNet, `builtin:demo/controlnet-…`."""
     controlnets = [path.name for path in sorted(SHIPPED.glob("controlnet-*"))]
     folders = {"builtin:demo": "base"} | {f"builtin:demo/{controlnet}": controlnet for controlnet in controlnets}
     if name not in folders:
@@ -204,19 +212,19 @@ def _download_from_hub(requirement: ModelRequirement) -> Path:
         files = ", ".join(requirement.files)
         raise ModelNotFoundError(
             f"{name}@{revision}: not in the local cache, and the request to the hub failed ({reason})",
-            f"Run once where the hub can be reached, or name a local folder that has {files}.",
+            f"Run once with access to the hub, or name a local folder with {files}.",
         ) from error
 
 
 def _copy_to_cache(requirement: ModelRequirement) -> Path:
-    """Copy the required files of a bucket folder to the cache, except those that are unchanged since the last copy."""
+    """Copy the required files of a bucket folder to the cache. Files that did not change are not copied again."""
     folder = cache_folder() / "models" / hashlib.sha256(requirement.name.encode()).hexdigest()[:16]
     try:
         listing = storage.files(requirement.name)
     except StorageError as error:
         raise ModelNotFoundError(f"weights: {error}", "") from error
-    index = folder / ".versions.json"
-    versions = json.loads(index.read_text()) if index.is_file() else {}
+    versions_file = folder / ".versions.json"
+    versions = json.loads(versions_file.read_text()) if versions_file.is_file() else {}
     for name, info in listing.items():
         target = folder / name
         required = any(fnmatch.fnmatch(name, pattern) for pattern in requirement.patterns)
@@ -225,5 +233,5 @@ def _copy_to_cache(requirement: ModelRequirement) -> Path:
             LOGGER.info("copying %s", storage.redact(storage.join(requirement.name, name)))
             download(storage.join(requirement.name, name), target)
             versions[name] = version
-            storage.put(str(index), json.dumps(versions).encode())
+            storage.put(str(versions_file), json.dumps(versions).encode())
     return folder

@@ -1,9 +1,9 @@
-"""The steps of a photo in their order, assembled in one place for the flow, the preview, the calibration and the bench.
+"""The steps between the plan and commit, in order. Runs, previews, the calibration and the benchmarks use them.
 
     fetch ─ decode ─ control maps ─ convert ─ encode
 
-A step is a function of a table of rows. Two of the steps hold models, so they are classes that each process creates
-once.
+A step is a function that receives a table of rows and returns another table. Control maps and convert are classes,
+because they hold models: each process creates one object and calls it with every table.
 """
 
 from collections.abc import Callable
@@ -25,18 +25,21 @@ from schemas.work import Converted, Decoded, Encoded, Fetched, Planned
 
 TableFunction: TypeAlias = Callable[[pa.Table], pa.Table]
 Pool: TypeAlias = Literal["light", "decode", "control_maps", "gpu"]
-"""What a step needs: `light` steps wait or take little, the others take a core or a GPU."""
+"""The processes that run a step.
+
+`light` takes a part of a core. `decode` and `control_maps` take one core, and `gpu` a GPU, or one core without a GPU.
+"""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the chain: a function of a table, or a class that creates one.
+    """A step of the chain: a function of a table, or a class whose objects are such functions.
 
     Attributes:
         name: The name of the step.
-        pool: What the step needs.
-        function: The function, or the class that holds models.
-        arguments: The arguments of the class, which each process creates once. None for a function.
+        pool: The processes that run the step.
+        function: The function or the class.
+        arguments: The keyword arguments of the class. None for a function.
     """
 
     name: str
@@ -45,23 +48,23 @@ class Step:
     arguments: dict[str, Any] | None = None
 
     def create(self) -> TableFunction:
-        """Return the function of the step in this process. A class loads its models."""
-        created: TableFunction = self.function if self.arguments is None else self.function(**self.arguments)
-        return created
+        """Return the function of the step for this process. If the step is a class, this creates an object of it."""
+        function: TableFunction = self.function if self.arguments is None else self.function(**self.arguments)
+        return function
 
 
 @dataclass(frozen=True)
 class ChainSettings:
-    """What decides the steps of a run.
+    """The settings of the steps of a run.
 
     Attributes:
         recipe: The recipe.
-        allowed: Schemes that the manifest may name, see `pipeline.steps.fetch.fetch`.
+        allowed: Address schemes that the manifest may use, see `pipeline.steps.fetch.fetch`.
         blank: Detectors whose weights are missing and whose maps are black.
-        gpu_detectors: Detectors that run in the GPU worker.
+        gpu_detectors: Detectors that run in the convert step instead of the control maps step.
         map_cache: Address of a folder of control maps.
         compile_cache: Address of a folder of compiled models.
-        keep_maps: Whether the pixels of the control maps are needed after the conversion.
+        keep_maps: Whether the pixels of the control maps are needed after the convert step.
     """
 
     recipe: Recipe
@@ -80,29 +83,32 @@ class ChainSettings:
         )
 
     def without_map_cache(self) -> "ChainSettings":
-        """Return the settings of a chain that detects every map."""
+        """Return these settings without the cache of control maps, so that every map is detected."""
         return replace(self, map_cache=None)
 
 
 def photo_steps(settings: ChainSettings) -> list[Step]:
-    """Return the steps from a planned row to an encoded one; of mode maps, to a row with control maps."""
+    """Return the steps in order.
+
+    The first step receives `Planned` rows. The last step returns `Encoded` rows, or `Mapped` rows in mode maps.
+    """
     recipe, blank, on_gpu = settings.recipe, settings.blank, settings.gpu_detectors
-    maps = {"recipe": recipe, "blank": blank, "deferred": on_gpu, "cache": settings.map_cache}
-    images = {
+    map_arguments = {"recipe": recipe, "blank": blank, "deferred": on_gpu, "cache": settings.map_cache}
+    convert_arguments = {
         "recipe": recipe,
         "gpu_detectors": on_gpu,
         "cache": settings.map_cache,
         "compile_cache": settings.compile_cache,
         "keep_maps": settings.keep_maps,
     }
-    decode_pool: Pool = "decode" if recipe.fit == "people" else "light"  # finding people takes a core
+    decode_pool: Pool = "decode" if recipe.fit == "people" else "light"  # detecting people takes a whole core
     steps = [
         Step("fetch", "light", RowStep("fetch", Planned, Fetched, partial(fetch, allowed=settings.allowed))),
         Step("decode", decode_pool, RowStep("decode", Fetched, Decoded, decode_step(recipe, blank))),
-        Step("control maps", "control_maps", ControlMaps, maps),
+        Step("control maps", "control_maps", ControlMaps, map_arguments),
     ]
     if on_gpu or recipe.mode != "maps":
-        steps.append(Step("convert", "gpu", GpuWorker, images))
+        steps.append(Step("convert", "gpu", GpuWorker, convert_arguments))
     if recipe.mode != "maps":
         encode = RowStep("encode", Converted, Encoded, encode_function(recipe), threads=ENCODER_THREADS)
         steps.append(Step("encode", "light", encode))

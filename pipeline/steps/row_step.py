@@ -1,4 +1,4 @@
-"""Steps as functions of Arrow tables: the one place that converts tables to rows and catches the errors of photos."""
+"""Base classes of steps. They convert Arrow tables to rows and back, and turn the errors of photos into failed rows."""
 
 import time
 from abc import ABC, abstractmethod
@@ -18,11 +18,11 @@ from schemas.work import Failed, Planned
 
 
 class StagedRow(Protocol):
-    """A row of any stage after the plan."""
+    """A row after the plan, of any stage."""
 
     @property
     def timing(self) -> Timing:
-        """When work on the row started, and how long each stage took."""
+        """The start of the work on the row, and the seconds of each stage."""
         ...
 
 
@@ -33,20 +33,20 @@ Staged = TypeVar("Staged", bound=StagedRow)
 
 
 class TableStep(ABC, Generic[In, Out]):
-    """A step as a function of a table.
+    """A step that receives a table and returns a table. A subclass implements `run` for the rows.
 
     Args:
-        takes: The dataclass of the rows that the step receives.
-        gives: The dataclass of the rows that it returns.
+        input_type: The dataclass of the rows that the step receives.
+        output_type: The dataclass of the rows that the step returns.
     """
 
-    def __init__(self, takes: type[In], gives: type[Out]) -> None:
-        self._takes = takes
-        self._gives = gives
+    def __init__(self, input_type: type[In], output_type: type[Out]) -> None:
+        self._input_type = input_type
+        self._output_type = output_type
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Apply the step to the rows of a table."""
-        return rows_to_table(self.run(table_to_rows(table, self._takes)), self._gives)
+        return rows_to_table(self.run(table_to_rows(table, self._input_type)), self._output_type)
 
     @abstractmethod
     def run(self, rows: Sequence[In | Failed]) -> list[Out | Failed]:
@@ -54,40 +54,51 @@ class TableStep(ABC, Generic[In, Out]):
 
 
 class RowStep(TableStep[In, Out]):
-    """A step that is a function of one row.
+    """A step that applies a function to each row.
 
     Args:
         stage: One of `schemas.row_parts.STAGES`.
-        takes: The dataclass of the rows that the step receives.
-        gives: The dataclass of the rows that it returns.
-        step: The function. A `PhotoError` that it raises becomes a failed row.
-        threads: How many rows are processed at once, for a function that releases Python's interpreter lock.
+        input_type: The dataclass of the rows that the step receives.
+        output_type: The dataclass of the rows that the step returns.
+        step: The function. If it raises a `PhotoError`, the row becomes a failed row.
+        threads: The number of rows to process at once. Above 1 only for functions that release the GIL.
     """
 
     def __init__(
-        self, stage: str, takes: type[In], gives: type[Out], step: Callable[[In], Out], *, threads: int = 1
+        self, stage: str, input_type: type[In], output_type: type[Out], step: Callable[[In], Out], *, threads: int = 1
     ) -> None:
-        super().__init__(takes, gives)
+        super().__init__(input_type, output_type)
         self._stage = stage
         self._step = step
         self._threads = threads
 
     def run(self, rows: Sequence[In | Failed]) -> list[Out | Failed]:
         """Apply the step to rows, in order. Failed rows pass unchanged."""
-        if self._threads == 1:  # no pool: torch.set_num_threads holds for the thread that calls it
-            return [self._one(row) for row in rows]
+        if self._threads == 1:
+            # Without a thread pool, because torch.set_num_threads affects only the thread that calls it.
+            return [self._apply(row) for row in rows]
         with ThreadPoolExecutor(self._threads) as threads:
-            return list(threads.map(self._one, rows))
+            return list(threads.map(self._apply, rows))
 
-    def _one(self, row: In | Failed) -> Out | Failed:
-        # Threads measure their own CPU time, because they also wait for each other's cores.
+    def _apply(self, row: In | Failed) -> Out | Failed:
+        # With several threads, the CPU time of the thread is recorded: its wall time includes waiting for a free core.
         return apply_step(self._stage, self._step, row, clock=time.thread_time if self._threads > 1 else None)
 
 
 def apply_step(
     stage: str, step: Callable[[In], Out], row: In | Failed, clock: Callable[[], float] | None = None
 ) -> Out | Failed:
-    """Apply a step to one row, and record its seconds. A `PhotoError` becomes a failed row."""
+    """Apply the function of a step to one row.
+
+    Args:
+        stage: One of `schemas.row_parts.STAGES`.
+        step: The function.
+        row: The row. A failed row is returned unchanged.
+        clock: Returns seconds. Defaults to the wall clock.
+
+    Returns:
+        The result of the function, or a failed row if it raised a `PhotoError`. Its `timing` includes this stage.
+    """
     if isinstance(row, Failed):
         return row
     started, clock = datetime.now(UTC), clock or time.perf_counter
@@ -100,13 +111,13 @@ def apply_step(
 
 
 def failed_row(row: AnyRow, stage: str, error: PhotoError, started: datetime | None = None) -> Failed:
-    """Return the failed row of an error in a stage, with what is known of the row."""
+    """Return a failed row for an error in a stage. It has those fields of `Failed` that the row already has."""
     timing = Timing(started or datetime.now(UTC)) if isinstance(row, Planned) else row.timing
     failure = Failure(stage, type(error).__name__, error.code, str(error), error.attempts, error.retryable)
-    known = {field.name: getattr(row, field.name) for field in fields(Failed) if hasattr(row, field.name)}
+    results = {field.name: getattr(row, field.name) for field in fields(Failed) if hasattr(row, field.name)}
     planned = {"planned": row} if isinstance(row, Planned) else {}
     timing = replace(timing, attempts=error.attempts)
-    return Failed(**(known | error.known | planned | {"timing": timing, "failure": failure}))
+    return Failed(**(results | error.known | planned | {"timing": timing, "failure": failure}))
 
 
 @contextmanager
@@ -120,7 +131,7 @@ def record_on_error(**known: object) -> Iterator[None]:
 
 
 def add_seconds(row: Staged, stage: str, seconds: float) -> Staged:
-    """Return a row whose stage took so many more seconds."""
+    """Return a copy of a row, with `seconds` added to the seconds of a stage."""
     before = row.timing.seconds
     total = round((getattr(before, stage) or 0) + seconds, 6)
     timing = replace(row.timing, seconds=replace(before, **{stage: total}))
@@ -128,26 +139,31 @@ def add_seconds(row: Staged, stage: str, seconds: float) -> Staged:
 
 
 def rows_to_table(rows: Sequence[Any], kind: type) -> pa.Table:
-    """Return a table of rows of a stage and failed rows: the columns of both dataclasses."""
+    """Convert rows to a table, with the columns of `kind` and of `Failed`.
+
+    Args:
+        rows: Rows of the dataclass `kind`, and failed rows.
+        kind: The dataclass of the rows of a stage.
+    """
     hints = stage_columns(kind)
     columns = {name: [getattr(row, name, None) for row in rows] for name in hints}
     return columns_to_table(columns, hints)
 
 
 def table_to_rows(table: pa.Table, kind: type[In]) -> list[In | Failed]:
-    """Return the rows of a table that `rows_to_table` made, or of a plan."""
+    """Convert a table from `rows_to_table` to rows. If `kind` is `Planned`, the table is a plan without failed rows."""
     if kind is Planned:
         return list(to_rows(table, kind))
-    hints, own = stage_columns(kind), columns_of(kind)  # type: ignore[arg-type]  # a class can be hashed
+    hints, stage_names = stage_columns(kind), columns_of(kind)  # type: ignore[arg-type]  # a class can be hashed
     columns = {name: to_values(table[name], hint) for name, hint in hints.items()}
-    known = list(columns_of(Failed))
+    failed_names = list(columns_of(Failed))
     rows: list[In | Failed] = []
-    for number, failure in enumerate(columns["failure"]):
-        names, row = (own, kind) if failure is None else (known, Failed)
-        rows.append(row(*(columns[name][number] for name in names)))
+    for index, failure in enumerate(columns["failure"]):
+        names, row_type = (stage_names, kind) if failure is None else (failed_names, Failed)
+        rows.append(row_type(*(columns[name][index] for name in names)))
     return rows
 
 
 def stage_columns(kind: type) -> dict[str, Any]:
-    """Return the type hints of the columns of a stage's table by name."""
+    """Return the type hint of each column in the table of a stage."""
     return columns_of(Failed) | columns_of(kind)

@@ -36,7 +36,7 @@ def read_if_exists(uri: str) -> bytes | None:
 
 
 def put(uri: str, content: bytes) -> None:
-    """Write a file atomically: with a temporary file and a rename on a local disk, with one request elsewhere."""
+    """Write a file atomically: a local file with a temporary file and a rename, any other file with one request."""
     fs, path = filesystem(uri)
     with translate_errors(uri):
         if isinstance(fs, LocalFileSystem):
@@ -53,11 +53,11 @@ def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
         columns: The columns to read, in this order. Defaults to all columns.
 
     Raises:
-        pa.ArrowException: If the file is not valid Parquet. The caller knows what kind of file it should be.
+        pa.ArrowException: If the file is not valid Parquet.
         KeyError: If a column is missing.
     """
-    # The file is read into memory and decoded in this thread: a thread of Arrow that holds Python objects may abort the
-    # process at exit (https://github.com/apache/arrow/issues/34314).
+    # The file is read into memory and decoded in this thread, because an Arrow thread that holds Python objects may
+    # abort the process at exit (https://github.com/apache/arrow/issues/34314).
     table = pq.ParquetFile(pa.BufferReader(read(uri)), pre_buffer=False).read(columns, use_threads=False)
     return table.select(columns) if columns else table
 
@@ -70,16 +70,16 @@ def put_table(uri: str, table: pa.Table) -> None:
 
 
 def names(folder: str) -> list[str]:
-    """List the names of the files directly in a folder, sorted. Returns an empty list if the folder does not exist."""
+    """List the names of the files in a folder, without subfolders, sorted. Empty if the folder does not exist."""
     return sorted(name for name in files(folder, depth=1) if "/" not in name)
 
 
 def files(folder: str, depth: int | None = None) -> dict[str, dict[str, Any]]:
-    """List the files below a folder.
+    """List the files in a folder and its subfolders.
 
     Args:
         folder: The address of the folder. It need not exist.
-        depth: How many levels to list. Defaults to all levels.
+        depth: The number of levels to list. Defaults to all levels.
 
     Returns:
         The fsspec details of each file (size, etag and others), keyed by its path relative to the folder.
@@ -93,7 +93,7 @@ def files(folder: str, depth: int | None = None) -> dict[str, dict[str, Any]]:
 
 
 def exists(uri: str) -> bool:
-    """Tell whether a file or a folder exists at an address."""
+    """Return whether a file or a folder exists at an address."""
     fs, path = filesystem(uri)
     with translate_errors(uri):
         fs.invalidate_cache()
@@ -101,7 +101,7 @@ def exists(uri: str) -> bool:
 
 
 def is_folder(uri: str) -> bool:
-    """Tell whether a folder exists at an address."""
+    """Return whether a folder exists at an address."""
     fs, path = filesystem(uri)
     with translate_errors(uri):
         fs.invalidate_cache()
@@ -133,7 +133,7 @@ def check_credentials(uri: str) -> None:
 
 
 def remove_partial_files(folder: str) -> None:
-    """Delete the temporary files that a killed process left directly in a local folder."""
+    """Delete the temporary files of killed processes in a local folder, without subfolders."""
     path = local_path(folder)
     if path is not None:
         for partial in path.glob(".*.part"):

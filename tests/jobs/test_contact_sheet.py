@@ -1,4 +1,4 @@
-"""The contact sheet: rows of labelled tiles of any size and number."""
+"""The contact sheet: rows of tiles with labels, of different sizes and numbers."""
 
 import io
 
@@ -21,12 +21,12 @@ def test_rows_may_have_different_numbers_of_tiles() -> None:
     assert np.asarray(sheet)[:LINE].min() < 100  # the label
 
 
-def test_padding_is_cropped_and_a_failure_is_a_line_of_text(decoded: Decoded) -> None:
+def test_padding_is_cropped_and_a_failed_row_is_a_line_of_text(decoded: Decoded) -> None:
     padding = PaddingColumns(left=0, top=8, right=0, bottom=8)
-    done = PreviewRow(decoded.planned, decoded.pixels, padding, (blank_map("canny"),), None, 1)
-    sheet = Image.open(io.BytesIO(sheet_png([done, failed_row_of(decoded.planned)])))
+    row = PreviewRow(decoded.planned, decoded.pixels, padding, (blank_map("canny"),), None, 1)
+    sheet = Image.open(io.BytesIO(sheet_png([row, failed_row_of(decoded.planned)])))
     assert sheet.height == (48 + LINE + GAP) + (1 + LINE + GAP)
 
 
-def test_a_sheet_without_rows_is_one_pixel() -> None:
+def test_a_sheet_without_rows_has_one_pixel() -> None:
     assert Image.open(io.BytesIO(strips_to_png([]))).size == (1, 1)

@@ -1,4 +1,4 @@
-"""photo2anime preview: a contact sheet without Ray, which reports failures and uses the map cache."""
+"""photo2anime preview: it writes a contact sheet, reports failures, uses the cache of control maps, and avoids Ray."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ TINY_SET = [part for setting in TINY for part in ("--set", setting)]
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def test_photos_and_their_maps_are_rows_of_a_sheet(photos: Path, tmp_path: Path) -> None:
+def test_the_sheet_has_a_row_of_tiles_for_each_photo(photos: Path, tmp_path: Path) -> None:
     cache, out = tmp_path / "cache", tmp_path / "sheet.png"
     arguments = [str(photos / "p000.jpg"), str(photos / "p001.jpg")]
     command = ["preview", *arguments, "--recipe", "demo", "-o", str(out), "--map-cache", str(cache), *TINY_SET]
@@ -30,11 +30,11 @@ def test_photos_and_their_maps_are_rows_of_a_sheet(photos: Path, tmp_path: Path)
     assert len(list(cache.rglob("*.png"))) == 2
 
 
-def test_convert_adds_one_tile_to_each_row(photos: Path, tmp_path: Path) -> None:
+def test_the_option_convert_adds_one_tile_to_each_row(photos: Path, tmp_path: Path) -> None:
     widths = []
-    for more in ([], ["--convert"]):
+    for options in ([], ["--convert"]):
         out = tmp_path / "sheet.png"
-        arguments = [str(photos / "p002.jpg"), "--recipe", "demo", "-o", str(out), *more, *TINY_SET]
+        arguments = [str(photos / "p002.jpg"), "--recipe", "demo", "-o", str(out), *options, *TINY_SET]
         assert CliRunner().invoke(app, ["preview", *arguments]).exit_code == 0
         with Image.open(out) as sheet:
             widths.append(sheet.width)

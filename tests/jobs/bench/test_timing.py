@@ -1,4 +1,4 @@
-"""Timings are compared with those of a baseline."""
+"""Timing of functions, and the bounds of a timing relative to its baseline."""
 
 import pytest
 
@@ -23,6 +23,6 @@ def test_slow_functions_are_timed_once_after_a_warm_up(monkeypatch: pytest.Monke
         ({"min_speedup": 2.5}, "speedup >= 2.5", False),
     ],
 )
-def test_a_row_passes_within_its_bound(bounds: dict[str, float], target: str, passed: bool | None) -> None:  # noqa: FBT001 - an expectation
+def test_a_row_passes_within_its_bound(bounds: dict[str, float], target: str, passed: bool | None) -> None:  # noqa: FBT001 - an expected value
     row = TimedRow("photo2anime", "baseline", Timing(1.0, 0.001, 2.0), **bounds)
     assert (row.target, row.passed) == (target, passed)

@@ -1,4 +1,4 @@
-"""An ideal model passes every figure, and a defective model fails the figure of its defect."""
+"""An ideal model passes all figures, and a model with a defect fails the figures that measure this defect."""
 
 import functools
 from collections.abc import Callable
@@ -19,7 +19,7 @@ EXCHANGED = {"night": "sunset", "sunset": "night"}
 
 
 def ideal(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixels:
-    """Compute an image that follows the map, the prompt, the guidance and the seed, without a network."""
+    """Compute an image without a network. It depends on the map, the prompt, the guidance and the seed as it should."""
     control = recipe.controls[0]
     control_map = maps[0] if control.scale else np.zeros_like(maps[0])
     if recipe.mode == "img2img":
@@ -31,8 +31,8 @@ def ideal(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixel
         is_pose = control.detector.name == "openpose"
         lines = metrics.dilate(control_map.any(axis=2), 7 if is_pose else 1)
         image[lines] = (200, 40, 60) if is_pose else (20, 20, 20)
-    weak = np.uint8(4 if recipe.guidance == 1 else 0)
-    return np.clip(image, 10, 240) + np.uint8(seed % 7) + weak
+    guidance_effect = np.uint8(4 if recipe.guidance == 1 else 0)
+    return np.clip(image, 10, 240) + np.uint8(seed % 7) + guidance_effect
 
 
 @functools.cache
@@ -85,13 +85,14 @@ def two_photos() -> list[Pixels]:
     return eval_inputs.evaluation_photos(None)[:2]
 
 
+# Words that identify the figures of edges, and those of people and depth, by their names.
 EDGES = "img2img: text2img: recipe darkness "
 REGIONS = "openpose steps rim "
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "defects"),
+    ("model", "failing"),
     [
         (ideal, ""),
         (copies_the_photo, "flat darkness"),
@@ -103,15 +104,15 @@ REGIONS = "openpose steps rim "
         (is_random, "same"),
     ],
 )
-def test_figures_find_the_defect_of_a_model(
-    model: Generate, defects: str, two_photos: list[Pixels], monkeypatch: pytest.MonkeyPatch
+def test_a_model_fails_the_figures_that_measure_its_defect(
+    model: Generate, failing: str, two_photos: list[Pixels], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics_table, "generate", model)
     monkeypatch.setattr(metrics_table, "PEOPLE", 1)
     monkeypatch.setattr(metrics_table, "DISCS", 2)
     figures = list(metrics_table.all_figures(two_photos, []))
     failed = [figure.name for figure in figures if not figure.passed]
-    words = defects.split()
+    words = failing.split()  # each word is a part of the name of a figure
     assert [word for word in words if not any(word in name for name in failed)] == [], failed
     assert [name for name in failed if not any(word in name for word in words)] == []
 

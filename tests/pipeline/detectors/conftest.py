@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def _single_thread() -> None:
-    """Let torch use one thread, as in the workers of Ray: several would wait for one another on a busy machine."""
+    """Let torch use one thread, as in a run. On a busy machine, several threads would wait for each other."""
     import torch
 
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Line drawings by networks and by the filter."""
+"""The lineart detector: line drawings by networks and by a filter."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -45,5 +45,5 @@ def test_dark_line_on_white_becomes_white_on_black() -> None:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("value", [0, 128, 255])
-def test_filter_gives_a_black_map_of_a_flat_image_without_a_warning(value: int) -> None:
+def test_filter_returns_a_black_map_for_a_flat_image_without_a_warning(value: int) -> None:
     assert not Lineart(LineartSettings(style="standard"), None, "cpu")(np.full((32, 48, 3), value, np.uint8)).any()

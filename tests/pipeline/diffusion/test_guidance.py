@@ -1,4 +1,4 @@
-"""Guidance that ends early, and the conditions of the prompts that remain."""
+"""Guidance that ends early, and the reduction of the conditions to those of the prompts."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +10,7 @@ from pipeline.diffusion.guidance import end_guidance_after, prompt_half
 PIPE = SimpleNamespace(_callback_tensor_inputs=["latents", "mask", "prompt_embeds"])
 
 
-def test_conditions_are_reduced_to_the_last_rows() -> None:
+def test_prompt_half_returns_the_last_rows_of_the_conditions() -> None:
     tensor = torch.arange(4.0)[:, None]  # [4, 1]
     added = {"text_embeds": tensor, "image_embeds": [tensor, tensor]}
     reduced = prompt_half(2, {"encoder_hidden_states": tensor, "added_cond_kwargs": added, "return_dict": False})
@@ -21,13 +21,13 @@ def test_conditions_are_reduced_to_the_last_rows() -> None:
     assert reduced["return_dict"] is False
 
 
-def test_conditions_of_all_rows_are_unchanged() -> None:
+def test_prompt_half_of_all_rows_returns_the_same_conditions() -> None:
     tensor = torch.arange(4.0)[:, None]  # [4, 1]
     reduced = prompt_half(4, {"encoder_hidden_states": tensor, "added_cond_kwargs": None})
     assert torch.equal(reduced["encoder_hidden_states"], tensor)
 
 
-def test_guidance_ends_once_after_its_share_of_the_steps() -> None:
+def test_guidance_ends_once_at_the_given_fraction_of_the_steps() -> None:
     arguments = end_guidance_after(PIPE, 0.5)
     assert arguments["callback_on_step_end_tensor_inputs"] == ["mask"]
     running: Any = SimpleNamespace(num_timesteps=6, _guidance_scale=7.0, do_classifier_free_guidance=True)
@@ -41,5 +41,5 @@ def test_guidance_ends_once_after_its_share_of_the_steps() -> None:
     assert mask.tolist() == [2, 3]
 
 
-def test_guidance_that_never_ends_needs_no_arguments() -> None:
+def test_no_arguments_are_needed_if_guidance_never_ends() -> None:
     assert end_guidance_after(PIPE, 1.0) == {}

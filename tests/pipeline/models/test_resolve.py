@@ -1,4 +1,4 @@
-"""Finding the files of models, and their digests."""
+"""Finding the files of models, and computing their digests."""
 
 import hashlib
 from pathlib import Path
@@ -16,11 +16,12 @@ CONTROLNET_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 
 
 def locate_base(recipe: Recipe) -> LocatedModel:
-    return locate(next(each for each in model_requirements(recipe) if each.role == "base"))
+    return locate(next(requirement for requirement in model_requirements(recipe) if requirement.role == "base"))
 
 
 def locate_controlnet(recipe: Recipe, number: int = 0) -> LocatedModel:
-    return locate([each for each in model_requirements(recipe) if each.role.startswith("controlnet-")][number])
+    requirements = [each for each in model_requirements(recipe) if each.role.startswith("controlnet-")]
+    return locate(requirements[number])
 
 
 def recipe_with_controlnet(name: str) -> Recipe:
@@ -36,12 +37,12 @@ def test_the_shipped_models_are_complete_and_small(recipe: Recipe) -> None:
     assert sum(path.stat().st_size for model in (base, *controlnets) for path in model.files) <= 16e6
 
 
-def test_an_unknown_built_in_model_is_refused_with_the_known_ones() -> None:
+def test_error_for_an_unknown_built_in_model_lists_the_known_models() -> None:
     with pytest.raises(ModelNotFoundError, match="builtin:demo/controlnet-canny"):
         locate_controlnet(recipe_with_controlnet("builtin:demo/controlnet-seg"))
 
 
-def test_missing_files_of_a_local_folder_are_named(tmp_path: Path) -> None:
+def test_error_names_the_missing_files_of_a_local_folder(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ModelNotFoundError, match=r"diffusion_pytorch_model\*\.safetensors"):
         locate_controlnet(recipe_with_controlnet(str(tmp_path)))
@@ -80,7 +81,7 @@ def test_a_changed_file_of_a_bucket_is_copied_again_even_if_its_size_is_equal(bu
     assert locate_controlnet(recipe_with_controlnet(f"{bucket}/models/canny")).digest() != before
 
 
-def test_the_digest_covers_weights_and_configuration(tmp_path: Path, recipe: Recipe) -> None:
+def test_the_digest_depends_on_weights_and_configuration(tmp_path: Path, recipe: Recipe) -> None:
     (tmp_path / "config.json").write_text("{}")
     weights = tmp_path / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(b"weights")

@@ -1,4 +1,4 @@
-"""A GPU worker detects the maps that are left to it, then generates images; in mode maps it stops before."""
+"""A GPU worker detects deferred control maps and generates images. In mode maps it only detects control maps."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,19 +23,19 @@ def recipe(weights_of: Callable[[str], Path]) -> Recipe:
     return recipe_of(CannySettings(), DepthSettings(weights=str(weights_of("depth"))))
 
 
-def test_deferred_maps_are_detected_before_the_image(recipe: Recipe, decoded: Decoded) -> None:
+def test_deferred_maps_and_the_image_equal_those_without_deferral(recipe: Recipe, decoded: Decoded) -> None:
     table = rows_to_table([decoded], Decoded)
     deferred = ControlMaps(recipe, deferred=DEPTH)(table)
     (row,) = table_to_rows(deferred, Mapped)
     assert isinstance(row, Mapped)
     assert row.maps[1] is None
-    (one,) = table_to_rows(GpuWorker(recipe, keep_maps=True)(ControlMaps(recipe)(table)), Converted)
-    (other,) = table_to_rows(GpuWorker(recipe, DEPTH, keep_maps=True)(deferred), Converted)
-    assert isinstance(one, Converted)
-    assert isinstance(other, Converted)
-    assert [each.sha256 for each in one.maps] == [each.sha256 for each in other.maps]
-    assert (one.image == other.image).all()
-    assert all(np.asarray(each.pixels).shape == (64, 64, 3) for each in other.maps)
+    (expected,) = table_to_rows(GpuWorker(recipe, keep_maps=True)(ControlMaps(recipe)(table)), Converted)
+    (converted,) = table_to_rows(GpuWorker(recipe, DEPTH, keep_maps=True)(deferred), Converted)
+    assert isinstance(expected, Converted)
+    assert isinstance(converted, Converted)
+    assert [each.sha256 for each in expected.maps] == [each.sha256 for each in converted.maps]
+    assert (expected.image == converted.image).all()
+    assert all(np.asarray(each.pixels).shape == (64, 64, 3) for each in converted.maps)
 
 
 def test_the_pixels_of_maps_are_dropped_unless_maps_are_kept(recipe: Recipe, decoded: Decoded) -> None:
@@ -46,7 +46,7 @@ def test_the_pixels_of_maps_are_dropped_unless_maps_are_kept(recipe: Recipe, dec
     assert all(each.sha256 for each in row.maps)
 
 
-def test_in_mode_maps_it_returns_maps(recipe: Recipe, decoded: Decoded) -> None:
+def test_in_mode_maps_the_worker_returns_control_maps(recipe: Recipe, decoded: Decoded) -> None:
     only_maps = recipe.model_copy(update={"mode": "maps"})
     deferred = ControlMaps(only_maps, deferred=DEPTH)(rows_to_table([decoded], Decoded))
     (row,) = table_to_rows(GpuWorker(only_maps, DEPTH)(deferred), Mapped)
