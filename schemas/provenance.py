@@ -11,7 +11,7 @@ from schemas.row_parts import Failure, Labels, MapFacts, ModelColumns, PaddingCo
 class ControlRecord(MapFacts):
     """A control map, and how its ControlNet used it."""
 
-    uri: str | None = None  # of the file of the map, relative to the output; None without --keep-maps
+    uri: str | None = None  # relative to the output; None unless the map was written: with --keep-maps, or in mode maps
     file_sha256: str | None = None
     net: str | None = None  # the name of the ControlNet
     scale: float | None = None
@@ -29,7 +29,7 @@ class Record:
     unit: str
     key: str  # hash of everything that decides the image
     run_id: str
-    # The image. None if the row failed.
+    # The image. None if the row failed. In mode maps, only width and height are set.
     uri: str | None  # relative to the output
     sha256: str | None
     bytes: int | None
@@ -50,7 +50,7 @@ class Record:
     label_mask_sha256: str | None
     reference_uri: str | None  # of the row's reference image, without credentials and query
     manifest: str | None  # JSON: the other columns of the manifest
-    # How the image was made. `schemas.row_parts.MadeBy` describes the columns without a comment.
+    # How the image was made. `schemas.row_parts.MadeBy` describes `compiled`, `retried`, `nsfw` and `reference_sha256`.
     recipe: str
     recipe_digest: str | None
     settings: str  # JSON: every resolved setting of the recipe
@@ -73,7 +73,7 @@ class Record:
     project_version: str
     git_commit: str | None
     # The execution.
-    attempts: Int32  # how often the step that failed was tried, or how often the photo was fetched
+    attempts: Int32  # how often the photo was read, or in a failed row, how often the failed step was tried
     started: datetime | None
     seconds: StageSeconds
     failure: Failure | None

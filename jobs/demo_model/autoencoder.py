@@ -76,7 +76,7 @@ def _loss(vae: AutoencoderTiny, images: Tensor, generator: torch.Generator) -> t
     spread = latents.mean((0, 2, 3)).square().mean() + (latents.std((0, 2, 3)) - 1).square().mean()
     squared_error = float(functional.mse_loss(decoded.detach().clamp(-1, 1), images))
     return reconstruction + GRADIENT_WEIGHT * gradient + SPREAD_WEIGHT * spread, {
-        "decibel": 10 * math.log10(4 / squared_error),  # peak signal-to-noise ratio; 4 is the square of the range -1..1
+        "decibel": 10 * math.log10(4 / squared_error),  # peak signal-to-noise ratio of values -1..1, whose range is 2
         "spread": float(spread.detach()),
     }
 

@@ -75,7 +75,7 @@ class Sampler:
         if self._guidance_arguments:
             pipe.unet.register_forward_pre_hook(guidance.call_before_unet, with_kwargs=True)
         if recipe.ip_adapter:
-            # This class passes the embeddings of a whole batch. The method of diffusers would repeat them once per image.
+            # diffusers would repeat the embeddings of the whole batch once for each image of the batch.
             self._embed_references = type(pipe).prepare_ip_adapter_image_embeds
             pipe.prepare_ip_adapter_image_embeds = lambda _images, embeddings, *_: embeddings
         if optimizations.encode_together and settings.mode == "inpaint":
@@ -100,7 +100,7 @@ class Sampler:
         """Generate the latents of a batch.
 
         Args:
-            requests: N requests with photos of one shape, and prompts of one number of chunks.
+            requests: N requests. Their photos have the same shape, and their prompts the same number of chunks.
             device: The device of the models.
             dtype: The dtype of the models.
             use_cache: Whether cached embeddings of prompts and references may be used. Pass False if the dtype of the
@@ -185,7 +185,7 @@ class Sampler:
     ) -> dict[str, list[torch.Tensor]]:
         """Return the embeddings of the reference images: [N, 1, width], or with guidance [2 N, 1, width].
 
-        With guidance, the first N embeddings are negative.
+        With guidance, the first N embeddings are unconditional.
         """
         if not self._recipe.ip_adapter:
             return {}
@@ -260,7 +260,7 @@ class Sampler:
         return noisy
 
     def _upload(self, images: list[Pixels], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-        """Copy images to a device as [N, 3, H, W], 0..1. The copy is made in uint8, before the division by 255."""
+        """Copy images to a device as [N, 3, H, W], 0..1. With `travel_as_bytes`, the device divides by 255."""
         stacked = np.stack(images)  # [N, H, W, 3], uint8, 0..255
         if not self._optimizations.travel_as_bytes:
             return (torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255).to(device, dtype)

@@ -123,7 +123,7 @@ class MaskShapeError(LabelError):
     """The mask does not have the aspect ratio of its photo."""
 
     code = "label.mask_shape"
-    hint = "Create the mask from the whole upright photo."
+    hint = "Create the mask for the whole photo, in its upright orientation."
 
 
 class ControlMapError(PhotoError):
@@ -157,7 +157,7 @@ class MapShapeError(ControlMapError):
     """A control map of the manifest does not have the aspect ratio of its photo."""
 
     code = "control_map.shape"
-    hint = "Create the map from the whole upright photo."
+    hint = "Create the map for the whole photo, in its upright orientation."
 
 
 class MissingMaskError(ControlMapError):

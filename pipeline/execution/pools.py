@@ -1,9 +1,9 @@
 """Size the actor pools of the steps, and choose the resources that Ray reserves for each step.
 
 The sizes are computed from the times that `pipeline.execution.calibrate` measures on photos of the run. With GPUs, the
-detectors get as many cores as they need to keep the GPUs busy. Without GPUs, the cores are divided between detectors and
-image generation so that the throughput is highest. Without a measurement, which small runs skip, the detectors get all
-cores of a cluster with GPUs, and a quarter of the cores of a cluster without GPUs.
+detectors get as many cores as they need to keep the GPUs busy. Without GPUs, the cores are divided between detectors
+and the diffusion model so that the throughput is highest. Small runs are not measured. Their detectors get all cores of
+a cluster with GPUs, and a quarter of the cores of a cluster without GPUs.
 """
 
 import logging
@@ -17,7 +17,7 @@ from ray.data import ActorPoolStrategy, DataContext
 from pipeline.errors import ClusterError
 from pipeline.steps.chain import Pool
 
-LIGHT_CPUS = 0.25  # cores that Ray reserves for a light step, which mostly waits, or is short compared to the conversion
+LIGHT_CPUS = 0.25  # cores that Ray reserves for a light step, which mostly waits or takes little time
 # Without GPUs and without a measurement, one of this many cores detects control maps. The others generate images, which
 # takes longer.
 CORES_PER_DETECTOR_ACTOR = 4
@@ -76,8 +76,7 @@ def cluster_resources(gpus: int | None = None) -> ClusterResources:
     """Return the resources of the connected cluster.
 
     Args:
-        gpus: The number of GPU processes to start, for a cluster that will grow. Defaults to the number of GPUs that the
-            cluster has now.
+        gpus: The number of GPU processes to start, for a cluster that will grow. Defaults to the GPUs of the cluster.
 
     Raises:
         ClusterError: The cluster is too small for a run.
@@ -139,8 +138,8 @@ def step_resources(
     context.target_max_block_size = None  # never split a unit, however large its pixels are
     # The log of Ray Data would repeat errors that this project raises as its own.
     logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)
-    # `map_batches` requires a batch size if num_gpus is set: that of the longest unit keeps every unit in one batch. A CPU
-    # process gets one core and uses one thread, so that the images do not depend on the number of cores.
+    # `map_batches` requires a batch size if num_gpus is set. The size of the longest unit keeps each unit in one batch.
+    # On a CPU, each process uses one thread, so that the images do not depend on the number of cores.
     device = {"num_gpus": 1, "num_cpus": 0, "batch_size": longest_unit} if cluster.gpus else {"num_cpus": 1}
     by_pool: dict[Pool, dict[str, Any]] = {
         "light": {"num_cpus": LIGHT_CPUS, **WHOLE_UNIT},

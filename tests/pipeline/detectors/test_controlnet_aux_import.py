@@ -1,10 +1,10 @@
-"""The import of controlnet_aux in an environment that has mediapipe 1.x."""
+"""controlnet_aux can be imported in an environment that has mediapipe 1.x."""
 
 import subprocess
 import sys
 
-# Two processes of one parent, which has imported the packages that take most of the time. The order of the two imports
-# matters, and an import cannot be undone within a process.
+# A process is forked for each order of the two imports, because imports cannot be undone. Their parent imports slow
+# dependencies once for both processes.
 CODE = """
 import os, sys
 import matplotlib.pyplot, timm, torchvision
