@@ -1,4 +1,4 @@
-"""A contact sheet: one labelled row of tiles for each photo, its control maps and its image."""
+"""A contact sheet: one row for each photo, with labelled tiles of the photo, its control maps and its image."""
 
 import io
 from collections.abc import Sequence
@@ -23,17 +23,23 @@ Tile = tuple[str, Pixels]
 
 
 def sheet_png(rows: Sequence[PreviewRow | Failed]) -> bytes:
-    """Encode the sheet of a preview as a PNG. A failed row is a line of text."""
+    """Encode the contact sheet of a preview as a PNG. A failed row becomes a line of text."""
     return strips_to_png([_tiles(row) for row in rows])
 
 
 def write_sheet(output: str, rows: list[Record], uri: str) -> None:
-    """Write the sheet of provenance rows with kept maps as a PNG to `uri`. Failed rows are omitted."""
+    """Write a contact sheet as a PNG.
+
+    Args:
+        output: The address of the output of a run.
+        rows: Rows of its provenance. Failed rows are omitted, and so are control maps that were not kept.
+        uri: The address of the contact sheet.
+    """
     storage.put(uri, strips_to_png([_recorded_tiles(output, row) for row in rows if row.status == "done"]))
 
 
 def strips_to_png(strips: list[list[Tile]]) -> bytes:
-    """Encode strips of tiles, one below the other, as a PNG."""
+    """Encode rows of tiles, one below the other, as a PNG."""
     images = [_strip(tiles) for tiles in strips]
     width = max((image.width for image in images), default=1)
     sheet = Image.new("RGB", (width, max(1, sum(image.height for image in images))), "white")
@@ -49,9 +55,9 @@ def strips_to_png(strips: list[list[Tile]]) -> bytes:
 def _strip(tiles: list[Tile]) -> Image.Image:
     height, width = max(len(pixels) for _, pixels in tiles), sum(pixels.shape[1] + GAP for _, pixels in tiles)
     strip = Image.new("RGB", (width, height + LINE + GAP), "white")
-    canvas, left = ImageDraw.Draw(strip), 0
+    draw, left = ImageDraw.Draw(strip), 0
     for label, pixels in tiles:
-        canvas.text((left, 1), label, fill="black")
+        draw.text((left, 1), label, fill="black")
         strip.paste(Image.fromarray(pixels), (left, LINE))
         left += pixels.shape[1] + GAP
     return strip
@@ -60,11 +66,12 @@ def _strip(tiles: list[Tile]) -> Image.Image:
 def _tiles(row: PreviewRow | Failed) -> list[Tile]:
     """Return the tiles of a row: the photo, its control maps, and the image if it was generated."""
     if isinstance(row, Failed):
-        return [(f"{row.planned.photo_id}: {row.failure.message}", np.full((1, 640, 3), 255, np.uint8))]
+        line = np.full((1, 640, 3), 255, np.uint8)  # white: only its width matters, which leaves room for the text
+        return [(f"{row.planned.photo_id}: {row.failure.message}", line)]
     padding = Padding(**asdict(row.padding))
     tiles = [(row.planned.photo_id.rpartition("/")[2], padding.cut(row.photo))]
     tiles += [
-        (f"{control_map.detector}, {control_map.origin}", padding.cut(control_map.pixels))
+        (_label(control_map), padding.cut(control_map.pixels))
         for control_map in row.maps
         if control_map.pixels is not None
     ]
@@ -74,6 +81,7 @@ def _tiles(row: PreviewRow | Failed) -> list[Tile]:
 
 
 def _recorded_tiles(output: str, row: Record) -> list[Tile]:
+    """Return the tiles of a row of provenance: the photo, its kept control maps, and the image if it was generated."""
     tiles = [(row.photo_id, _read_photo(row))]
     tiles += [(_label(control), _read_image(output, control.uri)) for control in row.controls if control.uri]
     return [*tiles, (f"image, seed {row.seed}", _read_image(output, row.uri))] if row.uri else tiles
@@ -88,8 +96,9 @@ def _read_photo(row: Record) -> Pixels:
     return np.asarray(transform.apply(image, Image.Resampling.LANCZOS))
 
 
-def _read_image(output: str, name: str) -> Pixels:
-    with Image.open(io.BytesIO(storage.read(storage.join(output, name)))) as image:
+def _read_image(output: str, uri: str) -> Pixels:
+    """Read an image of the output as RGB. Its uri is relative to the output."""
+    with Image.open(io.BytesIO(storage.read(storage.join(output, uri)))) as image:
         return np.asarray(image.convert("RGB"))
 
 

@@ -1,4 +1,4 @@
-"""photo2anime demo: convert the sample photos of scikit-image on this machine."""
+"""photo2anime demo: convert sample photos of scikit-image with the demo model."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def demo(output: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("photo2anime-demo")) -> None:
-    """Convert six real photos on the CPU of this machine, and print a table of the images."""
+    """Convert six sample photos on this machine with a small model, and print a table of the images."""
     from jobs.contact_sheet import write_sheet
     from jobs.demo_photos import PHOTOS, write_demo_manifest
     from jobs.progress import show_progress

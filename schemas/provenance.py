@@ -1,4 +1,4 @@
-"""The rows of a record: everything to trace an image and to make it again, or why there is none."""
+"""The columns of provenance: how an image was made, in enough detail to make it again, or why its row failed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,25 +11,25 @@ from schemas.row_parts import Failure, Labels, MapFacts, ModelColumns, PaddingCo
 class ControlRecord(MapFacts):
     """A control map, and how its ControlNet used it."""
 
-    uri: str | None = None  # of the kept map, relative to the output; None unless --keep-maps
-    file_sha256: str | None = None  # of the kept map's file
-    net: str | None = None  # name of the ControlNet
+    uri: str | None = None  # relative to the output; None unless the map was written: with --keep-maps, or in mode maps
+    file_sha256: str | None = None
+    net: str | None = None  # the name of the ControlNet
     scale: float | None = None
-    start: float | None = None
-    end: float | None = None
+    start: float | None = None  # the fraction of the steps at which the ControlNet starts
+    end: float | None = None  # the fraction of the steps at which it ends
 
 
 @dataclass(frozen=True)
 class Record:
-    """One variant of one photo."""
+    """One row of a record: a variant of a photo."""
 
     status: str  # done or failed
     photo_id: str
     variant: Int32
     unit: str
-    key: str
+    key: str  # hash of everything that decides the image
     run_id: str
-    # The image. None if the row failed.
+    # The image. None if the row failed. In mode maps, only width and height are set.
     uri: str | None  # relative to the output
     sha256: str | None
     bytes: int | None
@@ -42,15 +42,15 @@ class Record:
     source_width: Int32 | None  # upright
     source_height: Int32 | None
     source_profile: str | None  # the colour profile that was converted to sRGB, or why it was ignored
-    transform: TransformColumns | None
-    padding: PaddingColumns | None  # what the networks saw around the image, and the file leaves out
+    transform: TransformColumns | None  # from the upright photo to the image
+    padding: PaddingColumns | None  # the border that the networks process around the image; cropped from the file
     # The labels of the manifest in pixels of the image.
     labels: Labels | None
     label_mask_uri: str | None  # of the transformed mask, relative to the output
     label_mask_sha256: str | None
     reference_uri: str | None  # of the row's reference image, without credentials and query
     manifest: str | None  # JSON: the other columns of the manifest
-    # How the image was made.
+    # How the image was made. `schemas.row_parts.MadeBy` describes `compiled`, `retried`, `nsfw` and `reference_sha256`.
     recipe: str
     recipe_digest: str | None
     settings: str  # JSON: every resolved setting of the recipe
@@ -72,8 +72,8 @@ class Record:
     versions: str | None  # JSON
     project_version: str
     git_commit: str | None
-    # How the work went.
-    attempts: Int32
+    # The execution.
+    attempts: Int32  # how often the photo was read, or in a failed row, how often the failed step was tried
     started: datetime | None
     seconds: StageSeconds
     failure: Failure | None

@@ -1,4 +1,4 @@
-"""Conversion of a tiny Stable Diffusion to one file with the tensor names of the original checkpoints."""
+"""Convert a tiny Stable Diffusion 1.5 in the layout of diffusers to a checkpoint of one file."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 LAYERS_PER_BLOCK = 1  # of the UNet that `tests.tiny` writes
 VAE_BLOCKS = 4
-# Names of diffusers -> names of the original checkpoints.
+# From names of diffusers to names in single-file checkpoints, the layout of the CompVis repository.
 _RESNET_NAMES = {
     "norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0", "conv2": "out_layers.3",
     "time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection",
@@ -21,12 +21,12 @@ _VAE_ATTENTION_NAMES = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": 
 
 
 def write_single_file(base: Path, path: Path) -> None:
-    """Write the checkpoint of a folder to one file."""
+    """Write the models of a diffusers folder to a single-file checkpoint."""
     pipe = StableDiffusionPipeline.from_pretrained(base, safety_checker=None)
     state = {f"model.diffusion_model.{_rename_unet(name)}": tensor for name, tensor in pipe.unet.state_dict().items()}
     for name, tensor in pipe.vae.state_dict().items():
         original = _rename_vae(name)
-        # The original attention has convolutions of size 1x1 instead of linear layers.
+        # The single-file layout has 1x1 convolutions instead of the linear layers of the attention.
         is_convolution = "mid.attn_1" in original and "norm" not in original and tensor.ndim == 2
         state[f"first_stage_model.{original}"] = tensor[:, :, None, None] if is_convolution else tensor
     for name, tensor in pipe.text_encoder.state_dict().items():
@@ -45,7 +45,7 @@ def _rename_unet(name: str) -> str:
             return f"middle_block.1.{rest}"
         return f"middle_block.{2 * int(number)}.{_rename_resnet(rest)}"
     block, kind, layer, rest = rest.split(".", 3)
-    first = int(block) * (LAYERS_PER_BLOCK + 1)  # number of the block's first layer in the original
+    first = int(block) * (LAYERS_PER_BLOCK + 1)  # number of the block's first layer in the single-file layout
     if kind == "downsamplers":
         return f"input_blocks.{first + LAYERS_PER_BLOCK + 1}.0.op.{rest.removeprefix('conv.')}"
     if kind == "upsamplers":
@@ -62,7 +62,7 @@ def _rename_resnet(rest: str) -> str:
 
 def _rename_vae(name: str) -> str:
     def reverse(block: str) -> int:
-        """Return the number of an up block in the original, which counts from the end."""
+        """Return the number of an up block in the single-file layout, which counts from the end."""
         return VAE_BLOCKS - 1 - int(block)
 
     name = name.replace("conv_shortcut", "nin_shortcut").replace("conv_norm_out", "norm_out")

@@ -1,4 +1,4 @@
-"""Imports go downwards only, and everything that the program needs is in its wheel."""
+"""Modules import from lower layers only, files are short, and the wheel contains all modules and data files."""
 
 import ast
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-# From the lowest rank up. A module imports from its own package and from packages of lower ranks.
+# From the lowest rank to the highest. A module may import from its own package and from packages of lower ranks.
 RANKS: tuple[tuple[str, ...], ...] = (
     ("schemas", "pipeline.errors", "pipeline.quiet"),
     ("pipeline.storage",),
@@ -42,39 +42,40 @@ def package_of(module: str) -> str:
 
 def imports_of(path: Path) -> set[str]:
     """Return the modules of this project that a file imports, at its top or inside a function."""
-    found = set()
+    imported = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in MODULES else node.module for name in names}
-    return {name for name in found if name in MODULES}
+            imported |= {name if name in MODULES else node.module for name in names}
+    return {name for name in imported if name in MODULES}
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - {"pipeline"}))
 def test_a_module_imports_from_lower_ranks_only(module: str) -> None:
-    own = package_of(module)
+    package = package_of(module)
     for imported in imports_of(MODULES[module]):
-        package = package_of(imported)
-        assert package == own or RANK_OF[package] < RANK_OF[own], f"{module} imports {imported}"
+        other = package_of(imported)
+        assert other == package or RANK_OF[other] < RANK_OF[package], f"{module} imports {imported}"
 
 
-def test_no_module_imports_itself_through_others() -> None:
+def test_there_are_no_circular_imports() -> None:
     graph = {module: imports_of(path) for module, path in MODULES.items()}
-    while graph:  # remove what imports nothing that is left; a cycle never becomes such a module
-        free = {module for module, imports in graph.items() if not imports & graph.keys()}
-        assert free, f"circular imports among {sorted(graph)}"
-        graph = {module: imports for module, imports in graph.items() if module not in free}
+    # Remove the modules that import no remaining module, until none is left. The modules of a cycle are never removed.
+    while graph:
+        resolved = {module for module, imports in graph.items() if not imports & graph.keys()}
+        assert resolved, f"circular imports among {sorted(graph)}"
+        graph = {module: imports for module, imports in graph.items() if module not in resolved}
 
 
-def test_schemas_import_nothing_else_of_the_project() -> None:
+def test_schemas_import_only_schemas() -> None:
     for module, path in MODULES.items():
         if module.startswith("schemas"):
             assert all(name.startswith("schemas") for name in imports_of(path)), module
 
 
-def test_only_the_demo_model_imports_the_demo_model() -> None:
+def test_no_other_module_imports_jobs_demo_model() -> None:
     for module, path in MODULES.items():
         if not module.startswith("jobs.demo_model"):
             assert not any(name.startswith("jobs.demo_model") for name in imports_of(path)), module
@@ -92,14 +93,14 @@ def test_a_file_is_short(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
+def test_the_wheel_contains_every_module_and_data_file(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    wanted = set()
-    for name in filter(None, listed.split("\0")):
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    expected = set()
+    for name in filter(None, tracked.split("\0")):
         top = name.partition("/")[0]
         if top in {"pipeline", "jobs", "schemas"} and (ROOT / name).is_file():
-            wanted.add(name)
+            expected.add(name)
         if top in {"pipeline", "jobs", "schemas", "pyproject.toml", "README.md"} and (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
@@ -107,4 +108,4 @@ def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=source, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        assert wanted <= set(archive.namelist())
+        assert expected <= set(archive.namelist())

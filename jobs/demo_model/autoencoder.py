@@ -1,4 +1,4 @@
-"""The first training stage: the autoencoder of photos and cartoons."""
+"""The first training stage of the demo model: its autoencoder, trained on photos and cartoons."""
 
 import math
 from pathlib import Path
@@ -15,21 +15,21 @@ from jobs.demo_model.dataset import Examples
 from jobs.demo_model.muon import optimizers
 from jobs.demo_model.training_loop import Losses, StepRandom, TrainingStage
 
-SIDE = 64  # pixels, of the training crops
+SIDE = 64  # width and height of the training crops, in pixels
 BATCH = 8
-PHOTO_SHARE = 0.25  # share of examples that are the photo instead of the target
+PHOTO_PROBABILITY = 0.25  # that an example is the photo itself, and not the target of the denoiser (mostly a cartoon)
 LEARNING_RATE = 3e-3
-GRADIENT_WEIGHT = 1.0  # of the loss on differences between neighbours, which keeps lines sharp and areas flat
-NOISE = 0.4  # largest noise on latents of deviation 1: the decoder must hide the noise that a denoiser leaves
-SPREAD_WEIGHT = 0.2  # of the loss that keeps every latent channel near mean 0 and deviation 1
+GRADIENT_WEIGHT = 1.0  # weight of the loss of differences between adjacent pixels: lines stay sharp, and areas flat
+NOISE = 0.4  # largest standard deviation of the noise on latents: the decoder learns to hide the noise of the denoiser
+SPREAD_WEIGHT = 0.2  # weight of the loss that keeps each latent channel near mean 0 and standard deviation 1
 
 
 def autoencoder_stage(vae: AutoencoderTiny, examples: Examples, steps: int, seed: int, device: str) -> TrainingStage:
-    """Return the stage that trains the autoencoder `vae`."""
+    """Return the training stage of an autoencoder."""
 
     def loss(random: StepRandom) -> tuple[Tensor, Losses]:
         batch = examples.batch(random.numpy, BATCH, SIDE)
-        use_photo = (random.numpy.random(len(batch.targets)) < PHOTO_SHARE)[:, None, None, None]
+        use_photo = (random.numpy.random(len(batch.targets)) < PHOTO_PROBABILITY)[:, None, None, None]
         images = np.where(use_photo, batch.photos, batch.targets)
         return _loss(vae, as_tensor(images, device), random.torch)
 
@@ -40,8 +40,8 @@ def autoencoder_stage(vae: AutoencoderTiny, examples: Examples, steps: int, seed
             decoded = vae.decode(vae.encode(images).latents).sample
         save_sheet(path, [from_tensor(images), from_tensor(decoded)])
 
-    parts = optimizers(vae, LEARNING_RATE)
-    return TrainingStage("autoencoder", vae, steps, parts, loss, save_samples, seed, device, examples.settings)
+    optimizer_list = optimizers(vae, LEARNING_RATE)
+    return TrainingStage("autoencoder", vae, steps, optimizer_list, loss, save_samples, seed, device, examples.settings)
 
 
 def set_scaling_factor(vae: AutoencoderTiny, examples: Examples, seed: int, device: str) -> None:
@@ -63,25 +63,26 @@ def from_tensor(images: Tensor) -> NDArray[np.uint8]:
 
 
 def save_sheet(path: Path, rows: list[NDArray[np.uint8]]) -> None:
-    """Write rows of images [N, H, W, 3] to one image file."""
+    """Write rows of images, [N, H, W, 3] each, to one image file."""
     Image.fromarray(np.concatenate([np.concatenate(list(row), axis=1) for row in rows])).save(path)
 
 
 def _loss(vae: AutoencoderTiny, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Losses]:
+    """Return the training loss of images [N, 3, H, W], -1..1, and measures to report."""
     latents = vae.encode(images).latents
     decoded = vae.decode(latents + _noise(latents, generator)).sample
-    plain = functional.l1_loss(decoded, images)
-    gradients = sum(functional.l1_loss(decoded.diff(dim=axis), images.diff(dim=axis)) for axis in (2, 3))
+    reconstruction = functional.l1_loss(decoded, images)
+    gradient = sum(functional.l1_loss(decoded.diff(dim=axis), images.diff(dim=axis)) for axis in (2, 3))
     spread = latents.mean((0, 2, 3)).square().mean() + (latents.std((0, 2, 3)) - 1).square().mean()
-    squared = float(functional.mse_loss(decoded.detach().clamp(-1, 1), images))
-    return plain + GRADIENT_WEIGHT * gradients + SPREAD_WEIGHT * spread, {
-        "decibel": 10 * math.log10(4 / squared),  # peak signal-to-noise ratio
+    squared_error = float(functional.mse_loss(decoded.detach().clamp(-1, 1), images))
+    return reconstruction + GRADIENT_WEIGHT * gradient + SPREAD_WEIGHT * spread, {
+        "decibel": 10 * math.log10(4 / squared_error),  # peak signal-to-noise ratio of values -1..1, whose range is 2
         "spread": float(spread.detach()),
     }
 
 
 def _noise(latents: Tensor, generator: torch.Generator) -> Tensor:
-    """Return noise for latents [N, C, h, w], of a random strength up to NOISE for each image."""
+    """Return noise for latents [N, C, h, w]. Each image has a random standard deviation of up to `NOISE`."""
     normal = torch.randn(latents.shape, generator=generator, device=latents.device)
     strength = NOISE * torch.rand((len(latents), 1, 1, 1), generator=generator, device=latents.device)
     return strength * normal

@@ -1,4 +1,4 @@
-"""Generate images with a shipped recipe or a changed one, by the class that `photo2anime convert` uses."""
+"""Generate images for the evaluation of the demo model, with the `ImageGenerator` of `photo2anime convert`."""
 
 import functools
 
@@ -13,12 +13,12 @@ from schemas.recipe import Recipe
 
 
 def recipe_with_controlnets(name: str, scales: dict[str, float], *settings: str) -> Recipe:
-    """Load a shipped recipe with some of its ControlNets only.
+    """Load a recipe, and keep only some of its ControlNets.
 
     Args:
-        name: Name of the recipe.
-        scales: Scale of each ControlNet to keep, by detector.
-        settings: Further changes, `key=value` as for `--set`.
+        name: The name of a shipped recipe.
+        scales: The new scale of each ControlNet to keep, by the name of its detector.
+        settings: Other changes of the recipe, in the syntax of `--set`: `key=value`.
     """
     recipe = load_recipe(name, settings)
     selected = [control for control in recipe.controls if control.detector.name in scales]
@@ -28,8 +28,8 @@ def recipe_with_controlnets(name: str, scales: dict[str, float], *settings: str)
 
 def canny_detector(recipe: Recipe) -> Canny:
     """Return the Canny detector of a recipe, with the recipe's thresholds."""
-    (settings,) = (each for each in recipe.detectors if isinstance(each, CannySettings))
-    return Canny(settings)
+    (canny,) = (settings for settings in recipe.detectors if isinstance(settings, CannySettings))
+    return Canny(canny)
 
 
 def generate(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pixels:
@@ -38,7 +38,7 @@ def generate(recipe: Recipe, photo: Pixels, maps: list[Pixels], seed: int) -> Pi
     Raises:
         RunStoppedError: The image is not finite, or has a single colour.
     """
-    # Recipes that differ in their prompt share a generator.
+    # The request has the prompt, so recipes that differ only in their prompt share a generator.
     generator = _generator(recipe.model_copy(update={"prompt": ""}).model_dump_json())
     (image,) = generator.generate([GenerationRequest(photo, tuple(maps), recipe.prompt, recipe.negative_prompt, seed)])
     if image.pixels is None:

@@ -1,4 +1,4 @@
-"""Lines as in anime drawings, white on black, by a network of controlnet_aux."""
+"""Detect the lines of an anime drawing, white on black, with a network of controlnet_aux."""
 
 import functools
 from pathlib import Path
@@ -12,12 +12,12 @@ from pipeline.images.arrays import Batch
 from pipeline.models.safe_load import read_weights
 from schemas.detectors import LineartAnimeSettings
 
-MULTIPLE = 256  # pixels: the network halves the sides eight times
+MULTIPLE = 256  # pixels: the network halves the width and the height eight times
 _NORM = functools.partial(torch.nn.InstanceNorm2d, affine=False, track_running_stats=False)
 
 
 class LineartAnime(TorchDetector):
-    """Detects lines by a U-Net that was trained on anime drawings. The network outputs black on white."""
+    """Detects lines with a U-Net that was trained on anime drawings. The network outputs black lines on white."""
 
     def __init__(self, settings: LineartAnimeSettings, folder: Path, device: str) -> None:
         path = folder / settings.files[0]

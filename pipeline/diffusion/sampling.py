@@ -1,4 +1,4 @@
-"""Run one pass of a diffusers pipeline over a batch: from requests to latents, and from latents to images."""
+"""Call a diffusers pipeline for a batch of requests, decode its latents, and blend the images of mode inpaint."""
 
 import functools
 import hashlib
@@ -24,21 +24,22 @@ from schemas.recipe import Control, Recipe
 if TYPE_CHECKING:
     from pipeline.diffusion.deep_cache import DeepCache
 
-CACHED_REFERENCES = 4096  # embeddings of an IP-Adapter, a few kB each
+CACHED_REFERENCES = 4096  # limit of the cached embeddings of reference images, of a few kB each
 MASKED = -1.0  # the value of masked pixels in the training of control_v11p_sd15_inpaint (lllyasviel/ControlNet-v1-1)
 
 
 @dataclass(frozen=True)
 class PassSettings:
-    """The settings of the recipe that differ between the first and the second pass.
+    """The settings of the recipe that differ between the first pass and the second pass, which upscales.
 
-    The names of the class and of its fields are part of `Sampler.compile_key`, and so of cached compilations.
+    The repr of the settings is part of `Sampler.compile_key`. Renaming the class or a field therefore changes the file
+    names of the compile cache.
 
     Attributes:
-        mode: The kind of the pipeline.
-        controls: The ControlNets, with their scales and windows.
-        strength: The share of the steps that modes img2img and inpaint run, 0..1.
-        soften: The width of the transition at the edge of an inpaint region, in pixels.
+        mode: The mode of the pipeline.
+        controls: The ControlNets, with their scales, starts and ends.
+        strength: The fraction of the steps that modes img2img and inpaint run, 0..1.
+        soften: The width of the blend into the photo at the inner edge of an inpaint region, in pixels.
     """
 
     mode: Literal["text2img", "img2img", "inpaint"]
@@ -48,10 +49,10 @@ class PassSettings:
 
 
 class Sampler:
-    """A loaded pipeline that is called with the arguments of a recipe.
+    """A diffusers pipeline, called with the settings of a recipe.
 
     Args:
-        pipe: The pipeline, of the mode of `settings`.
+        pipe: The loaded pipeline, whose class matches `settings.mode`.
         recipe: The recipe.
         settings: The settings of this pass.
         optimizations: The optimizations to apply.
@@ -74,7 +75,7 @@ class Sampler:
         if self._guidance_arguments:
             pipe.unet.register_forward_pre_hook(guidance.call_before_unet, with_kwargs=True)
         if recipe.ip_adapter:
-            # diffusers would repeat the references of the whole batch for each of its images.
+            # diffusers would repeat the embeddings of the whole batch once for each image of the batch.
             self._embed_references = type(pipe).prepare_ip_adapter_image_embeds
             pipe.prepare_ip_adapter_image_embeds = lambda _images, embeddings, *_: embeddings
         if optimizations.encode_together and settings.mode == "inpaint":
@@ -83,7 +84,7 @@ class Sampler:
 
     @property
     def compile_key(self) -> tuple[object, ...]:
-        """The settings of the recipe that decide, together with the shape of a batch, which kernels are compiled."""
+        """The settings of the recipe that affect the compiled code. The shape of the batch affects it too."""
         recipe = self._recipe
         guided = recipe.guidance > 1, recipe.guidance_end, recipe.guess_mode
         return self.settings, recipe.scheduler.model_dump_json(), recipe.steps, *guided
@@ -99,7 +100,7 @@ class Sampler:
         """Generate the latents of a batch.
 
         Args:
-            requests: N requests of one shape.
+            requests: N requests. Their photos have the same shape, and their prompts the same number of chunks.
             device: The device of the models.
             dtype: The dtype of the models.
             use_cache: Whether cached embeddings of prompts and references may be used. Pass False if the dtype of the
@@ -127,19 +128,19 @@ class Sampler:
 
     @torch.inference_mode()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Decode scaled latents to images, [N, 3, H, W], float32, 0..1 with overshoots."""
+        """Decode scaled latents to images, [N, 3, H, W], float32. Values are not clamped to 0..1."""
         return vae.decode(self.pipe.vae, latents)
 
     @torch.inference_mode()
     def compose_images(self, decoded: torch.Tensor, requests: Sequence[GenerationRequest]) -> torch.Tensor:
-        """Blend decoded images into their photos in mode inpaint. In other modes, return them unchanged.
+        """Blend decoded images into their photos in mode inpaint. In other modes, return the images unchanged.
 
         Args:
-            decoded: Decoded images, [N, 3, H, W], 0..1.
+            decoded: Decoded images, [N, 3, H, W], not clamped.
             requests: The N requests.
 
         Returns:
-            [N, 3, H, W], 0..1. Pixels outside of the inpaint regions are those of the photos.
+            [N, 3, H, W], not clamped. Pixels outside of the inpaint regions are those of the photos.
         """
         if self.settings.mode != "inpaint":
             return decoded
@@ -182,7 +183,10 @@ class Sampler:
     def _reference_arguments(
         self, requests: Sequence[GenerationRequest], dtype: torch.dtype, *, use_cache: bool
     ) -> dict[str, list[torch.Tensor]]:
-        """Return the embeddings of an IP-Adapter: [N, 1, width], or with guidance [2 N, 1, width], negatives first."""
+        """Return the embeddings of the reference images: [N, 1, width], or with guidance [2 N, 1, width].
+
+        With guidance, the first N embeddings are unconditional.
+        """
         if not self._recipe.ip_adapter:
             return {}
         if not use_cache:
@@ -201,7 +205,7 @@ class Sampler:
         if digest not in self._cached_references:
             if len(self._cached_references) == CACHED_REFERENCES:
                 self._cached_references.clear()
-            # With low memory, the UNet is not stored on the device that computes.
+            # In memory mode low the models are offloaded to the host, so the device of the UNet may be the CPU.
             device = self.pipe._execution_device  # noqa: SLF001 - no public name
             self._cached_references[digest] = self._embed_references(
                 self.pipe, [Image.fromarray(reference)], None, device, 1, self._recipe.guidance > 1
@@ -256,7 +260,7 @@ class Sampler:
         return noisy
 
     def _upload(self, images: list[Pixels], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-        """Copy images to a device, [N, 3, H, W], 0..1. Bytes are copied, and divided by 255 on the device."""
+        """Copy images to a device as [N, 3, H, W], 0..1. With `travel_as_bytes`, the device divides by 255."""
         stacked = np.stack(images)  # [N, H, W, 3], uint8, 0..255
         if not self._optimizations.travel_as_bytes:
             return (torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255).to(device, dtype)
@@ -264,13 +268,13 @@ class Sampler:
 
 
 def _to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Start to copy an array to a device. Pinned memory makes the copy asynchronous."""
+    """Copy an array to a device. The copy to a GPU is asynchronous, from pinned memory."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def _stack_masks(masks: list[Mask | None], device: torch.device) -> torch.Tensor:
-    """Stack masks to [N, 1, H, W], float32, 0 or 1. A missing mask becomes zeros. At least one must be present."""
+    """Stack masks to [N, 1, H, W], float32, 0 or 1. A missing mask becomes zeros. At least one mask is required."""
     shape = next(mask.shape for mask in masks if mask is not None)
     stacked = np.stack([np.zeros(shape, np.bool_) if mask is None else mask for mask in masks])  # [N, H, W], bool
     return _to_device(stacked, device)[:, None].float()
@@ -285,9 +289,9 @@ def _inpaint_region(request: GenerationRequest) -> Mask:
 def _blend_weights(region: Mask, soften: int) -> NDArray[np.float32]:
     """Return the weight of the generated image at each pixel, [H, W], 0..1.
 
-    The weight is 0 outside of the region. Inside, it rises with the distance from the edge to 1 at `soften` pixels. A
-    region narrower than twice `soften` is blended in part, and never vanishes.
+    The weight is 0 outside of the region. Inside, it increases with the distance from the edge, and is 1 from `soften`
+    pixels on. Every pixel of the region has a weight above 0, so that a narrow region is generated too.
     """
-    # [H, W], float32: the distance to the nearest pixel outside, 1 at the edge of the region.
+    # The distance to the nearest pixel outside of the region, [H, W], float32: 1 at its edge, 0 outside.
     distance = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.minimum(distance / (soften + 1), 1).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Type aliases for diffusers objects that share no common base class."""
+"""Type aliases for objects of diffusers whose base classes do not declare the members that this project uses."""
 
 from typing import Any, TypeAlias
 
 DiffusionPipeline: TypeAlias = Any
-"""A pipeline of diffusers: its classes have the same components, but no common typed base class."""
+"""A pipeline. The base class `diffusers.DiffusionPipeline` does not declare components such as `unet` and `vae`."""
 Scheduler: TypeAlias = Any
-"""A scheduler of diffusers: its classes have the same methods, but no common typed base class."""
+"""A scheduler. The base class `diffusers.SchedulerMixin` does not declare methods such as `set_timesteps`."""

@@ -4,7 +4,7 @@ from pipeline.errors.base import PhotoError
 
 
 class FetchError(PhotoError):
-    """The file of a photo cannot be read from storage."""
+    """A file that the manifest names for a photo cannot be read from storage."""
 
     code = "fetch"
 
@@ -20,7 +20,7 @@ class MissingUriError(FetchError):
     """The manifest has no uri for the photo."""
 
     code = "fetch.missing_uri"
-    hint = "Give every photo a uri in the manifest."
+    hint = "Write a uri for every photo in the manifest."
 
 
 class FileMissingError(FetchError):
@@ -72,7 +72,7 @@ class UnsupportedFormatError(ImageError):
 
 
 class TruncatedImageError(ImageError):
-    """The image ends before all of its pixels."""
+    """The image file is truncated: its last pixels are missing."""
 
     code = "image.truncated"
     hint = "Restore the complete file."
@@ -99,31 +99,31 @@ class LabelError(PhotoError):
 
 
 class InvalidBoxError(LabelError):
-    """A box is not x, y, width and height in pixels."""
+    """A box has a missing or invalid x, y, width or height."""
 
     code = "label.invalid_box"
-    hint = "Write finite numbers, with a positive width and height."
+    hint = "Write finite numbers in pixels, with a positive width and height."
 
 
 class InvalidKeypointsError(LabelError):
-    """Keypoints are not x, y and visibility of one point after the other."""
+    """A list of keypoints has invalid numbers, or not three numbers for each keypoint."""
 
     code = "label.invalid_keypoints"
-    hint = "Write three finite numbers for each keypoint."
+    hint = "Write x, y and visibility of each keypoint, as finite numbers."
 
 
 class InvalidMaskError(LabelError):
-    """The mask is not an image, or its mode has no classes."""
+    """The mask cannot be decoded, or its mode cannot be stored as PNG."""
 
     code = "label.invalid_mask"
-    hint = "Save the mask as a PNG of mode 1, L, P, I or I;16."
+    hint = "Save the mask as a PNG."
 
 
 class MaskShapeError(LabelError):
     """The mask does not have the aspect ratio of its photo."""
 
     code = "label.mask_shape"
-    hint = "Make the mask for the upright photo, without cropping it."
+    hint = "Create the mask for the whole photo, in its upright orientation."
 
 
 class ControlMapError(PhotoError):
@@ -147,7 +147,7 @@ class InvalidPoseError(ControlMapError):
 
 
 class InvalidMapError(ControlMapError):
-    """A control map of the manifest cannot be decoded."""
+    """A control map of the manifest cannot be decoded, or has values that are not finite."""
 
     code = "control_map.invalid_map"
     hint = "Save the map again as a PNG."
@@ -157,18 +157,18 @@ class MapShapeError(ControlMapError):
     """A control map of the manifest does not have the aspect ratio of its photo."""
 
     code = "control_map.shape"
-    hint = "Make the map for the upright photo, without cropping it."
+    hint = "Create the map for the whole photo, in its upright orientation."
 
 
 class MissingMaskError(ControlMapError):
     """The recipe needs a mask, and the manifest has no mask_uri for this photo."""
 
     code = "control_map.missing_mask"
-    hint = "Give the photo a mask_uri, or set region.of to subject or background."
+    hint = "Write a mask_uri for the photo in the manifest, or set region.of to subject or background."
 
 
 class RegionNotFoundError(ControlMapError):
-    """The region to paint does not appear in this photo."""
+    """The inpaint region of this photo is empty."""
 
     code = "control_map.region_not_found"
     hint = "Check the mask, or the classes of the recipe's region."
@@ -181,14 +181,14 @@ class PromptError(PhotoError):
 
 
 class PromptTemplateError(PromptError):
-    """A prompt has unmatched braces, or names an unknown column."""
+    """A prompt has unmatched braces, an invalid choice or an unknown column."""
 
     code = "prompt.invalid_template"
     hint = "Write {column} for a column, or {red|blue} for a choice."
 
 
 class PromptWeightError(PromptError):
-    """A prompt has weights that cannot be parsed."""
+    """A prompt has weights that cannot be parsed, or an unsupported function."""
 
     code = "prompt.invalid_weights"
     hint = "Write weights as (word)1.3, (word:1.3) or word++."
@@ -201,7 +201,7 @@ class GenerationError(PhotoError):
 
 
 class UnusableImageError(GenerationError):
-    """The image has values that are not finite, or a single colour, also in float32."""
+    """The image has values that are not finite, or a single colour, even in float32."""
 
     code = "generate.unusable_image"
     hint = "Try another seed, or --set dtype=bfloat16."
@@ -218,4 +218,4 @@ class MissingReferenceError(GenerationError):
     """The IP-Adapter has no reference image for this photo."""
 
     code = "generate.missing_reference"
-    hint = "Give the photo a reference_uri, or set ip_adapter.reference in the recipe."
+    hint = "Write a reference_uri for the photo in the manifest, or set ip_adapter.reference in the recipe."

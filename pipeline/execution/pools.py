@@ -1,8 +1,9 @@
-"""How many processes each step gets, and what Ray reserves for them.
+"""Size the actor pools of the steps, and choose the resources that Ray reserves for each step.
 
-The sizes follow from the milliseconds of each step that `pipeline.execution.calibrate` measured on photos of the run:
-with a GPU the GPU is the slowest step, and without one no core waits for another. Without a measurement, for little
-work, they follow from fixed ratios.
+The sizes are computed from the times that `pipeline.execution.calibrate` measures on photos of the run. With GPUs, the
+detectors get as many cores as they need to keep the GPUs busy. Without GPUs, the cores are divided between detectors
+and the diffusion model so that the throughput is highest. Small runs are not measured. Their detectors get all cores of
+a cluster with GPUs, and a quarter of the cores of a cluster without GPUs.
 """
 
 import logging
@@ -16,16 +17,18 @@ from ray.data import ActorPoolStrategy, DataContext
 from pipeline.errors import ClusterError
 from pipeline.steps.chain import Pool
 
-LIGHT_CPUS = 0.25  # cores that Ray reserves for a light step, which waits or takes little compared to an image
-CORES_PER_DETECTOR_ACTOR = 4  # without a GPU and a measurement: an image takes longer than its control maps
-DETECTOR_ACTORS_PER_GPU = 8  # without a measurement, for a cluster that will grow
-DETECTOR_HEADROOM = 1.25  # speed of the detectors relative to the GPU, so that the GPU never waits for maps
-UNITS_IN_FLIGHT = 2  # units handed to an actor: it works on one while the next one is transferred
-FEWEST_CORES = 2  # without a GPU: one for images and one for control maps
-WHOLE_UNIT: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}  # a step receives whole units
+LIGHT_CPUS = 0.25  # cores that Ray reserves for a light step, which mostly waits or takes little time
+# Without GPUs and without a measurement, one of this many cores detects control maps. The others generate images, which
+# takes longer.
+CORES_PER_DETECTOR_ACTOR = 4
+DETECTOR_ACTORS_PER_GPU = 8  # limit for a cluster that will grow, if it has fewer cores now
+DETECTOR_HEADROOM = 1.25  # throughput of the detectors relative to that of the GPUs, so that no GPU waits for maps
+UNITS_IN_FLIGHT = 2  # units per actor: one is processed while the next is transferred
+FEWEST_CORES = 2  # without GPUs: one for images and one for control maps
+WHOLE_UNIT: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}  # one batch is one unit
 
 Milliseconds: TypeAlias = dict[str, float]
-"""Milliseconds of one photo on one core, or in one GPU process, by stage (`schemas.row_parts.STAGES`)."""
+"""Milliseconds per photo by stage (`schemas.row_parts.STAGES`), measured on one core or in one GPU process."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class ClusterResources:
     """The resources of a cluster.
 
     Attributes:
-        cores: Cores, without one that stays free for light steps.
-        gpus: GPU processes to start.
+        cores: The CPU cores, except one that stays free for light steps.
+        gpus: The number of GPU processes to start.
     """
 
     cores: int
@@ -43,7 +46,12 @@ class ClusterResources:
 
 @dataclass(frozen=True)
 class PoolSizes:
-    """The number of processes that detect control maps, and of those that convert photos."""
+    """The sizes of the two pools that hold models.
+
+    Attributes:
+        control_maps: The number of processes that detect control maps.
+        convert: The number of processes that generate images.
+    """
 
     control_maps: int
     convert: int
@@ -51,7 +59,7 @@ class PoolSizes:
 
 @dataclass(frozen=True)
 class StepResources:
-    """What the steps run on.
+    """The Ray resources of the steps.
 
     Attributes:
         by_pool: Keyword arguments of Ray Data's `map_batches` for each pool of the chain.
@@ -68,19 +76,19 @@ def cluster_resources(gpus: int | None = None) -> ClusterResources:
     """Return the resources of the connected cluster.
 
     Args:
-        gpus: GPU processes to start, for a cluster that will grow. Defaults to the GPUs that the cluster has now.
+        gpus: The number of GPU processes to start, for a cluster that will grow. Defaults to the GPUs of the cluster.
 
     Raises:
         ClusterError: The cluster is too small for a run.
     """
     total = ray.cluster_resources()
-    found = ClusterResources(int(total.get("CPU", 0)) - 1, gpus if gpus is not None else int(total.get("GPU", 0)))
-    if not found.gpus and found.cores < FEWEST_CORES:
+    resources = ClusterResources(int(total.get("CPU", 0)) - 1, gpus if gpus is not None else int(total.get("GPU", 0)))
+    if not resources.gpus and resources.cores < FEWEST_CORES:
         raise ClusterError(
-            f"cluster: {found.cores + 1} CPUs and no GPU, but a run needs 3 CPUs",
+            f"cluster: {resources.cores + 1} CPUs and no GPU, but a run needs {FEWEST_CORES + 1} CPUs",
             "Add CPUs, or set --gpus if the cluster will grow.",
         )
-    return found
+    return resources
 
 
 def size_pools(
@@ -92,20 +100,20 @@ def size_pools(
         cluster: The resources of the cluster.
         measured: Milliseconds by stage, or None without a measurement.
         growing: Whether the cluster will have more cores than now.
-        only_maps: Whether the run detects control maps and converts nothing.
+        only_maps: Whether the run detects control maps only, without images.
     """
     if cluster.gpus:
-        most = max(1, cluster.cores)
+        limit = max(1, cluster.cores)
         if growing:
-            most = max(most, DETECTOR_ACTORS_PER_GPU * cluster.gpus)
-        return PoolSizes(min(most, _to_feed(cluster.gpus, measured)) if measured else most, cluster.gpus)
+            limit = max(limit, DETECTOR_ACTORS_PER_GPU * cluster.gpus)
+        return PoolSizes(min(limit, _detectors_for_gpus(cluster.gpus, measured)) if measured else limit, cluster.gpus)
     if only_maps:
         return PoolSizes(cluster.cores, 0)
     if not measured:
         detectors = max(1, cluster.cores // CORES_PER_DETECTOR_ACTOR)
         return PoolSizes(detectors, cluster.cores - detectors)
     sizes = (PoolSizes(count, cluster.cores - count) for count in range(1, cluster.cores))
-    return max(sizes, key=lambda each: _throughput(each, measured))
+    return max(sizes, key=lambda pool_sizes: _throughput(pool_sizes, measured))
 
 
 def step_resources(
@@ -116,22 +124,22 @@ def step_resources(
     *,
     verbose: bool = False,
 ) -> StepResources:
-    """Return what the steps run on, and configure Ray Data for this process.
+    """Return the Ray resources of the steps, and configure Ray Data in this process.
 
     Args:
         cluster: The resources of the cluster.
         sizes: The sizes of the pools.
         gpu_detectors: Detectors that run in the GPU workers.
-        longest_unit: Rows of the longest unit.
-        verbose: Whether Ray shows its own progress and log.
+        longest_unit: The number of rows of the longest unit.
+        verbose: Whether Ray Data shows its progress bars and its log.
     """
     context = DataContext.get_current()
     context.enable_progress_bars = verbose
     context.target_max_block_size = None  # never split a unit, however large its pixels are
-    # Errors of Ray Data reach the user as errors of this project.
+    # The log of Ray Data would repeat errors that this project raises as its own.
     logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)
-    # Ray Data requires a batch size for tasks on a GPU. On a CPU each process has one thread, so that the number of
-    # cores does not change the images.
+    # `map_batches` requires a batch size if num_gpus is set. The size of the longest unit keeps each unit in one batch.
+    # On a CPU, each process uses one thread, so that the images do not depend on the number of cores.
     device = {"num_gpus": 1, "num_cpus": 0, "batch_size": longest_unit} if cluster.gpus else {"num_cpus": 1}
     by_pool: dict[Pool, dict[str, Any]] = {
         "light": {"num_cpus": LIGHT_CPUS, **WHOLE_UNIT},
@@ -142,16 +150,16 @@ def step_resources(
     return StepResources(by_pool, gpu_detectors, sizes)
 
 
-def _to_feed(gpus: int, measured: Milliseconds) -> int:
-    """Return how many cores must detect control maps so that the GPUs never wait."""
+def _detectors_for_gpus(gpus: int, measured: Milliseconds) -> int:
+    """Return the number of cores that must detect control maps so that no GPU waits for them."""
     return max(1, math.ceil(DETECTOR_HEADROOM * gpus * measured["controls"] / max(measured["convert"], 1e-3)))
 
 
 def _throughput(sizes: PoolSizes, measured: Milliseconds) -> tuple[float, int]:
-    """Return the photos per millisecond of these pools. Among equal ones, fewer detector processes are better."""
+    """Return a sort key for pool sizes: first more photos per millisecond, then fewer detector processes."""
     maps = sizes.control_maps / max(measured["controls"], 1e-3)
     return min(maps, sizes.convert / max(measured["convert"], 1e-3)), -sizes.control_maps
 
 
-def _actors(most: int) -> ActorPoolStrategy:
-    return ActorPoolStrategy(min_size=1, max_size=most, max_tasks_in_flight_per_actor=UNITS_IN_FLIGHT)
+def _actors(max_size: int) -> ActorPoolStrategy:
+    return ActorPoolStrategy(min_size=1, max_size=max_size, max_tasks_in_flight_per_actor=UNITS_IN_FLIGHT)

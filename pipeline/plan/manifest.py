@@ -29,7 +29,7 @@ from schemas.detectors import Settings
 from schemas.manifest import KNOWN, MAP_URIS, REQUIRED, URIS
 
 READERS = 16  # threads; reading a header mostly waits for the network
-HEADER_BLOCK = 64 * 1024  # bytes per read; most headers have their size and EXIF data in the first block
+HEADER_BLOCK = 64 * 1024  # bytes per read; most photos have their size and EXIF data in the first block
 _LISTED = pa.schema([KNOWN.field(name) for name in ("photo_id", "uri", "width", "height", "bytes", "etag", "modified")])
 
 ListingProgress = Callable[[int, int], None]
@@ -37,7 +37,7 @@ ListingProgress = Callable[[int, int], None]
 
 
 def read_manifest(uri: str) -> pa.Table:
-    """Read and check a manifest. Relative uris become absolute, based on the folder of the manifest.
+    """Read and check a manifest. Relative uris are resolved against the folder of their Parquet file.
 
     Args:
         uri: The address of a Parquet file, of a folder with Parquet files, or a glob that matches Parquet files.
@@ -57,7 +57,7 @@ def read_manifest(uri: str) -> pa.Table:
 
 
 def is_photo_folder(uri: str) -> bool:
-    """Tell whether an address is a folder without Parquet files, which is listed instead of read."""
+    """Return whether an address is a folder without Parquet files. Such a folder is listed by `list_photos`."""
     return not _is_glob(uri) and storage.is_folder(uri) and not _parquet_files(uri)
 
 
@@ -71,7 +71,7 @@ def list_photos(
     Args:
         folder: The address of the folder.
         progress: A callback for the progress of the listing.
-        skip: The address of a folder to omit, such as the output of the run.
+        skip: The address of a folder below it to omit, such as the output of the run. Empty to omit none.
         known: An earlier manifest of the folder. The sizes of unchanged photos are taken from it.
 
     Raises:
@@ -89,9 +89,8 @@ def list_photos(
         raise NoPhotosError(f"{storage.redact(folder)}: no photos found (extensions: {', '.join(EXTENSIONS)})")
     sizes = {_version(row): (row["width"], row["height"]) for row in known.to_pylist()} if known is not None else {}
     with ThreadPoolExecutor(READERS) as readers:
-        for number, (row, size) in enumerate(
-            zip(rows, readers.map(lambda row: _size(row, sizes), rows), strict=True), 1
-        ):
+        results = zip(rows, readers.map(lambda row: _size(row, sizes), rows), strict=True)
+        for number, (row, size) in enumerate(results, 1):
             row["width"], row["height"] = size
             if progress:
                 progress(number, len(rows))
@@ -127,14 +126,17 @@ def check_manifest(table: pa.Table, source: str) -> pa.Table:
 
 
 def extra_columns(table: pa.Table, detectors: Iterable[Settings] = ()) -> list[str]:
-    """List the columns that a run with these detectors does not use and copies to provenance unchanged."""
+    """List the columns that a run with these detectors does not use. Provenance records them as JSON.
+
+    Columns of control maps are omitted if they have no values.
+    """
     used = {*KNOWN.names} - MAP_URIS | {f"{settings.name}_uri" for settings in detectors}
     unused = (name for name in table.column_names if name not in used)
     return [name for name in unused if name not in MAP_URIS or table[name].null_count < table.num_rows]
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Tell whether a column type is accepted as text: a string type of Arrow, also in a dictionary, or null."""
+    """Return whether a column type is accepted as text: an Arrow string type, a dictionary of strings, or null."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return bool(
@@ -146,7 +148,11 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def _parquet_files(uri: str) -> list[str]:
-    """List the addresses of the Parquet files at a file address, in a folder, or that match a glob."""
+    """List the addresses of the Parquet files of a manifest, which is a file, a folder or a glob.
+
+    Raises:
+        ManifestNotFoundError: If no file or folder exists at the address.
+    """
     fs, path = storage.filesystem(uri)
     if _is_glob(uri):
         with storage.translate_errors(uri):
@@ -161,7 +167,7 @@ def _parquet_files(uri: str) -> list[str]:
 
 
 def _is_glob(uri: str) -> bool:
-    return any(mark in uri for mark in "*?[") and not storage.exists(uri)
+    return any(wildcard in uri for wildcard in "*?[") and not storage.exists(uri)
 
 
 def _read_file(uri: str) -> pa.Table:
@@ -186,7 +192,7 @@ def _absolute_uri(uri: str | None, folder: str) -> str | None:
 
 
 def _listed_row(name: str, uri: str, info: dict[str, Any]) -> dict[str, Any]:
-    """Create the manifest row of a file from its fsspec details. The keys depend on the file system."""
+    """Create the manifest row of a file from its fsspec details, whose keys depend on the file system."""
     modified = info.get("LastModified") or info.get("last_modified") or info.get("updated") or info.get("mtime")
     etag = info.get("ETag") or info.get("etag")
     return {
@@ -207,7 +213,7 @@ def _as_datetime(modified: datetime | float | str | None) -> datetime | None:
 
 
 def _version(row: dict[str, Any]) -> tuple[Any, ...]:
-    """Return the columns of a listed photo that change whenever its content changes."""
+    """Return the columns that identify one version of a listed photo. They change with its content."""
     return row["uri"], row["bytes"], row["etag"], row["modified"]
 
 
@@ -230,7 +236,7 @@ def _typed_column(table: pa.Table, field: pa.Field, source: str) -> pa.ChunkedAr
     if field.name not in table.column_names:
         return pa.nulls(table.num_rows, field.type)
     column = table[field.name]
-    # Arrow would cast numbers to text, but a number in a text column is an error of the manifest.
+    # Arrow would cast numbers to text. In a text column of a manifest, numbers are an error.
     if is_text(column.type) or not pa.types.is_string(field.type):
         with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return column.cast(field.type)

@@ -7,11 +7,11 @@ import uuid
 from pathlib import Path
 from typing import BinaryIO
 
-CHUNK_BYTES = 2**24  # how much of a stream is held in memory at once
+CHUNK_BYTES = 2**24  # bytes of a stream that are in memory at once
 
 
 def put_file(path: Path, content: bytes) -> None:
-    """Write a local file atomically: write a temporary file to the same folder, then rename it.
+    """Write bytes to a local file atomically: write a temporary file in the same folder, then rename it.
 
     Creates the folder if it is missing, and replaces an existing file.
     """
@@ -19,10 +19,10 @@ def put_file(path: Path, content: bytes) -> None:
 
 
 def put_stream(path: Path, content: BinaryIO) -> None:
-    """Write a local file atomically from a stream, which may be larger than the memory.
+    """Write a stream to a local file atomically, as `put_file` does. The stream may be larger than the memory.
 
     Raises:
-        BlockingIOError: If another process removed the temporary file. The write can be retried.
+        BlockingIOError: If another process removed the temporary file. The write can be repeated from the start.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
@@ -33,7 +33,8 @@ def put_stream(path: Path, content: BinaryIO) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except FileNotFoundError as error:
-        # Another run on the same output called remove_partial_files. Unlike FileNotFoundError, this error is transient.
+        # Another run on the same output called `remove_partial_files`. `with_retries` repeats the write after a
+        # BlockingIOError, but not after a FileNotFoundError.
         raise BlockingIOError(f"{path}: another process removed the temporary file") from error
     finally:
         partial.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def restored_logger() -> Iterator[None]:
-    """Remove what a test configured."""
+    """Restore the handlers and the level of the logger after a test."""
     handlers, level = list(LOGGER.handlers), LOGGER.level
     yield
     LOGGER.handlers[:] = handlers
@@ -36,7 +36,7 @@ def restored_logger() -> Iterator[None]:
 
 
 def replace_stderr(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Replace standard error by a terminal. A fixture cannot, because pytest replaces it before the test."""
+    """Replace standard error by a terminal. A fixture cannot do this: pytest sets sys.stderr again before the test."""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("COLUMNS", "120")
@@ -49,7 +49,7 @@ def log_at_all_levels() -> None:
 
 
 @pytest.mark.parametrize(("level", "count"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
-def test_records_below_the_level_are_not_logged(level: str, count: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_records_below_the_level_are_omitted(level: str, count: int, capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(level, "text", quiet=False)
     log_at_all_levels()
     output = capsys.readouterr()
@@ -63,14 +63,14 @@ def test_quiet_logs_errors_only(capsys: pytest.CaptureFixture[str]) -> None:
     assert [json.loads(line)["level"] for line in capsys.readouterr().err.splitlines()] == ["error"]
 
 
-def test_text_is_one_plain_line_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_is_one_plain_line_if_stderr_is_not_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "text", quiet=False)
     RUN_LOGGER.info("3 of %d done [red]", 4)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("INFO photo2anime.run: 3 of 4 done [red]")
 
 
-def test_json_has_one_object_a_line_with_fields_and_extras(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_one_object_per_line_with_extra_fields(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "json", quiet=False)
     RUN_LOGGER.info("first\nsecond")
     extras = {"run": "r1", "unit": "u1", "photo": "père.jpg", "code": "fetch.failed"}
@@ -83,14 +83,14 @@ def test_json_has_one_object_a_line_with_fields_and_extras(capsys: pytest.Captur
     assert complete == {"level": "warning", "logger": "photo2anime.storage", "message": "retry 2", **extras}
 
 
-def test_json_has_the_exception_in_the_same_object(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_contains_the_exception_in_the_same_object(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "json", quiet=False)
     RUN_LOGGER.error("failed", exc_info=KeyError("x"))
     (line,) = capsys.readouterr().err.splitlines()
     assert "KeyError" in json.loads(line)["exception"]
 
 
-def test_an_error_is_text_or_a_json_record_with_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_reported_as_text_or_as_json_with_its_code(capsys: pytest.CaptureFixture[str]) -> None:
     error = MissingColumnError("m.parquet: column 'uri' is missing")
     configure_logging("info", "text", quiet=True)
     report_error(error)
@@ -108,7 +108,7 @@ def test_root_and_other_loggers_are_unchanged() -> None:
     assert [(list(logger.handlers), logger.level, logger.propagate, logger.disabled) for logger in others] == before
 
 
-def test_a_second_call_replaces_the_handler_and_keeps_those_of_others() -> None:
+def test_a_second_call_replaces_only_its_own_handler() -> None:
     other = logging.NullHandler()
     LOGGER.addHandler(other)
     before = len(LOGGER.handlers)
@@ -120,7 +120,7 @@ def test_a_second_call_replaces_the_handler_and_keeps_those_of_others() -> None:
     assert isinstance(LOGGER.handlers[-1].formatter, JsonFormatter)
 
 
-def test_the_bar_and_the_log_share_a_console_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_bar_and_log_share_a_console_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = replace_stderr(monkeypatch)
     configure_logging("info", "text", quiet=False)
     with show_progress() as progress:
@@ -137,14 +137,14 @@ def test_the_bar_and_the_log_share_a_console_on_a_terminal(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("level", "log_format", "quiet"), [("info", "json", False), ("info", "text", True), ("error", "text", False)]
 )
-def test_json_quiet_and_higher_levels_have_no_bar(
+def test_json_quiet_and_higher_levels_disable_the_progress_bar(
     monkeypatch: pytest.MonkeyPatch,
     level: str,
     log_format: str,
-    quiet: bool,  # noqa: FBT001 - a case
+    quiet: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     terminal = replace_stderr(monkeypatch)
-    configure_logging(level, log_format, quiet=quiet)  # type: ignore[arg-type]  # a literal
+    configure_logging(level, log_format, quiet=quiet)  # type: ignore[arg-type]  # a str, not a Literal
     assert progress_console() is None
     with show_progress() as progress:
         assert isinstance(progress, ProgressLog)
@@ -168,11 +168,11 @@ def test_options_are_accepted_before_and_after_the_command_name(
     before: list[str],
     after: list[str],
     level: str,
-    is_json: bool,  # noqa: FBT001 - an expectation
+    is_json: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     arguments = [*before, command, "none.parquet", "--output", "none", "--recipe", "no-such-recipe", *after]
-    done = CliRunner().invoke(app, arguments)
-    assert isinstance(done.exception, RecipeError)
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, RecipeError)
     assert logging.getLevelName(LOGGER.level) == level
     assert isinstance(LOGGER.handlers[-1].formatter, JsonFormatter) == is_json
 

@@ -1,4 +1,4 @@
-"""The tree of errors: unique codes, hints, exit codes, and one line for each error."""
+"""The error classes: unique codes, hints, exit codes, and messages of one line."""
 
 import copy
 import inspect
@@ -11,32 +11,32 @@ import pytest
 from pipeline import errors
 from pipeline.errors import Photo2AnimeError
 
-CLASSES = [each for each in vars(errors).values() if inspect.isclass(each) and issubclass(each, Photo2AnimeError)]
-CONCRETE = [each for each in CLASSES if "." in vars(each).get("code", "")]
+CLASSES = [error for error in vars(errors).values() if inspect.isclass(error) and issubclass(error, Photo2AnimeError)]
+CONCRETE = [error for error in CLASSES if "." in vars(error).get("code", "")]
 
 
 def test_every_class_is_exported() -> None:
     def subclasses(parent: type[Photo2AnimeError]) -> set[type[Photo2AnimeError]]:
         return {parent}.union(*(subclasses(child) for child in parent.__subclasses__()))
 
-    ours = {each for each in subclasses(Photo2AnimeError) if each.__module__.startswith("pipeline.errors")}
-    assert ours == set(CLASSES)
-    assert sorted(errors.__all__) == sorted(each.__name__ for each in CLASSES)
+    defined = {error for error in subclasses(Photo2AnimeError) if error.__module__.startswith("pipeline.errors")}
+    assert defined == set(CLASSES)
+    assert sorted(errors.__all__) == sorted(error.__name__ for error in CLASSES)
 
 
-def test_codes_are_unique_and_start_with_the_code_of_the_kind() -> None:
-    counts = Counter(each.code for each in CONCRETE)
+def test_codes_are_unique_and_start_with_the_code_of_their_parent_class() -> None:
+    counts = Counter(error.code for error in CONCRETE)
     assert max(counts.values()) == 1
-    for each in CONCRETE:
-        assert re.fullmatch(r"[a-z_]+\.[a-z0-9_]+", each.code)
-        kind = next(parent for parent in each.__mro__ if parent.__base__ in {errors.PhotoError, errors.RunError})
-        assert each.code.partition(".")[0] == kind.code.partition(".")[0]
+    for error in CONCRETE:
+        assert re.fullmatch(r"[a-z_]+\.[a-z0-9_]+", error.code)
+        kind = next(parent for parent in error.__mro__ if parent.__base__ in {errors.PhotoError, errors.RunError})
+        assert error.code.partition(".")[0] == kind.code.partition(".")[0]
 
 
-@pytest.mark.parametrize("kind", CONCRETE, ids=lambda kind: kind.__name__)
-def test_an_error_has_a_meaning_and_an_imperative_hint(kind: type[Photo2AnimeError]) -> None:
-    assert (kind.__doc__ or "").partition("\n")[0].endswith(".")
-    assert re.match(r"[A-Z].*\.$", kind.hint)
+@pytest.mark.parametrize("error", CONCRETE, ids=lambda error: error.__name__)
+def test_meaning_and_hint_of_an_error_are_sentences(error: type[Photo2AnimeError]) -> None:
+    assert (error.__doc__ or "").partition("\n")[0].endswith(".")
+    assert re.match(r"[A-Z].*\.$", error.hint)
 
 
 def test_the_message_of_a_run_error_is_one_line_with_its_hint() -> None:
@@ -52,11 +52,11 @@ def test_a_copied_run_error_has_its_hint_once(error: errors.RunError) -> None:
 
 
 def test_exit_codes() -> None:
-    stopped = {each for each in CLASSES if issubclass(each, errors.RunStoppedError)}
-    assert {each.exit_code for each in stopped} == {1}
-    assert {each.exit_code for each in CLASSES if issubclass(each, errors.RunError) and each not in stopped} == {2}
+    stopped = {error for error in CLASSES if issubclass(error, errors.RunStoppedError)}
+    assert {error.exit_code for error in stopped} == {1}
+    assert {error.exit_code for error in CLASSES if issubclass(error, errors.RunError) and error not in stopped} == {2}
 
 
 def test_photo_errors_are_not_run_errors() -> None:
-    assert not any(issubclass(each, errors.PhotoError) and issubclass(each, errors.RunError) for each in CLASSES)
+    assert not any(issubclass(error, errors.PhotoError) and issubclass(error, errors.RunError) for error in CLASSES)
     assert errors.ImageError("x").retryable is False

@@ -1,4 +1,4 @@
-"""The properties that all detectors have in common."""
+"""Properties of all detectors: size, type and reproducibility of their maps."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,11 +26,11 @@ from schemas.detectors import (
     TileSettings,
 )
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]  # warnings of libraries at their import
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]  # ignores the warnings of libraries
 SIZES = ((256, 256), (192, 320), (97, 65), (1, 1))  # height and width; the first two are multiples of 64
-SMALL = 100  # pixels: slow detectors run once per image at larger sizes
+SMALL = 100  # pixels: slow detectors are tested for reproducibility only below this width and height
 SLOW = frozenset({"openpose", "normal", "lineart_anime", "softedge", "scribble", "lineart"})
-# Each detector, and a second one that is loaded at the same time: with other settings, if it has any.
+# The settings of a detector, and of a second detector of its class that is loaded in the same process.
 PAIRS: list[Any] = [
     (CannySettings(), CannySettings(low=20, high=40)),
     (OpenposeSettings(), OpenposeSettings(hands=True, face=True)),
@@ -59,7 +59,7 @@ PAIRS: list[Any] = [
     ids=lambda pair: "-".join(map(str, pair[0].model_dump(exclude={"weights", "revision", "sha256"}).values())),
 )
 def pair(request: pytest.FixtureRequest, weights_of: Callable[[str], Path]) -> tuple[Any, Detector, Detector]:
-    """Return the settings of a detector, the detector and a second one."""
+    """Return the settings of a detector, the detector, and a second detector of its class."""
     first, second = (_with_weights(settings, weights_of) for settings in request.param)
     return first, load_detector(first), load_detector(second)
 
@@ -70,8 +70,8 @@ def _with_weights(settings: Any, weights_of: Callable[[str], Path]) -> Any:
     return settings.model_copy(update={"weights": str(weights_of(settings.name))})
 
 
-def read_only_photo(size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return an image with edges and colours, [height, width, 3], uint8, RGB, that cannot be written to."""
+def read_only_image(size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return an image with edges and colours, [height, width, 3], uint8, RGB, whose array is read-only."""
     rows, columns = np.mgrid[: size[0], : size[1]]
     pixels = np.stack([rows * 3 % 256, columns * 5 % 256, (rows // 24 + columns // 16) % 2 * 200], axis=2)
     pixels = pixels.astype(np.uint8)
@@ -84,18 +84,18 @@ def test_map_has_the_size_of_the_image_and_is_reproducible(
     pair: tuple[Any, Detector, Detector], size: tuple[int, int]
 ) -> None:
     settings, detector, second = pair
-    pixels = read_only_photo(size)
+    pixels = read_only_image(size)
     before = pixels.copy()
     control_map = detector(pixels)
     assert (control_map.shape, control_map.dtype) == ((*size, 3), np.uint8)
     assert (pixels == before).all()
     if settings.name not in SLOW or max(size) < SMALL:
-        second(pixels)  # must not change the state of the first detector
+        second(pixels)  # must not change the maps of the first detector
         assert (detector(pixels) == control_map).all()
 
 
 @pytest.mark.parametrize("value", [0, 255], ids=["black", "white"])
-def test_flat_image_has_a_map_and_causes_no_warning(pair: tuple[Any, Detector, Detector], value: int) -> None:
+def test_flat_image_causes_no_floating_point_error(pair: tuple[Any, Detector, Detector], value: int) -> None:
     _, detector, _ = pair
     with np.errstate(divide="raise", invalid="raise"):
         control_map = detector(np.full((96, 64, 3), value, np.uint8))

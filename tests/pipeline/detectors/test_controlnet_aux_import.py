@@ -1,4 +1,4 @@
-"""The import of controlnet_aux in an environment that has mediapipe 1.x."""
+"""controlnet_aux can be imported in an environment that has mediapipe 1.x."""
 
 import subprocess
 import sys

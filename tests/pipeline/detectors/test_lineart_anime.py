@@ -1,4 +1,4 @@
-"""Lines as in anime drawings."""
+"""The detector lineart_anime."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,13 +21,14 @@ def detector(weights_of: Callable[[str], Path]) -> LineartAnime:
 
 def test_map_equals_that_of_controlnet_aux(detector: LineartAnime) -> None:
     pixels = photo(256)
-    lines = detector(pixels)
-    difference = np.abs(lines.astype(int) - library_map("LineartAnimeDetector", (detector.network,), pixels))
-    assert difference.max() <= 1  # of 255: controlnet_aux has another memory layout, so sums are rounded differently
+    control_map = detector(pixels)
+    difference = np.abs(control_map.astype(int) - library_map("LineartAnimeDetector", (detector.network,), pixels))
+    # The input of controlnet_aux has another memory layout, so that sums are rounded differently.
+    assert difference.max() <= 1  # of 255
     assert (difference > 0).mean() < 1e-3
-    assert lines.std() > 0
+    assert control_map.std() > 0
 
 
-def test_image_of_another_size_is_padded_on_the_right_and_below(detector: LineartAnime) -> None:
+def test_image_is_padded_on_the_right_and_below_to_multiples_of_256(detector: LineartAnime) -> None:
     pixels = photo(256)[:200, :180]
     assert (detector(pixels) == detector(pad_to_multiple(pixels[None], 256)[0])[:200, :180]).all()

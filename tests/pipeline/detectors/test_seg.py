@@ -1,4 +1,4 @@
-"""Semantic segmentation."""
+"""The detector seg: semantic segmentation in the colours of ADE20K."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.tiny_detectors import write_seg
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def test_colours_are_those_of_the_classes_of_transformers(weights_of: Callable[[str], Path]) -> None:
+def test_each_pixel_has_the_colour_of_the_class_that_transformers_finds(weights_of: Callable[[str], Path]) -> None:
     detector = Seg(SegSettings(), weights_of("seg"), "cpu")
     pixels = photo(96)[:64]
     control_map = detector(pixels)
@@ -29,7 +29,7 @@ def test_colours_are_those_of_the_classes_of_transformers(weights_of: Callable[[
     assert len(np.unique(control_map.reshape(-1, 3), axis=0)) > 1
 
 
-def test_palette_is_that_of_ade20k() -> None:
+def test_palette_has_the_colours_of_ade20k() -> None:
     assert PALETTE.shape == (150, 3)
     assert PALETTE[[0, 2, 12]].tolist() == [[120, 120, 120], [6, 230, 230], [150, 5, 61]]  # wall, sky, person
 
@@ -40,7 +40,7 @@ def test_model_with_too_many_classes_is_an_error(tmp_path: Path) -> None:
         Seg(SegSettings(weights="org/coco-stuff"), tmp_path, "cpu")
 
 
-def test_weights_of_half_precision_run_on_a_cpu(tmp_path: Path) -> None:
+def test_half_precision_weights_run_on_a_cpu(tmp_path: Path) -> None:
     write_seg(tmp_path)
     SegformerForSemanticSegmentation.from_pretrained(tmp_path, dtype=torch.float16).save_pretrained(tmp_path)
     control_map = Seg(SegSettings(), tmp_path, "cpu")(photo(64))

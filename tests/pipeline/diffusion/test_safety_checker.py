@@ -1,4 +1,4 @@
-"""Tests of the safety checker: it flags images, and does not change them."""
+"""The safety checker flags images, and does not change them."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a tiny checker that flags images which are more red than blue."""
+    """Write a tiny safety checker that flags images with more red than blue. Returns its folder."""
     path = tmp_path_factory.mktemp("checker")
     torch.manual_seed(1)
     vision = CLIPVisionConfig(
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_each_image_of_a_batch_is_checked_and_none_is_changed(folder: Path) -> None:
+def test_each_image_of_a_batch_is_checked_and_unchanged(folder: Path) -> None:
     images = torch.zeros(3, 3, 64, 96)  # [N, 3, H, W], float32, 0..1
     images[0, 0], images[1, 2], images[2, 0] = 1.0, 1.0, 1.0
     before = images.clone()
@@ -54,14 +54,14 @@ def test_images_are_checked_after_each_pass(folder: Path, sd: Path) -> None:
         shapes.append(tuple(images.shape))
         return torch.tensor([images.shape[2] == 128])
 
-    generator._batched[0].checker = flag_large_images  # type: ignore[assignment]  # called like a SafetyChecker
+    generator._batched[0].checker = flag_large_images  # type: ignore[assignment]  # a function in place of a SafetyChecker
     (image,) = generator.generate(asked(1))
     assert shapes == [(1, 3, 64, 64), (1, 3, 128, 128)]
     assert image.nsfw is True
 
 
 @pytest.mark.parametrize("policy", ["off", "flag"])
-def test_images_have_a_flag_if_the_recipe_has_a_safety_policy(folder: Path, sd: Path, policy: str) -> None:
+def test_images_are_checked_unless_the_safety_policy_is_off(folder: Path, sd: Path, policy: str) -> None:
     recipe = tiny_recipe(sd, safety={"name": str(folder), "policy": policy})
     (image,) = ImageGenerator(recipe).generate(asked(1))
     assert image.pixels is not None

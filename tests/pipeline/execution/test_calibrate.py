@@ -1,4 +1,4 @@
-"""The calibration measures photos that are spread over the work; failed photos are not measured."""
+"""The calibration measures every stage for photos that are spread over the run, and omits failed photos."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.fixture(scope="module")
 def run(photos: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> RunPlan:
     output = str(tmp_path_factory.mktemp("calibrate") / "out")
-    return preflight(str(photos), output, recipe, Options(variants=3, unit_size=3), lambda _done, _photos: None)
+    return preflight(str(photos), output, recipe, Options(variants=3, unit_size=3), lambda _listed, _photos: None)
 
 
-def test_calibration_photos_are_spread_over_the_work(run: RunPlan) -> None:
+def test_calibration_photos_are_from_different_units(run: RunPlan) -> None:
     rows = calibrate.calibration_rows(run)
     assert rows.num_rows == calibrate.CALIBRATION_PHOTOS
     assert len(set(rows["unit"].to_pylist())) == calibrate.CALIBRATION_PHOTOS

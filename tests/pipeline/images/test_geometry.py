@@ -1,4 +1,4 @@
-"""Geometry: points and pixels of a photo have the same transform, and the transform has an inverse."""
+"""Geometry of images: crops, padding, the transform of points and pixels, and its inverse."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_crop_covers_the_image_and_is_centred(width: int, height: int, target: t
 
 
 @given(SIDES, SIDES, TARGETS, st.lists(st.tuples(st.floats(-0.2, 1.2), st.floats(-0.2, 1.2)), min_size=1, max_size=6))
-def test_crop_around_people_covers_the_image_and_keeps_people_that_fit(
+def test_crop_around_people_covers_the_image_and_contains_people_that_fit(
     width: int, height: int, target: tuple[int, int], shares: list[tuple[float, float]]
 ) -> None:
     people = np.array(shares) * (width, height)
@@ -60,16 +60,16 @@ def test_crop_around_people_covers_the_image_and_keeps_people_that_fit(
     assert right >= target[0] - 1e-6
     assert bottom >= target[1] - 1e-6
     inside = np.clip(people, 0, (width, height))
-    moved = transform.points(inside)
+    transformed = transform.points(inside)
     for axis in (0, 1):
         if np.ptp(people[:, axis]) * transform.scale_x <= target[axis]:  # the people fit
-            assert (moved[:, axis] >= -1e-6).all()
-            assert (moved[:, axis] <= target[axis] + 1e-6).all()
-    assert transform.points(inside[[inside[:, 1].argmin()]])[0, 1] >= -1e-6  # heads before feet
+            assert (transformed[:, axis] >= -1e-6).all()
+            assert (transformed[:, axis] <= target[axis] + 1e-6).all()
+    assert transformed[:, 1].min() >= -1e-6  # the upper edge crops no point, because heads matter more than feet
 
 
 @given(SIDES, SIDES, TARGETS)
-def test_padding_keeps_the_whole_photo_and_fills_the_canvas(width: int, height: int, target: tuple[int, int]) -> None:
+def test_padded_canvas_contains_the_whole_photo(width: int, height: int, target: tuple[int, int]) -> None:
     transform, padding = pad_transform((width, height), target)
     assert np.allclose(corners(transform), [(0, 0), transform.target])
     assert min(padding.left, padding.top, padding.right, padding.bottom) >= 0
@@ -90,20 +90,20 @@ def test_cut_removes_the_padding() -> None:
 
 
 @given(st.integers(40, 300), st.integers(40, 300), FITS, st.floats(0.25, 0.75), st.floats(0.25, 0.75))
-def test_pixels_and_points_have_the_same_transform_at_any_size(
+def test_pixels_and_points_have_the_same_transform_in_a_scaled_copy(
     width: int, height: int, fit: str, across: float, down: float
 ) -> None:
     transform, _ = transform_of((4 * width, 4 * height), (128, 128), fit)
-    marked = np.zeros((height, width), np.uint8)  # a quarter of the size of the photo
+    marked = np.zeros((height, width), np.uint8)  # a quarter of the photo's width and height
     x, y = int(width * across), int(height * down)
     marked[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 255  # centred on (x + 0.5, y + 0.5)
-    fitted = np.asarray(transform.apply(Image.fromarray(marked), Image.Resampling.BILINEAR), np.float64)
-    assert fitted.shape == transform.target[::-1]
+    image = np.asarray(transform.apply(Image.fromarray(marked), Image.Resampling.BILINEAR), np.float64)
+    assert image.shape == transform.target[::-1]
     (expected,) = transform.points(4 * np.array([[x + 0.5, y + 0.5]]))
     if not ((expected > 8) & (expected < np.array(transform.target) - 8)).all():
-        return  # the mark is cropped, or at an edge
-    rows, columns = np.mgrid[: fitted.shape[0], : fitted.shape[1]] + 0.5
-    centroid = np.array([(columns * fitted).sum(), (rows * fitted).sum()]) / fitted.sum()
+        return  # the marked square is cropped, or near an edge
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]] + 0.5
+    centroid = np.array([(columns * image).sum(), (rows * image).sum()]) / image.sum()
     assert np.abs(centroid - expected).max() < 0.5
 
 

@@ -1,4 +1,4 @@
-"""Checks of models before a run: missing weights, blank maps, and models that do not fit together."""
+"""Checks of models before a run: missing files, blank maps, incompatible models, and unsupported settings."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def test_missing_detector_weights_give_blank_maps_only_if_the_recipe_allows_it(r
         check_models(strict)
 
 
-def test_the_detector_of_a_region_is_never_blank() -> None:
+def test_maps_of_the_detector_of_a_region_are_never_blank() -> None:
     seg = {"detector": {"name": "seg"}, "net": {"name": "builtin:demo/controlnet-depth"}, "when_missing": "blank"}
     demo = load_recipe("demo").model_dump() | {"controls": [seg]}
     assert check_models(Recipe.model_validate(demo)) == {"seg"}
@@ -44,7 +44,7 @@ def test_a_missing_local_folder_is_an_error_even_if_blank_maps_are_allowed() -> 
         check_models(load_recipe("demo", ["controls.depth.detector.weights=/nowhere"]))
 
 
-def test_missing_bucket_folder_may_give_blank_maps(bucket: str) -> None:
+def test_a_missing_bucket_folder_gives_blank_maps_if_the_recipe_allows_it(bucket: str) -> None:
     recipe = recipe_of(MediapipeSettings(weights=f"{bucket}-gone/landmarker"), mode="maps")
     with pytest.raises(ModelNotFoundError, match="landmarker"):
         check_models(recipe)
@@ -57,13 +57,13 @@ def test_detectors_whose_maps_are_provided_are_not_checked() -> None:
     assert check_models(strict, frozenset({"openpose"})) == {"depth"}
 
 
-def test_missing_models_of_the_hub_are_named_with_their_files() -> None:
+def test_the_error_of_a_missing_hub_model_names_its_files_in_one_line() -> None:
     with pytest.raises(ModelNotFoundError, match=r"Lykon/AnyLoRA@main.*unet/\*\.fp16\*\.safetensors") as caught:
         check_models(load_recipe("sd15-anime"))
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_in_the_hub_cache_is_named(hub: Path) -> None:
+def test_the_error_of_an_incomplete_hub_cache_names_the_missing_file(hub: Path) -> None:
     next(hub.glob("models--lllyasviel--control_v11f1p_sd15_depth/snapshots/*/*.safetensors")).unlink()
     with pytest.raises(ModelNotFoundError, match=r"sd15_depth: diffusion_pytorch_model\*\.fp16\*\.safetensors"):
         check_models(load_recipe("sd15-anime"))
@@ -74,11 +74,11 @@ def test_a_missing_reference_image_is_refused() -> None:
         check_models(load_recipe("demo", ["ip_adapter={name: /none, reference: /nowhere.png}"]))
 
 
-def test_mode_maps_requires_neither_base_nor_controlnets(recipe: Recipe) -> None:
+def test_mode_maps_does_not_require_a_base_model(recipe: Recipe) -> None:
     base = recipe.base.model_copy(update={"name": "/none"})
-    maps = recipe.model_copy(update={"base": base, "mode": "maps"})
-    assert check_models(maps) == {"openpose", "depth"}
-    assert unpinned_models(maps, frozenset({"openpose", "depth"})) == []
+    maps_only = recipe.model_copy(update={"base": base, "mode": "maps"})
+    assert check_models(maps_only) == {"openpose", "depth"}
+    assert unpinned_models(maps_only, frozenset({"openpose", "depth"})) == []
 
 
 def test_models_at_a_branch_are_listed_as_unpinned() -> None:
@@ -116,7 +116,7 @@ def test_an_inpainting_base_is_refused_in_other_modes(tmp_path: Path, settings: 
         check_models(load_recipe("demo", [f"base={{name: {tmp_path / 'base'}}}", *settings]))
 
 
-def test_clip_skip_is_limited_by_the_text_encoder() -> None:
+def test_clip_skip_cannot_exceed_the_layers_of_the_text_encoder() -> None:
     with pytest.raises(BaseMismatchError, match=r"clip_skip is 8.* \d layers.* \d\."):
         check_models(load_recipe("demo", ["clip_skip=8"]))
 
@@ -134,11 +134,11 @@ def test_invalid_prompt_weights_are_refused(setting: str, data: str) -> None:
 
 
 def test_a_missing_package_of_a_detector_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def not_installed(name: str) -> str:
+    def version_of_missing_package(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("pipeline.models.checks.version", not_installed)
+    monkeypatch.setattr("pipeline.models.checks.version", version_of_missing_package)
     recipe = recipe_of(MediapipeSettings(), mode="maps")
-    control = recipe.controls[0].model_copy(update={"when_missing": "blank"})  # does not apply to packages
+    control = recipe.controls[0].model_copy(update={"when_missing": "blank"})  # applies to weights, not to packages
     with pytest.raises(MissingPackageError, match=r"mediapipe .*pip install 'photo2anime\[pose\]'"):
         check_models(recipe.model_copy(update={"controls": (control,)}))

@@ -1,4 +1,4 @@
-"""Mirroring models: all files of a recipe are copied to one folder, from which it runs without the hub."""
+"""Mirrors: all models of a recipe are copied to a folder or bucket, with a recipe that runs without the hub."""
 
 import shutil
 from pathlib import Path
@@ -19,13 +19,13 @@ pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 SMALL = ("area=4096", "steps=4")
 
 
-def mirror_anime(to: str) -> tuple[str, list[str]]:
-    """Mirror the models of sd15-anime, and return the address of the recipe and the labels of the copies."""
+def mirror_sd15_anime(folder: str) -> tuple[str, list[str]]:
+    """Mirror the models of sd15-anime. Returns the address of the new recipe, and the labels of the copied models."""
     labels: list[str] = []
-    return mirror_models("sd15-anime", SMALL, lock_models("sd15-anime", SMALL), to, labels.append), labels
+    return mirror_models("sd15-anime", SMALL, lock_models("sd15-anime", SMALL), folder, labels.append), labels
 
 
-def test_a_mirror_gives_the_same_image_without_the_hub(
+def test_recipe_of_a_mirror_generates_the_same_image_without_the_hub(
     hub: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pipeline.diffusion.generator import ImageGenerator
@@ -34,7 +34,7 @@ def test_a_mirror_gives_the_same_image_without_the_hub(
     photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     request = GenerationRequest(photo, (photo,) * 3, "anime", "photo", 1)
     (before,) = ImageGenerator(load_recipe("sd15-anime", SMALL)).generate([request])
-    address, labels = mirror_anime(f"{bucket}/models")
+    address, labels = mirror_sd15_anime(f"{bucket}/models")
     assert labels[0] == f"Lykon--AnyLoRA@{'a' * 40}"
     assert len(labels) == 6
     shutil.rmtree(hub)
@@ -49,7 +49,7 @@ def test_a_mirror_gives_the_same_image_without_the_hub(
     (after,) = generator.generate([request])
     assert (before.pixels == after.pixels).all()
     models = generator.made_by(request, after).models
-    assert models[0].revision == "a" * 40  # the commit on the hub, although the files are from a bucket
+    assert models[0].revision == "a" * 40  # the commit on the hub, although the files are read from a bucket
 
 
 @pytest.mark.parametrize("variant", [None, "fp16"])
@@ -76,29 +76,29 @@ def test_sharded_weights_are_mirrored_with_their_index(sd: Path, tmp_path: Path,
 
 
 @pytest.mark.usefixtures("hub")
-def test_complete_copies_are_reused_and_partial_ones_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.models import mirror as module
+def test_only_incomplete_copies_are_uploaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.models import mirror
 
     uploads: list[str] = []
-    upload = module.upload
+    upload = mirror.upload
 
     def recording_upload(path: Path, uri: str) -> None:
         uploads.append(uri)
         upload(path, uri)
 
-    monkeypatch.setattr(module, "upload", recording_upload)
-    address, _ = mirror_anime(str(tmp_path / "models"))
+    monkeypatch.setattr(mirror, "upload", recording_upload)
+    address, _ = mirror_sd15_anime(str(tmp_path / "models"))
     count, text = len(uploads), storage.read(address)
     files = storage.files(str(tmp_path / "models"))
-    assert count == len(files) - 1  # all but the recipe
-    partial = next(name for name in files if name.endswith("unet/diffusion_pytorch_model.fp16.safetensors"))
-    (tmp_path / "models" / partial).write_bytes(b"half")
-    mirror_anime(str(tmp_path / "models"))
-    assert uploads[count:] == [storage.join(str(tmp_path / "models"), partial)]
+    assert count == len(files) - 1  # all files except the recipe
+    incomplete = next(name for name in files if name.endswith("unet/diffusion_pytorch_model.fp16.safetensors"))
+    (tmp_path / "models" / incomplete).write_bytes(b"half")
+    mirror_sd15_anime(str(tmp_path / "models"))
+    assert uploads[count:] == [storage.join(str(tmp_path / "models"), incomplete)]
     assert storage.read(address) == text
 
 
-def test_the_reference_image_is_mirrored_and_its_digest_checked(tmp_path: Path) -> None:
+def test_the_reference_image_is_copied_and_its_digest_is_checked(tmp_path: Path) -> None:
     from pipeline.models.lock import ADAPTER, LockedModel, LockedRecipe, edit_recipe_text
     from pipeline.models.requirements import ModelRequirement
     from pipeline.models.resolve import LocatedModel, reference_digest

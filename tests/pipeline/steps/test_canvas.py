@@ -1,4 +1,4 @@
-"""The columns of a canvas as geometry, and their scaling for a second pass."""
+"""The transform, padding, mask and control maps of a canvas, and the enlargement of a canvas for a second pass."""
 
 from dataclasses import asdict, replace
 
@@ -20,14 +20,14 @@ from tests.rows import png
 PADDED = PaddingColumns(left=4, top=10, right=0, bottom=2)
 
 
-def test_the_transform_excludes_the_padding(decoded: Decoded) -> None:
+def test_the_target_of_the_transform_excludes_the_padding(decoded: Decoded) -> None:
     padded = replace(decoded.canvas, padding=PADDED)
     assert canvas_transform(decoded.canvas).target == (64, 64)
     assert canvas_transform(padded).target == image_size(padded) == (60, 52)
     assert canvas_padding(padded).top == 10
 
 
-def test_a_map_without_pixels_is_an_error() -> None:
+def test_pixels_of_a_missing_map_are_an_error() -> None:
     pixels = np.zeros((4, 4, 3), np.uint8)
     assert map_pixels(ControlMap("canny", pixels=pixels)) is pixels
     for missing in (None, ControlMap("canny")):
@@ -35,17 +35,17 @@ def test_a_map_without_pixels_is_an_error() -> None:
             map_pixels(missing)
 
 
-def test_a_mask_is_moved_by_the_padding(decoded: Decoded) -> None:
+def test_a_mask_is_padded_to_the_size_of_the_canvas(decoded: Decoded) -> None:
     mask = np.zeros((52, 60), np.uint8)
     mask[0, 0] = 9
-    found = canvas_mask(replace(decoded.canvas, padding=PADDED, mask=png(mask)))
-    assert found is not None
-    assert found.shape == (64, 64)
-    assert np.argwhere(found).tolist() == [[10, 4]]
+    padded = canvas_mask(replace(decoded.canvas, padding=PADDED, mask=png(mask)))
+    assert padded is not None
+    assert padded.shape == (64, 64)
+    assert np.argwhere(padded).tolist() == [[10, 4]]
     assert canvas_mask(decoded.canvas) is None
 
 
-def test_labels_transform_and_mask_are_enlarged(decoded: Decoded) -> None:
+def test_enlarging_a_canvas_scales_its_labels_transform_and_mask(decoded: Decoded) -> None:
     values = np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)
     box = Box(1.0, 2.0, 10.0, 20.0, "cat", 0, 0.5)
     points = Keypoints((3.0, 4.0, 2.0, 0.0, 0.0, 0.0), 1, 1.0)
@@ -61,10 +61,10 @@ def test_labels_transform_and_mask_are_enlarged(decoded: Decoded) -> None:
     assert (mask == (values != 0).repeat(3, 0).repeat(3, 1)).all()
 
 
-def test_padding_is_enlarged(decoded: Decoded) -> None:
+def test_enlarging_a_canvas_scales_its_padding(decoded: Decoded) -> None:
     large = enlarge_canvas(replace(decoded.canvas, padding=PADDED), 2)
     assert asdict(large.padding) == {name: 2 * side for name, side in asdict(PADDED).items()}
 
 
-def test_a_canvas_that_is_not_enlarged_stays(decoded: Decoded) -> None:
+def test_enlarging_a_canvas_by_1_returns_the_same_canvas(decoded: Decoded) -> None:
     assert enlarge_canvas(decoded.canvas, 1) is decoded.canvas

@@ -1,4 +1,4 @@
-"""RowStep catches the errors of photos, and nothing else."""
+"""RowStep converts a PhotoError to a failed row, and does not catch other errors."""
 
 from dataclasses import replace
 from threading import Barrier
@@ -15,7 +15,7 @@ from tests.rows import STARTED, fetched_row, planned_row
 
 
 def fetch_even(row: Planned) -> Fetched:
-    """Fetch a row whose variant is even; fail for the others."""
+    """Return a fetched row. Raises `FetchFailedError` if the variant is odd."""
     if row.variant % 2:
         raise FetchFailedError(f"{row.variant}\nis odd", retryable=True, attempts=3)
     return Fetched(row, Timing(STARTED, attempts=2), Source("s", 1), bytes([row.variant]), (), None, None)
@@ -44,11 +44,11 @@ def test_an_error_becomes_a_failed_row_and_the_other_rows_continue() -> None:
 
 def test_a_failed_row_passes_later_steps_unchanged() -> None:
     failed = RowStep("fetch", Planned, Fetched, fetch_even)(planned(3))
-    again = RowStep("decode", Fetched, Fetched, lambda row: row)(failed)
-    assert again.to_pylist() == failed.to_pylist()
+    passed = RowStep("decode", Fetched, Fetched, lambda row: row)(failed)
+    assert passed.to_pylist() == failed.to_pylist()
 
 
-def test_what_was_known_of_a_row_stays_in_its_failure() -> None:
+def test_a_failed_row_keeps_the_results_of_earlier_steps() -> None:
     def fail(_row: Fetched) -> Fetched:
         raise FetchFailedError("later")
 
@@ -73,7 +73,7 @@ def test_other_errors_are_not_caught() -> None:
 
 
 def test_threads_process_several_rows_at_once_and_keep_their_order() -> None:
-    barrier = Barrier(3, timeout=60)  # passes only if three rows are processed at once
+    barrier = Barrier(3, timeout=60)  # raises BrokenBarrierError unless three rows are processed at once
 
     def wait(row: Planned) -> Fetched:
         barrier.wait()
@@ -85,6 +85,6 @@ def test_threads_process_several_rows_at_once_and_keep_their_order() -> None:
     assert [isinstance(row, Failed) for row in rows] == [False, False, True, False, False, False]
 
 
-def test_an_empty_unit_keeps_the_columns() -> None:
+def test_an_empty_unit_becomes_a_table_with_all_columns() -> None:
     table = RowStep("fetch", Planned, Fetched, fetch_even)(planned())
     assert table.column_names == list(stage_columns(Fetched))
