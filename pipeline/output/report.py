@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,7 +39,7 @@ def write_report(output: str, run: RunMetadata, counts: Mapping[str, int]) -> in
         recipe=run.recipe,
         done=done.num_rows,
         failed=failed.num_rows,
-        errors=Counter(_kind(failure) for failure in failed["failure"].to_pylist()).most_common(),
+        errors=Counter((failure["stage"], failure["code"]) for failure in failed["failure"].to_pylist()).most_common(),
         images=read_rows(output, done.slice(0, MAX_IMAGES)),
         failures=failed.slice(0, MAX_FAILURES).to_pylist(),
         seconds=_mean_seconds(done),
@@ -65,11 +64,6 @@ def read_rows(output: str, selected: pa.Table) -> list[Record]:
     rows = to_rows(provenance.read_records(output, set(selected["unit"].to_pylist())), Record)
     rows_by_key = {(row.unit, row.key): row for row in rows}
     return [rows_by_key[key] for key in zip(selected["unit"].to_pylist(), selected["key"].to_pylist(), strict=True)]
-
-
-def _kind(failure: dict[str, Any]) -> tuple[str, str]:
-    """Return the stage of a failure and its code, or the class of the error in a record of version 0.1.0."""
-    return failure["stage"], failure["code"] or failure["error"]
 
 
 def _mean_seconds(done: pa.Table) -> dict[str, float]:

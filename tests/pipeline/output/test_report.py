@@ -37,12 +37,3 @@ def test_the_page_shows_current_rows_and_escapes_names(tmp_path: Path, decoded: 
     commit(tmp_path, run, edit(done, planned={"photo_id": "broken", "key": "3" * 64}))
     assert write_report(str(tmp_path), run, {}) == 0
     assert [row.status for row in read_rows(str(tmp_path), current_units(str(tmp_path)))] == ["done", "done"]
-
-
-def test_a_failure_without_a_code_has_the_class_of_its_error(tmp_path: Path, recipe: Recipe) -> None:
-    run = RunMetadata("run-1", recipe, "0.1.0", None)
-    commit(tmp_path, run, failed_row_of(planned_row(), failure={"error": "FetchFault", "code": None}))
-    write_report(str(tmp_path), run, {})
-    page = (tmp_path / "report" / "index.html").read_text()
-    assert "1 × FetchFault in stage fetch" in page
-    assert "None" not in page
