@@ -9,8 +9,6 @@ from pipeline import storage
 from pipeline.errors import DamagedOutputError
 from schemas.work import PLAN
 
-_RENAMED_COLUMNS = {"prompt_fault": "prompt_error"}  # the names of columns in plans of version 0.1.0
-
 
 def read_plans(output: str) -> pa.Table:
     """Read all plans of an output into one table, the oldest first. Raises `DamagedOutputError` for an invalid plan."""
@@ -18,9 +16,7 @@ def read_plans(output: str) -> pa.Table:
     for name in _plan_names(output):
         uri = storage.join(output, "_plan", name)
         try:
-            table = storage.read_table(uri)
-            names = [_RENAMED_COLUMNS.get(name, name) for name in table.column_names]
-            tables.append(table.rename_columns(names).select(PLAN.names).cast(PLAN))
+            tables.append(storage.read_table(uri, PLAN.names).cast(PLAN))
         except (pa.ArrowException, KeyError, ValueError, OSError) as error:
             hint = "Restore the file, or choose another output."
             raise DamagedOutputError(f"{storage.redact(uri)}: not a plan ({error})", hint) from error
