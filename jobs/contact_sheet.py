@@ -12,7 +12,7 @@ from pipeline.images.arrays import Pixels
 from pipeline.images.geometry import Padding, transform_from_row
 from pipeline.images.photo import read_upright
 from pipeline.preview import PreviewRow
-from schemas.provenance import Record
+from schemas.provenance import RecordRow
 from schemas.row_parts import MapFacts
 from schemas.work import Failed
 
@@ -27,7 +27,7 @@ def sheet_png(rows: Sequence[PreviewRow | Failed]) -> bytes:
     return strips_to_png([_tiles(row) for row in rows])
 
 
-def write_sheet(output: str, rows: list[Record], uri: str) -> None:
+def write_sheet(output: str, rows: list[RecordRow], uri: str) -> None:
     """Write a contact sheet as a PNG.
 
     Args:
@@ -80,14 +80,14 @@ def _tiles(row: PreviewRow | Failed) -> list[Tile]:
     return tiles
 
 
-def _recorded_tiles(output: str, row: Record) -> list[Tile]:
+def _recorded_tiles(output: str, row: RecordRow) -> list[Tile]:
     """Return the tiles of a row of provenance: the photo, its kept control maps, and the image if it was generated."""
     tiles = [(row.photo_id, _read_photo(row))]
     tiles += [(_label(control), _read_image(output, control.uri)) for control in row.controls if control.uri]
     return [*tiles, (f"image, seed {row.seed}", _read_image(output, row.uri))] if row.uri else tiles
 
 
-def _read_photo(row: Record) -> Pixels:
+def _read_photo(row: RecordRow) -> Pixels:
     """Read a photo from its source, and scale and crop it as the run did. The row must be done."""
     if row.source_uri is None or row.transform is None or row.width is None or row.height is None:
         raise ValueError(f"{row.photo_id}: the row has no image")

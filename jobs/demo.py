@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from schemas.provenance import Record
+    from schemas.provenance import RecordRow
 
 
 def demo(output: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("photo2anime-demo")) -> None:
@@ -34,7 +34,7 @@ def demo(output: Annotated[Path, typer.Option(help="The folder to write to.")] =
         raise typer.Exit(3)
 
 
-def _print_table(rows: "list[Record]", output: Path) -> None:
+def _print_table(rows: "list[RecordRow]", output: Path) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 

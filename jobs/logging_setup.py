@@ -73,11 +73,11 @@ def progress_console() -> "Console | None":
 
 
 def report_error(error: RunError) -> None:
-    """Write the error that ended a command to standard error: one line of text, or of JSON if the log is JSON."""
+    """Write the error that ended a command and its code to standard error, as one line in the format of the log."""
     if any(isinstance(handler.formatter, JsonFormatter) for handler in _own_handlers()):
         LOGGER.error(str(error), extra={"code": error.code})
     else:
-        print(f"photo2anime: {error}", file=sys.stderr)  # noqa: T201 - an error message is not a log record
+        print(f"photo2anime: {error} [{error.code}]", file=sys.stderr)  # noqa: T201 - an error message is not a log record
 
 
 def _own_handlers() -> list[logging.Handler]:

@@ -15,16 +15,16 @@ class Settings(BaseModel):
     Attributes:
         name: The name of the detector, a constant of each subclass.
         library: The package that the detector uses. Its version is recorded as the version of the detector.
-        draws_people: The `pose_keypoints` of the manifest can replace the detected map.
-        is_the_photo: The map is the image itself or a blurred copy, so it is not written to the cache.
+        finds_people: The `pose_keypoints` of the manifest can replace the detected map.
+        shows_photo: The map is the image itself or a blurred copy, so it is not written to the cache.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     library: ClassVar[str]
-    draws_people: ClassVar[bool] = False
-    is_the_photo: ClassVar[bool] = False
+    finds_people: ClassVar[bool] = False
+    shows_photo: ClassVar[bool] = False
 
 
 class NetworkSettings(Settings):
@@ -62,7 +62,7 @@ class OpenposeSettings(NetworkSettings):
     """People by the OpenPose networks of controlnet_aux, whose licence permits research only."""
 
     name: Literal["openpose"] = "openpose"
-    draws_people: ClassVar[bool] = True
+    finds_people: ClassVar[bool] = True
     hands: bool = False
     face: bool = False
 
@@ -78,7 +78,7 @@ class RtmposeSettings(NetworkSettings):
 
     name: Literal["rtmpose"] = "rtmpose"
     library: ClassVar[str] = "rtmlib"
-    draws_people: ClassVar[bool] = True
+    finds_people: ClassVar[bool] = True
     gains_from_gpu: ClassVar[bool] = False
     weights: str = "yzd-v/DWPose"
     person_file: str = "yolox_l.onnx"
@@ -98,7 +98,7 @@ class MediapipeSettings(NetworkSettings):
 
     name: Literal["mediapipe"] = "mediapipe"
     library: ClassVar[str] = "mediapipe"
-    draws_people: ClassVar[bool] = True
+    finds_people: ClassVar[bool] = True
     gains_from_gpu: ClassVar[bool] = False
     weights: str = "gs://mediapipe-models/pose_landmarker/pose_landmarker_full/float16/1"
     file: str = "pose_landmarker_full.task"
@@ -203,7 +203,7 @@ class TileSettings(Settings):
 
     name: Literal["tile"] = "tile"
     library: ClassVar[str] = "opencv-python-headless"
-    is_the_photo: ClassVar[bool] = True
+    shows_photo: ClassVar[bool] = True
     blur: int = Field(default=1, ge=1, le=64)
 
 
@@ -212,7 +212,7 @@ class InpaintSettings(Settings):
 
     name: Literal["inpaint"] = "inpaint"
     library: ClassVar[str] = "opencv-python-headless"
-    is_the_photo: ClassVar[bool] = True
+    shows_photo: ClassVar[bool] = True
 
 
 SOFT_EDGES = {"hed": ("ControlNetHED.pth",), "pidi": ("table5_pidinet.pth",)}

@@ -56,5 +56,5 @@ def fill_columns(part: str, columns: dict[str, str]) -> str:
 
 
 def is_choice(part: str) -> bool:
-    """Tell whether a part in braces is a choice such as `{red|blue}`, and not a column."""
+    """Return whether a part in braces is a choice such as `{red|blue}`, and not a column."""
     return not _COLUMN.fullmatch(part)

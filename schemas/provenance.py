@@ -20,7 +20,7 @@ class ControlRecord(MapFacts):
 
 
 @dataclass(frozen=True)
-class Record:
+class RecordRow:
     """One row of a record: a variant of a photo."""
 
     status: str  # done or failed
@@ -79,4 +79,4 @@ class Record:
     failure: Failure | None
 
 
-PROVENANCE = schema_of(Record)
+PROVENANCE = schema_of(RecordRow)

@@ -240,7 +240,7 @@ class Recipe(StrictModel):
     @property
     def pose_detectors(self) -> tuple[DetectorSettings, ...]:
         """The detectors that find people."""
-        return tuple(settings for settings in self.detectors if settings.draws_people)
+        return tuple(settings for settings in self.detectors if settings.finds_people)
 
     @property
     def gpu_detectors(self) -> frozenset[str]:

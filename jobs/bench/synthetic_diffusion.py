@@ -94,7 +94,7 @@ def random_model_loader(architecture: Architecture) -> Callable[[Recipe, torch.d
             parts = components(architecture, dtype)
             controlnets = [control_net(parts["unet"]) for _ in recipe.controls]
         parts["controlnet"] = MultiControlNet(
-            controlnets, leave_out=optimizations.leave_out_nets, embed_once=optimizations.embed_maps_once
+            controlnets, leave_out=optimizations.skip_inactive, embed_once=optimizations.embed_maps_once
         )
         parts["scheduler"] = build_scheduler(recipe, _scheduler().config)
         xl = architecture.text_2 is not None

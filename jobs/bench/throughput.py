@@ -28,11 +28,11 @@ from schemas.prompt import template_columns
 from schemas.recipe import Recipe
 
 OPTIMIZATIONS = {
-    "leave_out_nets": "skip inactive ControlNets",
+    "skip_inactive": "skip inactive ControlNets",
     "embed_maps_once": "embed control maps once",
-    "encode_together": "encode photos as a batch",
-    "keep_prompts": "cache prompt embeddings",
-    "travel_as_bytes": "transfer bytes",
+    "encode_batches": "encode photos as a batch",
+    "cache_prompts": "cache prompt embeddings",
+    "transfer_uint8": "transfer bytes",
     "channels_last": "channels last",
     "fuse_projections": "fuse projections",
     "compiled": "compile",

@@ -33,7 +33,7 @@ class AdaptiveBatchSize:
         self._successes = 0
         self._has_grown = False
 
-    def ran_out(self) -> bool:
+    def shrink(self) -> bool:
         """Halve the size. Returns False if it is 1 already."""
         if self.now == 1:
             return False
@@ -43,7 +43,7 @@ class AdaptiveBatchSize:
         self._successes = 0
         return True
 
-    def went_well(self) -> None:
+    def count_success(self) -> None:
         """Count a successful batch. After enough of them, double the size up to the maximum."""
         self._successes += 1
         if self.now < self._maximum and self._successes >= self._batches_before_growth:

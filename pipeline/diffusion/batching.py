@@ -96,7 +96,7 @@ class BatchRunner:
                 indices = waiting[: self._size.now]
                 batch = self._launch_or_shrink([requests[index] for index in indices])
                 if batch:
-                    self._size.went_well()
+                    self._size.count_success()
                     yield indices, batch
                     del waiting[: len(indices)]
 
@@ -112,7 +112,7 @@ class BatchRunner:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            if not self._size.ran_out():
+            if not self._size.shrink():
                 failure = OutOfMemoryError(f"{self._device}: one image does not fit in memory")
                 failure.__cause__ = error.with_traceback(None)
         # Memory is freed outside of the except block, because the traceback of the error refers to the tensors.

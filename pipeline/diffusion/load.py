@@ -170,7 +170,7 @@ def _load_controlnets(
 
 
 def _combine(nets: list[ControlNetModel], optimizations: Optimizations) -> MultiControlNet:
-    return MultiControlNet(nets, leave_out=optimizations.leave_out_nets, embed_once=optimizations.embed_maps_once)
+    return MultiControlNet(nets, leave_out=optimizations.skip_inactive, embed_once=optimizations.embed_maps_once)
 
 
 def _load_vae(vae: Vae, folder: Path, base_config: Path, dtype: torch.dtype) -> ModelMixin:

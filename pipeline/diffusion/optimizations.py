@@ -8,28 +8,28 @@ class Optimizations:
     """The enabled optimizations of a pipeline. They change the pixels of an image by rounding errors at most.
 
     Attributes:
-        leave_out_nets: Skip a ControlNet at the steps outside its interval `start` to `end`, or at scale 0.
+        skip_inactive: Skip a ControlNet at the steps outside its interval `start` to `end`, or at scale 0.
         embed_maps_once: Compute the embedding of each control map once for all steps.
-        encode_together: Encode all photos of a batch in one call of the VAE.
-        keep_prompts: Cache the embeddings of recent prompts.
-        travel_as_bytes: Copy images between host and device as uint8, through pinned memory.
+        encode_batches: Encode all photos of a batch in one call of the VAE.
+        cache_prompts: Cache the embeddings of recent prompts.
+        transfer_uint8: Copy images between host and device as uint8, through pinned memory.
         channels_last: Store the weights in channels-last order, which is faster for convolutions on tensor cores.
         fuse_projections: Compute queries, keys and values in one matrix product.
         compiled: Compile the UNet, the ControlNets and the VAE decoder. By default, `ImageGenerator` enables it if the
             recipe and the device support it.
     """
 
-    leave_out_nets: bool = True
+    skip_inactive: bool = True
     embed_maps_once: bool = True
-    encode_together: bool = True
-    keep_prompts: bool = True
-    travel_as_bytes: bool = True
+    encode_batches: bool = True
+    cache_prompts: bool = True
+    transfer_uint8: bool = True
     channels_last: bool = True
     fuse_projections: bool = True
     compiled: bool = False
 
 
 NO_OPTIMIZATIONS = Optimizations(
-    leave_out_nets=False, embed_maps_once=False, encode_together=False, keep_prompts=False, travel_as_bytes=False,
+    skip_inactive=False, embed_maps_once=False, encode_batches=False, cache_prompts=False, transfer_uint8=False,
     channels_last=False, fuse_projections=False,
 )  # fmt: skip

@@ -69,7 +69,7 @@ class Sampler:
     ) -> None:
         self.pipe, self.settings = pipe, settings
         self._recipe, self._optimizations, self._deep_cache = recipe, optimizations, deep_cache
-        self._prompt_encoder = PromptEncoder(pipe, recipe.clip_skip, cache=optimizations.keep_prompts)
+        self._prompt_encoder = PromptEncoder(pipe, recipe.clip_skip, cache=optimizations.cache_prompts)
         self._cached_references: dict[bytes, torch.Tensor] = {}  # by the SHA-256 of the reference image
         self._guidance_arguments = guidance.end_guidance_after(pipe, recipe.guidance_end)
         if self._guidance_arguments:
@@ -78,7 +78,7 @@ class Sampler:
             # diffusers would repeat the embeddings of the whole batch once for each image of the batch.
             self._embed_references = type(pipe).prepare_ip_adapter_image_embeds
             pipe.prepare_ip_adapter_image_embeds = lambda _images, embeddings, *_: embeddings
-        if optimizations.encode_together and settings.mode == "inpaint":
+        if optimizations.encode_batches and settings.mode == "inpaint":
             # diffusers would encode the photos of a batch one by one.
             pipe._encode_vae_image = functools.partial(vae.encode_vae_image, pipe.vae)  # noqa: SLF001 - no public name
 
@@ -241,7 +241,7 @@ class Sampler:
         if self.settings.mode == "inpaint":
             masks = _stack_masks([request.inpaint_region for request in requests], photos.device)
             return arguments | {"mask_image": masks, "height": height, "width": width}
-        if self._optimizations.encode_together:
+        if self._optimizations.encode_batches:
             arguments["latents"] = self._initial_latents(photos, generators)
         return arguments
 
@@ -260,9 +260,9 @@ class Sampler:
         return noisy
 
     def _upload(self, images: list[Pixels], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-        """Copy images to a device as [N, 3, H, W], 0..1. With `travel_as_bytes`, the device divides by 255."""
+        """Copy images to a device as [N, 3, H, W], 0..1. With `transfer_uint8`, the device divides by 255."""
         stacked = np.stack(images)  # [N, H, W, 3], uint8, 0..255
-        if not self._optimizations.travel_as_bytes:
+        if not self._optimizations.transfer_uint8:
             return (torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255).to(device, dtype)
         return _to_device(stacked, device).permute(0, 3, 1, 2).to(dtype) / 255
 

@@ -100,9 +100,11 @@ def _initialize_ray(address: str, settings: dict[str, Any], *, silent: bool = Fa
 def _signal_handler_kept() -> Iterator[None]:
     """Restore the SIGTERM handler after `ray.init`, which replaces it with one that exits immediately."""
     handler = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Convert images of any mode and colour space that Pillow reads to 8-bit sRGB.
 
-The conversion has two steps. `resizable` converts modes whose values cannot be averaged, such as palettes, single bits
-and hues. Then the caller resizes the image, and `to_srgb` applies the colour profile. This is about a hundred times
-faster on the resized image than on the photo.
+The conversion has two steps. `to_resizable` converts modes whose values cannot be averaged, such as palettes, single
+bits and hues. Then the caller resizes the image, and `to_srgb` applies the colour profile. This is about a hundred
+times faster on the resized image than on the photo.
 """
 
 import functools
@@ -18,7 +18,7 @@ _COLOR_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}  # P
 _MAX_16_BIT = 65535.0
 
 
-def resizable(image: Image.Image) -> Image.Image:
+def to_resizable(image: Image.Image) -> Image.Image:
     """Convert an image to a mode whose values can be averaged: L, LA, RGB, RGBA, CMYK or LAB."""
     mode = image.mode
     if mode.startswith(("I", "F")):
@@ -34,7 +34,7 @@ def to_srgb(image: Image.Image, profile: bytes | None, background: str) -> tuple
     """Convert an image to sRGB, and composite its transparent pixels over a background.
 
     Args:
-        image: An image of one of the modes that `resizable` returns.
+        image: An image of one of the modes that `to_resizable` returns.
         profile: An ICC profile, or None.
         background: A CSS colour, in sRGB.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from pipeline.images.color import resizable, to_srgb
+from pipeline.images.color import to_resizable, to_srgb
 from pipeline.images.formats import DECODER_ERRORS, FORMATS, image_error
 from pipeline.images.geometry import ORIENTATION_MATRICES, TRANSPOSED_ORIENTATIONS, Transform, pad_transform
 
@@ -54,7 +54,7 @@ class Photo:
         Returns:
             The image, and the name of the colour profile of the photo as `color.to_srgb` returns it.
         """
-        image = transform.apply_to_stored(resizable(self.stored))
+        image = transform.apply_to_stored(to_resizable(self.stored))
         return to_srgb(image, self.stored.info.get("icc_profile"), background)
 
 

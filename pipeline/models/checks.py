@@ -167,9 +167,10 @@ def _check_package(settings: DetectorSettings) -> None:
     try:
         version(settings.library)
     except PackageNotFoundError as error:
+        extra = _EXTRAS.get(settings.name)
+        package = f"photo2anime[{extra}]" if extra else settings.library
         raise MissingPackageError(
-            f"detector {settings.name}: {settings.library} is not installed",
-            f"Install it: pip install 'photo2anime[{_EXTRAS[settings.name]}]'.",
+            f"detector {settings.name}: {settings.library} is not installed", f"Install it: pip install '{package}'."
         ) from error
 
 

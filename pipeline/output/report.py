@@ -11,7 +11,7 @@ from pipeline import storage
 from pipeline.output import plan_store, provenance
 from pipeline.output.run_file import RunMetadata
 from schemas.arrow import to_rows
-from schemas.provenance import Record
+from schemas.provenance import RecordRow
 from schemas.row_parts import STAGES
 
 MAX_IMAGES = 60
@@ -59,9 +59,9 @@ def current_units(output: str) -> pa.Table:
     )
 
 
-def read_rows(output: str, selected: pa.Table) -> list[Record]:
+def read_rows(output: str, selected: pa.Table) -> list[RecordRow]:
     """Read the records of rows that were selected from `current_units`, in the same order."""
-    rows = to_rows(provenance.read_records(output, set(selected["unit"].to_pylist())), Record)
+    rows = to_rows(provenance.read_records(output, set(selected["unit"].to_pylist())), RecordRow)
     rows_by_key = {(row.unit, row.key): row for row in rows}
     return [rows_by_key[key] for key in zip(selected["unit"].to_pylist(), selected["key"].to_pylist(), strict=True)]
 

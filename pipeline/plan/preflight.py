@@ -112,7 +112,7 @@ def _provided_detectors(work: plan.RemainingWork, recipe: Recipe) -> frozenset[s
         settings.name
         for settings in recipe.detectors
         if all(
-            settings.name in names or (settings.draws_people and pose)
+            settings.name in names or (settings.finds_people and pose)
             for names, pose in zip(provided, poses, strict=True)
         )
     )

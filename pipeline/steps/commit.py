@@ -22,7 +22,7 @@ from pipeline.steps.canvas import canvas_padding, enlarge_canvas, image_size
 from pipeline.steps.encode import FILE_EXTENSIONS, encode_pixels
 from pipeline.steps.row_step import add_seconds, table_to_rows
 from schemas.arrow import to_rows, to_table
-from schemas.provenance import ControlRecord, Record
+from schemas.provenance import ControlRecord, RecordRow
 from schemas.recipe import Control, Output, Recipe
 from schemas.row_parts import Canvas, ControlMap, MadeBy, MapFacts
 from schemas.work import Committed, Encoded, Failed, Mapped, Planned
@@ -78,7 +78,7 @@ class Commit:
         records = [record for unit, rows in units.items() for record in self._commit(unit, rows)]
         return to_table([_committed(record) for record in records], Committed)
 
-    def _commit(self, unit: str, rows: Sequence[Finished]) -> list[Record]:
+    def _commit(self, unit: str, rows: Sequence[Finished]) -> list[RecordRow]:
         """Write the files of a unit, then its record."""
         if unit_name([row.planned.key for row in rows]) != unit:
             raise IncompleteUnitError(f"unit {unit}: only {len(rows)} of its rows arrived together")
@@ -86,17 +86,17 @@ class Commit:
             storage.remove_partial_files(storage.join(self.output, folder, unit))
         done = self._done_before(unit) if self._keep_done else {}
         records = [done.get(row.planned.key) or self._write(row) for row in rows]
-        storage.put_table(record_uri(self.output, unit), to_table(records, Record))
+        storage.put_table(record_uri(self.output, unit), to_table(records, RecordRow))
         return records
 
-    def _done_before(self, unit: str) -> dict[str, Record]:
+    def _done_before(self, unit: str) -> dict[str, RecordRow]:
         """Return the rows of a unit's earlier record that are done, by key."""
         if not storage.exists(record_uri(self.output, unit)):
             return {}
-        records = to_rows(read_record(self.output, unit), Record)
+        records = to_rows(read_record(self.output, unit), RecordRow)
         return {record.key: record for record in records if record.status == "done"}
 
-    def _write(self, row: Finished) -> Record:
+    def _write(self, row: Finished) -> RecordRow:
         """Write the image, the mask and the kept maps of a row, and return its record."""
         begin = time.perf_counter()
         enlarged = self._enlarge(row)
@@ -112,10 +112,10 @@ class Commit:
             return row
         return replace(row, canvas=enlarge_canvas(row.canvas, self._recipe.enlargement))
 
-    def _record(self, row: Finished, files: _Files, controls: tuple[ControlRecord, ...]) -> Record:
+    def _record(self, row: Finished, files: _Files, controls: tuple[ControlRecord, ...]) -> RecordRow:
         planned, source = row.planned, row.source
         columns: dict[str, Any] = {
-            **dict.fromkeys(field.name for field in fields(Record)),
+            **dict.fromkeys(field.name for field in fields(RecordRow)),
             **{name: getattr(planned, name) for name in _SHARED_WITH_PLAN},
             **_canvas_columns(row),
             **_made_by_columns(getattr(row, "made_by", None)),
@@ -136,7 +136,7 @@ class Commit:
             "seconds": row.timing.seconds,
             "failure": row.failure if isinstance(row, Failed) else None,
         }
-        return Record(**columns)
+        return RecordRow(**columns)
 
     def _write_files(self, row: Encoded | Mapped) -> _Files:
         """Write the image and the mask of a row. A mask of which too little is visible is left out."""
@@ -173,7 +173,7 @@ class Commit:
         return hashlib.sha256(content).hexdigest()
 
 
-_SHARED_WITH_PLAN = [field.name for field in fields(Planned) if field.name in Record.__dataclass_fields__]
+_SHARED_WITH_PLAN = [field.name for field in fields(Planned) if field.name in RecordRow.__dataclass_fields__]
 
 
 def image_name(row: Planned) -> str:
@@ -208,7 +208,7 @@ def _network(control: Control) -> dict[str, Any]:
     return {"net": name, "scale": control.scale, "start": control.start, "end": control.end}
 
 
-def _committed(record: Record) -> Committed:
+def _committed(record: RecordRow) -> Committed:
     """Return what the driver counts of a record."""
     detected = [bool(control.cached) for control in record.controls if control.origin == "detected"]
     cached = sum(detected)

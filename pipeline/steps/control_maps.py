@@ -115,7 +115,7 @@ class ControlMaps(TableStep[Decoded, Mapped]):
             return _control_map(settings, np.zeros_like(row.pixels), "blank")
         if settings.name in self._deferred:
             return None
-        if settings.is_the_photo:
+        if settings.shows_photo:
             return _with_detector(_control_map(settings, self._photo_map(settings, row), "photo"), settings)
         key = self._key(row, settings)
         if key not in self._unit.known:
@@ -175,7 +175,7 @@ class ControlMaps(TableStep[Decoded, Mapped]):
         """Yield the detectors whose maps of a row are to be detected here, or read from the cache."""
         elsewhere = self._blank | self._deferred | {each.detector for each in row.maps if each}
         for settings in self._recipe.detectors:
-            if settings.name not in elsewhere and not settings.is_the_photo and not is_provided(settings, row):
+            if settings.name not in elsewhere and not settings.shows_photo and not is_provided(settings, row):
                 yield settings
 
     def _detector(self, settings: DetectorSettings) -> Detector:

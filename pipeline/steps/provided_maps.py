@@ -49,7 +49,7 @@ def provided_map(settings: DetectorSettings, row: Decoded) -> ProvidedMap | None
     Raises:
         ControlMapError: The map is invalid.
     """
-    if row.planned.pose_keypoints is not None and settings.draws_people:
+    if row.planned.pose_keypoints is not None and settings.finds_people:
         return ProvidedMap(_draw_poses(row.planned.pose_keypoints, row.canvas), None)
     file = _file_of(settings, row)
     if file is None:
@@ -59,7 +59,7 @@ def provided_map(settings: DetectorSettings, row: Decoded) -> ProvidedMap | None
 
 
 def _has_pose(settings: DetectorSettings, row: Decoded) -> bool:
-    return settings.draws_people and row.planned.pose_keypoints is not None
+    return settings.finds_people and row.planned.pose_keypoints is not None
 
 
 def _file_of(settings: DetectorSettings, row: Decoded) -> ProvidedFile | None:

@@ -1,4 +1,7 @@
-"""Resolve addresses, which are local paths or fsspec URIs, to file systems."""
+"""Resolve addresses, which are local paths or fsspec URIs, to file systems.
+
+`pipeline.steps.fetch` checks which addresses a manifest may name.
+"""
 
 import os
 from pathlib import Path

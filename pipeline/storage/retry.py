@@ -42,7 +42,7 @@ def storage_errors() -> tuple[type[Exception], ...]:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether a request that failed with this error may succeed if it is repeated."""
+    """Return whether a request that failed with this error may succeed if it is repeated."""
     if isinstance(error, _PERMANENT_ERRORS) or getattr(error, "errno", None) in _PERMANENT_ERRNOS:
         return False
     if lacks_credentials(error):
@@ -52,7 +52,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def lacks_credentials(error: BaseException) -> bool:
-    """Tell whether a storage library raised this error because it found no credentials."""
+    """Return whether a storage library raised this error because it found no credentials."""
     return any(word in type(error).__name__ for word in ("Credentials", "GoogleAuth", "ClientAuthentication"))
 
 

@@ -94,7 +94,7 @@ def test_an_error_is_reported_as_text_or_as_json_with_its_code(capsys: pytest.Ca
     error = MissingColumnError("m.parquet: column 'uri' is missing")
     configure_logging("info", "text", quiet=True)
     report_error(error)
-    assert capsys.readouterr().err == f"photo2anime: {error}\n"
+    assert capsys.readouterr().err == f"photo2anime: {error} [{error.code}]\n"
     configure_logging("info", "json", quiet=True)
     report_error(error)
     record = json.loads(capsys.readouterr().err)

@@ -9,19 +9,19 @@ from pipeline.diffusion.adaptive_batch_size import BATCHES_BEFORE_GROWTH, Adapti
 def count_successes(size: AdaptiveBatchSize, batches: int) -> int:
     """Count successful batches, and return the size after them."""
     for _ in range(batches):
-        size.went_well()
+        size.count_success()
     return size.now
 
 
 def test_size_is_halved_down_to_one() -> None:
     size = AdaptiveBatchSize(8)
-    assert [(size.ran_out(), size.now) for _ in range(4)] == [(True, 4), (True, 2), (True, 1), (False, 1)]
+    assert [(size.shrink(), size.now) for _ in range(4)] == [(True, 4), (True, 2), (True, 1), (False, 1)]
 
 
 def test_size_grows_after_many_batches_up_to_the_maximum() -> None:
     size = AdaptiveBatchSize(8)
     count_successes(size, 3)
-    size.ran_out()
+    size.shrink()
     assert count_successes(size, BATCHES_BEFORE_GROWTH - 1) == 4
     assert count_successes(size, 1) == 8
     assert count_successes(size, 5 * BATCHES_BEFORE_GROWTH) == 8
@@ -29,9 +29,9 @@ def test_size_grows_after_many_batches_up_to_the_maximum() -> None:
 
 def test_size_grows_more_slowly_after_a_growth_that_fails_at_once() -> None:
     size = AdaptiveBatchSize(8)
-    size.ran_out()
+    size.shrink()
     count_successes(size, BATCHES_BEFORE_GROWTH)
-    size.ran_out()
+    size.shrink()
     assert count_successes(size, BATCHES_BEFORE_GROWTH) == 4
     assert count_successes(size, BATCHES_BEFORE_GROWTH) == 8
 

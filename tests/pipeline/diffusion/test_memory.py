@@ -48,7 +48,7 @@ def test_channels_last_and_fused_projections_do_not_change_the_image(families: d
 
 
 @pytest.mark.parametrize(
-    "name", ["leave_out_nets", "embed_maps_once", "encode_together", "keep_prompts", "travel_as_bytes"]
+    "name", ["skip_inactive", "embed_maps_once", "encode_batches", "cache_prompts", "transfer_uint8"]
 )
 def test_each_other_optimization_does_not_change_the_image(sd: Path, name: str) -> None:
     recipe = tiny_recipe(sd, "img2img", 2)

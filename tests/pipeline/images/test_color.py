@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pipeline.images.color import resizable, to_srgb
+from pipeline.images.color import to_resizable, to_srgb
 
 RAMP = np.tile(np.linspace(0, 255, 64, dtype=np.uint8), (48, 1))
 
@@ -13,7 +13,7 @@ def rgb_of(
     image: Image.Image, profile: bytes | None = None, background: str = "white"
 ) -> tuple[np.ndarray, str | None]:
     """Convert an image; return its pixels as signed numbers, and the name of the profile."""
-    converted, name = to_srgb(resizable(image), profile, background)
+    converted, name = to_srgb(to_resizable(image), profile, background)
     assert converted.mode == "RGB"
     return np.asarray(converted, np.int16), name  # [H, W, 3], RGB, 0..255
 

@@ -20,7 +20,7 @@ from pipeline.steps.commit import Commit, Finished, image_name
 from pipeline.steps.row_step import rows_to_table
 from pipeline.storage import objects
 from schemas.arrow import to_rows
-from schemas.provenance import PROVENANCE, Record
+from schemas.provenance import PROVENANCE, RecordRow
 from schemas.recipe import Recipe
 from schemas.row_parts import Box, Labels
 from schemas.work import Committed, Decoded, Encoded, Failed, Mapped
@@ -90,7 +90,7 @@ def test_the_record_has_the_image_and_the_failure(
 def test_a_record_is_read_as_it_was_written(done: Encoded, failed: Failed, metadata: RunMetadata) -> None:
     commit("memory://commit-record", metadata, done, failed)
     content = storage.read(f"memory://commit-record/provenance/{UNIT}.parquet")
-    first, second = to_rows(pq.read_table(pa.BufferReader(content)), Record)
+    first, second = to_rows(pq.read_table(pa.BufferReader(content)), RecordRow)
     assert (first.transform, first.labels) == (done.canvas.transform, done.canvas.labels)
     assert second.failure == failed.failure
 
