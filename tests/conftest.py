@@ -1,4 +1,4 @@
-"""What tests share: real photos, a tiny real model, and for the flow one Ray for the whole session."""
+"""Fixtures that tests share: real photos, small recipes, tiny models, an S3 server and one Ray."""
 
 import functools
 import os
@@ -16,15 +16,15 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-# Before anything of ours is imported: nothing of the user's caches, and no waiting for a hub.
+# Set before the project is imported, so that tests neither use the caches of the user nor wait for a hub.
 _CACHE = tempfile.TemporaryDirectory(prefix="p2a-tests-")
 os.environ["PHOTO2ANIME_CACHE"] = f"{_CACHE.name}/models"
 os.environ["HF_HOME"] = f"{_CACHE.name}/hub"
 os.environ["HF_HUB_OFFLINE"] = "1"
-# All test processes share one Ray (tests/ray_head.py). Ray reads this when it is imported; workers of xdist inherit it.
+# All test processes share one Ray (tests/ray_head.py). Ray reads this when it is imported, and xdist workers inherit it.
 os.environ["RAY_AUTH_MODE"] = "token"
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)  # the machine is shared and noisy
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)  # the machine may be busy
 hypothesis.settings.load_profile("tests")
 
 from pipeline.recipes.load import load_recipe  # noqa: E402 - after the environment
@@ -36,7 +36,7 @@ from tests.rows import decoded_row  # noqa: E402 - likewise
 
 ROOT = Path(__file__).parent.parent
 LANDMARKER = ROOT.parent / "shared" / "models" / "pose_landmarker_full.task"
-TINY = ("area=4096", "steps=2", "batch_size=2")  # 64x64 pictures in milliseconds
+TINY = ("area=4096", "steps=2", "batch_size=2")  # images of 64x64 pixels, in milliseconds
 
 
 @pytest.fixture(scope="session")
@@ -47,12 +47,12 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
-    """Return the demo recipe at the size of a stamp."""
+    """Return the demo recipe for images of 64x64 pixels."""
     return load_recipe("demo", TINY)
 
 
 def recipe_of(*detectors: Settings, **changes: Any) -> Recipe:
-    """Return the demo recipe with these detectors, each with the canny net, at the size of a stamp."""
+    """Return the demo recipe with these detectors, each with the canny ControlNet, for images of 64x64 pixels."""
     demo = load_recipe("demo", TINY).model_dump()
     controls = [demo["controls"][0] | {"detector": settings.model_dump()} for settings in detectors]
     return Recipe.model_validate(demo | {"controls": controls} | changes)
@@ -60,14 +60,14 @@ def recipe_of(*detectors: Settings, **changes: Any) -> Recipe:
 
 @pytest.fixture(scope="session")
 def photos(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of 12 crops of real photos, three sizes, each different."""
+    """Return a folder of 12 different crops of real photos, in three sizes."""
     folder = tmp_path_factory.mktemp("photos")
     write_crops(data, folder, 12)
     return folder
 
 
 def write_crops(data: Path, folder: Path, count: int) -> None:
-    """Write JPEG crops of real photos, wide, high and square ones."""
+    """Write wide, high and square JPEG crops of real photos."""
     whole = [
         Image.open(data / name).convert("RGB") for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
     ]
@@ -173,5 +173,5 @@ def ray_session(ray_lock: FileLock) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow tests: the quick ones then fill all processes up to the end."""
+    """Run slow tests first, so that quick tests keep all processes busy until the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

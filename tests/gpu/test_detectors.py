@@ -17,7 +17,7 @@ from schemas.detectors import (
     SegSettings,
     SoftedgeSettings,
 )
-from tests.pipeline.detectors.bare import photo
+from tests.pipeline.detectors.controlnet_aux_maps import photo
 
 pytestmark = [
     pytest.mark.gpu,

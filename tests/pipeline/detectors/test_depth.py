@@ -16,7 +16,7 @@ from transformers.modeling_outputs import DepthEstimatorOutput
 from pipeline.detectors.depth import Depth
 from pipeline.detectors.depth_map import depth_to_map
 from schemas.detectors import DepthSettings
-from tests.pipeline.detectors.bare import photo
+from tests.pipeline.detectors.controlnet_aux_maps import photo
 from tests.pipeline.detectors.depth_networks import write_dpt, write_zoe
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.detectors.inpaint import Inpaint, mask_out
 from schemas.detectors import InpaintSettings
-from tests.pipeline.detectors.bare import photo
+from tests.pipeline.detectors.controlnet_aux_maps import photo
 
 
 def test_map_is_the_image() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.detectors.line_filters import local_darkness
-from tests.pipeline.detectors.bare import photo
+from tests.pipeline.detectors.controlnet_aux_maps import photo
 
 
 @pytest.mark.parametrize("own", [0.0, 0.5])

@@ -10,7 +10,7 @@ import pytest
 from pipeline.detectors.controlnet_aux_import import controlnet_aux
 from pipeline.detectors.lineart import Lineart
 from schemas.detectors import LineartSettings
-from tests.pipeline.detectors.bare import library_map, photo
+from tests.pipeline.detectors.controlnet_aux_maps import library_map, photo
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -9,7 +9,7 @@ import pytest
 from pipeline.detectors.lineart_anime import LineartAnime
 from pipeline.detectors.torch_detector import pad_to_multiple
 from schemas.detectors import LineartAnimeSettings
-from tests.pipeline.detectors.bare import library_map, photo
+from tests.pipeline.detectors.controlnet_aux_maps import library_map, photo
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

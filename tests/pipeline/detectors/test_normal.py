@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.detectors.normal import Normal
 from schemas.detectors import NormalSettings
-from tests.pipeline.detectors.bare import library_map, photo
+from tests.pipeline.detectors.controlnet_aux_maps import library_map, photo
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 

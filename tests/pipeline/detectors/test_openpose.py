@@ -9,7 +9,7 @@ import pytest
 from pipeline.detectors.controlnet_aux_import import controlnet_aux
 from pipeline.detectors.openpose import Openpose, _person
 from schemas.detectors import OpenposeSettings
-from tests.pipeline.detectors.bare import photo
+from tests.pipeline.detectors.controlnet_aux_maps import photo
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 

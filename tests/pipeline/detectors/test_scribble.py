@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.detectors.scribble import Scribble
 from schemas.detectors import ScribbleSettings
-from tests.pipeline.detectors.bare import library_map, photo
+from tests.pipeline.detectors.controlnet_aux_maps import library_map, photo
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

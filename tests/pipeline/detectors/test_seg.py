@@ -12,7 +12,7 @@ from transformers import SegformerForSemanticSegmentation
 from pipeline.detectors.seg import PALETTE, Seg
 from pipeline.errors import ModelError, ModelMismatchError
 from schemas.detectors import SegSettings
-from tests.pipeline.detectors.bare import photo
+from tests.pipeline.detectors.controlnet_aux_maps import photo
 from tests.tiny_detectors import write_seg
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -12,7 +12,7 @@ import torch
 from pipeline.detectors.softedge import Softedge
 from pipeline.errors import ModelMismatchError
 from schemas.detectors import SoftedgeSettings
-from tests.pipeline.detectors.bare import library_map, photo
+from tests.pipeline.detectors.controlnet_aux_maps import library_map, photo
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 LIBRARY_CLASSES = {"hed": "HEDdetector", "pidi": "PidiNetDetector"}

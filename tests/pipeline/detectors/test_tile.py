@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.detectors.tile import Tile
 from schemas.detectors import TileSettings
-from tests.pipeline.detectors.bare import photo
+from tests.pipeline.detectors.controlnet_aux_maps import photo
 
 
 def test_map_without_blur_is_the_image() -> None:

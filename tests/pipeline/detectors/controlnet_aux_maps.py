@@ -1,4 +1,4 @@
-"""A test photo, and the maps of controlnet_aux's own detectors, which ours are compared with."""
+"""A test photo, and the control maps of controlnet_aux, with which those of this project are compared."""
 
 from typing import Any
 
