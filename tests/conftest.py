@@ -21,7 +21,8 @@ _CACHE = tempfile.TemporaryDirectory(prefix="p2a-tests-")
 os.environ["PHOTO2ANIME_CACHE"] = f"{_CACHE.name}/models"
 os.environ["HF_HOME"] = f"{_CACHE.name}/hub"
 os.environ["HF_HUB_OFFLINE"] = "1"
-# All test processes share one Ray (tests/ray_head.py). Ray reads this when it is imported, and xdist workers inherit it.
+# All test processes share one Ray (tests/ray_head.py). Ray reads these when it is imported, and xdist workers inherit
+# them.
 os.environ["RAY_AUTH_MODE"] = "token"
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)  # the machine may be busy
@@ -111,8 +112,8 @@ def weights_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 @pytest.fixture(scope="session")
 def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return by family, `sd` and `sdxl`, the folder of a tiny base and three nets."""
-    from tests import tiny  # here, not above: torch takes seconds
+    """Return by family, `sd` and `sdxl`, the folder of a tiny base and three ControlNets."""
+    from tests import tiny  # imported here because torch takes seconds
 
     folders = {name: tmp_path_factory.mktemp(name) for name in ("sd", "sdxl")}
     tiny.write_sd(folders["sd"] / "base")
@@ -125,7 +126,7 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def sd(families: dict[str, Path]) -> Path:
-    """Return the folder of Stable Diffusion 1.5's kind."""
+    """Return the folder of the tiny models of Stable Diffusion 1.5."""
     return families["sd"]
 
 
