@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.images.color import resizable, to_srgb
 from pipeline.images.formats import DECODER_ERRORS, FORMATS, image_error
-from pipeline.images.geometry import UPRIGHT_OPERATIONS, TRANSPOSED_ORIENTATIONS, Transform, pad_transform
+from pipeline.images.geometry import TRANSPOSED_ORIENTATIONS, UPRIGHT_OPERATIONS, Transform, pad_transform
 
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, Orientation
 # libjpeg can decode at 1/8, 1/4 and 1/2 of the size. At 1/4 it takes a quarter of the time, and pixels differ from
