@@ -74,8 +74,10 @@ def preview_rows(
 
 
 def _preview(mapped: Mapped | Failed, finished: Mapped | Converted | Failed, recipe: Recipe) -> PreviewRow | Failed:
-    if isinstance(finished, Failed) or isinstance(mapped, Failed):
-        return finished if isinstance(finished, Failed) else mapped  # type: ignore[return-value]  # one of both failed
+    if isinstance(finished, Failed):
+        return finished
+    if isinstance(mapped, Failed):
+        return mapped
     maps = tuple(each for each in finished.maps if each)
     image = finished.image if isinstance(finished, Converted) else None
     return PreviewRow(finished.planned, mapped.pixels, mapped.canvas.padding, maps, image, recipe.enlargement)

@@ -19,7 +19,7 @@ Box = tuple[float, float, float, float]
 
 TRANSPOSED_ORIENTATIONS = range(5, 9)  # EXIF orientations that swap width and height
 # The operation of Pillow that makes an image upright, by EXIF orientation (EXIF 2.3, tag 0x0112).
-ORIENTATION_MATRICES = {
+UPRIGHT_OPERATIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
@@ -69,7 +69,7 @@ class Transform:
         size = self.target[::-1] if self.orientation in TRANSPOSED_ORIENTATIONS else self.target
         scale = 1.0 / self.shrink  # exact: only the size of the decoded image is rounded up
         resampled = _resample(image, size, _scale_box(box, scale, scale), Image.Resampling.LANCZOS)
-        transpose = ORIENTATION_MATRICES.get(self.orientation)
+        transpose = UPRIGHT_OPERATIONS.get(self.orientation)
         return resampled if transpose is None else resampled.transpose(transpose)
 
     def apply(self, image: Image.Image, resampling: Image.Resampling) -> Image.Image:

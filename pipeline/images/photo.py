@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.images.color import to_resizable, to_srgb
 from pipeline.images.formats import DECODER_ERRORS, FORMATS, image_error
-from pipeline.images.geometry import ORIENTATION_MATRICES, TRANSPOSED_ORIENTATIONS, Transform, pad_transform
+from pipeline.images.geometry import TRANSPOSED_ORIENTATIONS, UPRIGHT_OPERATIONS, Transform, pad_transform
 
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, Orientation
 # libjpeg can decode at 1/8, 1/4 and 1/2 of the size. At 1/4 it takes a quarter of the time, and pixels differ from
@@ -76,7 +76,7 @@ def read_header(image: Image.Image) -> Photo:
     upright size when it opens the file.
     """
     tag = 1 if image.format == "TIFF" else image.getexif().get(ORIENTATION_TAG, 1)
-    orientation = tag if tag in ORIENTATION_MATRICES else 1
+    orientation = tag if tag in UPRIGHT_OPERATIONS else 1
     return Photo(image, image.size[::-1] if orientation in TRANSPOSED_ORIENTATIONS else image.size, orientation)
 
 

@@ -24,7 +24,7 @@ from pipeline.steps.row_step import add_seconds, table_to_rows
 from schemas.arrow import to_rows, to_table
 from schemas.provenance import ControlRecord, RecordRow
 from schemas.recipe import Control, Output, Recipe
-from schemas.row_parts import Canvas, ControlMap, MadeBy, MapFacts
+from schemas.row_parts import Canvas, MadeBy, MapFacts, Pixels
 from schemas.work import Committed, Encoded, Failed, Mapped, Planned
 
 SLUG_LENGTH = 60
@@ -162,7 +162,7 @@ class Commit:
             return ControlRecord(detector, **network)
         facts = {field.name: getattr(control_map, field.name) for field in fields(MapFacts)}
         if self.keep_maps and row.canvas and control_map.pixels is not None:
-            content = _map_file(control_map, row.canvas)
+            content = _map_file(control_map.pixels, row.canvas)
             uri = f"maps/{row.planned.unit}/{image_name(row.planned)}.{detector}.png"
             facts |= {"uri": uri, "file_sha256": self._put(uri, content)}
         return ControlRecord(**facts, **network)
@@ -196,10 +196,9 @@ def _made_by_columns(made_by: MadeBy | None) -> dict[str, Any]:
     return {} if made_by is None else {field.name: getattr(made_by, field.name) for field in fields(MadeBy)}
 
 
-def _map_file(control_map: ControlMap, canvas: Canvas) -> bytes:
+def _map_file(pixels: Pixels, canvas: Canvas) -> bytes:
     """Return the PNG file of a control map, without the padding of the canvas."""
-    pixels = canvas_padding(canvas).cut(control_map.pixels)  # type: ignore[arg-type]  # checked by the caller
-    return encode_pixels(pixels, Output(format="png"))
+    return encode_pixels(canvas_padding(canvas).cut(pixels), Output(format="png"))
 
 
 def _network(control: Control) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from schemas.recipe import Recipe
 from schemas.work import Converted, Failed, Mapped
 
 
-class GpuWorker(TableStep[Mapped, Converted]):
+class GpuWorker(TableStep[Mapped, Mapped | Converted]):
     """Holds the networks of a recipe. In mode maps it returns `Mapped` rows, else `Converted` rows.
 
     Args:
@@ -35,14 +35,14 @@ class GpuWorker(TableStep[Mapped, Converted]):
         *,
         keep_maps: bool = False,
     ) -> None:
-        super().__init__(Mapped, Converted if recipe.mode != "maps" else Mapped)  # type: ignore[arg-type]
+        super().__init__(Mapped, Converted if recipe.mode != "maps" else Mapped)
         self._maps = ControlMaps(recipe, cache=cache, device=available_device()) if gpu_detectors else None
         self._converter = Converter(recipe, compile_cache, keep_maps=keep_maps) if recipe.mode != "maps" else None
 
-    def run(self, rows: Sequence[Mapped | Failed]) -> list[Converted | Failed]:
+    def run(self, rows: Sequence[Mapped | Failed]) -> list[Mapped | Converted | Failed]:
         """Return rows with the missing maps and the images."""
         mapped = self._maps.complete(rows) if self._maps else rows
-        return self._converter.run(mapped) if self._converter else list(mapped)  # type: ignore[arg-type]  # of mode maps
+        return [*(self._converter.run(mapped) if self._converter else mapped)]
 
 
 def available_device() -> str:
