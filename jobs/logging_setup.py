@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 
 LOGGER = logging.getLogger("photo2anime")
+WARNINGS = logging.getLogger("photo2anime.warnings")
 TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 HANDLER_NAME = "photo2anime.stderr"
 EXTRA_FIELDS = ("run", "unit", "photo", "code")  # passed by library modules as `extra=`
@@ -60,7 +62,13 @@ def configure_logging(level: LogLevel, log_format: LogFormat, *, quiet: bool) ->
     for handler in _own_handlers():
         LOGGER.removeHandler(handler)
     LOGGER.addHandler(_new_handler(log_format))
+    warnings.showwarning = _log_warning  # Python would write lines that are not JSON
     LOGGER.setLevel("ERROR" if quiet else level.upper())
+
+
+def _log_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Log a warning of a library as one record."""
+    WARNINGS.warning("%s: %s", category.__name__, " ".join(str(message).split()))
 
 
 def progress_console() -> "Console | None":

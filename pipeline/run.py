@@ -139,8 +139,9 @@ def _started() -> Iterator[None]:
 
 def _is_finished(run: RunPlan) -> bool:
     """Return whether the last run finished, and nothing is new since."""
-    last_status = (run.last_run or {}).get("status")
-    return not run.work.units and not run.fresh.num_rows and last_status == FINISHED
+    last_run = run.last_run or {}
+    is_complete = last_run.get("status") == FINISHED and "failed_in_all" in last_run
+    return not run.work.units and not run.fresh.num_rows and is_complete
 
 
 def _notices(run: RunPlan) -> list[str]:

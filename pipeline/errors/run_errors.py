@@ -278,7 +278,7 @@ class TooManyFailuresError(RunStoppedError):
     """More photos failed than --max-failure-rate allows."""
 
     code = "run.too_many_failures"
-    hint = "See the failures in the report, and run the same command again to continue."
+    hint = "See the failures in the records, and run the same command again to continue."
 
 
 class OutOfMemoryError(RunStoppedError):

@@ -21,6 +21,7 @@ from schemas.recipe import Recipe
 
 RUN_FILE = "_run.json"
 OUTPUT_FOLDERS = ("_plan", "images", "maps", "masks", "provenance")
+_REQUIRED: dict[str, type] = {"run_id": str, "status": str, "recipe_digest": str, "recipe": dict}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def read_run_file(output: str) -> dict[str, Any] | None:
         The content of `_run.json`, or None if the output is new.
 
     Raises:
-        DamagedOutputError: If `_run.json` is not valid JSON.
+        DamagedOutputError: If `_run.json` is not valid JSON, or lacks metadata that every run writes.
         NotAnOutputError: If the folder or its `_run.json` was not written by photo2anime.
     """
     uri = storage.join(output, RUN_FILE)
@@ -63,6 +64,10 @@ def read_run_file(output: str) -> dict[str, Any] | None:
         raise DamagedOutputError(f"{storage.redact(uri)}: invalid JSON ({error})", hint) from error
     if not isinstance(metadata, dict) or "recipe_digest" not in metadata:
         raise NotAnOutputError(f"{storage.redact(uri)}: not written by photo2anime")
+    for name, kind in _REQUIRED.items():
+        if not isinstance(metadata.get(name), kind):
+            hint = "Restore the file, or choose another output."
+            raise DamagedOutputError(f"{storage.redact(uri)}: {name!r} is missing or invalid", hint)
     return metadata
 
 
@@ -81,8 +86,9 @@ def check_recipe(output: str, metadata: dict[str, Any] | None, recipe: Recipe, *
     if metadata is None or reconvert or metadata["recipe_digest"] == recipe.digest:
         return
     changes = _changed_settings(metadata["recipe"], storage.redact_all(recipe.model_dump(mode="json")))
+    name, digest = metadata["recipe"].get("name"), metadata["recipe_digest"]
     raise RecipeChangedError(
-        f"{storage.redact(output)}: belongs to recipe {metadata['recipe']['name']!r} {metadata['recipe_digest'][:12]},"
+        f"{storage.redact(output)}: belongs to recipe {name!r} {digest[:12]},"
         f" not to {recipe.name!r} {recipe.digest[:12]}; they differ in {', '.join(changes)}"
     )
 

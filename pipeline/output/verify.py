@@ -85,7 +85,8 @@ def verify(output: str) -> Findings:
     findings = Findings()
     plans = plan_store.read_plans(output)
     rows = _read_records(output, set(plans["unit"].to_pylist()), findings)
-    _check_rows(to_rows(plans, _PlannedRow), rows, plan_store.superseded_keys(plans), findings)
+    planned, superseded = to_rows(plans, _PlannedRow), plan_store.superseded_keys(plans)
+    _check_rows(planned, rows, provenance.done_units(output), superseded, findings)
     _check_files(output, _recorded_files(rows), findings)
     return findings
 
@@ -106,21 +107,32 @@ def _read_records(output: str, planned_units: set[str], findings: Findings) -> l
             name = f"{provenance.FOLDER}/{unit}.parquet"
             findings.orphaned.append(f"{name}: not in a plan; --repair keeps it, because a plan may be lost")
         try:
-            rows += to_rows(provenance.read_record(output, unit, list(columns_of(_RecordedRow))), _RecordedRow)
+            recorded = to_rows(provenance.read_record(output, unit, list(columns_of(_RecordedRow))), _RecordedRow)
         except DamagedOutputError as error:
             findings.altered.append(str(error))
             findings.damaged_units |= {unit} & planned_units
+            continue
+        if unit in planned_units and any(row.unit != unit for row in recorded):
+            findings.altered.append(f"{provenance.FOLDER}/{unit}.parquet: contains rows of another unit")
+            findings.damaged_units.add(unit)
+        else:
+            rows += recorded
     return rows
 
 
-def _check_rows(planned: list[_PlannedRow], rows: list[_RecordedRow], superseded: set[str], findings: Findings) -> None:
+def _check_rows(
+    planned: list[_PlannedRow],
+    rows: list[_RecordedRow],
+    recorded_units: set[str],
+    superseded: set[str],
+    findings: Findings,
+) -> None:
     """Check that every planned row has exactly one row in the record of its unit, unless its key is superseded."""
     counts = Counter((row.unit, row.key) for row in rows)
     # Two plans contain the same row if a recipe or a photo was changed and then changed back.
     expected = {(row.unit, row.key): row for row in planned}
     findings.rows = len(expected)
     planned_units = {unit for unit, _ in expected}
-    recorded_units = {unit for unit, _ in counts}
     for (unit, key), row in expected.items():
         if not counts[unit, key] and unit not in findings.damaged_units and key not in superseded:
             findings.missing.append(f"{row.photo_id} v{row.variant} (unit {unit}): not in a record")
@@ -160,8 +172,9 @@ def _check_files(output: str, recorded: dict[str, tuple[str | None, str]], findi
         findings.missing.append(f"{name}: the file does not exist")
         findings.damaged_units.add(recorded[name][1])
 
-    def digest(name: str) -> str:
-        return hashlib.sha256(storage.read(storage.join(output, name))).hexdigest()
+    def digest(name: str) -> str | None:
+        content = storage.read_if_exists(storage.join(output, name))  # a link may lead nowhere
+        return None if content is None else hashlib.sha256(content).hexdigest()
 
     names = sorted(recorded.keys() & existing)
     with ThreadPoolExecutor(READERS) as readers:

@@ -49,6 +49,8 @@ def read_manifest(uri: str) -> pa.Table:
     if not files:
         raise ManifestNotFoundError(f"{storage.redact(uri)}: no Parquet files found")
     tables = [_read_file(file) for file in files]
+    for table in tables:
+        _check_column_names(table, storage.redact(uri))
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
@@ -114,9 +116,7 @@ def check_manifest(table: pa.Table, source: str) -> pa.Table:
         if name not in table.column_names:
             columns = ", ".join(table.column_names) or "none"
             raise MissingColumnError(f"{source}: column {name!r} is missing (columns: {columns})")
-    for name, count in Counter(table.column_names).items():
-        if count > 1:
-            raise DuplicateColumnError(f"{source}: column {name!r} appears {count} times")
+    _check_column_names(table, source)
     if not table.num_rows:
         raise NoPhotosError(f"{source}: no rows")
     typed = {field.name: _typed_column(table, field, source) for field in KNOWN}
@@ -174,8 +174,9 @@ def _read_file(uri: str) -> pa.Table:
     """Read one Parquet file, and make its uris absolute."""
     try:
         table = storage.read_table(uri)
-    except pa.ArrowException as error:
-        raise ManifestFormatError(f"{storage.redact(uri)}: not a Parquet file ({error})") from error
+        table.validate(full=True)  # Arrow reads text that is not UTF-8 without an error
+    except (pa.ArrowException, OSError) as error:  # OSError: a damaged page
+        raise ManifestFormatError(f"{storage.redact(uri)}: not a valid Parquet file ({error})") from error
     folder = storage.absolute(uri).rpartition("/")[0]
     for name in URIS:
         index = table.schema.get_field_index(name)
@@ -241,6 +242,12 @@ def _typed_column(table: pa.Table, field: pa.Field, source: str) -> pa.ChunkedAr
         with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return column.cast(field.type)
     raise ColumnTypeError(f"{source}: column {field.name!r} has type {column.type}, not {field.type}")
+
+
+def _check_column_names(table: pa.Table, source: str) -> None:
+    for name, count in Counter(table.column_names).items():
+        if count > 1:
+            raise DuplicateColumnError(f"{source}: column {name!r} appears {count} times")
 
 
 def _check_ids(ids: pa.ChunkedArray, source: str) -> None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import storage
+from pipeline.errors import ColumnTypeError
 from pipeline.images.geometry import nearest_bucket
 from pipeline.output.plan_store import hash_json, superseded_keys
 from pipeline.plan.manifest import check_manifest, extra_columns
@@ -58,9 +59,17 @@ def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Planned
     prompts = PromptRenderer(recipe, _columns_with_values(manifest))
     extra = extra_columns(manifest, recipe.detectors)
     planner = _RowPlanner(recipe, recipe.digest, recipe.buckets, extra, prompts)
-    batches = manifest.to_batches(max_chunksize=CHUNK_ROWS)
-    photos = (photo for batch in batches for photo in batch.to_pylist())
-    return [row for photo in photos for row in planner.rows_of(photo, variants)]
+    return [row for photo in _photos(manifest) for row in planner.rows_of(photo, variants)]
+
+
+def _photos(manifest: pa.Table) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a manifest. Raises `ColumnTypeError` for a value that Python cannot represent."""
+    for batch in manifest.to_batches(max_chunksize=CHUNK_ROWS):
+        try:
+            photos = batch.to_pylist()
+        except (pa.ArrowException, OverflowError, ValueError) as error:  # such as the year 300000
+            raise ColumnTypeError(f"manifest: a value is out of range ({error})") from error
+        yield from photos
 
 
 def plan_photos(uris: Sequence[str], recipe: Recipe) -> pa.Table:

@@ -1,13 +1,14 @@
 """Check everything that a run needs before it starts, and plan its work. Nothing here writes."""
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.errors import DiskFullError, MissingInputError
+from pipeline.errors import DiskFullError, MissingInputError, StorageNotFoundError
 from pipeline.models import checks
 from pipeline.output import plan_store, provenance, run_file
 from pipeline.plan import manifest as manifests
@@ -94,7 +95,9 @@ def preflight(
 def _list_photos(folder: str, output: str, progress: manifests.ListingProgress) -> pa.Table:
     """List a folder of photos. Headers that the last run read are not read again."""
     uri = storage.join(output, MANIFEST_FILE)
-    known = storage.read_table(uri) if storage.exists(uri) else None
+    known = None
+    with suppress(pa.ArrowException, KeyError, StorageNotFoundError):  # a damaged file only saves no time
+        known = storage.read_table(uri, ["uri", "bytes", "etag", "modified", "width", "height"])
     return manifests.list_photos(folder, progress, skip=output, known=known)
 
 

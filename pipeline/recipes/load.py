@@ -41,7 +41,7 @@ def recipe_text(name: str) -> str:
             raise RecipeNotFoundError(f"recipe {storage.redact(name)}: file not found", "Check the address.")
         return storage.read(name).decode()
     raise RecipeNotFoundError(
-        f"recipe {name!r}: not found{_suggestion(name, shipped_recipes())}",
+        f"recipe {storage.redact(name)!r}: not found{_suggestion(name, shipped_recipes())}",
         f"Choose one of {', '.join(shipped_recipes())}, or name a file that ends in .yaml.",
     )
 
@@ -62,7 +62,7 @@ def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
     """
     try:
         tree = YAML(typ="safe").load(recipe_text(name))  # rejects duplicate keys
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
         reason = str(error).partition("To suppress")[0].strip()  # omits how to allow duplicate keys in Python
         raise RecipeSyntaxError(f"recipe {storage.redact(name)}: invalid YAML ({reason})") from error
     if not isinstance(tree, dict):
@@ -95,18 +95,20 @@ def apply_setting(tree: dict[str, Any], setting: str) -> None:
         RecipeSettingError: The setting has no `=`, the path does not exist, or the value is not valid YAML.
     """
     key, equals, value = setting.partition("=")
+    shown = storage.redact_text(setting)
     if not equals:
-        raise RecipeSettingError(f"--set {setting}: '=' is missing")
+        raise RecipeSettingError(f"--set {shown}: '=' is missing")
     *path, last = key.strip().split(".")
     parent: Any = tree
     for part in path:
-        parent = _child(parent, part, setting)
+        parent = _child(parent, part, shown)
     if not isinstance(parent, dict):
-        raise RecipeSettingError(f"--set {setting}: {'.'.join(path)} has no settings", RecipeError.hint)
+        raise RecipeSettingError(f"--set {shown}: {'.'.join(path)} has no settings", RecipeError.hint)
     try:
         parent[last] = value if last in _TEXT_KEYS and not _is_quoted(value) else YAML(typ="safe").load(value)
-    except YAMLError as error:
-        raise RecipeSettingError(f"--set {setting}: {value!r} is not a YAML value", "Quote the value.") from error
+    except (YAMLError, RecursionError) as error:
+        problem = f"{storage.redact_text(value)!r} is not a YAML value"
+        raise RecipeSettingError(f"--set {shown}: {problem}", "Quote the value.") from error
 
 
 def _is_quoted(value: str) -> bool:

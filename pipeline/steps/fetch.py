@@ -70,11 +70,11 @@ def _read(uri: str | None, allowed: frozenset[str]) -> tuple[bytes, int]:
     except FileNotFoundError as error:
         raise FileMissingError(f"{shown}: not found", attempts=attempts) from error
     except storage.storage_errors() as error:
-        reason = storage.redact_text(f"{type(error).__name__}: {error}")  # a repr may hold the request's headers
+        reason = storage.redact_text(f"{type(error).__name__}: {error}", uri)  # a repr may hold the request's headers
         retryable = storage.is_transient(error)
         raise FetchFailedError(f"{shown}: {reason}", retryable=retryable, attempts=attempts) from error
     except (StorageError, ValueError) as error:  # ValueError: invalid URLs and null bytes
-        raise InvalidUriError(f"{shown}: invalid address ({storage.redact_text(str(error))})") from error
+        raise InvalidUriError(f"{shown}: invalid address ({storage.redact_text(str(error), uri)})") from error
     if not content:
         raise EmptyFileError(f"{shown}: the file is empty")
     return content, attempts

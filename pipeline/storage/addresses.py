@@ -58,7 +58,7 @@ def filesystem(uri: str) -> tuple[Any, str]:
         hint = f"Install it: pip install 'photo2anime[{extra}]'." if extra else f"Install its package ({error})."
         raise UnsupportedSchemeError(f"{redact(uri)}: the file system {scheme!r} is not installed", hint) from error
     except ValueError as error:
-        raise UnsupportedSchemeError(f"{redact(uri)}: {redact_text(str(error))}") from error
+        raise UnsupportedSchemeError(f"{redact(uri)}: {redact_text(str(error), uri)}") from error
     except storage_errors() as error:
         raise as_error(error, uri) from error
     return fs, path

@@ -25,8 +25,16 @@ def redact(uri: str) -> str:
     return f"{scheme}://" + re.split(query_start, f"{authority}{slash}{path}", maxsplit=1)[0]
 
 
-def redact_text(text: str) -> str:
-    """Redact every address in a text."""
+def redact_text(text: str, uri: str = "") -> str:
+    """Redact every address in a text.
+
+    Args:
+        text: The text, such as the message of a storage library.
+        uri: The address that the text is about. Its login is also removed where the text has it without the scheme.
+    """
+    login, at, _ = uri.partition("://")[2].partition("/")[0].rpartition("@")
+    if at and f"{login}@" not in redact(uri):
+        text = text.replace(f"{login}@", "")
     return re.sub(r"[\w+.-]+://[^\s'\"<>)\]}]+", lambda match: redact(match.group()), text)
 
 

@@ -98,7 +98,7 @@ def as_error(error: BaseException, uri: str) -> StorageError | DiskFullError:
         A `DiskFullError`, `StorageNotFoundError`, `StorageAccessError`, or `StorageError` for any other error.
     """
     address = redact(uri)
-    reason = redact_text(f"{type(error).__name__}: {error}")
+    reason = redact_text(f"{type(error).__name__}: {error}", uri)
     if getattr(error, "errno", None) in _DISK_FULL:
         return DiskFullError(f"{address}: no space left")
     if lacks_credentials(error):

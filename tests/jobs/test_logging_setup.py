@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -179,3 +180,12 @@ def test_options_are_accepted_before_and_after_the_command_name(
 
 def test_an_unknown_level_is_a_usage_error() -> None:
     assert CliRunner().invoke(app, ["--log-level", "loud", "recipes"]).exit_code == 2
+
+
+def test_a_warning_of_a_library_is_one_json_record(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        configure_logging("info", "json", quiet=False)
+        warnings.warn("corrupt\nEXIF data", UserWarning, stacklevel=1)
+    record = json.loads(capsys.readouterr().err)
+    assert (record["level"], record["message"]) == ("warning", "UserWarning: corrupt EXIF data")

@@ -38,7 +38,13 @@ def test_a_folder_with_files_but_without_a_run_file_is_refused(tmp_path: Path, f
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("{", DamagedOutputError), (json.dumps([1]), NotAnOutputError), (json.dumps({"a": 1}), NotAnOutputError)],
+    [
+        ("{", DamagedOutputError),
+        (json.dumps([1]), NotAnOutputError),
+        (json.dumps({"a": 1}), NotAnOutputError),
+        (json.dumps({"recipe_digest": "0", "run_id": "r", "status": "finished"}), DamagedOutputError),
+        (json.dumps({"recipe_digest": None, "run_id": "r", "status": "finished", "recipe": {}}), DamagedOutputError),
+    ],
 )
 def test_an_invalid_run_file_is_refused(tmp_path: Path, text: str, expected: type[Exception]) -> None:
     (tmp_path / "_run.json").write_text(text)

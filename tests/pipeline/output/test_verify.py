@@ -89,6 +89,22 @@ def delete_a_row(output: Path) -> None:
     pq.write_table(pq.read_table(path).slice(1), path)
 
 
+def delete_all_rows(output: Path) -> None:
+    path = first(output, "provenance/*.parquet")
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+
+
+def replace_a_record(output: Path) -> None:
+    one, other = sorted(output.glob("provenance/*.parquet"))
+    one.write_bytes(other.read_bytes())
+
+
+def replace_an_image_by_a_broken_link(output: Path) -> None:
+    path = first(output, "images/*/*.png")
+    path.unlink()
+    path.symlink_to("/none")
+
+
 @pytest.mark.parametrize(
     ("damage", "kinds", "reopened"),
     [
@@ -100,6 +116,9 @@ def delete_a_row(output: Path) -> None:
         (add_an_image, {"orphaned"}, 0),
         (duplicate_a_row, {"doubled"}, 1),
         (delete_a_row, {"missing", "orphaned"}, 1),
+        (delete_all_rows, {"missing", "orphaned"}, 1),
+        (replace_a_record, {"altered", "orphaned"}, 1),
+        (replace_an_image_by_a_broken_link, {"altered"}, 1),
     ],
 )
 def test_repair_leaves_an_output_that_the_next_run_completes(

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -196,6 +197,31 @@ def test_an_invalid_manifest_is_refused_in_one_line(
     with pytest.raises(expected, match=f"^m.parquet: .*{data}") as caught:
         check_manifest(pa.table(columns), "m.parquet")
     assert "\n" not in str(caught.value)
+
+
+def test_a_duplicate_column_of_a_file_is_refused(tmp_path: Path) -> None:
+    columns = [pa.array(["a"]), pa.array(["/a.jpg"]), pa.array(["/b.jpg"])]
+    pq.write_table(pa.Table.from_arrays(columns, ["photo_id", "uri", "uri"]), tmp_path / "m.parquet")
+    with pytest.raises(DuplicateColumnError, match="'uri'"):
+        read_manifest(str(tmp_path / "m.parquet"))
+
+
+@pytest.mark.parametrize("column", ["photo_id", "uri", "note"])
+def test_text_that_is_not_utf8_is_refused(tmp_path: Path, column: str) -> None:
+    offsets = pa.py_buffer(np.array([0, 1], np.int32).tobytes())
+    text = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(b"\xff")])
+    table = {"photo_id": pa.array(["a"]), "uri": pa.array(["/a.jpg"])} | {column: text}
+    pq.write_table(pa.table(table), tmp_path / "m.parquet")
+    with pytest.raises(ManifestFormatError, match=r"m\.parquet"):
+        read_manifest(str(tmp_path / "m.parquet"))
+
+
+def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "m.parquet", photo_id=["a"], uri=["/a.jpg"])
+    content = (tmp_path / "m.parquet").read_bytes()
+    (tmp_path / "m.parquet").write_bytes(content[:4] + bytes([255] * 40) + content[44:])
+    with pytest.raises(ManifestFormatError):
+        read_manifest(str(tmp_path / "m.parquet"))
 
 
 def test_a_duplicate_column_is_refused() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import storage
-from pipeline.errors import DamagedOutputError, ManifestPromptError
+from pipeline.errors import ColumnTypeError, DamagedOutputError, ManifestPromptError
 from pipeline.output import plan_store
 from pipeline.plan import plan
 from pipeline.plan.manifest import check_manifest
@@ -116,6 +116,12 @@ def test_prompts_use_the_columns_of_the_manifest() -> None:
     assert [(row.prompt, row.negative_prompt) for row in made] == [("anime, a {cat}", "1"), ("anime, ", "2")]
     with pytest.raises(ManifestPromptError, match="'bad'"):
         rows(["a"], recipe, caption=["x"])
+
+
+def test_a_value_out_of_range_is_refused() -> None:
+    table = pa.table({"photo_id": ["a"], "uri": ["/a.jpg"], "day": pa.array([2**62], pa.timestamp("ms"))})
+    with pytest.raises(ColumnTypeError):
+        plan.plan_rows(check_manifest(table, "m"), load_recipe("demo"), 1)
 
 
 def test_units_have_one_bucket_if_the_manifest_has_sizes() -> None:

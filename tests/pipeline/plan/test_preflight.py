@@ -123,3 +123,12 @@ def test_the_address_of_the_map_cache_becomes_absolute(
     assert run_plan(photos, "out", recipe, map_cache="kept/").map_cache == str(tmp_path / "kept")
     with pytest.raises(UnsupportedSchemeError):
         run_plan(photos, "out", recipe, map_cache="nothing://kept")
+
+
+@pytest.mark.parametrize("table", [None, pa.table({"x": [1]})])
+def test_a_damaged_listing_of_an_earlier_run_is_ignored(
+    photos: Path, recipe: Recipe, tmp_path: Path, table: pa.Table | None
+) -> None:
+    listing = storage.join(str(tmp_path), module.MANIFEST_FILE)
+    storage.put(listing, b"text") if table is None else storage.put_table(listing, table)
+    assert run_plan(photos, tmp_path, recipe).listed is not None

@@ -100,7 +100,13 @@ def test_an_error_is_one_line(name: str, settings: list[str], error: type[Recipe
 
 
 @pytest.mark.parametrize(
-    ("text", "error"), [("a: [", RecipeSyntaxError), ("just text", RecipeError), ("name: x", RecipeError)]
+    ("text", "error"),
+    [
+        ("a: [", RecipeSyntaxError),
+        ("[" * 3000, RecipeSyntaxError),
+        ("just text", RecipeError),
+        ("name: x", RecipeError),
+    ],
 )
 def test_an_invalid_file_gives_an_error_of_one_line(tmp_path: Path, text: str, error: type[RecipeError]) -> None:
     (tmp_path / "r.yaml").write_text(text)
@@ -123,3 +129,18 @@ def test_an_invalid_file_gives_an_error_of_one_line(tmp_path: Path, text: str, e
 def test_a_similar_name_is_suggested(setting: str, suggestion: str) -> None:
     with pytest.raises(RecipeError, match=rf"did you mean {suggestion}\?"):
         load_recipe("demo", [setting])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("https://key:secret@host/recipe?sig=secret", []),
+        ("demo", ["base.name https://key:secret@host/model"]),
+        ("demo", ["base.nme.x=https://key:secret@host/model"]),
+        ("demo", ["base.name.x=https://key:secret@host/model"]),
+    ],
+)
+def test_an_error_contains_no_credentials(name: str, settings: list[str]) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(name, settings)
+    assert "secret" not in str(caught.value)

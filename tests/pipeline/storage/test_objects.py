@@ -163,6 +163,7 @@ class NoCredentialsError(Exception):
         (PermissionError(), StorageAccessError),
         (FileNotFoundError(), StorageNotFoundError),
         (TimeoutError("s3://key:secret@bucket/a"), StorageError),
+        (OSError('Invalid bucket name "key:secret@bucket"'), StorageError),
     ],
 )
 def test_as_error_selects_the_class_and_redacts_the_message(error: Exception, expected: type[Exception]) -> None:
