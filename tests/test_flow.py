@@ -30,7 +30,7 @@ from schemas.options import Options
 from schemas.recipe import Recipe
 from tests.local_run import RecordedProgress, convert_locally
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 BROKEN = {"gone": "/none/gone.jpg", "null": None, "text": "text.jpg", "half": "half.jpg"}
 """Photos that cannot be converted: their ids and addresses."""
 

@@ -1,9 +1,12 @@
 """Floating-point operations and peak memory are measured correctly."""
 
 import numpy as np
+import pytest
 import torch
 
 from jobs.bench import hardware
+
+pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 

@@ -15,6 +15,8 @@ from jobs.demo_model.denoiser import Trainer
 from jobs.demo_model.scenes import random_scene
 from jobs.demo_model.training_loop import StepRandom
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trainer(data: Path) -> Trainer:

@@ -4,6 +4,8 @@ import pytest
 
 from jobs.demo_model import speed
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from schemas.detectors import DepthSettings
 from tests.pipeline.detectors.controlnet_aux_maps import photo
 from tests.pipeline.detectors.depth_networks import write_dpt, write_zoe
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 class GreenChannel(torch.nn.Module):

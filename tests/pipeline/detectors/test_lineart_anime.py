@@ -11,7 +11,7 @@ from pipeline.detectors.torch_detector import pad_to_multiple
 from schemas.detectors import LineartAnimeSettings
 from tests.pipeline.detectors.controlnet_aux_maps import library_map, photo
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from pipeline.errors import ModelMismatchError
 from schemas.detectors import SoftedgeSettings
 from tests.pipeline.detectors.controlnet_aux_maps import library_map, photo
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 LIBRARY_CLASSES = {"hed": "HEDdetector", "pidi": "PidiNetDetector"}
 METHODS = pytest.mark.parametrize("method", list(LIBRARY_CLASSES))
 

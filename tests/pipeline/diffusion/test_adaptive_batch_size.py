@@ -5,6 +5,8 @@ import torch
 
 from pipeline.diffusion.adaptive_batch_size import BATCHES_BEFORE_GROWTH, AdaptiveBatchSize, is_out_of_memory
 
+pytestmark = pytest.mark.slow
+
 
 def count_successes(size: AdaptiveBatchSize, batches: int) -> int:
     """Count successful batches, and return the size after them."""

@@ -16,7 +16,7 @@ from pipeline.diffusion.request import GenerationRequest
 from pipeline.errors import OutOfMemoryError
 from tests.tiny import asked, tiny_recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 HALF = torch.bfloat16  # represents the half precision of a GPU on the CPU
 
 

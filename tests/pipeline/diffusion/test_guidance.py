@@ -3,9 +3,12 @@
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 
 from pipeline.diffusion.guidance import end_guidance_after, prompt_half
+
+pytestmark = pytest.mark.slow
 
 PIPE = SimpleNamespace(_callback_tensor_inputs=["latents", "mask", "prompt_embeds"])
 

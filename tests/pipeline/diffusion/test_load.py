@@ -19,7 +19,7 @@ from schemas.recipe import Recipe
 from tests.single_file import write_single_file
 from tests.tiny import apart, asked, tiny_recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 def generate(recipe: Recipe) -> GeneratedImage:

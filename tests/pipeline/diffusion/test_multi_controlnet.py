@@ -13,7 +13,7 @@ from pipeline.diffusion.generator import ImageGenerator
 from pipeline.diffusion.multi_controlnet import MultiControlNet
 from tests.tiny import WIDTH, asked, tiny_recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pipeline.diffusion.prompt_embeddings import PromptEncoder
 from pipeline.errors import PromptError
 from pipeline.recipes.prompt_weights import to_compel_syntax
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,6 @@ def test_clip_skip_skips_the_last_layers(pipe: Any, xl_pipe: Any) -> None:
     assert torch.equal(PromptEncoder(xl_pipe, 1).encode("anime", "").prompt, expected)
 
 
-@pytest.mark.slow
 def test_long_prompt_is_not_truncated(pipe: Any, xl_pipe: Any) -> None:
     for encoder in (PromptEncoder(pipe), PromptEncoder(xl_pipe)):
         night, snow = (encoder.encode("anime " * 100 + last_word, "photo") for last_word in ("night", "snow"))

@@ -11,7 +11,7 @@ from pipeline.diffusion.generator import ImageGenerator
 from pipeline.diffusion.safety_checker import SafetyChecker
 from tests.tiny import asked, tiny_recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ from diffusers import AutoencoderKL
 
 from pipeline.diffusion import vae
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def autoencoder(families: dict[str, Path]) -> Any:

@@ -15,7 +15,7 @@ from schemas.work import Converted, Decoded, Failed, Mapped
 from tests.rows import edit, failed_row_of, png
 from tests.tiny import tiny_recipe, write_ip_adapter, write_net, write_sd
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 Rows = list[Mapped | Failed]
 

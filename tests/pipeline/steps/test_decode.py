@@ -64,6 +64,7 @@ def centre(grey: NDArray[Any]) -> NDArray[np.float64]:
     return np.array([(columns * values).sum(), (rows * values).sum()]) / values.sum()
 
 
+@pytest.mark.slow
 @given(
     st.tuples(st.integers(70, 420), st.integers(70, 420)),
     st.integers(1, 8),
@@ -85,6 +86,7 @@ def test_the_transform_gives_the_position_of_a_point(
     _assert_spot(row, (x, y))
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from([(1999, 1501), (1203, 2001), (1283, 1283)]),
     st.integers(1, 8),
@@ -256,6 +258,7 @@ def test_too_many_pixels_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         read_upright(stored(Image.new("RGB", (100, 100))))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(kind=st.sampled_from(["png", "jpeg", "gif", "webp", "tiff", "bmp", "heif", "avif", "mpo"]), damage=st.data())
 def test_damaged_bytes_are_decoded_or_are_an_image_error(kind: str, damage: st.DataObject) -> None:

@@ -14,7 +14,7 @@ from schemas.recipe import Recipe
 from schemas.work import Converted, Decoded, Mapped
 from tests.conftest import recipe_of
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 DEPTH = frozenset({"depth"})
 
 
