@@ -60,9 +60,9 @@ def _strip(tiles: list[Tile]) -> Image.Image:
 def _tiles(row: PreviewRow | Failed) -> list[Tile]:
     """Return the tiles of a row: the photo, its control maps, and the image if it was generated."""
     if isinstance(row, Failed):
-        return [(f"{row.planned.photo_id}: {row.failure.message}", np.full((1, 640, 3), 255, np.uint8))]
+        return [(f"{storage.redact(row.planned.photo_id)}: {row.failure.message}", np.full((1, 640, 3), 255, np.uint8))]
     padding = Padding(**asdict(row.padding))
-    tiles = [(row.planned.photo_id.rpartition("/")[2], padding.cut(row.photo))]
+    tiles = [(storage.redact(row.planned.photo_id).rpartition("/")[2], padding.cut(row.photo))]
     tiles += [
         (f"{control_map.detector}, {control_map.origin}", padding.cut(control_map.pixels))
         for control_map in row.maps
