@@ -67,9 +67,9 @@ def _tiles(row: PreviewRow | Failed) -> list[Tile]:
     """Return the tiles of a row: the photo, its control maps, and the image if it was generated."""
     if isinstance(row, Failed):
         line = np.full((1, 640, 3), 255, np.uint8)  # white: only its width matters, which leaves room for the text
-        return [(f"{row.planned.photo_id}: {row.failure.message}", line)]
+        return [(f"{storage.redact(row.planned.photo_id)}: {row.failure.message}", line)]
     padding = Padding(**asdict(row.padding))
-    tiles = [(row.planned.photo_id.rpartition("/")[2], padding.cut(row.photo))]
+    tiles = [(storage.redact(row.planned.photo_id).rpartition("/")[2], padding.cut(row.photo))]
     tiles += [
         (_label(control_map), padding.cut(control_map.pixels))
         for control_map in row.maps

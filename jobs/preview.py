@@ -29,7 +29,7 @@ def preview(
     storage.put(str(out), sheet_png(rows))
     failed = [row for row in rows if isinstance(row, Failed)]
     for row in failed:
-        typer.echo(f"{row.planned.photo_id}: {row.failure.code}: {row.failure.message}")
+        typer.echo(f"{storage.redact(row.planned.photo_id)}: {row.failure.code}: {row.failure.message}")
     typer.echo(f"{len(rows) - len(failed)} of {len(rows)} photos: {out}")
     if failed:
         raise typer.Exit(take.EXIT_WITH_FAILURES)
