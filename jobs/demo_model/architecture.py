@@ -26,7 +26,6 @@ from jobs.demo_model.vocabulary import vocabulary
 
 CONTROLNETS = ("canny", "openpose", "depth")
 LATENT_CHANNELS = 8
-VAE_SCALE_FACTOR = 4
 TEXT_WIDTH = 32
 CHANNELS = (40, 80, 96)  # the base and three ControlNets of these widths take less than 16 MB in half precision
 END_OF_WORD = "</w>"  # suffix of the last token of a word in the vocabulary of CLIP

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pipeline.detectors.controlnet_aux_import import controlnet_aux
 from pipeline.detectors.keypoints import Person, Points
@@ -26,6 +27,8 @@ class Openpose:
             "hand_pose_model.pth": _NETWORKS.Hand,
             "facenet.pth": _NETWORKS.Face,
         }
+        if device == "cpu":
+            torch.set_num_threads(1)  # for the reason that TorchDetector gives
         # controlnet_aux loads the files by `torch.load`, which by default loads weights only.
         networks = {name: classes[name](str(folder / name)) for name in settings.files}
         for network in networks.values():

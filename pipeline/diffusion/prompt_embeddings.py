@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.diffusion.types import DiffusionPipeline
 from pipeline.errors import PromptWeightError
-from pipeline.recipes.prompt_weights import _UNREADABLE, parse_prompt
+from pipeline.recipes.prompt_weights import SYNTAX_ERRORS, parse_prompt
 
 CACHED_PROMPTS = 512  # texts, about 120 kB each for SD 1.5
 # Compel reports a weighted word that it cannot find among the tokens as a RuntimeError.
@@ -98,7 +98,7 @@ class PromptEncoder:
         parsed = parse_prompt(text, xl=self._xl)
         try:
             states = [encoder.build_conditioning_tensor_for_conjunction(parsed)[0] for encoder in self._encoders]
-        except (*_UNREADABLE, RuntimeError) as error:
+        except (*SYNTAX_ERRORS, RuntimeError) as error:
             if not _is_prompt_error(error):
                 raise
             raise PromptWeightError(f"prompt {text!r}: {error}") from error
@@ -110,7 +110,7 @@ class PromptEncoder:
 
 def _is_prompt_error(error: Exception) -> bool:
     """Return whether an error of Compel concerns the prompt, and not the device, which raises RuntimeErrors too."""
-    return isinstance(error, _UNREADABLE) or bool(_WORD_NOT_FOUND.search(str(error)))
+    return isinstance(error, SYNTAX_ERRORS) or bool(_WORD_NOT_FOUND.search(str(error)))
 
 
 class _EmbeddingsProvider(EmbeddingsProvider):  # type: ignore[misc]  # Compel has no type hints

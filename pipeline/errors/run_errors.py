@@ -161,7 +161,7 @@ class ModelNotFoundError(ModelError):
     """Files of a model are missing, and the hub cannot be reached or does not have them."""
 
     code = "model.not_found"
-    hint = "Name a folder that has the files, or run once where the hub can be reached."
+    hint = "Name a folder that has the files, or run once on a machine that can reach the hub."
 
 
 class MissingWeightsError(ModelError):

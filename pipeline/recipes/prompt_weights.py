@@ -13,7 +13,7 @@ pyparsing.ParserElement.enable_packrat()
 _PARSER = PromptParser()  # shared, because building the grammar takes as long as parsing a prompt
 _COLON_WEIGHT = re.compile(r":\s*([0-9]*\.?[0-9]+)\s*$")
 # The exceptions of Compel for invalid syntax.
-_UNREADABLE = (
+SYNTAX_ERRORS = (
     pyparsing.ParseBaseException, PromptParser.ParsingException, ValueError, LookupError, RecursionError,
 )  # fmt: skip
 
@@ -30,7 +30,7 @@ def parse_prompt(text: str, *, xl: bool) -> Conjunction:
     """
     try:
         parsed = _PARSER.parse_conjunction(to_compel_syntax(text))
-    except _UNREADABLE as error:
+    except SYNTAX_ERRORS as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise PromptWeightError(f"prompt {text!r}: {reason}") from error
     if any(getattr(part, "wants_cross_attention_control", False) for part in parsed.prompts):
