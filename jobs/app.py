@@ -54,13 +54,13 @@ app.add_typer(bench, name="bench")
 def configure(
     log_level: LogLevelOption = "info", log_format: LogFormatOption = "text", quiet: QuietOption = False
 ) -> None:
-    """Apply the options before the command name."""
+    """Apply the options that precede the name of the command."""
     configure_logging(log_level or "info", log_format or "text", quiet=quiet)
 
 
 def main() -> None:
     """Run the command line."""
-    # Some libraries add a handler to the root logger, which would write each record a second time.
+    # Some libraries add a handler to the root logger, which would write each log record a second time.
     logging.getLogger("photo2anime").propagate = False
     run_command(app)
 
@@ -77,5 +77,5 @@ def run_command(command: Callable[[], None]) -> None:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """Raise in the main thread, so that Ray is stopped and temporary files are removed."""
+    """Raise an error in the main thread, so that Ray is stopped and temporary files are removed."""
     raise InterruptedRunError("interrupted")

@@ -38,7 +38,7 @@ def lock(
 ) -> None:
     """Write the commits and digests of all models of a recipe into a recipe file.
 
-    Runs with that file refuse any other weights. A shipped recipe becomes a file in the current folder.
+    Runs with that file fail if the weights differ. By default, a shipped recipe is written to ./NAME.yaml.
     """
     from pipeline import storage
     from pipeline.errors import RecipeExistsError

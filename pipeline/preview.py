@@ -14,19 +14,20 @@ from schemas.recipe import Recipe
 from schemas.row_parts import ControlMap, PaddingColumns
 from schemas.work import Converted, Failed, Mapped, Planned
 
-ALLOWED = PUBLIC_SCHEMES | {"file", "private"}  # a user who names photos on a command line may read them
+# The user named the photos on the command line, so local files and private addresses are allowed.
+ALLOWED = PUBLIC_SCHEMES | {"file", "private"}
 
 
 @dataclass(frozen=True)
 class PreviewRow:
-    """What a recipe does with one photo.
+    """The control maps and the image of one photo.
 
     Attributes:
         planned: The row of the plan.
         photo: The photo on the canvas, [H, W, 3], as the detectors receive it.
         padding: The padding of the canvas.
         maps: The control maps on the canvas.
-        image: The image, at `enlargement` times the size of the canvas; None if images are not generated.
+        image: The image, at `enlargement` times the size of the canvas, or None if images are not generated.
         enlargement: The size of the image divided by the size of the canvas.
     """
 
@@ -78,6 +79,6 @@ def _preview(mapped: Mapped | Failed, finished: Mapped | Converted | Failed, rec
         return finished
     if isinstance(mapped, Failed):
         return mapped
-    maps = tuple(each for each in finished.maps if each)
+    maps = tuple(control_map for control_map in finished.maps if control_map)
     image = finished.image if isinstance(finished, Converted) else None
     return PreviewRow(finished.planned, mapped.pixels, mapped.canvas.padding, maps, image, recipe.enlargement)

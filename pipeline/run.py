@@ -1,7 +1,7 @@
 """One run of convert: all checks first, then the plan, then the flow, then the report.
 
-Nothing is written before all checks have passed. If the process is killed, the same call continues after the last
-record.
+Nothing is written to the output before all checks have passed. If the process is killed, the same call converts the
+units that have no record yet.
 """
 
 import logging
@@ -43,7 +43,7 @@ RunLog: TypeAlias = "logging.LoggerAdapter[logging.Logger]"
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
         run_id: The run's identifier.
@@ -53,7 +53,7 @@ class Summary:
         earlier: Rows of the manifest that were done before.
         failed_in_all: Rows of the output that are recorded as failures.
         maps_detected: Control maps that this run detected.
-        maps_cached: Control maps that were shared with another variant, recipe or run.
+        maps_cached: Control maps that were reused from another row, recipe or run.
         seconds: Duration of the run.
     """
 
@@ -85,7 +85,7 @@ def convert(
         progress: Receives the progress of the run.
 
     Raises:
-        RunError: A check failed. Nothing was written.
+        RunError: A check failed. Nothing was written to the output.
         RunStoppedError: The run ended early. The same call continues it.
     """
     begin, options, progress = time.monotonic(), options or Options(), progress or RunProgress()
@@ -138,17 +138,17 @@ def _started() -> Iterator[None]:
 
 
 def _is_finished(run: RunPlan) -> bool:
-    """Return whether the last run finished, and nothing is new since."""
+    """Return whether the last run finished, and no rows were added or changed since then."""
     last_run = run.last_run or {}
     is_complete = last_run.get("status") == FINISHED and "failed_in_all" in last_run
     return not run.work.units and not run.fresh.num_rows and is_complete
 
 
 def _notices(run: RunPlan) -> list[str]:
-    """Return what the user may not expect of the run."""
+    """Return messages about missing weights, unpinned models and rows that were done before."""
     blank = [f"no weights for {name}: its maps are blank unless the manifest provides them" for name in run.blank]
     branches = [
-        f"{name} is a branch whose weights may change: pin a revision"
+        f"{name}: the weights of this revision may change; pin a commit, or lock the recipe"
         for name in checks.unpinned_models(run.recipe, run.blank)
     ]
     done, left = run.work.done_rows, run.work.rows
@@ -156,7 +156,7 @@ def _notices(run: RunPlan) -> list[str]:
 
 
 def _write_start(run: RunPlan, metadata: RunMetadata, output: str) -> None:
-    """Write the run file, the recipe and the plan. From here on the work is known."""
+    """Write the run file, the recipe, the listed photos and the plan."""
     run_file.write_run_file(output, metadata, {"status": RUNNING, "rows": run.work.rows})
     run_file.store_recipe(output, metadata.recipe)
     if run.listed is not None:
@@ -168,7 +168,9 @@ def _write_start(run: RunPlan, metadata: RunMetadata, output: str) -> None:
 def _convert_units(
     run: RunPlan, commit: Commit, resources: "StepResources", options: Options, progress: RunProgress, log: RunLog
 ) -> Counter[str]:
-    """Convert the units that are left. Returns counts of converted and failed rows, and of their control maps.
+    """Convert the units that are left. Returns the numbers of `converted`, `failed`, `detected` and `cached`.
+
+    The first two count rows, the others control maps.
 
     Raises:
         TooManyFailuresError: More rows failed than the options allow.
@@ -194,7 +196,7 @@ def _convert_units(
 
 
 def _log_failures(rows: list[Committed], earlier: int, log: RunLog) -> None:
-    """Log failed rows. After `LOGGED_FAILURES` of a run they are only logged at level debug."""
+    """Log failed rows: the first `LOGGED_FAILURES` of a run as warnings, the others at level debug."""
     for number, row in enumerate((row for row in rows if row.failed), earlier):
         level = logging.WARNING if number < LOGGED_FAILURES else logging.DEBUG
         extra = {**(log.extra or {}), "unit": row.unit, "photo": row.photo_id, "code": row.code}
@@ -204,7 +206,7 @@ def _log_failures(rows: list[Committed], earlier: int, log: RunLog) -> None:
 def _finish(
     run: RunPlan, metadata: RunMetadata, output: str, counts: Counter[str], measured: dict[str, Any], begin: float
 ) -> Summary:
-    """Write the report and the run file."""
+    """Write the report and the run file, and return the summary."""
     failed_in_all = write_report(output, metadata, counts)
     last_run = {"run_id": metadata.run_id, "failed_in_all": failed_in_all}
     summary = _summary(run, last_run, output, counts, begin)

@@ -1,15 +1,16 @@
-"""The interface of detectors, and how a detector is loaded by its settings.
+"""The interface of detectors, and the function that loads a detector from its settings.
 
 To add a detector with the name `soft_lines`:
 
-1. Write `pipeline/detectors/soft_lines.py` with a class `SoftLines`. Its constructor takes the settings, and if the
-   detector has a network, also the folder of the weights and the device. Its `__call__` is a `Detector`. A detector
-   with a torch network can subclass `TorchDetector`, and then implements `_maps` only.
-2. Declare `class SoftLinesSettings(Settings)` in `schemas/detectors.py`, or `(NetworkSettings)` if it has a network,
-   and add one line to the union `DetectorSettings` there.
+1. Write `pipeline/detectors/soft_lines.py` with a class `SoftLines`. Its constructor takes the settings, and if they
+   are `NetworkSettings`, also the folder of the weights (None if the settings need no weights) and the device. Its
+   `__call__` has the signature of `Detector`. A detector with a torch network can subclass `TorchDetector`, and then
+   implements only its constructor and `_maps`.
+2. Declare `class SoftLinesSettings(Settings)` in `schemas/detectors.py`, or `(NetworkSettings)` if the detector has a
+   network, and add one line to the union `DetectorSettings` there.
 
-Nothing else registers a detector: recipes, the command line and the manifest take its name from the settings, and
-`load_detector` finds the file and the class by this name.
+No other registration is needed: recipes, the command line and the manifest use the name in the settings, and
+`load_detector` derives the names of the module and the class from it.
 
 A detector may also have a method `batch` (see `BatchDetector`) or `people` (see `PoseDetector`). Test a new detector
 in `tests/pipeline/detectors/test_soft_lines.py`, and add its settings to `test_contract.py` there.
@@ -67,7 +68,7 @@ def load_detector(settings: DetectorSettings, device: str = "cpu") -> Detector:
 
     Raises:
         ModelError: Weights are missing or invalid.
-        MissingPackageError: A system library is missing.
+        MissingPackageError: A system library that the detector needs is missing.
     """
     # Imported late: the libraries of the detectors take seconds to import, and a recipe uses few of them.
     module = import_module(f"pipeline.detectors.{settings.name}")

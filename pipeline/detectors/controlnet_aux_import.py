@@ -1,7 +1,7 @@
 """Import controlnet_aux in an environment that has mediapipe 1.x.
 
-The face detector of controlnet_aux needs `mediapipe.solutions`, which mediapipe 1.x removed, so that the import of the
-whole package would fail. Without mediapipe the package imports without its face detector, which is not used here.
+The face detector of controlnet_aux needs `mediapipe.solutions`, which mediapipe 1.x removed, so the import of the whole
+package fails. If mediapipe is not installed, controlnet_aux omits its face detector, which this project does not use.
 Therefore mediapipe is hidden during the import.
 """
 
@@ -23,11 +23,11 @@ def _hidden(name: str) -> Iterator[None]:
         if module is missing:
             del sys.modules[name]
         else:
-            sys.modules[name] = module  # type: ignore[assignment]  # the module from before
+            sys.modules[name] = module  # type: ignore[assignment]  # restores the imported module
 
 
 with _hidden("mediapipe"), warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # about the missing mediapipe, and renamed modules of timm
+    warnings.simplefilter("ignore")  # hides warnings about the missing mediapipe and about renamed modules of timm
     import controlnet_aux
 
 __all__ = ["controlnet_aux"]

@@ -1,4 +1,4 @@
-"""The control map of a relative depth."""
+"""Conversion of relative depth to a control map."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from pipeline.images.arrays import Pixels
 
 
 def depth_to_map(depth: NDArray[np.floating]) -> Pixels:
-    """Scale depth to the full range of the control map that depth ControlNets expect.
+    """Convert relative depth to a control map of the full range 0..255, as depth ControlNets expect.
 
     Args:
         depth: [H, W], of any range; larger is nearer.

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 Points = NDArray[np.float64]
 """[K, 2], x and y in pixels, NaN for a keypoint that was not detected."""
 
-# A layout has, for each of OpenPose's 18 keypoints, its index among the keypoints of the layout. OpenPose's are: nose,
-# neck, right shoulder, elbow and wrist, left shoulder, elbow and wrist, right hip, knee and ankle, left hip, knee and
-# ankle, right eye, left eye, right ear, left ear. A layout without a neck has None: the midpoint of the shoulders.
+# A layout lists, for each of OpenPose's 18 keypoints in order, the index of the same keypoint in another library or
+# dataset. OpenPose's keypoints are: nose, neck, right shoulder, elbow and wrist, left shoulder, elbow and wrist, right
+# hip, knee and ankle, left hip, knee and ankle, right eye, left eye, right ear, left ear. A layout without a neck has
+# None in its position, and the neck is computed as the midpoint of the shoulders.
 COCO_17 = (0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 OPENPOSE_18 = tuple(range(18))
 BLAZEPOSE_33 = (0, None, 12, 14, 16, 11, 13, 15, 24, 26, 28, 23, 25, 27, 5, 2, 8, 7)  # mediapipe's PoseLandmark
@@ -54,7 +55,7 @@ def person_from_keypoints(keypoints: NDArray[np.float64], *, hands: bool = True,
     """
     count = len(keypoints)
     if count not in LAYOUTS:
-        raise ValueError(f"{count} keypoints: a person has {', '.join(str(known) for known in LAYOUTS)}")
+        raise ValueError(f"{count} keypoints: a person must have one of {', '.join(map(str, LAYOUTS))}")
     points = np.where(keypoints[:, 2:] > 0, keypoints[:, :2], np.nan)  # [K, 2]
     undetected = np.full(2, np.nan)
     body = np.array([undetected if index is None else points[index] for index in LAYOUTS[count]])  # [18, 2]

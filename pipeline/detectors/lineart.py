@@ -11,13 +11,13 @@ from pipeline.images.arrays import Batch, Pixels
 from pipeline.models.safe_load import read_weights
 from schemas.detectors import LineartSettings
 
-MULTIPLE = 8  # pixels: the network halves the sides twice, and its reflection padding needs more than one pixel there
-# Constants of controlnet_aux 0.0.10, `LineartStandardDetector`: the blur in pixels, and strengths of 255.
+MULTIPLE = 8  # pixels: after the network has halved the sides twice, its reflection padding needs at least two pixels
+# Constants of controlnet_aux 0.0.10, `LineartStandardDetector`: a blur (sigma in pixels), and strengths in 0..255.
 BLUR, MIN_STRENGTH, MIN_MEDIAN, TARGET_MEDIAN = 6.0, 8, 16.0, 127.0
 
 
 class Lineart:
-    """Detects lines. `realistic` and `coarse` are two trainings of one network, `standard` is a filter."""
+    """Detects lines. `realistic` and `coarse` are two sets of weights of one network, `standard` is a filter."""
 
     def __init__(self, settings: LineartSettings, folder: Path | None, device: str) -> None:
         self._network = _LineartNetwork(folder / settings.files[0], device) if folder is not None else None
@@ -52,7 +52,10 @@ class _LineartNetwork(TorchDetector):
 
 
 def _standard_lines(photo: Pixels) -> NDArray[np.uint8]:
-    """Return lines [H, W], 0..255, where the image is darker than its surroundings, scaled to a median of 127."""
+    """Return lines [H, W], 0..255, where the image is darker than its surroundings.
+
+    The lines are scaled so that the median of the visible ones becomes 127, or less if the lines are weak.
+    """
     darkness = local_darkness(photo, BLUR).clip(0, 255)
     visible = darkness[darkness > MIN_STRENGTH]
     median = max(MIN_MEDIAN, float(np.median(visible))) if visible.size else MIN_MEDIAN

@@ -1,4 +1,4 @@
-"""People by the OpenPose networks of controlnet_aux, drawn at the size of the image."""
+"""Maps of the poses of people, by the OpenPose networks of controlnet_aux."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pipeline.images.arrays import Batch, Pixels
 from schemas.detectors import OpenposeSettings
 
 _NETWORKS = controlnet_aux.open_pose
-MIN_SIDE = 64  # pixels: the network halves the sides, so smaller images are padded to this size
+MIN_SIDE = 64  # pixels: the network halves the sides, so images with a smaller side are padded to a multiple of it
 
 
 class Openpose:
@@ -36,18 +36,18 @@ class Openpose:
         self._detector = _NETWORKS.OpenposeDetector(*(networks.get(name) for name in classes))
 
     def __call__(self, pixels: Pixels) -> Pixels:
-        """Return the people in an image, drawn as OpenPose.
+        """Return the map of an image: its people as OpenPose skeletons.
 
-        The library's own call would first resize the image to multiples of 64.
+        `OpenposeDetector.__call__` is not used, because it resizes the image to multiples of 64.
         """
         return draw_people(self.people(pixels), *pixels.shape[:2])
 
     def batch(self, photos: Batch) -> Batch:
-        """Return the maps of images of one shape, one by one: the network accepts a single image."""
+        """Return the maps of images of one shape. The network accepts only one image at a time."""
         return np.stack([self(photo) for photo in photos])
 
     def people(self, pixels: Pixels) -> list[Person]:
-        """Return the people in an image."""
+        """Return the people in an image, in pixels."""
         small = min(pixels.shape[:2]) < MIN_SIDE
         padded = pad_to_multiple(pixels[None], MIN_SIDE)[0] if small else pixels
         height, width, _ = padded.shape
@@ -55,7 +55,7 @@ class Openpose:
 
 
 def _person(pose: Any, width: int, height: int) -> Person:  # noqa: ANN401 - controlnet_aux has no types
-    """Convert a pose of controlnet_aux, whose coordinates are shares of the sides, to pixels."""
+    """Convert a pose of controlnet_aux, whose coordinates are fractions of the sides, to pixels."""
     body = _points(pose.body.keypoints, width, height)
     parts = (pose.left_hand, pose.right_hand, pose.face)
     return Person(body, *(_points(part, width, height) if part else None for part in parts))

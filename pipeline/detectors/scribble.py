@@ -12,13 +12,13 @@ from schemas.detectors import ScribbleSettings, SoftedgeSettings
 # Constants of controlnet_aux 0.0.10, `HEDdetector` with scribble=True.
 MIN_EDGE = 127  # of 255: weaker soft edges do not become lines
 STROKE_WIDTH = 3.0  # standard deviation in pixels of the blur before thinning, and of the one that thickens lines
-MIN_STROKE = 4  # of 255: the blurred line is a stroke where it is stronger
+MIN_STROKE = 4  # of 255: stronger pixels of the blurred line belong to the stroke
 # Constants of scribble_xdog in sd-webui-controlnet: standard deviations in pixels.
 FINE, COARSE = 0.5, 5.0
 
 
 class Scribble:
-    """Detects lines and their positions, not their strength, as a sketch by hand shows them."""
+    """Detects lines as strokes of equal strength, like a sketch drawn by hand."""
 
     def __init__(self, settings: ScribbleSettings, folder: Path | None, device: str) -> None:
         self._threshold = settings.threshold

@@ -17,9 +17,9 @@ MULTIPLES = {"hed": 16, "pidi": 8}  # pixels: HED halves the sides four times, P
 
 
 class Softedge(TorchDetector):
-    """Detects edges with the confidence of a network.
+    """Detects edges. The value of a pixel is the confidence of a network that it belongs to an edge.
 
-    With `safe`, the confidence is quantised to a few steps, so that a ControlNet cannot read the photo from it.
+    With `safe`, the confidence is quantised to a few steps, which removes faint details of the photo from the map.
     """
 
     def __init__(self, settings: SoftedgeSettings, folder: Path, device: str) -> None:

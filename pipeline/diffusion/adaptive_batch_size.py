@@ -1,10 +1,10 @@
-"""The number of images that are generated at once, reduced while memory is short."""
+"""The number of images that are generated at once, which is reduced while memory is short."""
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
 BATCHES_BEFORE_GROWTH = 16
-"""Batches that must succeed before the size grows again. Doubles each time that the first larger batch fails."""
+"""Batches that must succeed at first before the size grows again. Doubled if the first batch after a growth fails."""
 
 # Messages of CUDA, its driver, Triton, cuBLAS and cuDNN that accelerate does not recognize.
 _OUT_OF_MEMORY_MESSAGES = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
@@ -13,7 +13,7 @@ _OUT_OF_MEMORY_MESSAGES = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN
 class AdaptiveBatchSize:
     """A batch size that is halved when memory runs out, and doubled again after many successful batches.
 
-    The size grows again because another program may have used the memory for a time.
+    The size grows again because another program may have used the memory only temporarily.
 
     Args:
         maximum: The largest and first batch size.
@@ -37,7 +37,7 @@ class AdaptiveBatchSize:
         """Halve the size. Returns False if it is 1 already."""
         if self.now == 1:
             return False
-        if self._has_grown and not self._successes:  # the size grew too early
+        if self._has_grown and not self._successes:  # no batch has succeeded since the size changed
             self._batches_before_growth *= 2
         self.now //= 2
         self._successes = 0

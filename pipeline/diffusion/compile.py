@@ -1,4 +1,4 @@
-"""Compilation of the UNet, the ControlNets and the decoder, with a cache that later processes load.
+"""Compilation of the UNet, the ControlNets and the VAE decoder, with a cache that later processes load.
 
 If the compiler fails, the models run uncompiled.
 """
@@ -16,7 +16,7 @@ from pipeline.diffusion.types import DiffusionPipeline
 from pipeline.errors import OutputError, StorageError
 
 RECOMPILE_LIMIT = 4096
-"""Most compilations of one function: one for each combination of shape, model and active ControlNets.
+"""The maximum number of compilations of one function: one for each combination of shape, model and active ControlNets.
 
 The default of torch is 8. Beyond its limit, torch runs the function uncompiled without a warning.
 """
@@ -27,8 +27,9 @@ _COMPILER_ERRORS = (torch._dynamo.exc.TorchDynamoException, RuntimeError, OSErro
 class ModelCompiler:
     """Compiles the models of pipelines, and caches the results.
 
-    The cache has one file for each combination of batch shape, torch version, device and models, so that processes do
-    not overwrite the files of others. Its files are code: use only a folder that you trust as much as the program.
+    The cache has one file for each combination of batch shape, torch version, device and models, so that processes
+    with another combination do not overwrite it. Cached files are code: use only a folder that you trust as much as the
+    program.
 
     Args:
         pipes: One or two pipelines that share all models except the ControlNets.
@@ -36,7 +37,7 @@ class ModelCompiler:
         backend: The backend of `torch.compile`.
 
     Attributes:
-        status: What provenance records: `yes`, `yes, and not kept: REASON` if the cache cannot be written, or
+        status: The text in provenance: `yes`, `yes, and not kept: REASON` if the cache cannot be written, or
             `no: REASON` if the compiler failed.
         seconds: The time that compilation has taken so far.
     """
@@ -59,12 +60,12 @@ class ModelCompiler:
             module.compile(backend=backend, dynamic=False)  # batches have few shapes, and fixed shapes are faster
 
     def warm_up(self, shape: tuple[object, ...], generate: Callable[[], object]) -> None:
-        """Compile the models for the first batch of a shape. If the compiler fails, disable it.
+        """Compile the models for the first batch of a shape. If the compiler fails, the models stay uncompiled.
 
         Args:
-            shape: All that distinguishes the tensors of this batch from those of others. Its repr becomes a file name
-                of the cache, so it must be the same in every process.
-            generate: Generates the batch.
+            shape: A hashable key of everything that the compiled code for this batch depends on. The file in the cache
+                is named by a hash of its repr, which must be the same in every process.
+            generate: A function that generates the batch, and so starts the compiler.
         """
         if shape in self._compiled_shapes or not self._enabled:
             return
@@ -108,7 +109,7 @@ class ModelCompiler:
 
 
 def _digest_models(pipes: list[DiffusionPipeline], modules: list[torch.nn.Module]) -> str:
-    """Return a digest of all that compiled code depends on: torch, the device, weight shapes and attention classes."""
+    """Return a digest of the torch version, device, weight shapes and attention classes, which affect compiled code."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     weights = [[(tuple(weight.shape), weight.dtype) for weight in module.parameters()] for module in modules]
     attention = sorted({type(processor).__name__ for processor in pipes[0].unet.attn_processors.values()})

@@ -1,4 +1,4 @@
-"""Encode images to scaled latents in one batch, with one random generator for each, and decode latents."""
+"""Encode batches of images to scaled latents, with one random generator for each image, and decode latents."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ def encode(vae: Autoencoder, images: torch.Tensor, generators: Sequence[torch.Ge
 
 
 def encode_vae_image(vae: Autoencoder, image: torch.Tensor, generator: list[torch.Generator]) -> torch.Tensor:
-    """Encode images as `encode` does, with the parameter names of the method `_encode_vae_image` of diffusers."""
+    """Encode images to scaled latents, with the signature of `_encode_vae_image` of diffusers, which this replaces."""
     return encode(vae, image, generator)
 
 
@@ -46,7 +46,7 @@ def decode(vae: Autoencoder, latents: torch.Tensor) -> torch.Tensor:
         latents: Scaled latents, [N, C, h, w].
 
     Returns:
-        [N, 3, H, W], float32, 0..1 with overshoots.
+        [N, 3, H, W], float32. Most values are in 0..1, but some may be outside.
     """
     with _float32_if_unstable(vae):
         mean, deviation = _latent_statistics(vae, latents)
@@ -57,7 +57,7 @@ def decode(vae: Autoencoder, latents: torch.Tensor) -> torch.Tensor:
 
 @contextlib.contextmanager
 def _float32_if_unstable(vae: Autoencoder) -> Iterator[None]:
-    """Run an autoencoder in float32 if its configuration asks for it: the one of SDXL overflows in float16."""
+    """Run a float16 autoencoder in float32 if its configuration has `force_upcast`: that of SDXL overflows."""
     unstable = bool(vae.dtype == torch.float16 and vae.config.get("force_upcast"))
     if unstable:
         vae.to(torch.float32)
@@ -69,7 +69,7 @@ def _float32_if_unstable(vae: Autoencoder) -> Iterator[None]:
 
 
 def _latent_statistics(vae: Autoencoder, like: torch.Tensor) -> tuple[torch.Tensor | float, torch.Tensor | float]:
-    """Return the mean and standard deviation of unscaled latents, [1, C, 1, 1], or 0 and 1 without a configuration."""
+    """Return the mean and standard deviation of unscaled latents, [1, C, 1, 1], or 0 and 1 if none are configured."""
     mean, deviation = vae.config.get("latents_mean"), vae.config.get("latents_std")
     if mean is None or deviation is None:
         return 0.0, 1.0

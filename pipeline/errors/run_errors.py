@@ -161,7 +161,7 @@ class ModelNotFoundError(ModelError):
     """Files of a model are missing, and the hub cannot be reached or does not have them."""
 
     code = "model.not_found"
-    hint = "Name a folder that has the files, or run once on a machine that can reach the hub."
+    hint = "Name a folder that has the files, or run the command once with access to the hub."
 
 
 class MissingWeightsError(ModelError):
@@ -171,7 +171,7 @@ class MissingWeightsError(ModelError):
 
 
 class ModelMismatchError(ModelError):
-    """Two models do not fit together, such as a ControlNet and a base of another family."""
+    """Two models do not fit together, such as a ControlNet and a base model of another family."""
 
     code = "model.mismatch"
     hint = "Choose models of one family."
@@ -185,7 +185,7 @@ class ModelDigestError(ModelError):
 
 
 class MissingPackageError(ModelError):
-    """A package that a detector or a model needs is not installed."""
+    """A package or a system library that a detector needs is not installed."""
 
     code = "model.missing_package"
     hint = "Install the package."
@@ -205,7 +205,7 @@ class NotAnOutputError(OutputError):
 
 
 class RecipeChangedError(OutputError):
-    """The output belongs to another recipe."""
+    """The output was written with another recipe."""
 
     code = "output.recipe_changed"
     hint = "Choose another output, or convert every photo again with --recipe-changed=reconvert."
@@ -215,7 +215,7 @@ class DamagedOutputError(OutputError):
     """A plan, a record or the run file of the output cannot be read."""
 
     code = "output.damaged"
-    hint = "Restore the file, or run photo2anime verify --repair."
+    hint = "Restore the file. If it is a record, photo2anime verify --repair can delete it instead."
 
 
 class DiskFullError(OutputError):
@@ -289,7 +289,7 @@ class OutOfMemoryError(RunStoppedError):
 
 
 class IncompleteUnitError(RunStoppedError):
-    """A unit of work lost rows between two steps, which is a bug of photo2anime."""
+    """A unit of work lost rows between two steps, which is a bug in photo2anime."""
 
     code = "run.incomplete_unit"
     hint = "Report this bug."

@@ -1,14 +1,14 @@
-"""Callbacks that receive the progress of a run as numbers. Texts go to the log."""
+"""Callbacks that receive the progress of a run as numbers. Messages are logged instead."""
 
 
 class RunProgress:
-    """Receives the progress of a run. This base class ignores it; the command line shows it."""
+    """Receives the progress of a run. The methods of this base class do nothing; subclasses show the progress."""
 
     def listing(self, done: int, photos: int) -> None:
-        """Report how many photos of a folder are listed."""
+        """Report how many of the photos of a folder have been listed."""
 
     def begin(self, images: int) -> None:
-        """Report that the work starts, and how many images it has."""
+        """Report the start of the work, and the number of images to convert."""
 
     def advance(self, done: int, failed: int) -> None:
-        """Report how many images are done in total, and how many rows failed."""
+        """Report how many images were converted and how many failed, both since the start of the work."""

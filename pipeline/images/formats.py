@@ -15,7 +15,7 @@ from pipeline.errors import (
 )
 
 pi_heif.register_heif_opener()
-# Pillow's EPS decoder is excluded because it starts Ghostscript, and rare formats because their decoders are hardly
+# EPS is excluded because Pillow decodes it with Ghostscript, and rare formats because their decoders are hardly
 # fuzzed. The JPEG decoder reads MPO as well.
 FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 EXTENSIONS = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
@@ -29,7 +29,7 @@ _TRUNCATED = ("truncated", "broken data stream", "end of file")  # in messages o
 
 
 def image_error(error: Exception) -> ImageError:
-    """Return the error of a photo for an exception of `DECODER_ERRORS`."""
+    """Convert an exception of `DECODER_ERRORS` to an error of the photo."""
     message = describe_decode_error(error)
     if isinstance(error, UnidentifiedImageError):
         return UnsupportedFormatError(message)

@@ -13,35 +13,36 @@ from pipeline.images.geometry import Transform
 from schemas.row_parts import Box, Keypoints, Labels, ManifestBox, Points
 
 PERSON = "person"  # the name of this category in COCO
-FARTHEST = 1e6  # pixels between a label and the photo: beyond it a number is an error
+_MAX_COORDINATE = 1e6  # pixels: a label with a larger number, or with NaN, is invalid
 
 
 def transform_labels(
     boxes: Sequence[ManifestBox | None] | None, keypoints: Points | None, transform: Transform, min_visible: float
 ) -> Labels:
-    """Return the labels of a photo in pixels of its image; None for a kind that the manifest does not have.
+    """Return the boxes and keypoints of a photo in pixels of its image. Either is None if the manifest has none.
 
-    A box is dropped if less than `min_visible` of its area is in the image, keypoints if less than `min_visible` of the
-    labelled ones are.
+    A box is dropped if less than the fraction `min_visible` of its area is in the image. The keypoints of an object are
+    dropped if less than this fraction of the labelled ones is in the image.
 
     Raises:
-        InvalidBoxError: A box is not x, y, width and height.
-        InvalidKeypointsError: Keypoints are not x, y and visibility of one point after the other.
+        InvalidBoxError: A box lacks x, y, width or height, or one of them is out of range.
+        InvalidKeypointsError: Keypoints are not a sequence of x, y and visibility, or a number is out of range.
     """
-    moved = None if boxes is None else [_transform_box(n, box, transform) for n, box in enumerate(boxes)]
-    placed = None if keypoints is None else [_transform_points(n, each, transform) for n, each in enumerate(keypoints)]
+    clipped = [_transform_box(n, box, transform) for n, box in enumerate(boxes or ())]
+    moved = [_transform_points(n, points, transform) for n, points in enumerate(keypoints or ())]
     return Labels(
-        boxes=None if moved is None else tuple(box for box in moved if box.visible >= min_visible),
-        keypoints=None if placed is None else tuple(each for each in placed if each.visible >= min_visible),
+        boxes=None if boxes is None else tuple(box for box in clipped if box.visible >= min_visible),
+        keypoints=None if keypoints is None else tuple(points for points in moved if points.visible >= min_visible),
     )
 
 
 def person_points(
     pose_keypoints: Points | None, boxes: Sequence[ManifestBox | None] | None
 ) -> NDArray[np.float64] | None:
-    """Return the points [N, 2] of the photo where the manifest has people, or None if it has none.
+    """Return the points [N, 2] of the people that the manifest labels, in pixels of the photo.
 
-    They are the visible keypoints of `pose_keypoints`, else the corners of the boxes of people.
+    These are the visible keypoints of `pose_keypoints`, or if that is None, the corners of the boxes of people. Returns
+    None if the manifest has neither.
     """
     if pose_keypoints is not None:
         triples = [_triples("pose_keypoints", n, person) for n, person in enumerate(pose_keypoints)]
@@ -52,7 +53,7 @@ def person_points(
 
 
 def _transform_box(number: int, box: ManifestBox | None, transform: Transform) -> Box:
-    """Return a box in the image, clipped to it, and the share of its area that remains."""
+    """Return a box in pixels of the image, clipped to it, and the fraction of its area that remains."""
     corners = transform.points(_corners(number, box))  # [2, 2]
     inside = np.clip(corners, 0, transform.target)
     before, after = (np.prod(both[1] - both[0]) for both in (corners, inside))
@@ -62,7 +63,10 @@ def _transform_box(number: int, box: ManifestBox | None, transform: Transform) -
 
 
 def _transform_points(number: int, numbers: Sequence[float | None] | None, transform: Transform) -> Keypoints:
-    """Return keypoints in the image, three zeros for each outside it, and the share inside it."""
+    """Return keypoints in pixels of the image, and the fraction of the labelled ones that is inside it.
+
+    A keypoint that is unlabelled or outside the image becomes three zeros.
+    """
     points = _triples("keypoints", number, numbers)  # [K, 3]
     labelled = points[:, 2] > 0
     moved = np.column_stack([transform.points(points[:, :2]), points[:, 2]])
@@ -73,19 +77,21 @@ def _transform_points(number: int, numbers: Sequence[float | None] | None, trans
 
 
 def _corners(number: int, box: ManifestBox | None) -> NDArray[np.float64]:
-    """Return the upper left and the lower right corner [2, 2] of a box."""
+    """Return the upper left and the lower right corner [2, 2] of a box, or raise `InvalidBoxError`."""
     sides = (None,) * 4 if box is None else (box.x, box.y, box.w, box.h)
     numbers = np.array([np.nan if side is None else side for side in sides], np.float64)
-    if not (np.abs(numbers) < FARTHEST).all() or not (numbers[2:] > 0).all():
-        raise InvalidBoxError(f"boxes: number {number} is not x, y, width and height in pixels: {numbers.tolist()}")
+    if not (np.abs(numbers) < _MAX_COORDINATE).all() or not (numbers[2:] > 0).all():
+        raise InvalidBoxError(
+            f"boxes: number {number} is invalid: x, y, width and height in pixels are {numbers.tolist()}"
+        )
     return np.array([numbers[:2], numbers[:2] + numbers[2:]])
 
 
 def _triples(column: str, number: int, numbers: Sequence[float | None] | None) -> NDArray[np.float64]:
-    """Return keypoints [K, 3]: x, y, visibility."""
+    """Return keypoints [K, 3] of x, y and visibility, or raise `InvalidKeypointsError`."""
     points = np.array([] if numbers is None else numbers, np.float64)  # a null among them becomes NaN
-    if points.size % 3 or not (np.abs(points) < FARTHEST).all():
+    if points.size % 3 or not (np.abs(points) < _MAX_COORDINATE).all():
         raise InvalidKeypointsError(
-            f"{column}: number {number} is not x, y and visibility of one point after the other"
+            f"{column}: number {number} is not a sequence of x, y and visibility, or a number is out of range"
         )
     return points.reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""Lock recipes: write the commits and digests of all models into a recipe file, which then refuses other weights."""
+"""Lock recipes: write the commits and digests of all models into a recipe file, so that no other weights are used."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ def lock_models(name: str, settings: Iterable[str] = (), *, ignore_lock: bool = 
     ]
     missing = []
     for detector, requirement in detector_requirements(recipe):
-        # The region and the control seg may share a detector. Both parts of the recipe must then be pinned equally.
+        # The region may use the same detector as the control `seg`. Then both parts of the recipe get the same pin.
         shared = detector == recipe.region.detector and requirement.config_path != REGION
         paths = (requirement.config_path, *((REGION,) if shared else ()))
         try:
@@ -117,7 +117,7 @@ def _lock(located: LocatedModel, paths: tuple[ConfigPath, ...], *, relock: bool)
 
 
 def _mapping_at(tree: Any, path: ConfigPath) -> Any:  # noqa: ANN401 - a YAML tree
-    """Return the mapping at a path, creating those that the recipe omits."""
+    """Return the mapping at a path. Mappings that the recipe omits are added to the tree."""
     for key in path:
         if isinstance(tree, dict) and not isinstance(tree.get(key), (dict, list)):
             tree[key] = CommentedMap()

@@ -23,7 +23,7 @@ _SHARD_INDEX = "*.safetensors.index*.json"  # maps weights to files if a model h
 
 @dataclass(frozen=True)
 class ModelRequirement:
-    """A model that a recipe requires. All files are glob patterns, relative to the folder of the model.
+    """A model that a recipe requires. Its files are given as glob patterns, relative to the folder of the model.
 
     Attributes:
         role: The purpose of the model, which is unique in a recipe, such as `base` or `controlnet-canny`.
@@ -58,12 +58,12 @@ class ModelRequirement:
 
     @property
     def pinned(self) -> bool:
-        """Whether the name cannot refer to other weights later. A branch of a hub repository can, without a digest."""
+        """Whether a commit or a digest fixes the weights of a hub repository. True for models outside the hub."""
         return not self.on_hub or self.sha256 is not None or COMMIT_PATTERN.fullmatch(self.revision) is not None
 
 
 def model_requirements(recipe: Recipe) -> list[ModelRequirement]:
-    """Return the models that the converter loads, in the order of provenance. Mode maps requires none."""
+    """Return the models that the converter loads, in their order in provenance. Mode `maps` requires none."""
     if recipe.mode == "maps":
         return []
     requirements = [_base(recipe.base)]
@@ -142,5 +142,5 @@ def _diffusers_files(model: Model) -> tuple[str, ...]:
 
 
 def _weights_pattern(model: Model) -> str:
-    """Return the pattern that ends the names of a model's weights. It also matches shards of a variant."""
+    """Return the pattern for the end of the file names of a model's weights. It also matches shards of a variant."""
     return f"*.{model.variant}*.safetensors" if model.variant else "*.safetensors"

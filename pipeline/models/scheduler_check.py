@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.errors import SchedulerError
 from schemas.recipe import Recipe
 
-_STEP_SENSITIVE = ("LCMScheduler", "TCDScheduler", "PNDMScheduler")  # these do not support all numbers of steps
+_STEP_SENSITIVE = ("LCMScheduler", "TCDScheduler", "PNDMScheduler")  # these support only some numbers of steps
 _STEP_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError)
 
 
@@ -40,7 +40,7 @@ def check_scheduler_settings(recipe: Recipe) -> None:
 
 
 def check_scheduler_steps(recipe: Recipe, base: Path) -> None:
-    """Run the steps of the scheduler on random latents, if it has settings or does not support all numbers of steps.
+    """Run the steps of the scheduler on random latents, if it has settings or supports only some numbers of steps.
 
     Raises:
         SchedulerError: A step failed, or returned values that are not finite.
@@ -65,7 +65,7 @@ def check_scheduler_steps(recipe: Recipe, base: Path) -> None:
 
 
 def _strengths(recipe: Recipe) -> list[float | None]:
-    """Return the strength of each pass: the fraction of the steps that it runs. None starts from noise."""
+    """Return the strength of each pass: the fraction of the steps that it runs, or None if it starts from noise."""
     first = None if recipe.mode == "text2img" else recipe.strength
     return [first, *([recipe.upscale.strength] if recipe.upscale else [])]
 
@@ -83,7 +83,7 @@ def _run_steps(scheduler: Any, steps: int, strength: float | None) -> bool:  # n
     scheduler.set_timesteps(steps)
     timesteps, latents = scheduler.timesteps, torch.randn(1, 4, 8, 8, generator=generator)
     if strength is not None and not scheduler.config.get("skip_prk_steps", True):
-        # Runge-Kutta warm-up adds timesteps, so that `begin` below, and img2img, would select the wrong ones.
+        # Runge-Kutta steps add timesteps, so the index `begin`, which img2img computes in the same way, would be wrong.
         raise ValueError("Runge-Kutta steps cannot start from an image, set skip_prk_steps: true")
     if strength is None:
         latents *= scheduler.init_noise_sigma

@@ -29,7 +29,7 @@ def write_report(output: str, run: RunMetadata, counts: Mapping[str, int]) -> in
         counts: How many control maps of this run were `detected`, and how many were `cached`.
 
     Returns:
-        The number of current rows that failed, in all runs on this output.
+        The number of failed rows that no later plan superseded, in all runs on this output.
     """
     table = current_units(output)
     failed, done = (table.filter(pc.equal(table["status"], status)) for status in ("failed", "done"))
@@ -60,7 +60,7 @@ def current_units(output: str) -> pa.Table:
 
 
 def read_rows(output: str, selected: pa.Table) -> list[RecordRow]:
-    """Read the records of rows that were selected from `current_units`, in the same order."""
+    """Read all columns of rows that were selected from the table of `current_units`, in the same order."""
     rows = to_rows(provenance.read_records(output, set(selected["unit"].to_pylist())), RecordRow)
     rows_by_key = {(row.unit, row.key): row for row in rows}
     return [rows_by_key[key] for key in zip(selected["unit"].to_pylist(), selected["key"].to_pylist(), strict=True)]

@@ -1,7 +1,7 @@
 """Verify that an output matches its plans and records, and repair it.
 
-An output is sound if every planned row has exactly one row in the record of its unit, if the image files are those that
-the records name, and if their content has the recorded digests.
+An output has no problem if every planned row that is not superseded has exactly one row in the record of its unit, if
+the image files are exactly those that the records name, and if their content has the recorded digests.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class _RecordedRow:
 
 @dataclass
 class Findings:
-    """The problems of an output, one line of text each, and what `repair` deletes to solve them.
+    """The problems of an output, as one line of text each, and the files and records that `repair` deletes.
 
     Attributes:
         rows: The number of planned rows.
@@ -76,8 +76,8 @@ def verify(output: str) -> Findings:
     """Compare the plans, the records and all image files of an output.
 
     Raises:
-        NotAnOutputError: If the folder was not written by photo2anime.
-        DamagedOutputError: If the run file or a plan cannot be read. A record that cannot be read is a finding.
+        NotAnOutputError: The folder was not written by photo2anime.
+        DamagedOutputError: The run file or a plan cannot be read. A record that cannot be read is a finding.
     """
     if run_file.read_run_file(output) is None:
         hint = "Name the folder that convert wrote to."
@@ -105,7 +105,7 @@ def _read_records(output: str, planned_units: set[str], findings: Findings) -> l
     for unit in sorted(provenance.done_units(output)):
         if unit not in planned_units:
             name = f"{provenance.FOLDER}/{unit}.parquet"
-            findings.orphaned.append(f"{name}: not in a plan; --repair keeps it, because a plan may be lost")
+            findings.orphaned.append(f"{name}: not in a plan; --repair keeps it, because its plan may be lost")
         try:
             recorded = to_rows(provenance.read_record(output, unit, list(columns_of(_RecordedRow))), _RecordedRow)
         except DamagedOutputError as error:
@@ -173,7 +173,7 @@ def _check_files(output: str, recorded: dict[str, tuple[str | None, str]], findi
         findings.damaged_units.add(recorded[name][1])
 
     def digest(name: str) -> str | None:
-        content = storage.read_if_exists(storage.join(output, name))  # a link may lead nowhere
+        content = storage.read_if_exists(storage.join(output, name))  # None for a broken symbolic link
         return None if content is None else hashlib.sha256(content).hexdigest()
 
     names = sorted(recorded.keys() & existing)

@@ -1,4 +1,4 @@
-"""Load recipes: a shipped one by its name, another by the address of its file, changed by `--set` settings."""
+"""Load recipes by the name of a shipped recipe or the address of a file, and apply `--set` settings."""
 
 import difflib
 import io
@@ -18,7 +18,7 @@ from schemas.recipe import Recipe
 
 _SHIPPED = files("pipeline.recipes").joinpath("shipped")
 _MAPPING_EXPECTED = ("model_type", "model_attributes_type", "dict_type")  # error types of pydantic
-_TEXT_KEYS = ("prompt", "negative_prompt")  # not parsed as YAML, which gives {a|b}, # and : another meaning
+_TEXT_KEYS = ("prompt", "negative_prompt")  # not parsed as YAML, in which {a|b}, # and : have another meaning
 _QUOTED = re.compile(r"'([^']+)'")
 
 
@@ -63,7 +63,7 @@ def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
     try:
         tree = YAML(typ="safe").load(recipe_text(name))  # rejects duplicate keys
     except (YAMLError, UnicodeDecodeError, RecursionError) as error:
-        reason = str(error).partition("To suppress")[0].strip()  # omits how to allow duplicate keys in Python
+        reason = str(error).partition("To suppress")[0].strip()  # omits ruamel's advice on duplicate keys
         raise RecipeSyntaxError(f"recipe {storage.redact(name)}: invalid YAML ({reason})") from error
     if not isinstance(tree, dict):
         raise RecipeError(f"recipe {storage.redact(name)}: not a mapping of settings")
@@ -92,7 +92,8 @@ def apply_setting(tree: dict[str, Any], setting: str) -> None:
         setting: `key=value`, where the key is a path such as `controls.depth.scale`.
 
     Raises:
-        RecipeSettingError: The setting has no `=`, the path does not exist, or the value is not valid YAML.
+        RecipeSettingError: The setting has no `=`, the path leads to an unknown control or below a value that is not a
+            mapping, or the value is not valid YAML. Unknown keys are rejected later, by the validation of the recipe.
     """
     key, equals, value = setting.partition("=")
     shown = storage.redact_text(setting)
@@ -116,7 +117,7 @@ def _is_quoted(value: str) -> bool:
 
 
 def _child(parent: Any, part: str, setting: str) -> Any:  # noqa: ANN401 - a YAML tree
-    """Return the value of a key of a mapping, or the control of this detector or index in a list."""
+    """Return the value of the key `part` of a mapping, or the control with this detector or index of a list."""
     if isinstance(parent, dict):
         return parent.setdefault(part, {})  # the validation of the recipe rejects unknown keys
     if isinstance(parent, list):
@@ -134,7 +135,7 @@ def _detector_name(control: Any) -> str:  # noqa: ANN401 - a YAML tree
 
 
 def _recipe_error(name: str, error: ValidationError) -> RecipeError:
-    """Convert the first of the errors of pydantic, with a suggestion for a misspelled name."""
+    """Convert the first error of a `ValidationError`, with a suggestion for a misspelled name."""
     first, count = error.errors()[0], error.error_count()
     key = ".".join(str(part) for part in first["loc"])
     hint = None
@@ -152,7 +153,7 @@ def _recipe_error(name: str, error: ValidationError) -> RecipeError:
 
 
 def _input_name(details: ErrorDetails) -> str:
-    """Return the invalid input, or the invalid detector name if pydantic selects a class by it."""
+    """Return the invalid input, or the `name` of an unknown detector, which pydantic uses as a discriminator."""
     return str(details.get("ctx", {}).get("tag", details["input"]))
 
 

@@ -1,6 +1,6 @@
-"""Write the images of a unit, then its record. The unit is done when its record exists, which one atomic put decides.
+"""Write the images of a unit, then its record in one atomic put. A unit is done when its record exists.
 
-File names follow from what is in the files, so that a unit that is repeated writes the same files again.
+File names consist of the unit, the photo, the key and the variant, so that a repeated unit overwrites its own files.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from schemas.work import Committed, Encoded, Failed, Mapped, Planned
 SLUG_LENGTH = 60
 
 Finished: TypeAlias = Encoded | Mapped | Failed
-"""A row at the end of the chain: of mode maps it is `Mapped`."""
+"""A row at the end of the chain: `Encoded`, or `Mapped` in mode `maps`, or `Failed`."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class _Files:
 
 
 class Commit:
-    """Writes units below an output.
+    """Writes the files and the records of units to an output.
 
     Args:
         output: Address of the output.
-        metadata: What all rows of the run share.
-        keep_maps: Whether to write the control maps too. A recipe of mode maps always does.
-        keep_done: Whether rows that an earlier record of the unit has as done stay, so that only failures are replaced.
+        metadata: The metadata of the run, which are the same for all rows.
+        keep_maps: Whether to write the control maps too. In mode `maps`, they are always written.
+        keep_done: Whether to keep rows that are done in an earlier record of the unit, and replace only failed rows.
     """
 
     def __init__(self, output: str, metadata: RunMetadata, *, keep_maps: bool = False, keep_done: bool = False) -> None:
@@ -62,7 +62,7 @@ class Commit:
         self._settings = json.dumps(storage.redact_all(recipe))
         self.keep_maps = keep_maps or metadata.recipe.mode == "maps"
         self._keep_done = keep_done
-        self._takes: type[Encoded | Mapped] = Mapped if metadata.recipe.mode == "maps" else Encoded
+        self._row_type: type[Encoded | Mapped] = Mapped if metadata.recipe.mode == "maps" else Encoded
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Write the units in a table, and return one `Committed` row for each row.
@@ -70,10 +70,10 @@ class Commit:
         Raises:
             OutputError: A file cannot be written.
             StorageError: A storage request failed.
-            IncompleteUnitError: Rows of a unit are missing.
+            IncompleteUnitError: The rows of a unit are not those of its plan.
         """
         units: dict[str, list[Finished]] = {}
-        for row in table_to_rows(table, self._takes):
+        for row in table_to_rows(table, self._row_type):
             units.setdefault(row.planned.unit, []).append(row)
         records = [record for unit, rows in units.items() for record in self._commit(unit, rows)]
         return to_table([_committed(record) for record in records], Committed)
@@ -81,7 +81,7 @@ class Commit:
     def _commit(self, unit: str, rows: Sequence[Finished]) -> list[RecordRow]:
         """Write the files of a unit, then its record."""
         if unit_name([row.planned.key for row in rows]) != unit:
-            raise IncompleteUnitError(f"unit {unit}: only {len(rows)} of its rows arrived together")
+            raise IncompleteUnitError(f"unit {unit}: the {len(rows)} received rows are not the rows of this unit")
         for folder in ("images", "maps", "masks"):
             storage.remove_partial_files(storage.join(self.output, folder, unit))
         done = self._done_before(unit) if self._keep_done else {}
@@ -97,17 +97,17 @@ class Commit:
         return {record.key: record for record in records if record.status == "done"}
 
     def _write(self, row: Finished) -> RecordRow:
-        """Write the image, the mask and the kept maps of a row, and return its record."""
+        """Write the image, the mask and the maps of a row, and return its record."""
         begin = time.perf_counter()
         enlarged = self._enlarge(row)
         files = _Files() if isinstance(enlarged, Failed) else self._write_files(enlarged)
-        # Control maps have the size of the canvas, not that of an enlarged image.
+        # This takes `row` and not `enlarged`, because control maps have the size of the canvas.
         controls = tuple(self._control(row, index) for index in range(len(self._recipe.detectors)))
         enlarged = add_seconds(enlarged, "commit", time.perf_counter() - begin)
         return self._record(enlarged, files, controls)
 
     def _enlarge(self, row: Finished) -> Finished:
-        """Return a row with its canvas in pixels of its image. A failed row has none."""
+        """Return a row with its canvas in pixels of its image. A failed row has no image, and is not changed."""
         if isinstance(row, Failed):
             return row
         return replace(row, canvas=enlarge_canvas(row.canvas, self._recipe.enlargement))
@@ -139,7 +139,7 @@ class Commit:
         return RecordRow(**columns)
 
     def _write_files(self, row: Encoded | Mapped) -> _Files:
-        """Write the image and the mask of a row. A mask of which too little is visible is left out."""
+        """Write the image and the mask of a row. A mask is omitted if too little of it is visible."""
         files = _Files()
         content = row.image if isinstance(row, Encoded) else None
         if content is not None:
@@ -168,7 +168,7 @@ class Commit:
         return ControlRecord(**facts, **network)
 
     def _put(self, name: str, content: bytes) -> str:
-        """Write a file below the output, and return its sha256."""
+        """Write a file to the output, and return its SHA-256."""
         storage.put(storage.join(self.output, name), content)
         return hashlib.sha256(content).hexdigest()
 
@@ -177,13 +177,13 @@ _SHARED_WITH_PLAN = [field.name for field in fields(Planned) if field.name in Re
 
 
 def image_name(row: Planned) -> str:
-    """Return the name of a row's files without extension: readable, valid everywhere, and unique for each key."""
+    """Return the name of a row's files without extension: readable, valid on all systems, and unique in a unit."""
     slug = re.sub(r"[^A-Za-z0-9_-]+", "-", row.photo_id).strip("-")[:SLUG_LENGTH] or "photo"
     return f"{slug}-{row.key[:10]}-v{row.variant}"
 
 
 def _canvas_columns(row: Finished) -> dict[str, Any]:
-    """Return the columns of a row's canvas; a failed row has no width and height."""
+    """Return the columns of a row's canvas. A failed row has no image, so its width and height are omitted."""
     if row.canvas is None:
         return {}
     width, height = image_size(row.canvas)
@@ -208,9 +208,9 @@ def _network(control: Control) -> dict[str, Any]:
 
 
 def _committed(record: RecordRow) -> Committed:
-    """Return what the driver counts of a record."""
-    detected = [bool(control.cached) for control in record.controls if control.origin == "detected"]
-    cached = sum(detected)
+    """Return the columns of a record that the driver counts and logs."""
+    detected = [control for control in record.controls if control.origin == "detected"]
+    cached = sum(bool(control.cached) for control in detected)
     failure = record.failure
     return Committed(
         unit=record.unit,
