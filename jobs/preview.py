@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-from jobs import options as take
+from jobs import options
 
 
 def preview(
     photos: Annotated[list[str], typer.Argument(help="Paths or addresses of photos.")],
-    recipe: take.RecipeName,
+    recipe: options.RecipeName,
     out: Annotated[Path, typer.Option("-o", "--out", help="The PNG file to write.")],
-    set_: take.Set = None,
-    map_cache: take.MapCache = None,
+    set_: options.Set = None,
+    map_cache: options.MapCache = None,
     convert: Annotated[bool, typer.Option("--convert", help="Generate the images too.")] = False,
 ) -> None:
     """Show photos with their control maps, and with --convert their images, in one labelled row for each photo."""
@@ -32,4 +32,4 @@ def preview(
         typer.echo(f"{storage.redact(row.planned.photo_id)}: {row.failure.code}: {row.failure.message}")
     typer.echo(f"{len(rows) - len(failed)} of {len(rows)} photos: {out}")
     if failed:
-        raise typer.Exit(take.EXIT_WITH_FAILURES)
+        raise typer.Exit(options.EXIT_WITH_FAILURES)

@@ -19,23 +19,24 @@ def verify(
 ) -> None:
     """Compare the plan, the records and the files of an output. Exits with 1 if it finds a problem.
 
-    Problems are missing, doubled, orphaned (not in the plan or a record) and altered rows and files.
+    Problems are missing, duplicate, orphaned (not in the plan or a record) and altered rows and files.
     """
     from pipeline.output import verify as checks
 
     findings = checks.verify(output)
-    typer.echo(f"{findings.rows} rows in the plan, {findings.pictures} files in the records")
-    for kind in ("missing", "doubled", "orphaned", "altered"):
+    typer.echo(f"{findings.rows} rows in the plan, {findings.files} files in the records")
+    for kind in ("missing", "duplicate", "orphaned", "altered"):
         lines = getattr(findings, kind)
         for line in lines[:MAX_LINES]:
             typer.echo(f"{kind}: {line}")
         if len(lines) > MAX_LINES:
             typer.echo(f"{kind}: and {len(lines) - MAX_LINES} more")
-    if findings.sound:
-        typer.echo("Sound: nothing missing, doubled, orphaned or altered.")
+    if findings.valid:
+        typer.echo("Valid: nothing is missing, duplicate, orphaned or altered.")
         return
     if repair:
         checks.repair(output, findings)
-        removed, reopened = len(findings.orphaned_files), len(findings.damaged_units)
-        typer.echo(f"Removed {removed} files, reopened {reopened} units. Run convert again to convert these units.")
+        removed, damaged = len(findings.orphaned_files), len(findings.damaged_units)
+        typer.echo(f"Removed {removed} files and the records of {damaged} damaged units.")
+        typer.echo("Run convert again to convert these units.")
     raise typer.Exit(1)

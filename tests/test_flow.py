@@ -157,7 +157,7 @@ def test_the_control_map_belongs_to_its_photo(finished: Finished, photos: Path) 
 
 
 def test_the_output_passes_verification_and_has_a_report(finished: Finished) -> None:
-    assert verify(finished.output).sound
+    assert verify(finished.output).valid
     page = (Path(finished.output) / "report" / "index.html").read_text()
     assert all(f"{name} v0" in page for name in BROKEN)
 
@@ -226,7 +226,7 @@ def variants(labelled: Path, recipe: Recipe) -> Summary:
 
 def test_labels_and_given_maps_are_transformed_for_every_variant(variants: Summary) -> None:
     assert (variants.converted, variants.failed) == (6, 0)
-    assert verify(variants.output).sound
+    assert verify(variants.output).valid
     for row in rows_of(variants.output):
         assert [control["origin"] for control in row["controls"]] == ["detected", "manifest", "manifest"]
         assert row["controls"][2]["source_uri"].endswith("/depth.png")
@@ -254,7 +254,7 @@ def test_mode_maps_writes_control_maps_only_and_uses_the_cache(
     maps_only = recipe.model_copy(update={"fit": "pad", "mode": "maps"})
     summary = convert_locally(manifest, output, maps_only, Options(map_cache=str(labelled / "cache")))
     assert (summary.converted, summary.maps_detected, summary.maps_cached) == (2, 0, 2)
-    assert verify(output).sound
+    assert verify(output).valid
     assert len(list(Path(output).glob("maps/*/*.png"))) == 6
     assert not (Path(output) / "images").exists()
     assert [row["status"] for row in rows_of(output)] == ["done", "done"]
@@ -291,7 +291,7 @@ def test_reconvert_keeps_the_images_and_the_text_of_the_previous_recipe(
     options = Options(variants=2, recipe_changed="reconvert")
     summary = convert_locally(str(small / "photos"), output, changed, options)
     assert (summary.converted, summary.earlier) == (6, 0)
-    assert verify(output).sound
+    assert verify(output).valid
     assert len(storage.names(f"{output}/_recipes")) == 2
     rows = rows_of(output)
     assert len({row["sha256"] for row in rows}) == len(rows) == 9
@@ -315,7 +315,7 @@ def test_new_and_changed_photos_are_converted_and_a_repaired_image_has_the_same_
     repair(output, findings)
     summary = convert_locally(manifest, output, recipe)
     assert (summary.converted, summary.earlier) == (3, 1)
-    assert verify(output).sound
+    assert verify(output).valid
     rows = rows_of(output)
     assert [row["sha256"] for row in rows if row["photo_id"] == "p002.jpg"] == [lost["sha256"]]
     assert Counter(row["photo_id"] for row in rows) == {"p000.jpg": 1, "p001.jpg": 2, "p002.jpg": 1, "new": 1}
@@ -331,6 +331,6 @@ def test_a_bucket_is_converted_into_a_bucket(bucket: str, photos: Path, recipe: 
     assert table["etag"].null_count == 0
     summary = convert_locally(f"{bucket}/manifest.parquet", f"{bucket}/out", recipe, Options(unit_size=2))
     assert (summary.converted, summary.failed) == (3, 0)
-    assert verify(f"{bucket}/out").sound
+    assert verify(f"{bucket}/out").valid
     assert storage.exists(f"{bucket}/out/report/index.html")
     assert convert_locally(f"{bucket}/manifest.parquet", f"{bucket}/out", recipe).converted == 0

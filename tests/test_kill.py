@@ -99,7 +99,7 @@ def test_a_killed_run_resumes_and_ends_like_an_undisturbed_run(photos: Path, rec
     assert recorded.items() <= {row["key"]: row["sha256"] for row in rows}.items()  # nothing is lost
     assert Counter(row["key"] for row in rows) == Counter(plan_store.read_plans(str(output))["key"].to_pylist())
     assert len(rows) == PHOTOS
-    assert verify(str(output)).sound
+    assert verify(str(output)).valid
     undisturbed = tmp_path / "undisturbed"
     convert_locally(str(photos), str(undisturbed), recipe, Options(unit_size=1))
     assert {row["uri"]: row["sha256"] for row in rows} == {row["uri"]: row["sha256"] for row in rows_of(undisturbed)}

@@ -62,7 +62,7 @@ def test_every_row_is_recorded_exactly_once(finished: Finished) -> None:
     assert len(counts) == 12 + len(BROKEN)
     assert (finished.summary.converted, finished.summary.failed, finished.summary.failed_in_all) == (12, 4, 4)
     assert finished.progress.counts[-1] == (12, 4)
-    assert verify(finished.output).sound
+    assert verify(finished.output).valid
 
 
 def test_images_and_maps_have_the_bytes_of_a_run_without_ray(

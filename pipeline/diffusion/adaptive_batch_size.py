@@ -19,7 +19,7 @@ class AdaptiveBatchSize:
         maximum: The largest and first batch size.
 
     Attributes:
-        now: The current batch size.
+        current: The current batch size.
     """
 
     def __init__(self, maximum: int) -> None:
@@ -27,7 +27,7 @@ class AdaptiveBatchSize:
 
     def restart(self, maximum: int) -> None:
         """Set a new maximum, and start with it."""
-        self.now = maximum
+        self.current = maximum
         self._maximum = maximum
         self._batches_before_growth = BATCHES_BEFORE_GROWTH
         self._successes = 0
@@ -35,19 +35,19 @@ class AdaptiveBatchSize:
 
     def shrink(self) -> bool:
         """Halve the size. Returns False if it is 1 already."""
-        if self.now == 1:
+        if self.current == 1:
             return False
         if self._has_grown and not self._successes:  # no batch has succeeded since the size changed
             self._batches_before_growth *= 2
-        self.now //= 2
+        self.current //= 2
         self._successes = 0
         return True
 
     def count_success(self) -> None:
         """Count a successful batch. After enough of them, double the size up to the maximum."""
         self._successes += 1
-        if self.now < self._maximum and self._successes >= self._batches_before_growth:
-            self.now = min(self._maximum, self.now * 2)
+        if self.current < self._maximum and self._successes >= self._batches_before_growth:
+            self.current = min(self._maximum, self.current * 2)
             self._successes = 0
             self._has_grown = True
 

@@ -93,7 +93,7 @@ class BatchRunner:
             groups.setdefault((request.photo.shape, self._sampler.embed_prompts(request).chunks), []).append(index)
         for waiting in groups.values():
             while waiting:
-                indices = waiting[: self._size.now]
+                indices = waiting[: self._size.current]
                 batch = self._launch_or_shrink([requests[index] for index in indices])
                 if batch:
                     self._size.count_success()
@@ -126,7 +126,7 @@ class BatchRunner:
     def _launch(self, requests: list[GenerationRequest]) -> _PendingBatch:
         """Start the computation of a batch, padded with its last request, and the copy of its results."""
         count = len(requests)
-        padded = [*requests, *itertools.repeat(requests[-1], self._size.now - count)]
+        padded = [*requests, *itertools.repeat(requests[-1], self._size.current - count)]
         if self.compiled:
             shape = len(padded), *padded[0].photo.shape, self._sampler.embed_prompts(padded[0]).chunks
             self.compiled.warm_up((self._sampler.compile_key, shape), lambda: self._sample(padded))

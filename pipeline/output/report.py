@@ -31,7 +31,7 @@ def write_report(output: str, run: RunMetadata, counts: Mapping[str, int]) -> in
     Returns:
         The number of failed rows that no later plan superseded, in all runs on this output.
     """
-    table = current_units(output)
+    table = current_rows(output)
     failed, done = (table.filter(pc.equal(table["status"], status)) for status in ("failed", "done"))
     page = Environment(loader=PackageLoader("pipeline.output"), autoescape=True).get_template("report.html")
     html = page.render(
@@ -50,7 +50,7 @@ def write_report(output: str, run: RunMetadata, counts: Mapping[str, int]) -> in
     return int(failed.num_rows)
 
 
-def current_units(output: str) -> pa.Table:
+def current_rows(output: str) -> pa.Table:
     """Read `SUMMARY_COLUMNS` of all rows that no later plan superseded, sorted by photo and variant."""
     superseded = pa.array(sorted(plan_store.superseded_keys(plan_store.read_plans(output))), pa.string())
     table = provenance.read_records(output, provenance.done_units(output), SUMMARY_COLUMNS)
@@ -60,7 +60,7 @@ def current_units(output: str) -> pa.Table:
 
 
 def read_rows(output: str, selected: pa.Table) -> list[RecordRow]:
-    """Read all columns of rows that were selected from the table of `current_units`, in the same order."""
+    """Read all columns of rows that were selected from the table of `current_rows`, in the same order."""
     rows = to_rows(provenance.read_records(output, set(selected["unit"].to_pylist())), RecordRow)
     rows_by_key = {(row.unit, row.key): row for row in rows}
     return [rows_by_key[key] for key in zip(selected["unit"].to_pylist(), selected["key"].to_pylist(), strict=True)]

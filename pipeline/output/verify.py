@@ -48,9 +48,9 @@ class Findings:
 
     Attributes:
         rows: The number of planned rows.
-        pictures: The number of image files that the records name.
+        files: The number of image files that the records name.
         missing: Planned rows without a row in a record, and recorded files that do not exist.
-        doubled: Rows that were recorded or planned more than once.
+        duplicate: Rows that were recorded or planned more than once.
         orphaned: Records and rows that were not planned, and files that no record names.
         altered: Files whose content differs from their record, and records that cannot be read.
         damaged_units: The units whose records `repair` deletes, so that the next run converts them again.
@@ -58,18 +58,18 @@ class Findings:
     """
 
     rows: int = 0
-    pictures: int = 0
+    files: int = 0
     missing: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
+    duplicate: list[str] = field(default_factory=list)
     orphaned: list[str] = field(default_factory=list)
     altered: list[str] = field(default_factory=list)
     damaged_units: set[str] = field(default_factory=set)
     orphaned_files: list[str] = field(default_factory=list)
 
     @property
-    def sound(self) -> bool:
+    def valid(self) -> bool:
         """Whether no problem was found."""
-        return not (self.missing or self.doubled or self.orphaned or self.altered)
+        return not (self.missing or self.duplicate or self.orphaned or self.altered)
 
 
 def verify(output: str) -> Findings:
@@ -144,11 +144,11 @@ def _check_rows(
             findings.orphaned.append(f"row {key[:10]} in the record of unit {unit}: not in a plan")
             findings.damaged_units.add(unit)
         elif count > 1:
-            findings.doubled.append(f"row {key[:10]} in the record of unit {unit}: recorded {count} times")
+            findings.duplicate.append(f"row {key[:10]} in the record of unit {unit}: recorded {count} times")
             findings.damaged_units.add(unit)
     for key, count in Counter(key for _, key in expected).items():
         if count > 1:
-            findings.doubled.append(f"row {key[:10]}: planned in {count} units")
+            findings.duplicate.append(f"row {key[:10]}: planned in {count} units")
 
 
 def _recorded_files(rows: list[_RecordedRow]) -> dict[str, tuple[str | None, str]]:
@@ -164,7 +164,7 @@ def _recorded_files(rows: list[_RecordedRow]) -> dict[str, tuple[str | None, str
 def _check_files(output: str, recorded: dict[str, tuple[str | None, str]], findings: Findings) -> None:
     """Compare the names and the content of the files in `FOLDERS` with the records."""
     existing = {f"{folder}/{name}" for folder in FOLDERS for name in storage.files(storage.join(output, folder))}
-    findings.pictures = len(recorded)
+    findings.files = len(recorded)
     for name in sorted(existing - recorded.keys()):
         findings.orphaned.append(f"{name}: not in a record")
         findings.orphaned_files.append(name)

@@ -28,7 +28,7 @@ from schemas.work import Planned
 
 SEED_BITS = 63  # torch.Generator accepts positive numbers of 63 bits
 UNIT_SIZE = 32  # rows
-FEWEST_UNITS = 12  # of a small plan, so that its work is spread and little is repeated after a stop
+MIN_UNITS = 12  # of a small plan, so that its work is spread and little is repeated after a stop
 CHUNK_ROWS = 10_000  # rows of a table that are converted at once
 
 
@@ -101,7 +101,7 @@ def cut_units(rows: Iterable[Planned], size: int | None = None) -> pa.Table:
     photos = [list(variants) for _, variants in itertools.groupby(rows, key=lambda row: row.photo_id)]
     widest = max((len(variants) for variants in photos), default=1)
     planned: list[Planned] = []
-    for members in _pack(photos, size or min(UNIT_SIZE, max(widest, len(rows) // FEWEST_UNITS))):
+    for members in _pack(photos, size or min(UNIT_SIZE, max(widest, len(rows) // MIN_UNITS))):
         name = unit_name([row.key for row in members])
         planned += [replace(row, unit=name, **_public_addresses(row)) for row in members]
     return to_table(planned, Planned)
@@ -113,7 +113,7 @@ def unit_name(keys: Iterable[str]) -> str:
 
 
 def remaining_work(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Planned]) -> RemainingWork:
-    """Return the units that are not done and that the manifest still asks for.
+    """Return the units that are not done and are still part of the manifest.
 
     Args:
         plans: The rows of all plans.

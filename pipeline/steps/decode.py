@@ -59,7 +59,7 @@ def decode(row: Fetched, geometry: Geometry, find_people: FindPeople | None = No
         LabelError: A label of the manifest is invalid.
     """
     with open_photo(row.photo) as photo:
-        transform, padding = _place(row.planned, photo, geometry, find_people)
+        transform, padding = _fit(row.planned, photo, geometry, find_people)
         image, profile = photo.to_srgb(transform, geometry.background)
     pixels = padding.pad(np.asarray(image), edge=True)  # [H, W, 3], uint8, RGB, 0..255
     canvas = Canvas(
@@ -83,7 +83,7 @@ def decode(row: Fetched, geometry: Geometry, find_people: FindPeople | None = No
     return Decoded(row.planned, row.timing, row.source, canvas, pixels, row.provided, row.reference)
 
 
-def _place(row: Planned, photo: Photo, geometry: Geometry, find_people: FindPeople | None) -> tuple[Transform, Padding]:
+def _fit(row: Planned, photo: Photo, geometry: Geometry, find_people: FindPeople | None) -> tuple[Transform, Padding]:
     """Return the transform and the padding of a photo. A JPEG will be decoded no larger than they need."""
     bucket, padding = nearest_bucket(photo.size, list(geometry.buckets)), Padding()
     if geometry.fit == "pad":

@@ -24,7 +24,7 @@ from schemas.detectors import DetectorSettings
 from schemas.row_parts import Canvas, Points, ProvidedFile
 from schemas.work import Decoded
 
-FARTHEST = 1e6  # pixels between a keypoint and the photo: excludes NaN, infinity and what OpenCV cannot draw
+MAX_COORDINATE = 1e6  # pixels between a keypoint and the photo: excludes NaN, infinity and what OpenCV cannot draw
 LINE_THRESHOLD = 64  # of 255: a resampled line is white if this much of it is left
 BLACK_AND_WHITE = frozenset({"canny", "scribble"})  # their ControlNets were trained without grey
 PALETTE = frozenset({"seg"})  # colours are classes, so no colour between two of them may appear
@@ -80,9 +80,9 @@ def _draw_poses(pose_keypoints: Points, canvas: Canvas) -> Pixels:
 def _person(numbers: Sequence[float | None] | None) -> NDArray[np.float64]:
     """Return a person's keypoints [K, 3]: x, y, visibility."""
     person = np.array([] if numbers is None else numbers, np.float64)  # a null among them becomes NaN
-    if person.size % 3 or person.size // 3 not in LAYOUTS or not (np.abs(person) < FARTHEST).all():
+    if person.size % 3 or person.size // 3 not in LAYOUTS or not (np.abs(person) < MAX_COORDINATE).all():
         layouts = ", ".join(str(count) for count in LAYOUTS)
-        raise InvalidPoseError(f"pose_keypoints: a person is not x, y and visibility of {layouts} keypoints")
+        raise InvalidPoseError(f"pose_keypoints: a person does not have x, y and visibility of {layouts} keypoints")
     return person.reshape(-1, 3)
 
 

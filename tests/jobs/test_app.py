@@ -113,11 +113,11 @@ def test_convert_and_verify_have_their_exit_codes(photos: Path, tmp_path: Path) 
     again = runner.invoke(app, command)
     assert again.exit_code == 3
     assert "Nothing to do" in again.stdout
-    sound = runner.invoke(app, ["verify", str(tmp_path / "out")])
-    assert (sound.exit_code, "Sound" in sound.stdout) == (0, True)
+    valid = runner.invoke(app, ["verify", str(tmp_path / "out")])
+    assert (valid.exit_code, "Valid" in valid.stdout) == (0, True)
     next((tmp_path / "out").glob("images/*/*.png")).write_bytes(b"altered")
     damaged = runner.invoke(app, ["verify", str(tmp_path / "out"), "--repair"])
     assert damaged.exit_code == 1
     assert "altered: images/" in damaged.stdout
-    assert "reopened 1 units" in damaged.stdout
+    assert "records of 1 damaged units" in damaged.stdout
     assert json.loads(storage.read(str(tmp_path / "out" / "_run.json")))["failed_in_all"] == 1

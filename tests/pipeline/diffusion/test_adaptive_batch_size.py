@@ -12,12 +12,12 @@ def count_successes(size: AdaptiveBatchSize, batches: int) -> int:
     """Count successful batches, and return the size after them."""
     for _ in range(batches):
         size.count_success()
-    return size.now
+    return size.current
 
 
 def test_size_is_halved_down_to_one() -> None:
     size = AdaptiveBatchSize(8)
-    assert [(size.shrink(), size.now) for _ in range(4)] == [(True, 4), (True, 2), (True, 1), (False, 1)]
+    assert [(size.shrink(), size.current) for _ in range(4)] == [(True, 4), (True, 2), (True, 1), (False, 1)]
 
 
 def test_size_grows_after_many_batches_up_to_the_maximum() -> None:

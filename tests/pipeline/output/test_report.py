@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.output import plan_store
-from pipeline.output.report import current_units, read_rows, write_report
+from pipeline.output.report import current_rows, read_rows, write_report
 from pipeline.output.run_file import RunMetadata
 from pipeline.plan import plan
 from pipeline.steps.commit import Commit
@@ -36,4 +36,4 @@ def test_the_page_shows_current_rows_and_escapes_names(tmp_path: Path, decoded: 
     # The broken photo was replaced and converted, so that its old failure is superseded.
     commit(tmp_path, run, edit(done, planned={"photo_id": "broken", "key": "3" * 64}))
     assert write_report(str(tmp_path), run, {}) == 0
-    assert [row.status for row in read_rows(str(tmp_path), current_units(str(tmp_path)))] == ["done", "done"]
+    assert [row.status for row in read_rows(str(tmp_path), current_rows(str(tmp_path)))] == ["done", "done"]

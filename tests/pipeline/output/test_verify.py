@@ -42,8 +42,8 @@ def output(tmp_path: Path, decoded: Decoded, recipe: Recipe) -> Path:
 
 def test_an_unchanged_output_is_sound(output: Path) -> None:
     findings = verify(str(output))
-    assert findings.sound
-    assert (findings.rows, findings.pictures) == (4, 3 + 9)
+    assert findings.valid
+    assert (findings.rows, findings.files) == (4, 3 + 9)
 
 
 def first(output: Path, pattern: str) -> Path:
@@ -106,7 +106,7 @@ def replace_an_image_by_a_broken_link(output: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "kinds", "reopened"),
+    ("damage", "kinds", "damaged_units"),
     [
         (delete_an_image, {"missing"}, 1),
         (delete_a_map, {"missing"}, 1),
@@ -114,7 +114,7 @@ def replace_an_image_by_a_broken_link(output: Path) -> None:
         (damage_a_record, {"altered", "orphaned"}, 1),
         (delete_a_record, {"missing", "orphaned"}, 0),
         (add_an_image, {"orphaned"}, 0),
-        (duplicate_a_row, {"doubled"}, 1),
+        (duplicate_a_row, {"duplicate"}, 1),
         (delete_a_row, {"missing", "orphaned"}, 1),
         (delete_all_rows, {"missing", "orphaned"}, 1),
         (replace_a_record, {"altered", "orphaned"}, 1),
@@ -122,19 +122,19 @@ def replace_an_image_by_a_broken_link(output: Path) -> None:
     ],
 )
 def test_repair_leaves_an_output_that_the_next_run_completes(
-    output: Path, damage: Callable[[Path], None], kinds: set[str], reopened: int
+    output: Path, damage: Callable[[Path], None], kinds: set[str], damaged_units: int
 ) -> None:
     damage(output)
     findings = verify(str(output))
-    assert {kind for kind in ("missing", "doubled", "orphaned", "altered") if getattr(findings, kind)} == kinds
-    assert len(findings.damaged_units) == reopened
+    assert {kind for kind in ("missing", "duplicate", "orphaned", "altered") if getattr(findings, kind)} == kinds
+    assert len(findings.damaged_units) == damaged_units
     repair(str(output), findings)
     remaining = verify(str(output))
-    assert not remaining.doubled
+    assert not remaining.duplicate
     assert not remaining.altered
     undone = plan_store.read_plans(str(output)).num_rows - len(recorded(output))
     assert len(remaining.missing) == undone  # only rows of units that the next run converts
-    repair(str(output), remaining)  # the images of reopened units are orphaned until then
+    repair(str(output), remaining)  # the images of damaged units are orphaned until then
     assert not verify(str(output)).orphaned
 
 
@@ -174,5 +174,5 @@ def test_a_folder_that_is_not_an_output_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_output_without_findings_is_sound() -> None:
-    assert Findings().sound
-    assert not Findings(altered=["x"]).sound
+    assert Findings().valid
+    assert not Findings(altered=["x"]).valid
