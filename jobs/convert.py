@@ -42,7 +42,6 @@ def convert(
 
 
 def describe(summary: "Summary") -> str:
-    """Return the summary of a run of convert."""
-    return options.summary_line(
-        summary, f"{summary.converted} images in {summary.seconds:.0f} s, {summary.failed} failed"
-    )
+    """Return the text for the summary of a run."""
+    result = f"{summary.converted} images in {summary.seconds:.0f} s, {summary.failed} failed"
+    return options.summary_line(summary, result)

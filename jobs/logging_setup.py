@@ -23,7 +23,7 @@ EXTRA_FIELDS = ("run", "unit", "photo", "code")  # passed by library modules as 
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one line of JSON: time, level, logger, message, exception, and those of `EXTRA_FIELDS`."""
+    """Formats a record as one line of JSON: time, level, logger, message, exception and `EXTRA_FIELDS`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one JSON object without line breaks; `time` is UTC, ISO 8601."""
@@ -72,16 +72,16 @@ def _log_warning(message: Warning | str, category: type[Warning], *_: object, **
 
 
 def progress_console() -> "Console | None":
-    """Return the console that the log shares with a progress bar. Returns None if no bar must be shown.
+    """Return the console that the log shares with a progress bar. Returns None if no bar is shown.
 
-    A bar needs a terminal and text format. It reports at level info, as the log of progress does.
+    A bar is shown if the log is text on a terminal and includes level info.
     """
     consoles = [handler.console for handler in _own_handlers() if hasattr(handler, "console")]
     return consoles[0] if consoles and LOGGER.isEnabledFor(logging.INFO) else None
 
 
 def report_error(error: RunError) -> None:
-    """Write the error that ended a command and its code to standard error, as one line in the format of the log."""
+    """Write the error that ended a command to standard error, with its code, as JSON if the log is JSON."""
     if any(isinstance(handler.formatter, JsonFormatter) for handler in _own_handlers()):
         LOGGER.error(str(error), extra={"code": error.code})
     else:

@@ -40,7 +40,7 @@ def maps(
 
 
 def describe(summary: "Summary") -> str:
-    """Return the summary of a run of maps."""
+    """Return the text for the summary of a run."""
     detected = f"{summary.maps_detected} maps detected, {summary.maps_cached} from the cache"
     return options.summary_line(
         summary, f"{summary.converted} photos in {summary.seconds:.0f} s, {summary.failed} failed, {detected}"

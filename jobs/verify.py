@@ -1,4 +1,4 @@
-"""photo2anime verify: check an output for missing, duplicate, unknown and changed files."""
+"""photo2anime verify: check an output for missing, duplicate, orphaned and altered rows and files."""
 
 from typing import Annotated
 
@@ -13,13 +13,13 @@ def verify(
         bool,
         typer.Option(
             "--repair",
-            help="Delete orphaned files and the records of damaged units, which the next run converts again.",
+            help="Delete orphaned files, and the records of damaged units: the next run converts these units again.",
         ),
     ] = False,
 ) -> None:
     """Compare the plan, the records and the files of an output. Exits with 1 if it finds a problem.
 
-    Problems are missing, duplicate, orphaned (not in the plan or a record) and altered rows and files.
+    Problems are rows and files that are missing, duplicate, orphaned (not in a plan or record) or altered.
     """
     from pipeline.output import verify as checks
 
@@ -32,7 +32,7 @@ def verify(
         if len(lines) > MAX_LINES:
             typer.echo(f"{kind}: and {len(lines) - MAX_LINES} more")
     if findings.valid:
-        typer.echo("Valid: nothing is missing, duplicate, orphaned or altered.")
+        typer.echo("No problems found.")
         return
     if repair:
         checks.repair(output, findings)

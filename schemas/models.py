@@ -26,11 +26,11 @@ class StrictModel(BaseModel):
 
 
 class Model(StrictModel):
-    """The source of a model in the layout of diffusers.
+    """The source of the weights of a model.
 
     `name` is a repository of the Hugging Face hub (`org/name`), a local folder, the address of a bucket folder, or a
-    model that ships with the program (`builtin:demo`). `photo2anime recipes lock` writes `sha256`; a recipe that has it
-    refuses all other weights.
+    model that ships with the program (`builtin:demo`). `photo2anime recipes lock` writes `sha256`. If it is set,
+    weights with another digest are an error.
     """
 
     name: str = Field(min_length=1)
@@ -40,7 +40,7 @@ class Model(StrictModel):
 
 
 class Base(Model):
-    """A complete checkpoint of Stable Diffusion 1.x, 2.x or XL: a folder of diffusers, or the single file `file`.
+    """A complete checkpoint of Stable Diffusion 1.x, 2.x or XL: a folder in the layout of diffusers, or one file.
 
     A single file has no configuration. `config` names a checkpoint of the same family; its configuration is used, but
     not its weights.
@@ -52,7 +52,7 @@ class Base(Model):
     @model_validator(mode="after")
     def _check_config(self) -> "Base":
         if (self.file is None) != (self.config is None):
-            raise ValueError("file and config must be set together: a single file needs the configuration of another")
+            raise ValueError("file and config must be set together: a single file has no configuration")
         return self
 
     @field_validator("file")

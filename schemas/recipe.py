@@ -40,7 +40,7 @@ class Control(StrictModel):
     start: float = Field(default=0.0, ge=0, le=1)  # the fraction of the steps at which the ControlNet starts
     end: float = Field(default=1.0, ge=0, le=1)  # the fraction of the steps at which it ends
     when_missing: Literal["fail", "blank"] = "fail"  # if weights of the detector are missing: an error, or black maps
-    device: Literal["auto", "cpu"] = "auto"  # of the detector; auto: the GPU, if there is one and it is faster there
+    device: Literal["auto", "cpu"] = "auto"  # auto: maps are detected on a GPU, if there is one and it is faster
 
     @model_validator(mode="after")
     def _check_interval(self) -> "Control":
@@ -66,8 +66,9 @@ class SchedulerChoice(StrictModel):
 class Region(StrictModel):
     """The region that mode inpaint generates. Outside it, the pixels of the photo are unchanged.
 
-    `of`: `mask` is the area of the `mask_uri` in the manifest. `subject` is the area in which the segmentation
-    detector finds one of `classes`, and `background` is everything else. `classes` are indices of ADE20K, from 0.
+    `of`: `mask` selects the nonzero pixels of the mask in the manifest (`mask_uri`), `subject` the pixels to which the
+    segmentation detector assigns one of `classes`, and `background` all other pixels. `classes` are indices of ADE20K,
+    from 0.
     """
 
     of: Literal["mask", "subject", "background"] = "mask"
@@ -115,9 +116,9 @@ class Recipe(StrictModel):
     strength: float = Field(default=0.6, gt=0, le=1)  # img2img and inpaint: the fraction of the steps that are run
     steps: int = Field(ge=1, le=1000)
     guidance: float = Field(default=7.5, ge=1)  # the scale of classifier-free guidance; 1 disables it
-    guidance_end: float = Field(default=1.0, gt=0, le=1)  # the fraction of the run steps after which guidance ends
+    guidance_end: float = Field(default=1.0, gt=0, le=1)  # the fraction of the executed steps after which guidance ends
     deep_cache: int = Field(default=1, ge=1, le=8)  # DeepCache: the full UNet runs at every nth step; 1 disables it
-    guess_mode: bool = False  # as in diffusers: ControlNets see the positive prompt only, scaled up with layer depth
+    guess_mode: bool = False  # as in diffusers: ControlNets see the positive prompt only; residuals grow with depth
     clip_skip: int = Field(default=0, ge=0, le=8)  # the number of last layers of the text encoder that are skipped
     scheduler: SchedulerChoice
     prompt: str
@@ -126,7 +127,7 @@ class Recipe(StrictModel):
     controls: tuple[Control, ...] = Field(min_length=1, max_length=5)
     area: int = Field(default=512 * 512, ge=SIDE * SIDE)  # approximate number of pixels of an image before upscaling
     aspect_ratios: tuple[str, ...] = ("1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16")
-    fit: Literal["crop", "people", "pad"] = "crop"  # people: crop around detected people, or at the center if none
+    fit: Literal["crop", "people", "pad"] = "crop"  # people: crop around the people, or at the center if none
     background: str = "white"  # a CSS color that replaces the transparent pixels of a photo
     min_visible: float = Field(default=0.25, gt=0, le=1)  # labels of which a smaller fraction is visible are dropped
     output: Output = Output()
@@ -201,14 +202,14 @@ class Recipe(StrictModel):
 
         In mode maps, these are the settings that affect control maps.
         """
-        deciding = self.model_dump(
+        settings = self.model_dump(
             mode="json", exclude=_NOT_IN_DIGEST, include=_MAP_SETTINGS if self.mode == "maps" else None
         )
-        return hashlib.sha256(json.dumps(_without_locations(deciding), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(_without_locations(settings), sort_keys=True).encode()).hexdigest()
 
     @property
     def buckets(self) -> list[tuple[int, int]]:
-        """The width and height of images for each aspect ratio: the multiples of 64 that are nearest to `area`."""
+        """The width and height of an image of `area` pixels for each aspect ratio, rounded to multiples of 64."""
         return [_bucket(self.area, ratio) for ratio in self.aspect_ratios]
 
     @property
@@ -259,7 +260,7 @@ _MAP_SETTINGS: dict[str, Any] = {
 
 
 def _without_locations(tree: Any) -> Any:  # noqa: ANN401 - a JSON value
-    """Return a copy of a recipe without the locations of models and references whose sha256 is known."""
+    """Return a copy of a recipe without the locations of those models and reference images whose sha256 is known."""
     if isinstance(tree, list):
         return [_without_locations(entry) for entry in tree]
     if not isinstance(tree, dict):

@@ -1,4 +1,4 @@
-"""Relative depth by a transformers model: near is white, far is black."""
+"""A detector of relative depth with a transformers model: near is white, far is black."""
 
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ from pipeline.images.arrays import Batch
 from pipeline.models.safe_load import load_pretrained
 from schemas.detectors import DepthSettings
 
-ZOE_MULTIPLE = 8  # pixels: ZoeDepth's processor mirrors up to 4 pixels at each edge, so images need more than 4
+ZOE_MULTIPLE = 8  # ZoeDepth's processor mirrors 3 * sqrt(side / 2) pixels at each edge, and fails for a side below 5
 
 
 class Depth(TorchDetector):
-    """Estimates depth by Depth Anything, DPT, DepthPro, ZoeDepth and similar models.
+    """Estimates depth with Depth Anything, DPT, DepthPro, ZoeDepth and similar models.
 
-    The raw prediction of the network must grow towards the viewer, or away from it with `invert`. The raw prediction of
-    DepthPro grows towards the viewer, although it is a metric model.
+    The raw prediction of the network must be larger for nearer pixels, or smaller with `invert`. That of DepthPro is
+    larger for nearer pixels, although it is a metric model.
     """
 
     def __init__(self, settings: DepthSettings, folder: Path, device: str) -> None:
@@ -38,7 +38,7 @@ class Depth(TorchDetector):
         return np.stack([depth_to_map(self._sign * depth) for depth in depths])
 
     def _depths(self, photos: Batch) -> NDArray[np.float32]:
-        """Predict depth [N, H, W], float32, of any range, resampled to the size of the images."""
+        """Predict raw depth, [N, H, W], float32, in the range of the network, resampled to the size of the images."""
         size = (photos.shape[1], photos.shape[2])
         inputs = self._processor(images=list(photos), return_tensors="pt", input_data_format="channels_last")
         output = self.network(**inputs.to(self.device, self._dtype))
@@ -51,9 +51,10 @@ class Depth(TorchDetector):
 
 
 def _padding_multiple(processor: Any) -> int:  # noqa: ANN401 - image processors have no common type with these attributes
-    """Return the multiple to which images are padded, so that the processor adds no padding, which nothing would crop.
+    """Return the multiple to which images are padded before they are processed.
 
-    The processors of DPT on DINOv2 pad. One that also resizes is configured to resize to a multiple of its divisor.
+    Some processors, such as those of DPT on DINOv2, add padding that their post-processing does not crop. Images of a
+    suitable size get none. A processor that also resizes is configured to resize to a multiple of its divisor instead.
     """
     if isinstance(processor, ZoeDepthImageProcessor):
         return ZOE_MULTIPLE

@@ -1,4 +1,4 @@
-"""People by rtmlib, drawn as OpenPose: YOLOX detects people, RTMPose their keypoints, both on ONNX Runtime."""
+"""A pose detector of rtmlib: YOLOX detects the boxes of people, RTMPose their keypoints, both on ONNX Runtime."""
 
 import io
 from contextlib import redirect_stdout
@@ -20,7 +20,7 @@ SCORED_BOX = 5  # numbers per box of a network with built-in non-maximum suppres
 
 
 class Rtmpose:
-    """Detects people by 17 or 133 keypoints each. The map of an image without people is black."""
+    """Detects 17 or 133 keypoints of each person. The map of an image without people is black."""
 
     def __init__(self, settings: RtmposeSettings, folder: Path, device: str) -> None:
         del device  # the networks run on the CPU
@@ -65,7 +65,7 @@ class Rtmpose:
 
 
 def _load_single_threaded(model_class: type[Any], path: Path) -> Any:  # noqa: ANN401 - rtmlib has no types
-    """Load a model of rtmlib at the input size (height, width) of its file, in a session with one thread."""
+    """Load a model of rtmlib with the input size (height, width) of its ONNX file, in a session with one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

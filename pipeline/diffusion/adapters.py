@@ -1,4 +1,4 @@
-"""LoRAs, textual inversions and IP-Adapters, which a recipe adds to a base model. Only their weights are read."""
+"""Add the LoRAs, the textual inversions and the IP-Adapter of a recipe to a pipeline."""
 
 from typing import Any
 
@@ -106,7 +106,7 @@ def load_ip_adapter(pipe: DiffusionPipeline, adapter: IpAdapter, located: Locate
 def _check_encoder_width(
     projection: torch.nn.Module, encoder: CLIPVisionModelWithProjection, adapter: IpAdapter
 ) -> None:
-    """Check that the image encoder has the width that the adapter expects. Otherwise each image would fail."""
+    """Check that the image encoder has the width that the adapter expects, before the first image fails."""
     if isinstance(projection, ImageProjection):
         expected, actual = projection.image_embeds.in_features, encoder.config.projection_dim
     elif isinstance(projection, IPAdapterPlusImageProjection):  # its input is one embedding for each patch

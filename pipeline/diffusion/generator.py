@@ -143,7 +143,7 @@ class ImageGenerator:
             The images of the second pass if the recipe has one, else of the first.
 
         Raises:
-            ValueError: A request does not match the recipe. diffusers would accept some of them without an error.
+            ValueError: A request does not match the recipe. diffusers accepts some of these mismatches silently.
             OutOfMemoryError: One image does not fit in the memory of the device.
         """
         for request in requests:
@@ -169,7 +169,7 @@ class ImageGenerator:
 
     @functools.cached_property
     def _shared_facts(self) -> MadeBy:
-        """What all images of this generator share."""
+        """The fields of `MadeBy` that are the same for all images of this generator."""
         scheduler = self._loaded.pipe.scheduler
         on_gpu = self._device.type == "cuda"
         versions = {"python": platform.python_version()}
@@ -207,7 +207,7 @@ class ImageGenerator:
         return replace(image, nsfw=bool(image.nsfw) or bool(checker(pixels).item()))
 
     def _activate_pass(self, index: int) -> None:
-        """With low memory on a GPU, attach the models that both passes share to the pipeline of one pass."""
+        """With low memory on a GPU, move the hooks that load shared models on demand to the pipeline of one pass."""
         if self._recipe.memory == "low" and self._device.type != "cpu":
             place_on_device(self._passes[index].pipe, self._device, self._recipe)
 
@@ -225,8 +225,8 @@ class ImageGenerator:
 def eager_reason(recipe: Recipe, *, on_gpu: bool) -> str | None:
     """Return why the models of a recipe are not compiled, or None if they are.
 
-    The texts are part of the records of existing outputs. Whether a run is long enough for compilation has been
-    decided before, in `recipe.compile`.
+    The texts are part of the records of existing outputs, so they must not change. For a run that is too small to gain
+    from compilation, `preflight` has already changed `recipe.compile` to `off`.
     """
     if recipe.compile == "on":
         return None
@@ -247,7 +247,7 @@ def quiet_libraries() -> None:
 
 
 def _is_installed(library: str) -> bool:
-    """Return whether a library is installed. Ray and the packages of the detectors are optional here."""
+    """Return whether a library is installed. Generating images does not require Ray and the packages of detectors."""
     try:
         version(library)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Loading of a recipe's models into one pipeline of diffusers, or two if the recipe has a second pass."""
+"""Load the models of a recipe into a diffusers pipeline, or into two if the recipe has a second pass."""
 
 import json
 from collections.abc import Container
@@ -39,7 +39,7 @@ PIPELINES = {
 }
 """Pipeline classes by mode: for Stable Diffusion 1 and 2, and for SDXL."""
 _LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
-# Errors of diffusers and its libraries for weights that are corrupt, or whose shapes differ from their configuration.
+# The exceptions of diffusers and its libraries for corrupt weights, and for weights of other shapes than configured.
 _LOAD_ERRORS = (
     OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError,
     SingleFileComponentError,
@@ -74,8 +74,8 @@ def load_models(recipe: Recipe, dtype: torch.dtype, optimizations: Optimizations
         optimizations: The optimizations of the ControlNets.
 
     Raises:
-        MissingWeightsError: The file of a model lacks some of its weights.
-        ModelMismatchError: Two models do not fit together.
+        MissingWeightsError: The files of a model lack some of its weights.
+        ModelMismatchError: Two models are incompatible.
         ModelError: A model is missing, corrupt or unsupported.
     """
     located = {need.role: locate(need) for need in model_requirements(recipe)}
@@ -86,7 +86,7 @@ def load_models(recipe: Recipe, dtype: torch.dtype, optimizations: Optimizations
         if recipe.ip_adapter:
             load_ip_adapter(pipe, recipe.ip_adapter, located["ip-adapter"], dtype)
         upscaler = _load_upscaler(pipe, recipe, located, dtype, optimizations)
-    except NotImplementedError as error:  # torch raises it for a weight on the meta device: one without a value
+    except NotImplementedError as error:  # by torch, for a weight that no file contained
         raise MissingWeightsError(f"recipe {recipe.name}: its models lack some of their weights") from error
     except _LOAD_ERRORS as error:
         raise ModelError(
@@ -94,8 +94,8 @@ def load_models(recipe: Recipe, dtype: torch.dtype, optimizations: Optimizations
             "Download them again, or choose models of one family.",
         ) from error
     checker = located.get("safety-checker")
-    rows = [model.columns() for model in located.values()]
-    return LoadedModels(pipe, upscaler, _is_sdxl_pipeline(pipe), rows, checker.folder if checker else None)
+    models = [model.columns() for model in located.values()]
+    return LoadedModels(pipe, upscaler, _is_sdxl_pipeline(pipe), models, checker.folder if checker else None)
 
 
 def build_scheduler(recipe: Recipe, config: dict[str, Any]) -> Scheduler:
@@ -139,9 +139,9 @@ def _load_pipeline(
 def _load_base_models(
     folder: Path, variant: str | None, dtype: torch.dtype, exclude: Container[str]
 ) -> dict[str, ModelMixin | transformers.PreTrainedModel]:
-    """Load the UNet, the autoencoder and the text encoders of a base in diffusers' layout, by component name.
+    """Load the UNet, the autoencoder and the text encoders of a base from a folder in the layout of diffusers.
 
-    `exclude` has the names of components that are not loaded, because the recipe replaces them.
+    Returns the models by component name, without the components in `exclude`, which the recipe replaces.
     """
     index = read_model_index(folder)
     models: dict[str, ModelMixin | transformers.PreTrainedModel] = {}
@@ -160,21 +160,21 @@ def _load_base_models(
 def _load_controlnets(
     recipe: Recipe, located: dict[str, LocatedModel], dtype: torch.dtype, optimizations: Optimizations
 ) -> MultiControlNet:
-    nets = [
+    controlnets = [
         load_complete(
             ControlNetModel, located[f"controlnet-{control.detector.name}"].folder, dtype, control.net.variant
         )
         for control in recipe.controls
     ]
-    return _combine(nets, optimizations)
+    return _combine(controlnets, optimizations)
 
 
-def _combine(nets: list[ControlNetModel], optimizations: Optimizations) -> MultiControlNet:
-    return MultiControlNet(nets, leave_out=optimizations.skip_inactive, embed_once=optimizations.embed_maps_once)
+def _combine(controlnets: list[ControlNetModel], optimizations: Optimizations) -> MultiControlNet:
+    return MultiControlNet(controlnets, leave_out=optimizations.skip_inactive, embed_once=optimizations.embed_maps_once)
 
 
 def _load_vae(vae: Vae, folder: Path, base_config: Path, dtype: torch.dtype) -> ModelMixin:
-    """Load an autoencoder: from one file, with the configuration of the base, or from a folder with its own."""
+    """Load an autoencoder from a folder, or from a single file with the configuration of the base's autoencoder."""
     if vae.file:
         return AutoencoderKL.from_single_file(str(folder / vae.file), config=str(base_config), dtype=dtype)
     class_name = json.loads((folder / "config.json").read_text()).get("_class_name", "AutoencoderKL")
@@ -190,16 +190,17 @@ def _load_upscaler(
     dtype: torch.dtype,
     optimizations: Optimizations,
 ) -> DiffusionPipeline | None:
-    """Load the tile ControlNet, and return an img2img pipeline that has it and shares all other models with `pipe`."""
+    """Load the tile ControlNet into an img2img pipeline that shares all other models with `pipe`."""
     if recipe.upscale is None:
         return None
-    net = load_complete(ControlNetModel, located["controlnet-upscale"].folder, dtype, recipe.upscale.net.variant)
+    folder = located["controlnet-upscale"].folder
+    controlnet = load_complete(ControlNetModel, folder, dtype, recipe.upscale.net.variant)
     xl = _is_sdxl_pipeline(pipe)
     shared = {name: model for name, model in pipe.components.items() if name not in ("controlnet", "scheduler")}
     options = {} if xl else {"requires_safety_checker": False}
     scheduler = build_scheduler(recipe, pipe.scheduler.config)
     upscaler = PIPELINES["img2img"][xl](
-        **shared, controlnet=_combine([net], optimizations), scheduler=scheduler, **options
+        **shared, controlnet=_combine([controlnet], optimizations), scheduler=scheduler, **options
     )
     upscaler.set_progress_bar_config(disable=True)
     return upscaler

@@ -1,7 +1,7 @@
-"""Several ControlNets as one model, without work that does not change the image.
+"""Several ControlNets as one model, without computations that do not affect the image.
 
-In diffusers, every ControlNet runs at every step. Outside of its window its result is multiplied by 0, and it embeds
-its control map each time. Here a ControlNet with scale 0 does not run, and each map is embedded once.
+In diffusers, every ControlNet runs at every step, and embeds its control map each time. Before its start and after its
+end, the result is multiplied by 0. Here, a ControlNet with scale 0 does not run, and each map is embedded once.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ Residuals = tuple[list[torch.Tensor] | None, torch.Tensor | None]
 class MultiControlNet(MultiControlNetModel):  # type: ignore[misc]  # diffusers is only partly typed
     """Replaces `MultiControlNetModel` in the pipelines of diffusers.
 
-    The residuals are scaled here and not by the ControlNets, because the compiler would treat the scale as a constant.
+    This class scales the residuals, not the ControlNets, because torch.compile would treat their scale as a constant.
 
     Args:
         nets: The ControlNets, in the order of the recipe.
@@ -74,7 +74,7 @@ class MultiControlNet(MultiControlNetModel):  # type: ignore[misc]  # diffusers 
         maps: list[torch.Tensor] = arguments.pop("controlnet_cond")
         active = [index for index, scale in enumerate(scales) if scale or not self._leave_out]
         if not active and arguments.get("guess_mode"):
-            active = [0]  # in guess mode, the pipelines of diffusers concatenate zeros with the residuals
+            active = [0]  # in guess mode, the pipelines of diffusers fail without residuals
         down: list[torch.Tensor] | None = None
         middle: torch.Tensor | None = None
         for index in active:
@@ -105,7 +105,7 @@ class MultiControlNet(MultiControlNetModel):  # type: ignore[misc]  # diffusers 
         return residuals
 
     def _embed(self, index: int, control_map: torch.Tensor) -> torch.Tensor:
-        """Return the embedding of a map, [N, 320, h, w] in SD 1.5, or the map if its ControlNet embeds it."""
+        """Return the embedding of a map, [N, 320, h, w] in SD 1.5, or the map itself if the ControlNet embeds it."""
         if str(index) not in self.embeddings:
             return control_map
         cached = self._embedded.get(index)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 """RGB pixels: [H, W, 3], 0..255."""
 Mask = NDArray[np.bool_]
-"""Selected pixels: [H, W]."""
+"""Whether each pixel is selected: [H, W]."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class GenerationRequest:
         prompt: The prompt, with weights in the syntax of Compel.
         negative_prompt: The negative prompt, in the same syntax.
         seed: The seed of the only random generator of the image.
-        mask: The pixels that the inpaint ControlNet receives as masked. Defaults to none.
+        mask: The pixels that the inpaint ControlNet receives as masked. None masks no pixel.
         inpaint_region: The pixels that mode inpaint replaces. Required in mode inpaint, and invalid in other modes.
         reference: The reference image of an IP-Adapter, of any shape. Required if the recipe has an IP-Adapter.
         may_be_flat: Whether an image of a single colour is valid, as for a tile that shows a wall.
@@ -45,7 +45,7 @@ class GeneratedImage:
     Attributes:
         pixels: The image, [H * factor, W * factor, 3] with the factor of the second pass. None if generation failed.
         batch_size: The number of images that were generated together with this one, itself included.
-        retried: The steps that were repeated because the image was not finite or had a single colour, in order.
+        retried: The attempts in float32, made because the image was not finite or had a single colour, in order.
         nsfw: The result of the safety checker. None without a safety checker.
     """
 

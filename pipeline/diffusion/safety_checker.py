@@ -7,7 +7,8 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 
 from pipeline.models.safe_load import load_complete
 
-# Of the pixels that CLIP was trained with, by channel (openai/clip-vit-large-patch14, preprocessor_config.json).
+# The mean and the standard deviation by which CLIP's pixels are normalized, for each channel (from
+# preprocessor_config.json of openai/clip-vit-large-patch14).
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
@@ -15,7 +16,7 @@ DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 class SafetyChecker:
     """The safety checker, loaded on a device. It takes 1.2 GB of memory.
 
-    It runs in float32, so that its result does not depend on rounding errors, which differ between batches.
+    It runs in float32. In half precision, rounding errors, which differ between batches, could change the result.
 
     Args:
         folder: The folder of the checker's weights.
@@ -47,7 +48,7 @@ class SafetyChecker:
         scaled = torch.nn.functional.interpolate(images.float(), size=size, mode="bicubic", antialias=True).clamp(0, 1)
         top, left = ((length - self._side) // 2 for length in size)
         crops = scaled[:, :, top : top + self._side, left : left + self._side]  # [N, 3, side, side], float32, 0..1
-        # forward_onnx blackens the flagged images that it gets. It gets placeholders, so that no image is changed.
+        # forward_onnx sets flagged rows of its second argument to 0. Pass placeholders, so that no image is changed.
         placeholders = torch.zeros(len(images), 1, device=images.device)  # [N, 1], float32
         flags: torch.Tensor = self._checker.forward_onnx((crops - self._mean) / self._deviation, placeholders)[1]
         return flags

@@ -1,4 +1,4 @@
-"""The two kinds of errors, and what all of them have in common."""
+"""The base classes of errors: `PhotoError` for one photo, and `RunError` for the run."""
 
 from typing import Any, ClassVar
 
@@ -23,10 +23,10 @@ class PhotoError(Photo2AnimeError):
     Args:
         message: What failed, without a full stop.
         retryable: Whether the same photo may succeed in a later run, as after a network error.
-        attempts: How often the step was tried.
+        attempts: How often the operation was attempted.
 
     Attributes:
-        known: What the step found out before it failed: fields of the failed row, for its record.
+        known: Fields of the failed row that the step had determined before it failed, for its record.
     """
 
     code = "photo"
@@ -41,6 +41,8 @@ class PhotoError(Photo2AnimeError):
 class RunError(Photo2AnimeError):
     """The run cannot start. Nothing was written.
 
+    Only the subclass `RunStoppedError` is for a run that started and ended early.
+
     Args:
         message: The object and its problem, without a full stop: `photos.parquet: column 'uri' is missing`.
         hint: One imperative sentence. Defaults to the hint of the class.
@@ -54,5 +56,5 @@ class RunError(Photo2AnimeError):
         super().__init__(" ".join(f"{message}. {advice}".split()) if advice else " ".join(message.split()))
 
     def __reduce__(self) -> tuple[type["RunError"], tuple[str, str]]:
-        """Copy and pickle the message as it is, because it contains the hint already."""
+        """Copy and pickle the complete message, which includes the hint, with an empty hint."""
         return type(self), (str(self), "")

@@ -1,7 +1,7 @@
 """Measure how long each step takes for a few photos of the run, to size the pools of processes.
 
-`measure_maps` runs in a process with a core, `measure_conversion` in one with a GPU or a core. The first photo is
-processed twice and its first pass is not counted, because it loads networks.
+`measure_maps` runs as a Ray task with one core. `measure_conversion` runs as a Ray task with one GPU, or with one core
+in a cluster without GPUs. Before the measurement, the first photo is processed once to load the networks.
 """
 
 import logging
@@ -28,12 +28,15 @@ from schemas.options import Options
 LOGGER = logging.getLogger("photo2anime.run")
 
 CALIBRATION_PHOTOS = 4  # photos that are measured
-CALIBRATION_THRESHOLD = 64  # images of a run that is worth the half minute of a calibration
+CALIBRATION_THRESHOLD = 64  # smaller runs, in images, are not calibrated, because a calibration takes half a minute
 STEPS_BEFORE_IMAGES = 3  # fetch, decode, control maps
 
 
 def plan_resources(run: RunPlan, options: Options) -> tuple[StepResources, dict[str, Any]]:
-    """Return what the steps run on, and how that was decided, for `_run.json`.
+    """Choose the Ray resources of the steps, after a calibration if the run is large enough or `options` requests one.
+
+    Returns:
+        The resources, and the measured times and pool sizes as metadata for `_run.json`.
 
     Raises:
         ClusterError: The cluster is too small.
@@ -43,18 +46,18 @@ def plan_resources(run: RunPlan, options: Options) -> tuple[StepResources, dict[
     gpu_detectors = run.recipe.gpu_detectors - run.blank if cluster.gpus else frozenset[str]()
     calibrate = options.calibrate if options.calibrate is not None else run.work.rows >= CALIBRATION_THRESHOLD
     measured = _measure(run, cluster, gpu_detectors) if calibrate else None
-    # The variants of a photo share its control maps.
-    shared = measured and measured | {"controls": measured["controls"] / options.variants}
-    sizes = size_pools(cluster, shared, growing=bool(options.gpus), only_maps=run.recipe.mode == "maps")
-    described = _describe_pools(sizes.control_maps, sizes.convert)
-    LOGGER.info("%s; %s", _describe(measured, calibrated=calibrate), described)
+    # The variants of a photo share its control maps, which therefore take less time for each image.
+    per_image = measured and measured | {"controls": measured["controls"] / options.variants}
+    sizes = size_pools(cluster, per_image, growing=bool(options.gpus), only_maps=run.recipe.mode == "maps")
+    pools = _describe_pools(sizes.control_maps, sizes.convert)
+    LOGGER.info("%s; %s", _describe_times(measured, calibrated=calibrate), pools)
     longest = max(unit.num_rows for unit in run.work.units.values())
     metadata = {"milliseconds_per_photo": measured, "pools": asdict(sizes), "detectors_on_gpu": sorted(gpu_detectors)}
     return step_resources(cluster, sizes, gpu_detectors, longest, verbose=options.verbose), metadata
 
 
 def calibration_rows(run: RunPlan) -> pa.Table:
-    """Return the rows to measure: one variant of photos that are spread over the work."""
+    """Return the rows to measure: the first rows of units that are evenly spaced over the remaining work."""
     units = list(run.work.units.values())
     every = max(1, len(units) // CALIBRATION_PHOTOS)
     return pa.concat_tables([unit.slice(0, 1) for unit in units[::every][:CALIBRATION_PHOTOS]])
@@ -66,28 +69,28 @@ def measure_maps(settings: ChainSettings, rows: pa.Table) -> tuple[pa.Table, Mil
     The map cache is not read, because it does not show how fast a detector is.
     """
     steps = [step.create() for step in photo_steps(settings)[:STEPS_BEFORE_IMAGES]]
-    mapped = _run_twice(steps, rows)
+    mapped = _run_warm(steps, rows)
     return mapped, _milliseconds(mapped, ("fetch", "decode", "controls"))
 
 
 def measure_conversion(settings: ChainSettings, mapped: pa.Table, batch: int) -> Milliseconds:
-    """Return the milliseconds of convert and encode for one photo. The maps that a GPU detects count as convert.
+    """Return the milliseconds of convert and encode for one photo. Convert includes the maps that a GPU detects.
 
     Args:
         settings: The settings of the chain.
         mapped: Rows that `measure_maps` returned. They are repeated to fill a batch.
-        batch: Images that are generated at once.
+        batch: The number of images that are generated together.
     """
     before = _milliseconds(mapped, ("controls",))
     mapped = pa.concat_tables([mapped] * -(-batch // max(1, mapped.num_rows)))
     steps = [step.create() for step in photo_steps(settings)[STEPS_BEFORE_IMAGES:]]
-    measured = _milliseconds(_run_twice(steps, mapped), ("controls", "convert", "encode"))
-    maps = measured.pop("controls", 0.0) - before.get("controls", 0.0)  # of this process only
+    measured = _milliseconds(_run_warm(steps, mapped), ("controls", "convert", "encode"))
+    maps = measured.pop("controls", 0.0) - before.get("controls", 0.0)  # without the detectors that measure_maps ran
     return measured | {"convert": measured.get("convert", 0.0) + max(0.0, maps)}
 
 
 def _measure(run: RunPlan, cluster: ClusterResources, gpu_detectors: frozenset[str]) -> Milliseconds | None:
-    """Return the milliseconds of one photo by stage, or None if every measured photo failed."""
+    """Return the milliseconds of one photo by stage, or None if no photo reached a stage that sizes the pools."""
     settings = ChainSettings.of(run.without_rows(), gpu_detectors, keep_maps=False)
     settings = settings.without_map_cache()
     gpu = {"num_gpus": 1, "num_cpus": 0} if cluster.gpus else {"num_cpus": 1}
@@ -106,8 +109,8 @@ def _measure(run: RunPlan, cluster: ClusterResources, gpu_detectors: frozenset[s
     return measured if needed <= measured.keys() else None
 
 
-def _run_twice(steps: list[TableFunction], rows: pa.Table) -> pa.Table:
-    """Return the rows after all steps. The first row passes the steps once before, so that models are loaded."""
+def _run_warm(steps: list[TableFunction], rows: pa.Table) -> pa.Table:
+    """Apply the steps to the first row, so that they load their models, then to all rows. Returns all rows."""
     first = rows.slice(0, 1)
     for step in steps:
         first = step(first)
@@ -117,19 +120,19 @@ def _run_twice(steps: list[TableFunction], rows: pa.Table) -> pa.Table:
 
 
 def _milliseconds(rows: pa.Table, stages: tuple[str, ...]) -> Milliseconds:
-    """Return the median of each stage over the rows that did not fail; empty if all failed."""
+    """Return the median time of each stage over the rows that did not fail, without stages that no row has."""
     done = rows.filter(rows["failure"].is_null())
     timings = done["timing"].to_pylist()
-    seconds = {stage: [each["seconds"][stage] for each in timings] for stage in stages}
-    known = {stage: [each for each in spent if each is not None] for stage, spent in seconds.items()}
-    return {stage: round(1000 * median(spent), 3) for stage, spent in known.items() if spent}
+    seconds = {stage: [timing["seconds"][stage] for timing in timings] for stage in stages}
+    known = {stage: [value for value in values if value is not None] for stage, values in seconds.items()}
+    return {stage: round(1000 * median(values), 3) for stage, values in known.items() if values}
 
 
-def _describe(measured: Milliseconds | None, *, calibrated: bool) -> str:
+def _describe_times(measured: Milliseconds | None, *, calibrated: bool) -> str:
     if measured:
         times = ", ".join(f"{stage} {milliseconds:.1f}" for stage, milliseconds in measured.items())
         return f"milliseconds per photo: {times}"
-    return "calibration: every measured photo failed" if calibrated else "calibration: skipped for little work"
+    return "calibration: incomplete, default sizes" if calibrated else "calibration: skipped, default sizes"
 
 
 def _describe_pools(control_maps: int, convert: int) -> str:

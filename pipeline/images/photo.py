@@ -20,7 +20,7 @@ JPEG_SCALES = (8, 4, 2)
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo whose header is read, and whose pixels are decoded when they are needed.
+    """An opened photo, with the size and the orientation from its header. Pixels are decoded on demand.
 
     Attributes:
         stored: The image as Pillow opened it, before the EXIF orientation is applied.
@@ -33,10 +33,10 @@ class Photo:
     orientation: int
 
     def shrink_to(self, scale: float) -> int:
-        """Let libjpeg decode the photo at a fraction of its size that is at least `scale`.
+        """Let libjpeg decode a JPEG at the smallest fraction of its size that is at least `scale`.
 
         Returns:
-            The denominator of the fraction: 8, 4, 2, or 1 if the photo is decoded at its full size.
+            The denominator of the fraction: 8, 4, 2, or 1 for the full size and for other formats.
         """
         full = self.stored.size
         for shrink in JPEG_SCALES:
@@ -49,7 +49,7 @@ class Photo:
 
         Args:
             transform: The transform from the photo to the image.
-            background: The colour under transparent pixels, as CSS writes it.
+            background: The colour under transparent pixels, a CSS colour such as `white`.
 
         Returns:
             The image, and the name of the colour profile of the photo as `color.to_srgb` returns it.
@@ -90,7 +90,7 @@ def open_photo(content: bytes) -> Iterator[Photo]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # unusual metadata, which does not affect the pixels
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow raises at twice this size
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # an error above twice the limit
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 yield read_header(image)
     except DECODER_ERRORS as error:

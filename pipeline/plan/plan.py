@@ -1,7 +1,7 @@
 """Plan a run: the rows of the manifest times variants, cut into units.
 
-The key of a row is a hash of everything that decides its image. A key is planned once. New photos, and photos whose
-content changed, become a further plan next to the first; a plan that was written never changes.
+The key of a row is a hash of everything that decides its image. A plan never changes once it is written. Rows with new
+keys, for photos that were added or whose content changed, are written to an additional plan.
 """
 
 import hashlib
@@ -26,19 +26,19 @@ from schemas.recipe import Recipe
 from schemas.row_parts import ManifestBox, MapUri, Points
 from schemas.work import Planned
 
-SEED_BITS = 63  # torch.Generator accepts positive numbers of 63 bits
+SEED_BITS = 63  # a seed is not negative, and fits in a column of type int64
 UNIT_SIZE = 32  # rows
-MIN_UNITS = 12  # of a small plan, so that its work is spread and little is repeated after a stop
+MIN_UNITS = 12  # the approximate number for a small plan, so that several processes share the work
 CHUNK_ROWS = 10_000  # rows of a table that are converted at once
 
 
 @dataclass(frozen=True)
 class RemainingWork:
-    """What a run has to do.
+    """The units that a run has to process.
 
     Attributes:
         units: The tables of the units that are not done, by name.
-        done_rows: How many rows of the manifest are done already.
+        done_rows: The number of rows of the manifest that are done already.
     """
 
     units: dict[str, pa.Table]
@@ -46,12 +46,12 @@ class RemainingWork:
 
     @property
     def rows(self) -> int:
-        """How many images are to be made."""
+        """The number of rows in these units."""
         return sum(unit.num_rows for unit in self.units.values())
 
 
 def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Planned]:
-    """Return one row for each photo and variant, without a unit, and with the addresses of the manifest unchanged.
+    """Return one row for each photo and variant, with an empty unit and the unchanged addresses of the manifest.
 
     Raises:
         ManifestError: A prompt of the recipe names a column that the manifest does not have.
@@ -73,7 +73,7 @@ def _photos(manifest: pa.Table) -> Iterator[dict[str, Any]]:
 
 
 def plan_photos(uris: Sequence[str], recipe: Recipe) -> pa.Table:
-    """Return a plan of one variant of each photo, without units, for a conversion that records nothing."""
+    """Return a plan of one variant of each photo, without units, for a preview or a benchmark without records."""
     manifest = pa.table({"photo_id": list(uris), "uri": [storage.absolute(uri) for uri in uris]})
     return to_table(plan_rows(check_manifest(manifest, "photos"), recipe, 1), Planned)
 
@@ -81,13 +81,13 @@ def plan_photos(uris: Sequence[str], recipe: Recipe) -> pa.Table:
 def plan_new_rows(rows: Sequence[Planned], known: pa.Table, size: int | None = None) -> pa.Table:
     """Return the plan of the rows that earlier plans do not have.
 
-    A row that was superseded, because its photo or the recipe changed and has now changed back, is planned again in its
-    old unit, so that it is current again and its image stays.
+    If a photo or the recipe is changed and then changed back, its superseded rows are planned again in their old units.
+    They become current again, and their images are reused.
 
     Args:
         rows: The rows of the manifest.
         known: The rows of all earlier plans.
-        size: Rows in a unit. Defaults to up to 32, fewer for a small plan.
+        size: The number of rows in a unit. Defaults to 32, or to fewer for a small plan.
     """
     old, planned = superseded_keys(known), set(known["key"].to_pylist())
     again = pa.array([row.key for row in rows if row.key in old], pa.string())
@@ -99,9 +99,9 @@ def cut_units(rows: Iterable[Planned], size: int | None = None) -> pa.Table:
     """Return rows as a plan: sorted by bucket, cut into units, without the credentials of addresses."""
     rows = sorted(rows, key=lambda row: (row.bucket or "", row.photo_id, row.variant))
     photos = [list(variants) for _, variants in itertools.groupby(rows, key=lambda row: row.photo_id)]
-    widest = max((len(variants) for variants in photos), default=1)
+    most_variants = max((len(variants) for variants in photos), default=1)
     planned: list[Planned] = []
-    for members in _pack(photos, size or min(UNIT_SIZE, max(widest, len(rows) // MIN_UNITS))):
+    for members in _pack(photos, size or min(UNIT_SIZE, max(most_variants, len(rows) // MIN_UNITS))):
         name = unit_name([row.key for row in members])
         planned += [replace(row, unit=name, **_public_addresses(row)) for row in members]
     return to_table(planned, Planned)
@@ -113,7 +113,7 @@ def unit_name(keys: Iterable[str]) -> str:
 
 
 def remaining_work(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Planned]) -> RemainingWork:
-    """Return the units that are not done and are still part of the manifest.
+    """Return the units that are not done and contain a row of the manifest.
 
     Args:
         plans: The rows of all plans.
@@ -124,7 +124,7 @@ def remaining_work(plans: pa.Table, done: set[str], digest: str, rows: Iterable[
     wanted = {row.key: row for row in rows}
     units: dict[str, dict[str, Planned]] = {}  # by key, because a row that was planned again is in two plans
     recorded: set[str] = set()
-    for batch in plans.to_batches(max_chunksize=CHUNK_ROWS):  # most rows of a resumed run are done and not needed
+    for batch in plans.to_batches(max_chunksize=CHUNK_ROWS):  # most rows of a resumed run are done, and not kept
         for row in to_rows(pa.Table.from_batches([batch]), Planned):
             if row.unit in done:
                 recorded |= {row.key} & wanted.keys()
@@ -141,10 +141,10 @@ def seed_of(run_seed: int, photo_id: str, variant: int) -> int:
 
 @dataclass(frozen=True)
 class _RowPlanner:
-    """Plans the variants of one photo after the other."""
+    """Plans one row for each variant of a photo."""
 
     recipe: Recipe
-    digest: str  # of the recipe, which takes longer to compute than a row
+    digest: str  # of the recipe; a field, because it takes longer to compute than a row
     buckets: list[tuple[int, int]]
     extra: list[str]  # columns of the manifest that provenance keeps
     prompts: PromptRenderer
@@ -182,12 +182,12 @@ class _RowPlanner:
         return f"{width}x{height}"
 
     def _addresses(self, photo: dict[str, Any]) -> dict[str, Any]:
-        named = ((settings.name, photo[f"{settings.name}_uri"]) for settings in self.recipe.detectors)
+        map_uris = ((settings.name, photo[f"{settings.name}_uri"]) for settings in self.recipe.detectors)
         return {
             "uri": photo["uri"],
             "mask_uri": photo["mask_uri"],
             "reference_uri": photo["reference_uri"] if self.recipe.ip_adapter else None,
-            "map_uris": tuple(MapUri(name, uri) for name, uri in named if uri) or None,
+            "map_uris": tuple(MapUri(name, uri) for name, uri in map_uris if uri) or None,
         }
 
 
@@ -198,14 +198,14 @@ def _key(
     content = (photo["etag"], photo["modified"], photo["bytes"]) if photo["etag"] is None else (photo["etag"],)
     labels = (photo[name] for name in ("pose_keypoints", "boxes", "keypoints"))
     public = _without_credentials(**addresses)
-    maps = public["map_uris"] and [asdict(each) for each in public["map_uris"]]
+    maps = public["map_uris"] and [asdict(map_uri) for map_uri in public["map_uris"]]
     uris = (public["uri"], public["mask_uri"], public["reference_uri"], maps)
     texts = (prompts["prompt"], prompts["negative_prompt"])
     return hash_json(photo["photo_id"], *labels, *texts, digest, *uris, *content, variant)
 
 
 def _columns_with_values(manifest: pa.Table) -> list[str]:
-    """Return the columns that a prompt may name: those with values, and the prompts themselves."""
+    """Return the columns that a prompt may name: the prompts, and columns with values, or all of an empty manifest."""
     empty = {name for name in manifest.column_names if manifest[name].null_count == manifest.num_rows}
     return [
         name for name in manifest.column_names if name in PROMPT_COLUMNS or name not in empty or not manifest.num_rows
@@ -213,21 +213,21 @@ def _columns_with_values(manifest: pa.Table) -> list[str]:
 
 
 def _pack(photos: list[list[Planned]], size: int) -> Iterator[list[Planned]]:
-    """Yield groups of at most `size` rows. The variants of a photo share its maps, so they stay together."""
-    members: list[Planned] = []
+    """Yield groups of at most `size` rows. Up to `size` variants of a photo stay together, as they share its maps."""
+    group: list[Planned] = []
     for variants in photos:
         for start in range(0, len(variants), size):
             piece = variants[start : start + size]
-            if len(members) + len(piece) > size:
-                yield members
-                members = []
-            members = members + piece
-    if members:
-        yield members
+            if len(group) + len(piece) > size:
+                yield group
+                group = []
+            group = group + piece
+    if group:
+        yield group
 
 
 def _points(values: list[list[float] | None] | None) -> Points | None:
-    return None if values is None else tuple(None if each is None else tuple(each) for each in values)
+    return None if values is None else tuple(None if numbers is None else tuple(numbers) for numbers in values)
 
 
 def _boxes(values: list[dict[str, Any] | None] | None) -> tuple[ManifestBox | None, ...] | None:
@@ -246,12 +246,12 @@ def _without_credentials(
         "uri": storage.redact(uri) if uri else None,
         "mask_uri": storage.redact(mask_uri) if mask_uri else None,
         "reference_uri": storage.redact(reference_uri) if reference_uri else None,
-        "map_uris": map_uris and tuple(MapUri(each.detector, storage.redact(each.uri)) for each in map_uris),
+        "map_uris": map_uris and tuple(MapUri(entry.detector, storage.redact(entry.uri)) for entry in map_uris),
     }
 
 
 def _with_addresses_of(row: Planned, manifest_row: Planned | None) -> Planned:
-    """Return a row of the plan with the addresses of the manifest, which have their credentials."""
+    """Return a row of a plan with the addresses of the manifest, which still have their credentials."""
     if manifest_row is None:
         return row
     names = ("uri", "mask_uri", "reference_uri", "map_uris")

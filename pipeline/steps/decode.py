@@ -21,14 +21,14 @@ from schemas.row_parts import Canvas, Labels
 from schemas.work import Decoded, Fetched, Planned
 
 FindPeople: TypeAlias = Callable[[Pixels], NDArray[np.float64]]
-"""Return the keypoints [N, 2] (x, y) of all people in an image."""
+"""A function that returns the keypoints [N, 2] (x, y) of all people in an image."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """The settings of a recipe that decide where the pixels and the labels of a photo go."""
+    """The settings of a recipe that affect how photos are decoded and labels are transformed."""
 
-    buckets: tuple[tuple[int, int], ...]  # width and height of the images that the recipe makes
+    buckets: tuple[tuple[int, int], ...]  # width and height of the canvas for each aspect ratio
     fit: str
     background: str
     min_visible: float
@@ -51,15 +51,15 @@ def decode(row: Fetched, geometry: Geometry, find_people: FindPeople | None = No
 
     Args:
         row: A row with the content of its files.
-        geometry: Where the pixels go.
-        find_people: Called if the recipe crops around people and the manifest has no people for this photo.
+        geometry: The settings of the recipe.
+        find_people: Detects people. Called if the recipe crops around people and the manifest does not provide them.
 
     Raises:
         ImageError: The photo cannot be decoded, or has too many pixels.
         LabelError: A label of the manifest is invalid.
     """
     with open_photo(row.photo) as photo:
-        transform, padding = _fit(row.planned, photo, geometry, find_people)
+        transform, padding = _fit_to_bucket(row.planned, photo, geometry, find_people)
         image, profile = photo.to_srgb(transform, geometry.background)
     pixels = padding.pad(np.asarray(image), edge=True)  # [H, W, 3], uint8, RGB, 0..255
     canvas = Canvas(
@@ -83,8 +83,10 @@ def decode(row: Fetched, geometry: Geometry, find_people: FindPeople | None = No
     return Decoded(row.planned, row.timing, row.source, canvas, pixels, row.provided, row.reference)
 
 
-def _fit(row: Planned, photo: Photo, geometry: Geometry, find_people: FindPeople | None) -> tuple[Transform, Padding]:
-    """Return the transform and the padding of a photo. A JPEG will be decoded no larger than they need."""
+def _fit_to_bucket(
+    row: Planned, photo: Photo, geometry: Geometry, find_people: FindPeople | None
+) -> tuple[Transform, Padding]:
+    """Return the transform and the padding of a photo. Lets libjpeg decode it at the smallest sufficient size."""
     bucket, padding = nearest_bucket(photo.size, list(geometry.buckets)), Padding()
     if geometry.fit == "pad":
         transform, padding = pad_transform(photo.size, bucket)
@@ -102,11 +104,14 @@ def _fit(row: Planned, photo: Photo, geometry: Geometry, find_people: FindPeople
 def _find_people(
     photo: Photo, transform: Transform, shrink: int, find_people: FindPeople | None
 ) -> NDArray[np.float64]:
-    """Return the points [N, 2] of the people that a detector finds in the whole photo, at the scale of the image."""
+    """Detect people in the uncropped photo, decoded at the scale of the image.
+
+    Returns their keypoints [N, 2] (x, y) in pixels of the photo. Without a detector, N is 0.
+    """
     if find_people is None:
         return np.empty((0, 2))
     size = (max(1, round(photo.size[0] * transform.scale_x)), max(1, round(photo.size[1] * transform.scale_y)))
-    whole, _ = pad_transform(photo.size, size)
-    whole = replace(whole, orientation=photo.orientation, shrink=shrink)
-    image, _ = photo.to_srgb(whole, "white")
-    return whole.to_photo(find_people(np.asarray(image)))
+    uncropped, _ = pad_transform(photo.size, size)
+    uncropped = replace(uncropped, orientation=photo.orientation, shrink=shrink)
+    image, _ = photo.to_srgb(uncropped, "white")
+    return uncropped.to_photo(find_people(np.asarray(image)))

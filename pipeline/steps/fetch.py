@@ -1,7 +1,7 @@
 """Read the bytes of a photo, and of the maps, the mask and the reference image that the manifest provides for it.
 
-A manifest may come from somebody else. Local files, private addresses and other schemes are refused unless the run
-allows them.
+The manifest may come from an untrusted source. The run therefore lists the schemes that are allowed, and web addresses
+must belong to public hosts unless the run allows private ones.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ def fetch(row: Planned, allowed: frozenset[str]) -> Fetched:
 
     Args:
         row: A row of the plan.
-        allowed: Schemes of addresses, `file` for local files, and `private` for private addresses.
+        allowed: The allowed schemes, `file` for local files, and `private` for web addresses of private hosts.
 
     Raises:
         FetchError: A file cannot be read, or its address is not allowed.
@@ -41,7 +41,7 @@ def fetch(row: Planned, allowed: frozenset[str]) -> Fetched:
     photo, attempts = _read(row.uri, allowed)
     source = Source(hashlib.sha256(photo).hexdigest(), len(photo))
     with record_on_error(source=source):
-        provided = (ProvidedFile(each.detector, each.uri, _read(each.uri, allowed)[0]) for each in row.map_uris or ())
+        provided = (ProvidedFile(file.detector, file.uri, _read(file.uri, allowed)[0]) for file in row.map_uris or ())
         return Fetched(
             planned=row,
             timing=Timing(started, attempts),
@@ -58,7 +58,7 @@ def _read(uri: str | None, allowed: frozenset[str]) -> tuple[bytes, int]:
     if not uri:
         raise MissingUriError("manifest: the photo has no uri")
     _check_allowed(uri, allowed)
-    shown, attempts = storage.redact(uri), 0
+    redacted, attempts = storage.redact(uri), 0
 
     def read_once() -> bytes:
         nonlocal attempts
@@ -68,15 +68,16 @@ def _read(uri: str | None, allowed: frozenset[str]) -> tuple[bytes, int]:
     try:
         content = storage.with_retries(read_once)
     except FileNotFoundError as error:
-        raise FileMissingError(f"{shown}: not found", attempts=attempts) from error
+        raise FileMissingError(f"{redacted}: not found", attempts=attempts) from error
     except storage.storage_errors() as error:
-        reason = storage.redact_text(f"{type(error).__name__}: {error}", uri)  # a repr may hold the request's headers
+        # Not the repr of the error, because that of aiohttp contains the headers of the request.
+        reason = storage.redact_text(f"{type(error).__name__}: {error}", uri)
         retryable = storage.is_transient(error)
-        raise FetchFailedError(f"{shown}: {reason}", retryable=retryable, attempts=attempts) from error
+        raise FetchFailedError(f"{redacted}: {reason}", retryable=retryable, attempts=attempts) from error
     except (StorageError, ValueError) as error:  # ValueError: invalid URLs and null bytes
-        raise InvalidUriError(f"{shown}: invalid address ({storage.redact_text(str(error), uri)})") from error
+        raise InvalidUriError(f"{redacted}: invalid address ({storage.redact_text(str(error), uri)})") from error
     if not content:
-        raise EmptyFileError(f"{shown}: the file is empty")
+        raise EmptyFileError(f"{redacted}: the file is empty")
     return content, attempts
 
 
@@ -99,7 +100,7 @@ def _host(uri: str) -> str:
 
 
 def _is_private(host: str) -> bool:
-    """Return whether any address of a host is not public. A host that cannot be resolved fails when it is read."""
+    """Return whether a host has an IP address that is not public. If DNS fails, returns False: reading fails later."""
     try:
         addresses = socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):

@@ -1,7 +1,8 @@
 """A cache of control maps in any fsspec folder, which variants, recipes and runs share.
 
-The key of a map is a hash of all that decides its pixels: the photo's content, the detector, its settings, library and
-weights, and the geometry. A map is a PNG file of that name, written by one atomic put. A broken file counts as missing.
+The key of a map is a hash of everything that decides its pixels: the content of the photo, the geometry, and the
+detector with its settings, library and weights. A map is a PNG file named after its key. Writes are atomic. A file
+that cannot be decoded counts as missing.
 """
 
 import hashlib
@@ -27,13 +28,13 @@ THREADS = 16  # reading a map waits for the network
 
 
 def map_key(row: Mapped, settings: Settings, weights: str | None, context: str) -> str:
-    """Return the key of the map that a detector finds for a row, 64 hex digits.
+    """Return the key of the control map that a detector detects in the photo of a row, 64 hex digits.
 
     Args:
         row: A row with a canvas.
         settings: The detector's settings.
-        weights: The sha256 of the detector's network, if it has one.
-        context: Everything else that decides pixels: the device and the background.
+        weights: The SHA-256 of the weights. None for a detector without weights.
+        context: Everything else that affects the pixels: the device and the background.
     """
     canvas = row.canvas
     detector = [MAP_VERSION, settings.name, settings_json(settings), detector_version(settings), weights, context]
@@ -43,17 +44,17 @@ def map_key(row: Mapped, settings: Settings, weights: str | None, context: str) 
 
 
 class MapCache:
-    """The maps in a folder. Without a folder it is always empty.
+    """The control maps in a folder.
 
     Args:
-        uri: The address of the folder.
+        uri: The address of the folder. None disables the cache: nothing is read or written.
     """
 
     def __init__(self, uri: str | None) -> None:
         self._uri = uri
 
     def read(self, keys: Iterable[str]) -> dict[str, Pixels]:
-        """Return the maps of those keys that exist, [H, W, 3] each."""
+        """Return the cached maps by key, [H, W, 3] each. Keys without a map are left out."""
         if self._uri is None:
             return {}
         names = list(dict.fromkeys(keys))

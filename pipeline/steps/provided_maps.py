@@ -1,6 +1,6 @@
-"""Control maps that the manifest provides: people as keypoints, any other map as an image of the photo's shape.
+"""Control maps from the manifest: people as keypoints, other maps as images with the aspect ratio of the photo.
 
-They pass through the transform of their photo. An invalid map is an error of its photo, not of the run.
+The transform of the photo is applied to its maps. An invalid map is an error of its photo, not of the run.
 """
 
 import io
@@ -24,15 +24,15 @@ from schemas.detectors import DetectorSettings
 from schemas.row_parts import Canvas, Points, ProvidedFile
 from schemas.work import Decoded
 
-MAX_COORDINATE = 1e6  # pixels between a keypoint and the photo: excludes NaN, infinity and what OpenCV cannot draw
-LINE_THRESHOLD = 64  # of 255: a resampled line is white if this much of it is left
+MAX_COORDINATE = 1e6  # limit of coordinates, in pixels: excludes NaN, infinity, and numbers that overflow in OpenCV
+LINE_THRESHOLD = 64  # of 255: after resampling, pixels from this brightness on become white, and others black
 BLACK_AND_WHITE = frozenset({"canny", "scribble"})  # their ControlNets were trained without grey
-PALETTE = frozenset({"seg"})  # colours are classes, so no colour between two of them may appear
+PALETTE = frozenset({"seg"})  # colours are classes, and interpolated colours would be other classes
 
 
 @dataclass(frozen=True)
 class ProvidedMap:
-    """A map on the canvas, and the address of its image; None for keypoints."""
+    """A map on the canvas, and the address of its image without credentials. The address of keypoints is None."""
 
     pixels: Pixels
     uri: str | None
@@ -78,8 +78,8 @@ def _draw_poses(pose_keypoints: Points, canvas: Canvas) -> Pixels:
 
 
 def _person(numbers: Sequence[float | None] | None) -> NDArray[np.float64]:
-    """Return a person's keypoints [K, 3]: x, y, visibility."""
-    person = np.array([] if numbers is None else numbers, np.float64)  # a null among them becomes NaN
+    """Parse the keypoints of a person, [K, 3]: x, y, visibility."""
+    person = np.array([] if numbers is None else numbers, np.float64)  # a null becomes NaN
     if person.size % 3 or person.size // 3 not in LAYOUTS or not (np.abs(person) < MAX_COORDINATE).all():
         layouts = ", ".join(str(count) for count in LAYOUTS)
         raise InvalidPoseError(f"pose_keypoints: a person does not have x, y and visibility of {layouts} keypoints")
@@ -97,7 +97,7 @@ def _depth_map(file: ProvidedFile, canvas: Canvas) -> Pixels:
 
 
 def _color_map(file: ProvidedFile, canvas: Canvas) -> Pixels:
-    """Resample any other map. A palette keeps its colours, and a map of black and white keeps black and white."""
+    """Resample any other map. Maps in `PALETTE` get no new colours, and maps in `BLACK_AND_WHITE` no grey."""
     resampling = Image.Resampling.NEAREST if file.detector in PALETTE else Image.Resampling.BILINEAR
     pixels = _fit(file, canvas, _open(file).convert("RGB"), resampling)  # [H, W, 3], uint8
     if file.detector in BLACK_AND_WHITE:
@@ -115,11 +115,9 @@ def _open(file: ProvidedFile) -> Image.Image:
 
 
 def _fit(file: ProvidedFile, canvas: Canvas, image: Image.Image, resampling: Image.Resampling) -> NDArray[Any]:
-    """Resample an image of the photo's shape to the canvas. The padding repeats its edge."""
+    """Resample an image that covers the photo to the canvas. The padding repeats the edge of the image."""
     transform = canvas_transform(canvas)
     if not same_aspect_ratio(image.size, transform.source):
-        width, height = transform.source
-        raise MapShapeError(
-            f"{file.detector}_uri: {image.width}x{image.height} does not have the shape of the photo, {width}x{height}"
-        )
+        size, photo = (f"{width}x{height}" for width, height in (image.size, transform.source))
+        raise MapShapeError(f"{file.detector}_uri: {size} does not have the aspect ratio of the photo, {photo}")
     return canvas_padding(canvas).pad(np.asarray(transform.apply(image, resampling)), edge=True)

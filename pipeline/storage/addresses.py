@@ -17,7 +17,7 @@ from pipeline.storage.retry import as_error, storage_errors
 CLOUD_SCHEMES = frozenset({"s3", "gs", "gcs", "az", "abfs", "abfss"})
 PUBLIC_SCHEMES = CLOUD_SCHEMES | WEB_SCHEMES
 
-# The extra of photo2anime that installs the file system of a scheme.
+# The extra (optional dependencies) of photo2anime that installs fsspec's file system for a scheme.
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az", "adl": "az"}
 
 

@@ -9,9 +9,11 @@ WEB_SCHEMES = frozenset({"http", "https"})
 def redact(uri: str) -> str:
     """Remove the login and the query from an address, because both may contain secrets.
 
-    Accepts any text, also invalid addresses. Outside of the web, a login is removed only if it has a password, because
-    `abfss://container@account` has none. A query is removed only if it starts with `?name=`, because the name of a
-    stored object may contain `#` and `?`.
+    Accepts any text, including invalid addresses. From http and https addresses, every login, query and fragment is
+    removed. In other schemes:
+
+    - A login is removed only if it has a password, because the container in `abfss://container@account` is not a login.
+    - A query is removed only if it starts with `?name=`, because the names of stored objects may contain `?` and `#`.
     """
     scheme, separator, rest = uri.partition("://")
     if not separator:
@@ -30,7 +32,7 @@ def redact_text(text: str, uri: str = "") -> str:
 
     Args:
         text: The text, such as the message of a storage library.
-        uri: The address that the text is about. Its login is also removed where the text has it without the scheme.
+        uri: The address that the text is about. Its login is also removed where it occurs without the scheme.
     """
     login, at, _ = uri.partition("://")[2].partition("/")[0].rpartition("@")
     if at and f"{login}@" not in redact(uri):

@@ -19,4 +19,4 @@ def test_maps_are_detected_and_written_once(photos: Path, tmp_path: Path) -> Non
     assert "3 maps detected, 0 from the cache" in first.stdout
     assert len(list(output.glob("maps/*/*.canny.png"))) == 3
     assert "Nothing to do: all 3 rows" in CliRunner().invoke(app, command).stdout
-    assert "Valid" in CliRunner().invoke(app, ["verify", str(output)]).stdout
+    assert "No problems" in CliRunner().invoke(app, ["verify", str(output)]).stdout
