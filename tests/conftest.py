@@ -174,5 +174,11 @@ def ray_session(ray_lock: FileLock) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run slow tests first, so that quick tests keep all processes busy until the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Run slow tests first, those with the longest limit before others, so that all processes are busy to the end."""
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, -_limit(item)))
+
+
+def _limit(item: pytest.Item) -> float:
+    """Return the limit of a test in seconds, or 0 for the limit of pyproject.toml."""
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
