@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from schemas.recipe import Recipe
 
 LOGGER = logging.getLogger("photo2anime.bench")
-MIN_WIDTH = 160  # columns of the table in a file, which has no width
+MIN_WIDTH = 160  # characters per line, at least, if the output is not a terminal
 SD15_AREA = 768 * 768  # pixels; above it, random weights have the architecture of XL
 
 

@@ -108,7 +108,7 @@ def random_model_loader(architecture: Architecture) -> Callable[[Recipe, torch.d
 
 
 def components(architecture: Architecture, dtype: torch.dtype) -> dict[str, Any]:
-    """Create the models of a checkpoint on the current default device of torch, by their name in the pipeline."""
+    """Create the parts of a checkpoint on torch's default device. The keys are their names in the pipeline."""
     parts: dict[str, Any] = {
         "unet": UNet2DConditionModel(**architecture.unet).to(dtype).eval(),
         "vae": AutoencoderKL(**architecture.vae).to(dtype).eval(),

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LONG_CALL = 1.0  # seconds; such calls are timed once
+LONG_CALL = 1.0  # seconds; if a call takes longer, it and its baseline are timed once
 MIN_SAMPLE = 0.05  # seconds; shorter calls are repeated to fill one sample
 
 
@@ -50,7 +50,7 @@ class TimedRow:
 def compare(call: Callable[[], object], baseline: Callable[[], object], rounds: int) -> Timing:
     """Time two functions in turns, and keep the fastest round of each, because slower rounds were disturbed.
 
-    Functions that take longer than `LONG_CALL` are timed once, after a warm-up call.
+    Each function is first called once to warm up. If either call takes longer than `LONG_CALL`, there is one round.
     """
     warm_up = [_seconds(function, 1)[0] for function in (call, baseline)]
     repeats = [max(1, int(MIN_SAMPLE / max(seconds, 1e-7))) for seconds in warm_up]

@@ -1,6 +1,6 @@
 """The untrained networks of the demo model: small networks of the classes that Stable Diffusion uses.
 
-The autoencoder reduces each side by 4, to 8 latent channels. A prompt becomes 77 embeddings of width 32.
+The latents have 8 channels and a quarter of the image's width and height. A prompt becomes 77 embeddings of width 32.
 """
 
 import json
@@ -132,7 +132,7 @@ def _tokenizer() -> CLIPTokenizer:
 def _vocabulary_and_merges() -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Return the token ids and the merges of a byte-pair encoding in which every word of the vocabulary is one token.
 
-    The tokens include CLIP's byte alphabet, so any other word is spelled.
+    The tokens include CLIP's byte alphabet, so that any other word can be split into known tokens.
     """
     alphabet = list(bytes_to_unicode().values())
     tokenizer = Tokenizer(BPE(end_of_word_suffix=END_OF_WORD))

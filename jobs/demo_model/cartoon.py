@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.images.arrays import Pixels
 
 LIGHTNESS_STEPS = 7
-STEP_SHARPNESS = 12.0  # slope of the soft step between two levels, in levels
+STEP_SHARPNESS = 12.0  # a higher value makes the transition between two levels of lightness sharper
 CHROMA = 1.35
 LINE_SIGMA = 0.9  # pixels, of the narrow Gaussian; the wide one is 1.6 times as wide, as in the paper
 LINE_GAIN = 0.98  # tau of the paper: the share of the wide Gaussian that is subtracted
@@ -35,9 +35,12 @@ def cartoonize(photo: Pixels) -> Pixels:
 
 
 def _soft_steps(lightness: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pull each lightness, 0..100, towards the middle of the nearest of the LIGHTNESS_STEPS levels."""
+    """Divide lightness (0..100) into LIGHTNESS_STEPS intervals, and move each value towards the middle of its interval.
+
+    The transition between two intervals is smooth.
+    """
     scaled = lightness / 100 * LIGHTNESS_STEPS
-    border = np.rint(scaled)  # between two levels
+    border = np.rint(scaled)  # the nearest border of an interval
     stepped = border + 0.5 * np.tanh(STEP_SHARPNESS * (scaled - border))
     return (stepped.clip(0, LIGHTNESS_STEPS) / LIGHTNESS_STEPS * 100).astype(np.float32)
 

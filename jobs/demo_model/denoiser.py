@@ -34,7 +34,8 @@ MIN_SNR_GAMMA = 5.0  # the weight of a timestep falls when SNR + 1 exceeds it
 ACTIVE: dict[tuple[str, ...], float] = {
     ("canny",): 0.3, ("openpose",): 0.25, ("depth",): 0.15, ("canny", "openpose", "depth"): 0.2, (): 0.1,
 }  # fmt: skip
-# Share of photos in a batch with these ControlNets. Other batches have none, because photos have no pose or depth maps.
+# Share of photos in a batch with these ControlNets; other batches contain only scenes. With openpose or depth alone,
+# a photo would have only a blank map.
 PHOTO_SHARES: dict[tuple[str, ...], float] = {("canny",): 0.65, ("canny", "openpose", "depth"): 0.4, (): 0.5}
 SAMPLES = 6  # examples on a sample sheet
 IMG2IMG_SHARE = 0.25  # share of cartoons that are predicted from the noisy photo, as in img2img
@@ -91,7 +92,7 @@ class Trainer:
 
     @functools.cached_property
     def signals(self) -> Tensor:
-        """The share of the latents in the noisy latents at each of 1000 timesteps: the root of the cumulative alpha."""
+        """The factor of the latents in the noisy latents at each timestep: the square root of alphas_cumprod."""
         signals: Tensor = DDPMScheduler(**SCHEDULER).alphas_cumprod.sqrt()
         return signals
 

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 
 from pipeline.images.arrays import Pixels
 
-THRESHOLDS = (100, 200)  # of Canny, for images as for photos
-TOLERANCE = 2  # pixels between two edges that agree
-DARKEST = 8.0  # of 255: lines on a darker area count as lines on this lightness, because they are hardly visible
+THRESHOLDS = (100, 200)  # of Canny, for generated images and for photos
+TOLERANCE = 2  # largest distance in pixels between two edges that agree
+DARKEST = 8.0  # of 255: a darker side of a line counts as this lightness, because a line on it is hardly visible
 FLAT = 3.0  # of 255: the gradient of a pixel in a flat area is smaller
 
 Mask = NDArray[np.bool_]
@@ -50,7 +50,7 @@ def intersection_over_union(found: Mask, expected: Mask) -> float:
 def changed_region(image: Pixels, reference: Pixels) -> Mask:
     """Return the largest connected region in which an image differs from a reference of the same seed.
 
-    The colour differences (CIE Lab, smoothed over 5 pixels) are split by Otsu's threshold.
+    The colour differences (CIE Lab, after a Gaussian blur of 2.5 pixels) are split by Otsu's threshold.
     """
     lab = [cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for pixels in (image, reference)]
     distance = cv2.GaussianBlur(np.linalg.norm(lab[0] - lab[1], axis=2), (0, 0), 2.5)
@@ -72,7 +72,9 @@ def flat_share(pixels: Pixels) -> float:
 
 
 def line_darkness(pixels: Pixels, lines: Mask) -> float:
-    """Return the contrast of lines with the darker of their two sides, 0 (a step between two areas) .. 1 (black).
+    """Return the mean contrast between lines and the darker of their two sides.
+
+    It is 1 for black lines, and 0 where two areas meet without a line.
 
     The sides are measured after a median filter of 9 x 9 pixels, which removes lines of up to 4 pixels. The contrast is
     relative to the lightness of the side, because black lines are equally black on dark and light areas.

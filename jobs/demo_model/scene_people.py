@@ -90,7 +90,7 @@ def coco_keypoints(skeleton: Skeleton, side: int) -> NDArray[np.float64]:
 
 
 def render_person(canvas: Canvas, skeleton: Skeleton, height: float, depth: float, look: Appearance) -> None:
-    """Render all parts of a person at the same depth, from the hair at the back to the face."""
+    """Render all parts of a person at the same depth, from the hair at the back to the hair at the front."""
     hair, top, bottom = HAIR[look.hair], CLOTHES[look.top], CLOTHES[look.bottom]
     head = skeleton["head"]
     if look.long_hair:

@@ -11,7 +11,7 @@ class Canny:
     """Detects edges with `cv2.Canny` on the RGB image.
 
     The image is not converted to grey first, because that changes the edges. On astronaut, chelsea, coffee and
-    rocket of scikit-image, the intersection over union of both maps is 0.48 to 0.72.
+    rocket of scikit-image, the edges with and without conversion have an intersection over union of 0.48 to 0.72.
     """
 
     def __init__(self, settings: CannySettings) -> None:

@@ -53,8 +53,9 @@ class Depth(TorchDetector):
 def _padding_multiple(processor: Any) -> int:  # noqa: ANN401 - image processors have no common type with these attributes
     """Return the multiple to which images are padded before they are processed.
 
-    Some processors, such as those of DPT on DINOv2, add padding that their post-processing does not crop. Images of a
-    suitable size get none. A processor that also resizes is configured to resize to a multiple of its divisor instead.
+    Some processors, such as those of DPT on DINOv2, pad images to a multiple of their divisor, and their
+    post-processing does not crop the padding. They add no padding to images that are padded to this multiple already.
+    If a processor also resizes, it is configured to resize to a multiple of its divisor, and the result is 1.
     """
     if isinstance(processor, ZoeDepthImageProcessor):
         return ZOE_MULTIPLE

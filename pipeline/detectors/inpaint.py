@@ -1,4 +1,4 @@
-"""The image itself, for the inpaint ControlNet, and its masking."""
+"""The control map of the inpaint ControlNet: the image itself, with the pixels under the mask set to black."""
 
 import cv2
 import numpy as np

@@ -32,7 +32,7 @@ class Seg(TorchDetector):
         super().__init__(network, device)
 
     def _maps(self, photos: Batch) -> Batch:
-        """Return the maps. The logits are resampled to the size of the images, because class numbers cannot be."""
+        """Return the maps. The logits are resized to the image size, because class numbers cannot be interpolated."""
         inputs = self._processor(images=list(photos), return_tensors="pt", input_data_format="channels_last")
         logits = self.network(**inputs.to(self.device)).logits.float()  # [N, classes, h, w]
         resized = torch.nn.functional.interpolate(logits, photos.shape[1:3], mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""The control map of the tile ControlNet: the image itself."""
+"""The control map of the tile ControlNet: the image itself, optionally blurred."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Generate requests in batches of one shape. The results of one batch are copied while the next batch is computed.
+"""Generate images in batches of one shape. The results of one batch are copied while the next batch is computed.
 
 Every batch is padded to one size, so that the device runs the same kernels for every image, and an image does not
 depend on its batch. An image that is not finite or has a single colour is generated again in float32. If memory runs
@@ -36,7 +36,7 @@ class _PendingBatch:
         requests: The N requests of the batch, without padding.
         latents: Scaled latents on the device, [N, C, h, w].
         pixels: Images on the host, [N, H, W, 3], uint8.
-        usable: Whether each image is finite and not flat, on the host, [N], bool.
+        usable: The results of `_is_usable` on the host, [N], bool.
         nsfw: The results of the safety checker on the host, [N], bool. None without a safety checker.
         batch_size: The number of images that were computed, padding included.
         copied: The event after which the tensors on the host are valid. None if they are valid already.
@@ -52,11 +52,11 @@ class _PendingBatch:
 
 
 class BatchRunner:
-    """A runner that generates requests with one sampler.
+    """Generates the images of requests with one sampler.
 
     Args:
         sampler: The pass to run.
-        size: The current batch size, which two passes share.
+        size: The current batch size. The runners of the first and the second pass share this object.
         device: The device of the models.
         dtype: The dtype of the models.
 
@@ -116,7 +116,7 @@ class BatchRunner:
                 failure = OutOfMemoryError(f"{self._device}: one image does not fit in memory")
                 failure.__cause__ = error.with_traceback(None)
         # Memory is freed outside of the except block, because the traceback of the error refers to the tensors.
-        self._sampler.pipe.maybe_free_model_hooks()  # unloads the models that low memory loads one at a time
+        self._sampler.pipe.maybe_free_model_hooks()  # with `memory: low`, moves the models back to host memory
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         if failure:
@@ -211,7 +211,7 @@ class BatchRunner:
 
 
 def _is_usable(latents: torch.Tensor, decoded: torch.Tensor, requests: Sequence[GenerationRequest]) -> torch.Tensor:
-    """Return whether each image is finite and has more than one colour, or may have a single one.
+    """Return whether each image is finite, and has more than one colour unless its request allows a flat image.
 
     The test needs images that are neither clamped nor composed with photos, because both hide failures.
 

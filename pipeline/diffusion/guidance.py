@@ -18,8 +18,8 @@ Arguments = dict[str, Any]
 def end_guidance_after(pipe: DiffusionPipeline, end: float) -> Arguments:
     """Return the call arguments that end guidance after the share `end` of the steps.
 
-    After that step the pipeline runs the UNet with N latents, but still passes the conditions of 2 N. `prompt_half`
-    removes the first half.
+    For the remaining steps, the pipeline runs the UNet with N latents instead of 2 N, but still passes 2 N conditions.
+    `prompt_half` removes the first half, which belongs to the negative prompts.
 
     Args:
         pipe: The pipeline to call.
@@ -44,7 +44,9 @@ def end_guidance_after(pipe: DiffusionPipeline, end: float) -> Arguments:
 
 
 def prompt_half(rows: int, arguments: Arguments) -> Arguments:
-    """Reduce the conditions of a UNet or ControlNet to those of the prompts, which are the last `rows`.
+    """Keep the last `rows` conditions in the call of a UNet or ControlNet.
+
+    After the end of guidance, these are the conditions of the prompts. Otherwise, they are all conditions.
 
     Args:
         rows: The number of latents in the call.
