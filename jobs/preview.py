@@ -17,7 +17,7 @@ def preview(
     map_cache: options.MapCache = None,
     convert: Annotated[bool, typer.Option("--convert", help="Generate the images too.")] = False,
 ) -> None:
-    """Show photos with their control maps, and with --convert their images, in one labelled row for each photo."""
+    """Show each photo with its control maps in one labelled row. With --convert, add the generated image."""
     from jobs.contact_sheet import sheet_png
     from pipeline import storage
     from pipeline.preview import preview_rows

@@ -1,4 +1,4 @@
-"""Train one stage with checkpoints. Each step depends on its number alone, so an interrupted stage can be resumed."""
+"""Train one stage with checkpoints. Each step has its own random seed, so an interrupted stage can be resumed."""
 
 import time
 from collections.abc import Callable
@@ -39,9 +39,9 @@ class TrainingStage:
         name: Prefix of the checkpoint and of the sample sheets.
         module: The module to train.
         steps: Number of steps.
-        optimizers: Optimizers at their peak learning rate, which they reach after a warm-up. It then falls to zero
-            along half a cosine.
-        loss: Computes the loss of a step, and measures to report.
+        optimizers: Optimizers, created with their peak learning rate. The rate rises to the peak in a warm-up, then
+            falls to zero along half a cosine.
+        loss: Returns the loss of a step, and other values to report, by name.
         save_samples: Writes a sample sheet to a path.
         seed: Seed of the random generators of all steps.
         device: Device of the module, such as `cpu`.
@@ -66,7 +66,7 @@ class TrainingStage:
             report: Receives a line of progress every REPORT_EVERY steps.
 
         Returns:
-            The mean losses of the last MEAN_OVER steps.
+            The mean losses of the last MEAN_OVER steps, or of the steps since the stage was resumed if they are fewer.
 
         Raises:
             OutputError: The checkpoint has other settings.
@@ -118,7 +118,7 @@ class _TrainingState:
         return {"loss": float(loss.detach()), **losses}
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint to a temporary file, then replace the old one, which survives a kill until then."""
+        """Write the checkpoint to a temporary file, then rename it, so that a kill never leaves an incomplete one."""
         parts = {
             "settings": self._settings,
             "step": self.step,

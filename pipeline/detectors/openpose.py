@@ -14,7 +14,8 @@ from pipeline.images.arrays import Batch, Pixels
 from schemas.detectors import OpenposeSettings
 
 _NETWORKS = controlnet_aux.open_pose
-MIN_SIDE = 64  # pixels: the network halves the sides, so images with a smaller side are padded to a multiple of it
+# Images with a side of fewer pixels are padded to multiples of it, because the network halves the sides repeatedly.
+MIN_SIDE = 64
 
 
 class Openpose:

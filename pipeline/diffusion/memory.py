@@ -9,17 +9,23 @@ from pipeline.diffusion.types import DiffusionPipeline
 from schemas.recipe import Recipe
 
 UNTILED_PIXELS = 2**20 * 1.1
-"""Pixels that an autoencoder decodes without tiles when memory is low: the sizes of SDXL, which take about 4 GB."""
+"""The largest area, in pixels, that is decoded without tiles if memory is low.
+
+It is slightly above the area of an SDXL image, whose decoding takes about 4 GB.
+"""
 
 CONTROLNET_MEMORY = 3e9
-"""Bytes that all ControlNets may take on the device together with the UNet: three of SD 1.5, or one of SDXL."""
+"""The largest total size, in bytes, of ControlNets that stay on the device while the UNet runs.
+
+Three ControlNets of SD 1.5 fit, or one of SDXL.
+"""
 
 
 def place_on_device(pipe: DiffusionPipeline, device: torch.device, recipe: Recipe) -> None:
     """Move the models of a pipeline to a device.
 
-    With `memory: low`, each model is on the device only while it runs, and images are decoded one at a time. By the
-    size of their weights, SD 1.5 with three ControlNets then fits in 6 GB, and SDXL in 12 GB. Images of more than
+    With `memory: low`, each model is on the device only while it runs, and images are decoded one at a time. Judging
+    by the size of the weights, SD 1.5 with three ControlNets then fits in 6 GB, and SDXL in 12 GB. Images of more than
     `UNTILED_PIXELS` are decoded in tiles, which changes them slightly, because an autoencoder normalizes over its whole
     input.
 

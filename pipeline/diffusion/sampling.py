@@ -220,7 +220,10 @@ class Sampler:
         device: torch.device,
         dtype: torch.dtype,
     ) -> torch.Tensor:
-        """Return the control maps of one ControlNet, [N, 3, H, W], 0..1. Masked pixels are -1 for inpaint."""
+        """Return the control maps of one ControlNet, [N, 3, H, W], 0..1.
+
+        For the inpaint ControlNet, masked pixels are -1.
+        """
         uploaded = self._upload(maps, device, dtype)
         if isinstance(control.detector, InpaintSettings) and any(request.mask is not None for request in requests):
             uploaded.masked_fill_(_stack_masks([request.mask for request in requests], device).bool(), MASKED)

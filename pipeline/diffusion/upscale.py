@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from pipeline.diffusion.request import GeneratedImage, GenerationRequest, Pixels
 from schemas.recipe import Upscale
 
-SEED_BITS = 63  # torch.Generator accepts positive numbers of 63 bits
-# Standard deviation of a channel, of 255. A tile with less contrast, such as a night sky, may become a single colour.
+SEED_BITS = 63  # a seed has at most 63 bits, as in `pipeline.plan.plan`
+# A standard deviation, for values of 0..255. If every channel of a tile has a smaller one, as in a night sky, the
+# generated tile may have a single colour.
 FLAT_TILE_DEVIATION = 8.0
 
 Corner = tuple[int, int]
@@ -68,8 +69,8 @@ def merge_tiles(
         overlap: The minimum overlap of adjacent tiles, in pixels.
 
     Returns:
-        `image` with the enlarged pixels and the retried steps of its tiles. The pixels are None if a tile failed, or if
-        the whole image has a single colour.
+        `image` with the enlarged pixels. The attempts in `retried` include those of its tiles. The pixels are None if a
+        tile failed, or if the whole image has a single colour.
     """
     retried = tuple(dict.fromkeys([*image.retried, *(step for tile in tiles for step in tile.retried)]))
     pixels = [tile.pixels for tile in tiles if tile.pixels is not None]

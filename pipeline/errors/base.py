@@ -56,5 +56,5 @@ class RunError(Photo2AnimeError):
         super().__init__(" ".join(f"{message}. {advice}".split()) if advice else " ".join(message.split()))
 
     def __reduce__(self) -> tuple[type["RunError"], tuple[str, str]]:
-        """Copy and pickle the complete message, which includes the hint, with an empty hint."""
+        """Copy and pickle with the complete message and an empty hint, so that the hint is not appended twice."""
         return type(self), (str(self), "")

@@ -28,7 +28,7 @@ from schemas.options import Options
 LOGGER = logging.getLogger("photo2anime.run")
 
 CALIBRATION_PHOTOS = 4  # photos that are measured
-CALIBRATION_THRESHOLD = 64  # smaller runs, in images, are not calibrated, because a calibration takes half a minute
+CALIBRATION_THRESHOLD = 64  # runs of fewer images are not calibrated, because a calibration takes half a minute
 STEPS_BEFORE_IMAGES = 3  # fetch, decode, control maps
 
 
@@ -66,7 +66,7 @@ def calibration_rows(run: RunPlan) -> pa.Table:
 def measure_maps(settings: ChainSettings, rows: pa.Table) -> tuple[pa.Table, Milliseconds]:
     """Return rows with control maps, and the milliseconds of fetch, decode and controls for one photo.
 
-    The map cache is not read, because it does not show how fast a detector is.
+    `settings` must have no map cache, because reading a cached map does not show how fast a detector is.
     """
     steps = [step.create() for step in photo_steps(settings)[:STEPS_BEFORE_IMAGES]]
     mapped = _run_warm(steps, rows)
@@ -90,7 +90,10 @@ def measure_conversion(settings: ChainSettings, mapped: pa.Table, batch: int) ->
 
 
 def _measure(run: RunPlan, cluster: ClusterResources, gpu_detectors: frozenset[str]) -> Milliseconds | None:
-    """Return the milliseconds of one photo by stage, or None if no photo reached a stage that sizes the pools."""
+    """Return the milliseconds of one photo by stage.
+
+    Returns None if a stage whose time determines the pool sizes was not measured, because no photo completed it.
+    """
     settings = ChainSettings.of(run.without_rows(), gpu_detectors, keep_maps=False)
     settings = settings.without_map_cache()
     gpu = {"num_gpus": 1, "num_cpus": 0} if cluster.gpus else {"num_cpus": 1}

@@ -9,7 +9,10 @@ _FOREIGN_ERROR = re.compile(r"(?!ray\.)[\w.]+(Error|Exception): ")
 
 
 def run_stopped_error(error: BaseException) -> RunStoppedError:
-    """Return the error that ended the work: the one that a step raised, else the last line of Ray's.
+    """Return the error that ended the run.
+
+    Its message is that of an error of this project if a step raised one. Otherwise it is the first line of Ray's text
+    that names another exception, or the last line if there is none.
 
     Ray passes an error of a step on as text only: its class and message are at the end of its traceback, followed by
     Ray's own text.

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageColor
 
 SRGB = ImageCms.createProfile("sRGB")
-INTENT = ImageCms.Intent.PERCEPTUAL  # as in browsers; LittleCMS uses relative colorimetric if a profile lacks its table
+INTENT = ImageCms.Intent.PERCEPTUAL  # as in browsers; without a perceptual table, LittleCMS uses relative colorimetric
 _COLOR_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}  # Pillow mode -> signature of ICC.1:2010
 _MAX_16_BIT = 65535.0
 

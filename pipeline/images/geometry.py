@@ -24,8 +24,8 @@ UPRIGHT_OPERATIONS = {
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
-# Large images are box-averaged to three times the size before they are filtered. According to the documentation of
-# `Image.resize`, 3.0 is indistinguishable from filtering alone.
+# Large images are first reduced with a box filter to at least three times the target size. According to the
+# documentation of `Image.resize`, the result is then in most cases indistinguishable from that of resampling alone.
 REDUCING_GAP = 3.0
 
 
@@ -67,17 +67,17 @@ class Transform:
         """Resample the stored photo, decoded at 1 / `shrink` of its size, to the upright image."""
         box = _stored_box(self._visible_box, self.source, self.orientation)
         size = self.target[::-1] if self.orientation in TRANSPOSED_ORIENTATIONS else self.target
-        scale = 1.0 / self.shrink  # exact: only the size of the decoded image is rounded up
+        scale = 1.0 / self.shrink  # exact, although the decoder rounds the size up to whole pixels
         resampled = _resample(image, size, _scale_box(box, scale, scale), Image.Resampling.LANCZOS)
         transpose = UPRIGHT_OPERATIONS.get(self.orientation)
         return resampled if transpose is None else resampled.transpose(transpose)
 
     def apply(self, image: Image.Image, resampling: Image.Resampling) -> Image.Image:
-        """Transform an upright image that covers the photo, of any size and mode, such as a mask or a control map."""
+        """Transform an upright image of the whole photo, such as a mask or a control map, of any size and mode."""
         return _resample(image, self.target, self.visible_box(image.size), resampling)
 
     def visible_box(self, size: tuple[int, int]) -> Box:
-        """Return the part that is visible of an upright image that covers the photo and has this size."""
+        """Return the visible part of an upright image of the whole photo that has this size."""
         return _scale_box(self._visible_box, size[0] / self.source[0], size[1] / self.source[1])
 
     def enlarged(self, times: int) -> "Transform":
@@ -107,7 +107,7 @@ class Padding:
     bottom: int = 0
 
     def pad(self, pixels: NDArray[Any], *, edge: bool) -> NDArray[Any]:
-        """Add the border to an image [H, W] or [H, W, C]: its repeated edge, or 0."""
+        """Add the border to an image [H, W] or [H, W, C], filled with the edge pixels if `edge`, else with 0."""
         if not any(asdict(self).values()):
             return pixels
         margins = [(self.top, self.bottom), (self.left, self.right), *[(0, 0)] * (pixels.ndim - 2)]
@@ -128,7 +128,7 @@ class Padding:
 
 
 def transform_from_row(row: dict[str, object], source: tuple[int, int], target: tuple[int, int]) -> Transform:
-    """Return the transform of a row that `Transform.as_row` made, and its two sizes."""
+    """Build a transform from a row of `Transform.as_row` and the two sizes, which the row does not contain."""
     return Transform(source=source, target=target, **row)  # type: ignore[arg-type]  # the fields of a Transform
 
 
@@ -175,7 +175,7 @@ def pad_transform(source: tuple[int, int], bucket: tuple[int, int]) -> tuple[Tra
 
 
 def _stored_box(box: Box, upright: tuple[int, int], orientation: int) -> Box:
-    """Return the box in the stored photo of a box in the upright photo."""
+    """Convert a box in the upright photo to the same area of the stored photo."""
     width, height = upright
     left, top, right, bottom = box
     if orientation in {2, 3, 6, 7}:  # columns are stored from right to left

@@ -45,7 +45,7 @@ def fit_mask(content: bytes, transform: Transform) -> tuple[bytes, float]:
 
 
 def nonzero_pixels(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return the pixels [H, W] of a mask [H, W] or [H, W, C] that are not 0 in every channel."""
+    """Return whether each pixel of a mask [H, W] or [H, W, C] is nonzero in at least one channel, [H, W]."""
     return np.asarray(values.reshape(*values.shape[:2], -1).any(axis=2))
 
 
