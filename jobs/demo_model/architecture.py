@@ -29,7 +29,7 @@ LATENT_CHANNELS = 8
 TEXT_WIDTH = 32
 CHANNELS = (40, 80, 96)  # the base and three ControlNets of these widths take less than 16 MB in half precision
 END_OF_WORD = "</w>"  # suffix of the last token of a word in the vocabulary of CLIP
-SCHEDULER = {  # the schedule of Stable Diffusion with a noisier end, where the mean colour of an image is decided
+SCHEDULER = {  # as Stable Diffusion, but with more noise at the end, where the mean colour is decided
     "beta_start": 0.00085,
     "beta_end": 0.02,
     "beta_schedule": "scaled_linear",

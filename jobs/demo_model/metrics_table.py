@@ -21,7 +21,7 @@ FLATTEST = 2 / 3  # share of flat pixels above which an image cannot be 1.5 time
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured value with its bound, and a baseline: the same with the control shuffled, shifted or switched off."""
+    """A measured value with its bound, and a baseline, such as the value with the control map of another image."""
 
     name: str
     value: float
