@@ -21,7 +21,7 @@ from pipeline.diffusion.generator import ImageGenerator, eager_reason
 from pipeline.diffusion.load import LoadedModels, load_models
 from pipeline.diffusion.optimizations import NO_OPTIMIZATIONS, Optimizations
 from pipeline.diffusion.request import GeneratedImage, GenerationRequest
-from pipeline.errors import RunStoppedError
+from pipeline.errors import InterruptedRunError, RunStoppedError
 from pipeline.recipes.prompts import render_prompt
 from pipeline.steps.encode import ENCODER_THREADS, encode_pixels
 from schemas.prompt import template_columns
@@ -162,6 +162,8 @@ class Bench:
 
         try:
             measurement = self._measure(name, size, generate, generator.device)
+        except InterruptedRunError:
+            raise
         except RunStoppedError as error:
             return Measurement(name, size, note=str(error))
         if images[0].batch_size < size:

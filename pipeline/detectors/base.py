@@ -1,19 +1,7 @@
 """The interface of detectors, and the function that loads a detector from its settings.
 
-To add a detector with the name `soft_lines`:
-
-1. Write `pipeline/detectors/soft_lines.py` with a class `SoftLines`. Its constructor takes the settings, and if they
-   are `NetworkSettings`, also the folder of the weights (None if the settings need no weights) and the device. Its
-   `__call__` has the signature of `Detector`. A detector with a torch network can subclass `TorchDetector`, and then
-   implements only its constructor and `_maps`.
-2. Declare `class SoftLinesSettings(Settings)` in `schemas/detectors.py`, or `(NetworkSettings)` if the detector has a
-   network, and add one line to the union `DetectorSettings` there.
-
-No other registration is needed: recipes, the command line and the manifest use the name in the settings, and
-`load_detector` derives the names of the module and the class from it.
-
-A detector may also have a method `batch` (see `BatchDetector`) or `people` (see `PoseDetector`). Test a new detector
-in `tests/pipeline/detectors/test_soft_lines.py`, and add its settings to `test_contract.py` there.
+Recipes, the command line and the manifest use the name in a detector's settings, and `load_detector` derives the names
+of the module and the class from it. `.github/CONTRIBUTING.md` explains how to add a detector.
 """
 
 import json

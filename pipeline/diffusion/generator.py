@@ -231,7 +231,7 @@ def eager_reason(recipe: Recipe, *, on_gpu: bool) -> str | None:
     if recipe.compile == "on":
         return None
     if recipe.compile == "off":
-        return "switched off, or too few pictures to pay for it"
+        return "switched off, or too few images to pay for it"
     if recipe.memory == "low":
         return "memory is low, and models that move are not compiled"
     if recipe.deep_cache > 1:

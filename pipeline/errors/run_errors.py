@@ -34,7 +34,7 @@ class RecipeSyntaxError(RecipeError):
 
 
 class RecipeSettingError(RecipeError):
-    """A --set option is invalid, or names an unknown setting."""
+    """A --set option is invalid, or names an unknown part of the recipe."""
 
     code = "recipe.setting"
     hint = "Write key=value, such as --set steps=8."
