@@ -1,1 +1,1 @@
-"""Tests, one for each file of the source; `test_flow.py` and `test_kill.py` for the whole."""
+"""Tests, one for each file of the source; `test_flow*.py`, `test_ray.py` and `test_kill.py` test the whole."""

@@ -87,7 +87,7 @@ def test_tests_of_the_core_do_not_import_the_bench_or_the_demo_model() -> None:
             assert not any(name.startswith(("jobs.bench", "jobs.demo_model")) for name in imports_of(path)), path
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+@pytest.mark.parametrize("path", [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))], ids=module_of)
 def test_a_file_is_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST_FILE
 
