@@ -76,7 +76,7 @@ def test_another_batch_size_changes_values_by_at_most_one(
     converter: Converter, mapped: Rows, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = images(converter, mapped)
-    monkeypatch.setattr(converter._generator._size, "now", size)
+    monkeypatch.setattr(converter._generator._size, "current", size)
     for name, image in images(converter, mapped).items():
         assert np.abs(image.astype(int) - before[name]).max() <= 1
 
