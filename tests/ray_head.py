@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 # Images are compared byte for byte, so that they are made on the CPU. Ray passes these variables on to its workers.
 NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
 CPUS, GPUS = 3, 1
-"""What Ray is told that the machine has. With a GPU, converters run in actors of their own."""
+"""The resources of the machine as Ray sees them. With a GPU, converters run in separate actors."""
 POLL_SECONDS = 0.2
 
 
