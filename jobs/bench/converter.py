@@ -35,8 +35,8 @@ def converter(
 ) -> None:
     """Measure image generation with a recipe on the GPU, or on one CPU core, and suggest a batch size.
 
-    The baselines are the call of the diffusers documentation (one image, PIL images, no compilation) and the same call
-    with a batch.
+    The baselines are the pipeline call that the diffusers documentation shows (one image, PIL images, no compilation)
+    and the same call with a batch.
     """
     sizes = _parse_sizes(batch_sizes)
     # Imported here so that the help of the command line starts fast, and invalid sizes are reported fast.

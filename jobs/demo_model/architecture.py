@@ -1,4 +1,4 @@
-"""The untrained networks of the demo model: small networks of the classes that Stable Diffusion uses.
+"""The untrained networks of the demo model: small networks for the Stable Diffusion pipelines of diffusers.
 
 The latents have 8 channels and a quarter of the image's width and height. A prompt becomes 77 embeddings of width 32.
 """
@@ -29,7 +29,9 @@ LATENT_CHANNELS = 8
 TEXT_WIDTH = 32
 CHANNELS = (40, 80, 96)  # the base and three ControlNets of these widths take less than 16 MB in half precision
 END_OF_WORD = "</w>"  # suffix of the last token of a word in the vocabulary of CLIP
-SCHEDULER = {  # as Stable Diffusion, but with more noise at the end, where the mean colour is decided
+# As in Stable Diffusion 1.5, but with v-prediction, and with more noise at the highest timesteps, which decide the mean
+# colour of an image.
+SCHEDULER = {
     "beta_start": 0.00085,
     "beta_end": 0.02,
     "beta_schedule": "scaled_linear",
@@ -40,7 +42,7 @@ SCHEDULER = {  # as Stable Diffusion, but with more noise at the end, where the 
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks that the second stage trains, and their tokenizer."""
+    """The networks that the second training stage (see `denoiser`) trains, and their tokenizer."""
 
     unet: UNet2DConditionModel
     text_encoder: CLIPTextModel

@@ -30,7 +30,8 @@ BATCH_SIZES = ((8, 128), (2, 256))  # examples and their side in pixels; both co
 LARGE_SHARE = 0.25  # share of batches of the second size, which show complete scenes
 LEARNING_RATE = 3e-3
 MIN_SNR_GAMMA = 5.0  # the weight of a timestep falls when SNR + 1 exceeds it
-# Probability of each combination of ControlNets in a batch: each must also work alone, and the UNet without any.
+# Probability of each combination of ControlNets in a batch. Each ControlNet must also work alone, and the UNet must
+# also work without ControlNets.
 ACTIVE: dict[tuple[str, ...], float] = {
     ("canny",): 0.3, ("openpose",): 0.25, ("depth",): 0.15, ("canny", "openpose", "depth"): 0.2, (): 0.1,
 }  # fmt: skip
@@ -67,7 +68,7 @@ class Trainer:
         return loss, {"small" if side == BATCH_SIZES[0][1] else "large": float(loss.detach())}
 
     def _add_noise(self, batch: Batch, random: StepRandom) -> tuple[Tensor, Tensor, Tensor]:
-        """Return noisy latents [N, C, h, w], their timesteps [N], and the v-prediction of the targets."""
+        """Return noisy latents [N, C, h, w], their timesteps [N], and the correct v-predictions [N, C, h, w]."""
         count = len(batch.targets)
         timesteps = random.numpy.integers(0, 1000, count)
         img2img = (random.numpy.random(count) < IMG2IMG_SHARE) & batch.is_cartoon  # [N]

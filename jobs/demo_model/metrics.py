@@ -8,7 +8,9 @@ from pipeline.images.arrays import Pixels
 
 THRESHOLDS = (100, 200)  # of Canny, for generated images and for photos
 TOLERANCE = 2  # largest distance in pixels between two edges that agree
-DARKEST = 8.0  # of 255: a darker side of a line counts as this lightness, because a line on it is hardly visible
+# Smallest lightness (of 255) by which the contrast of a line is divided, because lines on darker areas are hardly
+# visible.
+DARKEST = 8.0
 FLAT = 3.0  # of 255: the gradient of a pixel in a flat area is smaller
 
 Mask = NDArray[np.bool_]
@@ -77,7 +79,7 @@ def line_darkness(pixels: Pixels, lines: Mask) -> float:
     It is 1 for black lines, and 0 where two areas meet without a line.
 
     The sides are measured after a median filter of 9 x 9 pixels, which removes lines of up to 4 pixels. The contrast is
-    relative to the lightness of the side, because black lines are equally black on dark and light areas.
+    relative to the lightness of the side, so that a black line has the same contrast on dark and light areas.
     """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     sides = cv2.erode(cv2.medianBlur(grey, 9), np.ones((11, 11), np.uint8))  # the darkest within 5 pixels

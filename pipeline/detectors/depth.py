@@ -15,7 +15,9 @@ from pipeline.images.arrays import Batch
 from pipeline.models.safe_load import load_pretrained
 from schemas.detectors import DepthSettings
 
-ZOE_MULTIPLE = 8  # ZoeDepth's processor mirrors 3 * sqrt(side / 2) pixels at each edge, and fails for a side below 5
+# ZoeDepth's processor mirrors 3 * sqrt(side / 2) pixels at each edge, and fails if a side is shorter than 5 pixels.
+# Sides that are padded to a multiple of 8 are long enough.
+ZOE_MULTIPLE = 8
 
 
 class Depth(TorchDetector):
@@ -55,7 +57,7 @@ def _padding_multiple(processor: Any) -> int:  # noqa: ANN401 - image processors
 
     Some processors, such as those of DPT on DINOv2, pad images to a multiple of their divisor, and their
     post-processing does not crop the padding. They add no padding to images that are padded to this multiple already.
-    If a processor also resizes, it is configured to resize to a multiple of its divisor, and the result is 1.
+    If a processor also resizes, this function sets it to resize to a multiple of its divisor, and returns 1.
     """
     if isinstance(processor, ZoeDepthImageProcessor):
         return ZOE_MULTIPLE

@@ -16,7 +16,7 @@ def local_darkness(photo: Pixels, surround_sigma: float, center_sigma: float = 0
         center_sigma: Standard deviation in pixels of the Gaussian blur of the pixels themselves; 0 for no blur.
 
     Returns:
-        [H, W], float32, -255..255: the smallest difference of the three channels.
+        [H, W], float32, -255..255: the difference in the channel where it is smallest.
     """
     values = photo.astype(np.float32)  # [H, W, 3]
     center = cv2.GaussianBlur(values, (0, 0), center_sigma) if center_sigma else values

@@ -1,4 +1,4 @@
-"""Detect the lines of an anime drawing, white on black, with a network of controlnet_aux."""
+"""Detect lines in the style of an anime drawing, white on black, with a network of controlnet_aux."""
 
 import functools
 from pathlib import Path

@@ -55,7 +55,7 @@ class BatchRunner:
     """Generates the images of requests with one sampler.
 
     Args:
-        sampler: The pass to run.
+        sampler: The sampler of the first or the second pass.
         size: The current batch size. The runners of the first and the second pass share this object.
         device: The device of the models.
         dtype: The dtype of the models.
@@ -159,14 +159,15 @@ class BatchRunner:
         }
 
     def _retry(self, request: GenerationRequest, latents: torch.Tensor) -> GeneratedImage:
-        """Decode an image again in float32, then generate it again in float32.
+        """Decode an image again in float32. If it is still unusable, generate it again in float32.
 
         Args:
             request: The request of the image.
             latents: The scaled latents of the first attempt, [1, C, h, w].
 
         Returns:
-            The image. Its pixels are None if both attempts failed, or if the first attempt was in float32.
+            The image. Its pixels are None if no retry succeeded, or if nothing was retried because the models
+            use float32 already.
         """
         if self._dtype == torch.float32:
             return GeneratedImage(None, 1)

@@ -24,7 +24,7 @@ class DeepCache(DeepCacheSDHelper):  # type: ignore[misc]  # the package has no 
         self.enable()
 
     def start_batch(self) -> None:
-        """Clear the cache, so that the first call of a batch runs the complete UNet."""
+        """Reset the call counter and clear the cache, so that the first call of a batch runs the complete UNet."""
         # The package runs the complete UNet when cur_timestep - start_timestep is a multiple of the interval.
         self.cur_timestep, self.start_timestep = -1, 0
         self.cached_output.clear()
