@@ -48,7 +48,7 @@ class Openpose:
         return np.stack([self(photo) for photo in photos])
 
     def people(self, pixels: Pixels) -> list[Person]:
-        """Return the people in an image, in pixels."""
+        """Return the people in an image, with keypoints in pixels."""
         small = min(pixels.shape[:2]) < MIN_SIDE
         padded = pad_to_multiple(pixels[None], MIN_SIDE)[0] if small else pixels
         height, width, _ = padded.shape

@@ -29,8 +29,8 @@ def place_on_device(pipe: DiffusionPipeline, device: torch.device, recipe: Recip
     `UNTILED_PIXELS` are decoded in tiles, which changes them slightly, because an autoencoder normalizes over its whole
     input.
 
-    If two pipelines share models, call this each time before the other pipeline runs: the hooks that move a shared
-    model belong to one pipeline at a time.
+    If two pipelines share models, call this function for the next pipeline at each switch between them, because the
+    hooks that move a shared model belong to one pipeline at a time.
 
     Args:
         pipe: The pipeline, with a `MultiControlNet`.

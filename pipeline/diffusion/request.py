@@ -21,7 +21,7 @@ class GenerationRequest:
         prompt: The prompt, with weights in the syntax of Compel.
         negative_prompt: The negative prompt, in the same syntax.
         seed: The seed of the only random generator of the image.
-        mask: The pixels that the inpaint ControlNet receives as masked. None masks no pixel.
+        mask: The pixels that the inpaint ControlNet receives as masked. If it is None, no pixel is masked.
         inpaint_region: The pixels that mode inpaint replaces. Required in mode inpaint, and invalid in other modes.
         reference: The reference image of an IP-Adapter, of any shape. Required if the recipe has an IP-Adapter.
         may_be_flat: Whether an image of a single colour is valid, as for a tile that shows a wall.
@@ -45,7 +45,8 @@ class GeneratedImage:
     Attributes:
         pixels: The image, [H * factor, W * factor, 3] with the factor of the second pass. None if generation failed.
         batch_size: The number of images that were generated together with this one, itself included.
-        retried: The attempts in float32, made because the image was not finite or had a single colour, in order.
+        retried: Descriptions of the retries in float32, in order. An image is retried if it is not finite or has a
+            single colour. The last description says so if memory ran out during a retry.
         nsfw: The result of the safety checker. None without a safety checker.
     """
 

@@ -84,7 +84,7 @@ class Sampler:
 
     @property
     def compile_key(self) -> tuple[object, ...]:
-        """The settings of the recipe that affect the compiled code. The shape of the batch affects it too."""
+        """The settings that affect the compiled code. The shape of the batch affects it too, and is not included."""
         recipe = self._recipe
         guided = recipe.guidance > 1, recipe.guidance_end, recipe.guess_mode
         return self.settings, recipe.scheduler.model_dump_json(), recipe.steps, *guided
@@ -236,7 +236,7 @@ class Sampler:
         requests: Sequence[GenerationRequest],
         generators: list[torch.Generator],
     ) -> dict[str, Any]:
-        """Return photos and control maps as arguments, which have different names in each mode."""
+        """Return the arguments for photos and control maps. Their names depend on the mode. Text2img uses no photos."""
         height, width = photos.shape[2:]
         if self.settings.mode == "text2img":
             return {"image": maps, "height": height, "width": width}

@@ -16,8 +16,8 @@ from pipeline.diffusion.request import GeneratedImage, GenerationRequest, Pixels
 from schemas.recipe import Upscale
 
 SEED_BITS = 63  # a seed has at most 63 bits, as in `pipeline.plan.plan`
-# A standard deviation, for values of 0..255. If every channel of a tile has a smaller one, as in a night sky, the
-# generated tile may have a single colour.
+# If the standard deviation of every channel of a tile is below this value (for pixels of 0..255), as in a night sky, a
+# generated tile of a single colour is accepted.
 FLAT_TILE_DEVIATION = 8.0
 
 Corner = tuple[int, int]

@@ -92,7 +92,8 @@ def measure_conversion(settings: ChainSettings, mapped: pa.Table, batch: int) ->
 def _measure(run: RunPlan, cluster: ClusterResources, gpu_detectors: frozenset[str]) -> Milliseconds | None:
     """Return the milliseconds of one photo by stage.
 
-    Returns None if a stage whose time determines the pool sizes was not measured, because no photo completed it.
+    Returns None if a stage whose time determines the pool sizes was not measured: no photo completed it, or the mode is
+    `maps` and the cluster has GPUs but the recipe has no detector for them.
     """
     settings = ChainSettings.of(run.without_rows(), gpu_detectors, keep_maps=False)
     settings = settings.without_map_cache()

@@ -21,7 +21,7 @@ LIGHT_CPUS = 0.25  # cores that Ray reserves for a light step, which mostly wait
 # Without GPUs and without a measurement, one of this many cores detects control maps. The others generate images, which
 # takes longer.
 CORES_PER_DETECTOR_ACTOR = 4
-DETECTOR_ACTORS_PER_GPU = 8  # limit for a cluster that will grow, if it has fewer cores now
+DETECTOR_ACTORS_PER_GPU = 8  # allowed in a cluster that will grow, even if it has fewer cores now
 DETECTOR_HEADROOM = 1.25  # throughput of the detectors relative to that of the GPUs, so that no GPU waits for maps
 UNITS_IN_FLIGHT = 2  # units per actor: one is processed while the next is transferred
 FEWEST_CORES = 2  # without GPUs: one for images and one for control maps

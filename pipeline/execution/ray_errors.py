@@ -11,8 +11,8 @@ _FOREIGN_ERROR = re.compile(r"(?!ray\.)[\w.]+(Error|Exception): ")
 def run_stopped_error(error: BaseException) -> RunStoppedError:
     """Return the error that ended the run.
 
-    Its message is that of an error of this project if a step raised one. Otherwise it is the first line of Ray's text
-    that names another exception, or the last line if there is none.
+    If a step raised an error of this project, the result has the same message. Otherwise its message contains the first
+    line of Ray's text that starts with the name of an exception from outside Ray, or the last line if there is none.
 
     Ray passes an error of a step on as text only: its class and message are at the end of its traceback, followed by
     Ray's own text.

@@ -164,8 +164,9 @@ def crop_transform(source: tuple[int, int], bucket: tuple[int, int], fit: str, f
 def pad_transform(source: tuple[int, int], bucket: tuple[int, int]) -> tuple[Transform, Padding]:
     """Return the transform that scales a whole photo to fit in a bucket, and the padding that fills the bucket.
 
-    The size of the image is rounded to whole pixels, so that its edges are those of the photo. The horizontal and the
-    vertical scale therefore differ slightly, by less than a pixel over the whole image.
+    The size of the image is rounded to whole pixels, and the scales are adapted so that the image shows exactly the
+    whole photo. The horizontal and the vertical scale therefore differ slightly, by less than a pixel over the whole
+    image.
     """
     scale = min(bucket[0] / source[0], bucket[1] / source[1])
     width, height = (max(1, round(side * scale)) for side in source)

@@ -1,4 +1,4 @@
-"""Copy all models of a recipe to a folder or bucket, with a recipe that names the copies: runs need no internet."""
+"""Copy the models of a recipe, and a recipe that names the copies, to a folder or bucket for runs without internet."""
 
 import hashlib
 from collections.abc import Callable, Iterable
