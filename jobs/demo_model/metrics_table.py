@@ -136,7 +136,7 @@ def depth_figures(settings: list[str]) -> Iterator[Figure]:
         _mean([_sky_color_difference(*pair) for pair in zip(pixels, inputs, strict=True)])
         for pixels in (images, inverted)
     )
-    name = "depth alone: the far is closer to the sky's colour than the near, CIE Lab"
+    name = "depth alone: distant areas are closer to the sky's colour than near areas, CIE Lab"
     yield require_minimum(name, right, SKY_DISTANCE + max(0, wrong), wrong, "with an inverted map")
 
 

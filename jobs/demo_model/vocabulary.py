@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 STYLES = ("anime style", "cel shading", "clean line art", "flat colors", "vibrant colors")
 PHOTO_STYLES = ("photo", "realistic")
 EMPTY_SHARE = 0.1  # share of empty prompts, which classifier-free guidance needs
-# The words of the scenes, and words of common prompts that have no effect on this model.
+# The words of the scenes, and words of common prompts that have almost no effect on this model.
 OTHER_WORDS = (
     "person", "people", "mountains", "meadow", "sea", "beach", "forest", "trees", "city", "houses", "room", "hair",
     "shirt", "black", "brown", "blonde", "red", "blue", "pink", "white", "purple", "orange", "smile", "sad", "a", "an",
