@@ -1,4 +1,4 @@
-"""The baseline of the throughput benchmark: the pipeline call of the diffusers documentation, for one image and for a batch.
+"""The baseline of the throughput benchmark: the pipeline call of the diffusers documentation, alone and in a batch.
 
 Only the models are shared with photo2anime. The baseline uses the ControlNet class of diffusers, PIL images or float
 tensors as inputs, PIL images as outputs, and prompts as text.
