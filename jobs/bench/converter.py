@@ -85,7 +85,8 @@ def _models(recipe: "Recipe", random: str | None) -> tuple["Recipe", "Load", str
 
     Args:
         recipe: The recipe, whose upscale is not measured.
-        random: The architecture of random weights. By default they replace only missing weights.
+        random: The architecture of random weights. By default, random weights are used for all models if weights of
+            the recipe are missing.
 
     Returns:
         The recipe to measure, the function that loads its models, and a description of the weights.

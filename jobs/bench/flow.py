@@ -58,7 +58,7 @@ def flow(
 
 
 def measure(rows: "Sequence[Mapped]", rounds: int) -> list[Cost]:
-    """Measure each way to pass rows to the next step, all ways once per round. The first cost is the memory copy."""
+    """Measure, once per round, every way to pass rows to the next step. The first result is the memory copy."""
     import numpy as np
 
     from pipeline.steps.row_step import RowStep, rows_to_table, table_to_rows

@@ -105,7 +105,8 @@ def save(folder: Path, vae: AutoencoderTiny, trained: Networks) -> None:
 def _controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
     """Copy the UNet's encoder into a ControlNet.
 
-    The embedding of the control map is not initialised to zero as usual, because the UNet is not trained yet.
+    The last layer of the control map's embedding is usually initialised to zero. Here it has random weights, because
+    the UNet is not trained yet.
     """
     controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(16, 32, 64))
     controlnet.controlnet_cond_embedding.conv_out.reset_parameters()

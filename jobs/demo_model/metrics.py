@@ -8,8 +8,8 @@ from pipeline.images.arrays import Pixels
 
 THRESHOLDS = (100, 200)  # of Canny, for generated images and for photos
 TOLERANCE = 2  # largest distance in pixels between two edges that agree
-# Smallest lightness (of 255) by which the contrast of a line is divided, because lines on darker areas are hardly
-# visible.
+# The contrast of a line is divided by the lightness of its side, or by this value (of 255) if the side is darker,
+# because lines on such dark areas are hardly visible.
 DARKEST = 8.0
 FLAT = 3.0  # of 255: the gradient of a pixel in a flat area is smaller
 

@@ -166,7 +166,7 @@ def _render_face(canvas: Canvas, skeleton: Skeleton, height: float, depth: float
 
 
 def _render_front_hair(canvas: Canvas, head: Points, height: float, depth: float, color: Color) -> None:
-    """Render the hair at the front: a cap whose lower edge has points on the forehead."""
+    """Render the hair at the front: a cap with a jagged lower edge on the forehead."""
     angles = np.linspace(np.pi, 2 * np.pi, 14)
     cap = np.stack([np.cos(angles) * 0.088, np.sin(angles) * 0.105], axis=1)
     points = np.array([[0.09, 0.03], [0.066, -0.03], [0.03, -0.012], [0.0, -0.045], [-0.035, -0.012], [-0.066, -0.03]])

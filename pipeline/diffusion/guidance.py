@@ -34,7 +34,7 @@ def end_guidance_after(pipe: DiffusionPipeline, end: float) -> Arguments:
 
     def after_step(running: DiffusionPipeline, step: int, _timestep: object, tensors: Arguments) -> Arguments:
         if step + 1 >= round(end * running.num_timesteps) and running.do_classifier_free_guidance:
-            running._guidance_scale = 1.0  # noqa: SLF001 - as the callback of diffusers does
+            running._guidance_scale = 1.0  # noqa: SLF001 - the callbacks of diffusers set it too
             for mask in tensors.values():
                 # In place, because the pipelines ignore a returned mask.
                 mask.set_(mask[len(mask) // 2 :].clone())
@@ -50,8 +50,8 @@ def prompt_half(rows: int, arguments: Arguments) -> Arguments:
 
     Args:
         rows: The number of latents in the call.
-        arguments: The keyword arguments of the call. Conditions are [N, ...], or [2 N, ...] with guidance, where
-            those of the negative prompts come first.
+        arguments: The keyword arguments of the call. Conditions are [N, ...], or [2 N, ...] if the pipeline was called
+            with guidance. The first N of 2 N conditions are those of the negative prompts.
 
     Returns:
         The keyword arguments with conditions of [rows, ...].
