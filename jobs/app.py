@@ -41,7 +41,7 @@ recipes.command()(lock)
 app.add_typer(recipes, name="recipes")
 models = typer.Typer(help="Manage the weights of recipes.", no_args_is_help=True)
 models.command()(pull)
-models.callback()(lambda: None)  # without a callback, typer would make `pull` the command `models` itself
+models.callback()(lambda: None)  # declares `models` a group with the one command `pull`
 app.add_typer(models, name="models")
 bench = typer.Typer(help="Run benchmarks.", no_args_is_help=True)
 bench.command("converter")(converter)
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def run_command(command: Callable[[], None]) -> None:
-    """Run a command. A `RunError` becomes one line on standard error, and its exit code."""
+    """Run a command. If it raises a `RunError`, write one line to standard error and exit with the error's code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:

@@ -14,7 +14,8 @@ from pipeline.images.arrays import Batch, Pixels
 from schemas.detectors import OpenposeSettings
 
 _NETWORKS = controlnet_aux.open_pose
-# Images with a side of fewer pixels are padded to multiples of it, because the network halves the sides repeatedly.
+# The network halves the sides of an image repeatedly. If a side is shorter than MIN_SIDE pixels, both sides are padded
+# to multiples of MIN_SIDE.
 MIN_SIDE = 64
 
 

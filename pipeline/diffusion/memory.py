@@ -9,7 +9,7 @@ from pipeline.diffusion.types import DiffusionPipeline
 from schemas.recipe import Recipe
 
 UNTILED_PIXELS = 2**20 * 1.1
-"""The largest area, in pixels, that is decoded without tiles if memory is low.
+"""The largest area, in pixels, that is decoded without tiles in recipes with `memory: low`.
 
 It is slightly above the area of an SDXL image, whose decoding takes about 4 GB.
 """

@@ -1,6 +1,6 @@
 """The second pass of a recipe with `upscale`: enlarge an image, cut it into tiles, and blend the generated tiles.
 
-`ImageGenerator` generates the tiles in between.
+The functions of this module cut and blend. `ImageGenerator` generates a new image from each tile.
 """
 
 import itertools

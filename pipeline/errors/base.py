@@ -26,7 +26,7 @@ class PhotoError(Photo2AnimeError):
         attempts: How often the operation was attempted.
 
     Attributes:
-        known: Fields of the failed row that the step had determined before it failed, for its record.
+        known: Fields that the step determined before it failed. They are added to the record of the failed row.
     """
 
     code = "photo"

@@ -28,12 +28,15 @@ from schemas.options import Options
 LOGGER = logging.getLogger("photo2anime.run")
 
 CALIBRATION_PHOTOS = 4  # photos that are measured
-CALIBRATION_THRESHOLD = 64  # runs of fewer images are not calibrated, because a calibration takes half a minute
+CALIBRATION_THRESHOLD = 64  # images; by default, smaller runs skip the calibration, which takes half a minute
 STEPS_BEFORE_IMAGES = 3  # fetch, decode, control maps
 
 
 def plan_resources(run: RunPlan, options: Options) -> tuple[StepResources, dict[str, Any]]:
-    """Choose the Ray resources of the steps, after a calibration if the run is large enough or `options` requests one.
+    """Choose the Ray resources of the steps, from a calibration or by default values.
+
+    `options.calibrate` decides whether to calibrate. If it is None, runs of at least `CALIBRATION_THRESHOLD` images are
+    calibrated.
 
     Returns:
         The resources, and the measured times and pool sizes as metadata for `_run.json`.

@@ -18,8 +18,8 @@ from pipeline.errors import ClusterError
 from pipeline.steps.chain import Pool
 
 LIGHT_CPUS = 0.25  # cores that Ray reserves for a light step, which mostly waits or takes little time
-# Without GPUs and without a measurement, one of this many cores detects control maps. The others generate images, which
-# takes longer.
+# Without GPUs and without a measurement, one in CORES_PER_DETECTOR_ACTOR cores detects control maps. The others
+# generate images, which takes longer.
 CORES_PER_DETECTOR_ACTOR = 4
 DETECTOR_ACTORS_PER_GPU = 8  # allowed in a cluster that will grow, even if it has fewer cores now
 DETECTOR_HEADROOM = 1.25  # throughput of the detectors relative to that of the GPUs, so that no GPU waits for maps

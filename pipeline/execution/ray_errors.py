@@ -14,8 +14,8 @@ def run_stopped_error(error: BaseException) -> RunStoppedError:
     If a step raised an error of this project, the result has the same message. Otherwise its message contains the first
     line of Ray's text that starts with the name of an exception from outside Ray, or the last line if there is none.
 
-    Ray passes an error of a step on as text only: its class and message are at the end of its traceback, followed by
-    Ray's own text.
+    Ray reports the error of a step as text only. The text contains the traceback, which ends with the class and the
+    message of the error, and then Ray's own text.
     """
     own = _OWN_ERROR.search(str(error))
     if own:

@@ -77,7 +77,7 @@ class Transform:
         return _resample(image, self.target, self.visible_box(image.size), resampling)
 
     def visible_box(self, size: tuple[int, int]) -> Box:
-        """Return the visible part of an upright image of the whole photo that has this size."""
+        """Return the part that `apply` keeps of an upright image. The image has this size and shows the whole photo."""
         return _scale_box(self._visible_box, size[0] / self.source[0], size[1] / self.source[1])
 
     def enlarged(self, times: int) -> "Transform":
