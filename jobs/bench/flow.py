@@ -151,7 +151,7 @@ def _to_pixels(image: dict[str, Any]) -> "Pixels":
 
 
 def _cpu_seconds(call: Callable[[], object]) -> float:
-    """Return the mean CPU seconds of one call, which is repeated to fill one sample."""
+    """Return the mean CPU seconds of one call. Repeats the call until `MIN_SAMPLE` CPU seconds have passed."""
     calls, seconds, began = 0, 0.0, time.process_time()
     while seconds < MIN_SAMPLE:
         call()

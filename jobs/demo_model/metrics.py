@@ -1,4 +1,4 @@
-"""Measure images: edges against a control map, people, depth, flat areas, lines and colours."""
+"""Metrics of images: agreement of edges and regions, depth steps, flat areas, darkness of lines, and mean colour."""
 
 import cv2
 import numpy as np
@@ -8,8 +8,8 @@ from pipeline.images.arrays import Pixels
 
 THRESHOLDS = (100, 200)  # of Canny, for generated images and for photos
 TOLERANCE = 2  # largest distance in pixels between two edges that agree
-# The contrast of a line is divided by the lightness of its side, or by this value (of 255) if the side is darker,
-# because lines on such dark areas are hardly visible.
+# The contrast of a line is divided by the lightness of the area beside the line, but at least by this value (of 255),
+# because lines on darker areas are hardly visible.
 DARKEST = 8.0
 FLAT = 3.0  # of 255: the gradient of a pixel in a flat area is smaller
 

@@ -30,7 +30,8 @@ OUT_OF_MEMORY = "no memory to draw it again in float32"
 class _PendingBatch:
     """A batch whose results are being copied to the host.
 
-    The latents stay on the device. Reading them on the host would wait for the next batch too.
+    The latents stay on the device, because only a retry needs them. If the host reads them, it must also wait for the
+    next batch, which is already queued on the device.
 
     Attributes:
         requests: The N requests of the batch, without padding.
