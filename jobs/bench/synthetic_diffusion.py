@@ -1,8 +1,8 @@
 """Stable Diffusion 1.5 and XL with random weights: their speed is that of the published models.
 
 The sizes are those of the published configurations: stable-diffusion-v1-5/stable-diffusion-v1-5,
-stabilityai/stable-diffusion-xl-base-1.0, and the ControlNets of lllyasviel and xinsir, which copy the UNet. The
-tokenizer is that of the demo model, because the cost of a prompt does not depend on its words.
+stabilityai/stable-diffusion-xl-base-1.0, and the ControlNets of lllyasviel and xinsir, which have the layers of the
+UNet's encoder. The tokenizer is that of the demo model, because the cost of a prompt does not depend on its words.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class Architecture:
         unet: Arguments of `UNet2DConditionModel`.
         vae: Arguments of `AutoencoderKL`.
         text: Arguments of `CLIPTextConfig`.
-        text_2: Arguments of the `CLIPTextConfig` of the second text encoder, which makes the checkpoint an XL.
+        text_2: Arguments of the `CLIPTextConfig` of the second text encoder. None for SD 1.5.
     """
 
     unet: dict[str, Any]

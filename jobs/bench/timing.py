@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LONG_CALL = 1.0  # seconds; if a call takes longer, it and its baseline are timed once
+LONG_CALL = 1.0  # seconds; if a call or its baseline takes longer, there is only one round of timing
 MIN_SAMPLE = 0.05  # seconds; shorter calls are repeated to fill one sample
 
 

@@ -86,7 +86,7 @@ def networks() -> Networks:
 
 
 def save(folder: Path, vae: AutoencoderTiny, trained: Networks) -> None:
-    """Write the model in half precision, in the folders `base` and `controlnet-…` of diffusers' layout."""
+    """Write the model in half precision and in the layout of diffusers, to the folders `base` and `controlnet-…`."""
     base = StableDiffusionPipeline(
         vae=vae,
         text_encoder=trained.text_encoder,

@@ -16,7 +16,9 @@ from torch.optim import AdamW, Optimizer
 INPUTS_AND_OUTPUTS = ("embedding.weight", "conv_in.", "conv_out.")  # for AdamW, as the authors advise
 ITERATIONS = 5
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the authors' Newton-Schulz iteration
-UPDATE_RMS = 0.2  # root mean square of AdamW's updates (Liu et al., "Muon is scalable for LLM training", 2025)
+# Muon's updates are scaled to this root mean square, which is typical of AdamW's updates (Liu et al., "Muon is scalable
+# for LLM training", 2025).
+UPDATE_RMS = 0.2
 WEIGHT_DECAY = 1e-3
 
 

@@ -23,8 +23,8 @@ ZOE_MULTIPLE = 8
 class Depth(TorchDetector):
     """Estimates depth with Depth Anything, DPT, DepthPro, ZoeDepth and similar models.
 
-    The raw prediction of the network must be larger for nearer pixels, or smaller with `invert`. That of DepthPro is
-    larger for nearer pixels, although it is a metric model.
+    The raw prediction of the network must be larger for nearer pixels. If it is smaller, as in most metric models, set
+    `invert`. DepthPro is a metric model, but needs no `invert`: its raw prediction is larger for nearer pixels.
     """
 
     def __init__(self, settings: DepthSettings, folder: Path, device: str) -> None:
