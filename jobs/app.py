@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def run_command(command: Callable[[], None]) -> None:
-    """Run a command. If it raises a `RunError`, write one line to standard error and exit with the error's code."""
+    """Run a command. If it raises a `RunError`, write one line to standard error and exit with its `exit_code`."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:

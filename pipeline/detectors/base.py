@@ -1,7 +1,8 @@
 """The interface of detectors, and the function that loads a detector from its settings.
 
-Recipes, the command line and the manifest use the name in a detector's settings, and `load_detector` derives the names
-of the module and the class from it. `.github/CONTRIBUTING.md` explains how to add a detector.
+The field `name` of the settings identifies a detector in recipes, on the command line and in the manifest.
+`load_detector` derives the names of the module and the class from it. `.github/CONTRIBUTING.md` explains how to add a
+detector.
 """
 
 import json

@@ -30,7 +30,7 @@ class Openpose:
             "facenet.pth": _NETWORKS.Face,
         }
         if device == "cpu":
-            torch.set_num_threads(1)  # for the reason that TorchDetector gives
+            torch.set_num_threads(1)  # so that maps do not depend on the number of cores, as in TorchDetector
         # controlnet_aux loads the files by `torch.load`, which by default loads weights only.
         networks = {name: classes[name](str(folder / name)) for name in settings.files}
         for network in networks.values():

@@ -46,7 +46,7 @@ class GeneratedImage:
         pixels: The image, [H * factor, W * factor, 3] with the factor of the second pass. None if generation failed.
         batch_size: The number of images that were generated together with this one, itself included.
         retried: Descriptions of the retries in float32, in order. An image is retried if it is not finite or has a
-            single colour. The last description says so if memory ran out during a retry.
+            single colour. If memory ran out during a retry, the last description says that.
         nsfw: The result of the safety checker. None without a safety checker.
     """
 

@@ -88,15 +88,16 @@ def measure_conversion(settings: ChainSettings, mapped: pa.Table, batch: int) ->
     mapped = pa.concat_tables([mapped] * -(-batch // max(1, mapped.num_rows)))
     steps = [step.create() for step in photo_steps(settings)[STEPS_BEFORE_IMAGES:]]
     measured = _milliseconds(_run_warm(steps, mapped), ("controls", "convert", "encode"))
-    maps = measured.pop("controls", 0.0) - before.get("controls", 0.0)  # without the detectors that measure_maps ran
+    # The time of `controls` includes the time that `measure_maps` measured. The difference is the GPU detectors' time.
+    maps = measured.pop("controls", 0.0) - before.get("controls", 0.0)
     return measured | {"convert": measured.get("convert", 0.0) + max(0.0, maps)}
 
 
 def _measure(run: RunPlan, cluster: ClusterResources, gpu_detectors: frozenset[str]) -> Milliseconds | None:
     """Return the milliseconds of one photo by stage.
 
-    Returns None if a stage whose time determines the pool sizes was not measured: no photo completed it, or the mode is
-    `maps` and the cluster has GPUs but the recipe has no detector for them.
+    Returns None if a stage that determines the pool sizes has no measurement. This happens if no photo completed the
+    stage. It also happens in mode `maps` on a cluster with GPUs, if no detector of the recipe runs on a GPU.
     """
     settings = ChainSettings.of(run.without_rows(), gpu_detectors, keep_maps=False)
     settings = settings.without_map_cache()

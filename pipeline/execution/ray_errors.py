@@ -22,4 +22,5 @@ def run_stopped_error(error: BaseException) -> RunStoppedError:
         return RunStoppedError(own.group(1), "")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     last = next((line for line in lines if _FOREIGN_ERROR.match(line)), lines[-1])
-    return RunStoppedError(f"run: {last}", "Run the same command with --verbose to see the traceback and to continue.")
+    hint = "Run the same command with --verbose to continue the run and see the traceback."
+    return RunStoppedError(f"run: {last}", hint)

@@ -39,8 +39,8 @@ class Transform:
         orientation: The EXIF orientation of the stored photo.
         scale_x: Pixels of the image per pixel of the photo, horizontally.
         scale_y: Pixels of the image per pixel of the photo, vertically.
-        offset_x: The x in the image of the left edge of the photo.
-        offset_y: The y in the image of the upper edge of the photo.
+        offset_x: The x coordinate, in the image, of the photo's left edge.
+        offset_y: The y coordinate, in the image, of the photo's upper edge.
         fit: The setting of the recipe: crop, people or pad.
         shrink: The JPEG decoder decodes the photo at 1 / `shrink` of its size.
     """
@@ -77,11 +77,15 @@ class Transform:
         return _resample(image, self.target, self.visible_box(image.size), resampling)
 
     def visible_box(self, size: tuple[int, int]) -> Box:
-        """Return the part that `apply` keeps of an upright image. The image has this size and shows the whole photo."""
+        """Return the box that `apply` keeps of an upright image of the whole photo.
+
+        Args:
+            size: Width and height of the upright image in pixels.
+        """
         return _scale_box(self._visible_box, size[0] / self.source[0], size[1] / self.source[1])
 
     def enlarged(self, times: int) -> "Transform":
-        """Return the transform to an image that is `times` as wide and high."""
+        """Return the transform to an image whose width and height are multiplied by `times`."""
         width, height = (side * times for side in self.target)
         scales = {name: getattr(self, name) * times for name in ("scale_x", "scale_y", "offset_x", "offset_y")}
         return replace(self, target=(width, height), **scales)
@@ -119,7 +123,7 @@ class Padding:
         return canvas[self.top : height - self.bottom, self.left : width - self.right]
 
     def enlarged(self, times: int) -> "Padding":
-        """Return the padding of a canvas that is `times` as wide and high."""
+        """Return the padding of a canvas whose width and height are multiplied by `times`."""
         return Padding(*(side * times for side in asdict(self).values()))
 
     def as_row(self) -> dict[str, int]:

@@ -60,7 +60,7 @@ def _copy_reference(uri: str, root: str) -> str:
 
 
 def _location_key(path: ConfigPath) -> str:
-    """Return the key that names the model in a part of a recipe."""
+    """Return the key of the model's name or address in the part of a recipe at `path`."""
     return "weights" if path[-1] == "detector" else "name"
 
 
