@@ -117,7 +117,7 @@ class DepthSettings(NetworkSettings):
     name: Literal["depth"] = "depth"
     library: ClassVar[str] = "transformers"
     weights: str = "depth-anything/Depth-Anything-V2-Small-hf"
-    invert: bool = False  # for models whose prediction grows away from the viewer, such as metric ones and ZoeDepth
+    invert: bool = False  # for models that predict larger numbers for farther pixels, such as ZoeDepth
 
     @property
     def files(self) -> tuple[str, ...]:
