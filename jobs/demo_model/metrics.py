@@ -8,7 +8,7 @@ from pipeline.images.arrays import Pixels
 
 THRESHOLDS = (100, 200)  # of Canny, for generated images and for photos
 TOLERANCE = 2  # largest distance in pixels between two edges that agree
-# The contrast of a line is divided by the lightness of the area beside the line, but at least by this value (of 255),
+# The contrast of a line is divided by the lightness of the area next to the line, but at least by this value (of 255),
 # because lines on darker areas are hardly visible.
 DARKEST = 8.0
 FLAT = 3.0  # of 255: the gradient of a pixel in a flat area is smaller

@@ -8,7 +8,7 @@
     │   ├── ControlMapError     control_map.*   a control map is missing or invalid
     │   ├── PromptError         prompt.*        its prompt is invalid
     │   └── GenerationError     generate.*      the diffusion pipeline returned no usable image
-    └── RunError                exit code 2: the run does not start, nothing was written
+    └── RunError                exit code 2: the run cannot start, or another command failed
         ├── OptionError         option.*        an option of the command line
         ├── RecipeError         recipe.*        the recipe, or one of its settings
         ├── ManifestError       manifest.*      the manifest

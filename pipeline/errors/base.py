@@ -39,7 +39,7 @@ class PhotoError(Photo2AnimeError):
 
 
 class RunError(Photo2AnimeError):
-    """The run cannot start. Nothing was written.
+    """The run cannot start, or another command failed.
 
     Only the subclass `RunStoppedError` is for a run that started and ended early.
 
