@@ -70,10 +70,10 @@ class DiscMap:
     """A depth map of two overlapping discs in front of the sky, and its regions."""
 
     depth: Pixels
-    near: Mask  # the nearer disc
+    near: Mask  # the near disc
     sky: Mask
-    visible_rim: Mask  # the rim of the nearer disc in front of the farther one
-    hidden_rim: Mask  # the rim of the farther disc behind the nearer one
+    visible_rim: Mask  # the part of the near disc's rim that is in front of the far disc
+    hidden_rim: Mask  # the part of the far disc's rim that the near disc hides
 
 
 def disc_map(number: int) -> DiscMap:
@@ -84,7 +84,7 @@ def disc_map(number: int) -> DiscMap:
     far, near = _disc(middle - offset, random.uniform(46, 60)), _disc(middle + offset, random.uniform(46, 60))
     depth = np.zeros((SIDE, SIDE), np.uint8)
     depth[far], depth[near] = 120, 255
-    inner_far, inner_near = _shrink(far, 6), _shrink(near, 6)  # because the rims are ambiguous where they cross
+    inner_far, inner_near = _shrink(far, 6), _shrink(near, 6)  # without the points where the rims cross
     pixels = depth[:, :, None].repeat(3, axis=2)
     return DiscMap(pixels, near, depth == 0, _rim(near) & inner_far, _rim(far) & inner_near)
 

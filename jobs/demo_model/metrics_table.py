@@ -150,8 +150,9 @@ def _depth_edge_figures(edges: list[NDArray[np.bool_]], inputs: list[eval_inputs
     visible = _mean([_share_with_edge(found, each.visible_rim) for found, each in zip(edges, inputs, strict=True)])
     hidden = _mean([_share_with_edge(found, each.hidden_rim) for found, each in zip(edges, inputs, strict=True)])
     yield require_minimum(
-        "depth alone: edges at the nearer rim", visible, max(0.5, 2 * hidden), hidden, "edges at the hidden rim"
-    )
+        "depth alone: share of the visible rim with an edge",
+        visible, max(0.5, 2 * hidden), hidden, "share of the hidden rim",
+    )  # fmt: skip
 
 
 def _sky_color_difference(image: Pixels, discs: eval_inputs.DiscMap) -> float:
@@ -175,7 +176,8 @@ def word_figures(photos: list[Pixels], settings: list[str]) -> Iterator[Figure]:
     palettes, no_effect = colors["sunset"] - colors["night"], colors["clean"] - colors[""]
     distance, baseline = float(np.linalg.norm(palettes)), float(np.linalg.norm(no_effect))
     minimum = max(PALETTE_DISTANCE, 2 * baseline)
-    name, redundant = "`night` and `sunset`: distance of mean colours, CIE Lab", "for a redundant word"
+    name = "`night` and `sunset`: distance of mean colours, CIE Lab"
+    redundant = "with `clean`, which the prompt contains"
     yield require_minimum(name, distance, minimum, baseline, redundant)
     yield require_minimum(
         "`sunset` yellower than `night`, CIE b", float(palettes[2]), 5.0, float(no_effect[2]), redundant

@@ -24,7 +24,8 @@ PROMPT = "anime style, cel shading, clean line art"
 def save_samples(path: Path, vae: AutoencoderTiny, networks: Networks, batch: Batch) -> None:
     """Write a sheet of photos, targets, control maps and images.
 
-    The images of a control map are below its row. The last row shows the images of all three maps together.
+    Each row of control maps is followed by a row of images that were generated with these maps alone. The images of
+    the last row were generated with all three control maps.
     """
     rows = [batch.photos, batch.targets]
     for name in CONTROLNETS:

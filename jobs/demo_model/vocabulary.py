@@ -54,7 +54,7 @@ def random_prompt(random: np.random.Generator, words: list[str], palette: str | 
     Args:
         random: Source of the choice and the order of the words.
         words: Contents of the image; each is left out with a probability of 0.3.
-        palette: A key of PALETTES that every prompt but an empty one contains, or None.
+        palette: A key of PALETTES, or None. The key is in every prompt that is not empty.
         is_cartoon: Whether the image is a cartoon, and not a photo.
     """
     if random.random() < EMPTY_SHARE:
