@@ -30,7 +30,7 @@ NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
 
 class Interruption(RunProgress):
-    """A follower that ends the run when the first unit is finished."""
+    """Ends the run as soon as a unit is finished."""
 
     def advance(self, done: int, failed: int) -> None:
         raise RunStoppedError(f"interrupted after {done} images and {failed} failures")

@@ -29,14 +29,16 @@ POLLS = 60
 
 
 @pytest.fixture(scope="module")
-def chosen(recipe: Recipe, weights_of: Callable[[str], Path]) -> Recipe:
+def gpu_recipe(recipe: Recipe, weights_of: Callable[[str], Path]) -> Recipe:
     """Return the recipe with weights for its depth detector, a network that gains from a GPU."""
     depth = recipe.controls[2].model_copy(update={"detector": DepthSettings(weights=str(weights_of("depth")))})
     return recipe.model_copy(update={"controls": (*recipe.controls[:2], depth)})
 
 
 @pytest.fixture(scope="module")
-def finished(ray_lock: FileLock, photos: Path, chosen: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished(
+    ray_lock: FileLock, photos: Path, gpu_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> Finished:
     """Convert 12 photos and four broken ones on Ray, with calibration, in units of rows of different shapes."""
     folder = tmp_path_factory.mktemp("ray")
     manifest, output, progress = (
@@ -45,13 +47,13 @@ def finished(ray_lock: FileLock, photos: Path, chosen: Recipe, tmp_path_factory:
         RecordedProgress(),
     )
     with ray_lock, progress.recorded_log():
-        summary = convert(manifest, output, chosen, Options(unit_size=UNIT, calibrate=True), progress)
+        summary = convert(manifest, output, gpu_recipe, Options(unit_size=UNIT, calibrate=True), progress)
     return Finished(manifest, output, summary, progress)
 
 
 @pytest.fixture(scope="module")
-def account(finished: Finished) -> dict[str, Any]:
-    """Return the account of the run in its output."""
+def run_file(finished: Finished) -> dict[str, Any]:
+    """Return the content of the run file."""
     content: dict[str, Any] = json.loads((Path(finished.output) / "_run.json").read_text())
     return content
 
@@ -66,41 +68,41 @@ def test_every_row_is_recorded_exactly_once(finished: Finished) -> None:
 
 
 def test_images_and_maps_have_the_bytes_of_a_run_without_ray(
-    finished: Finished, chosen: Recipe, tmp_path: Path
+    finished: Finished, gpu_recipe: Recipe, tmp_path: Path
 ) -> None:
     local = str(tmp_path / "local")
-    convert_locally(finished.manifest, local, chosen, Options(unit_size=5))
+    convert_locally(finished.manifest, local, gpu_recipe, Options(unit_size=5))
     for row in rows_of(local):
         on_ray = finished.rows[row["photo_id"]]
         assert on_ray["sha256"] == row["sha256"]
         assert [each["sha256"] for each in on_ray["controls"]] == [each["sha256"] for each in row["controls"]]
 
 
-def test_networks_run_in_the_actor_that_has_the_gpu(finished: Finished, account: dict[str, Any]) -> None:
-    assert account["detectors_on_gpu"] == ["depth"]
+def test_networks_run_in_the_actor_that_has_the_gpu(finished: Finished, run_file: dict[str, Any]) -> None:
+    assert run_file["detectors_on_gpu"] == ["depth"]
     assert finished.summary.maps_detected == 24
     assert finished.rows["p000.jpg"]["controls"][2]["model"]["role"] == "depth"
 
 
-def test_calibration_reports_times_and_processes(finished: Finished, account: dict[str, Any]) -> None:
-    assert set(account["milliseconds_per_photo"]) == {"fetch", "decode", "controls", "convert", "encode"}
-    assert all(milliseconds > 0 for milliseconds in account["milliseconds_per_photo"].values())
-    assert account["pools"] == {"control_maps": 1, "convert": 1}
+def test_calibration_reports_times_and_processes(finished: Finished, run_file: dict[str, Any]) -> None:
+    assert set(run_file["milliseconds_per_photo"]) == {"fetch", "decode", "controls", "convert", "encode"}
+    assert all(milliseconds > 0 for milliseconds in run_file["milliseconds_per_photo"].values())
+    assert run_file["pools"] == {"control_maps": 1, "convert": 1}
     assert any("fetch " in text for text in finished.progress.messages)
 
 
 @pytest.mark.usefixtures("finished")
 def test_images_are_encoded_before_the_last_unit_is_converted() -> None:
     for _ in range(POLLS):
-        converted, encoded = begins_of("MapWorker(MapBatches(GpuWorker)).submit"), begins_of("->MapBatches(Commit)")
+        converted, encoded = start_times("MapWorker(MapBatches(GpuWorker)).submit"), start_times("->MapBatches(Commit)")
         if converted and encoded and min(encoded) < max(converted):
             return
-        time.sleep(0.5)  # Ray reports its tasks with a delay
-    pytest.fail(f"conversions began at {converted}, encoding at {encoded}")
+        time.sleep(0.5)  # Ray reports tasks with a delay
+    pytest.fail(f"start of the conversions: {converted}, of the encodings: {encoded}")
 
 
-def begins_of(task: str) -> list[float]:
-    """Return when each of Ray's tasks began whose name ends with `task`, in microseconds."""
+def start_times(task: str) -> list[float]:
+    """Return the start time, in microseconds, of each Ray task whose name ends with `task`."""
     events = [event for event in ray.timeline() if event["cat"].startswith("task::") and event["cat"].endswith(task)]
     return [event["ts"] for event in events]
 

@@ -124,7 +124,7 @@ def tiny_recipe(folder: Path, mode: str = "img2img", nets: int = 1, **changes: A
     return Recipe.model_validate(demo | changes)
 
 
-def asked(count: int, nets: int = 1, mode: str = "img2img", **changes: Any) -> list[GenerationRequest]:
+def tiny_requests(count: int, nets: int = 1, mode: str = "img2img", **changes: Any) -> list[GenerationRequest]:
     """Build requests with random photos and maps of 64x64 pixels, and different seeds.
 
     Args:
@@ -147,7 +147,7 @@ def asked(count: int, nets: int = 1, mode: str = "img2img", **changes: Any) -> l
     ]  # fmt: skip
 
 
-def apart(one: GeneratedImage, other: GeneratedImage) -> int:
+def pixel_difference(one: GeneratedImage, other: GeneratedImage) -> int:
     """Return the largest difference between two images, 0..255."""
     assert one.pixels is not None
     assert other.pixels is not None

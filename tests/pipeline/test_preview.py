@@ -13,14 +13,16 @@ from schemas.work import Failed
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def previews(photos: list[str], recipe: Recipe, *, images: bool = False) -> tuple[list[PreviewRow | Failed], list[str]]:
+def rows_and_notes(
+    photos: list[str], recipe: Recipe, *, images: bool = False
+) -> tuple[list[PreviewRow | Failed], list[str]]:
     notes: list[str] = []
     return preview_rows(photos, recipe, cache=None, images=images, note=notes.append), notes
 
 
 def test_rows_are_in_the_order_of_the_photos(photos: Path, recipe: Recipe) -> None:
     named = [str(photos / name) for name in ("p003.jpg", "p000.jpg", "none.jpg")]
-    (first, second, missing), notes = previews(named, recipe)
+    (first, second, missing), notes = rows_and_notes(named, recipe)
     assert isinstance(first, PreviewRow)
     assert isinstance(second, PreviewRow)
     assert [row.planned.photo_id for row in (first, second, missing)] == named
@@ -33,7 +35,7 @@ def test_rows_are_in_the_order_of_the_photos(photos: Path, recipe: Recipe) -> No
 
 
 def test_images_have_the_size_of_the_photo(photos: Path, recipe: Recipe) -> None:
-    (row,), _ = previews([str(photos / "p000.jpg")], recipe, images=True)
+    (row,), _ = rows_and_notes([str(photos / "p000.jpg")], recipe, images=True)
     assert isinstance(row, PreviewRow)
     assert row.image is not None
     assert row.image.shape == row.photo.shape == (64, 64, 3)
@@ -42,7 +44,7 @@ def test_images_have_the_size_of_the_photo(photos: Path, recipe: Recipe) -> None
 def test_the_base_model_is_needed_for_images_only(photos: Path) -> None:
     missing = load_recipe("demo", ["area=4096", "base.name=/none"])
     named = [str(photos / "p000.jpg")]
-    (row,), _ = previews(named, missing)
+    (row,), _ = rows_and_notes(named, missing)
     assert isinstance(row, PreviewRow)
     with pytest.raises(ModelError, match="/none"):
-        previews(named, missing, images=True)
+        rows_and_notes(named, missing, images=True)

@@ -20,7 +20,7 @@ TOLERANCE = 2  # of 255: different batches, prompt encoders and optimizations ro
 )
 def test_baseline_generates_the_same_images(families: dict[str, Path], family: str, mode: str) -> None:
     recipe = tiny.tiny_recipe(families[family], mode, 2, guidance=5.0, region={"soften": 0})
-    requests = tiny.asked(2, 2, mode)
+    requests = tiny.tiny_requests(2, 2, mode)
     images = ImageGenerator(recipe).generate(requests)
     baseline = DiffusersBaseline(ImageGenerator(recipe, optimizations=NO_OPTIMIZATIONS), recipe)
     singles = [baseline.one(request)[0] for request in requests]
@@ -37,7 +37,7 @@ def test_baseline_uses_the_same_ip_adapter_reference(sd: Path, tmp_path: Path) -
     adapter = tiny.write_ip_adapter(sd / "base", tmp_path)
     recipe = tiny.tiny_recipe(sd, "img2img", 2, guidance=5.0, ip_adapter=adapter)
     reference = np.random.default_rng(1).integers(0, 256, (50, 60, 3), np.uint8)
-    requests = [replace(request, reference=reference) for request in tiny.asked(2, 2)]
+    requests = [replace(request, reference=reference) for request in tiny.tiny_requests(2, 2)]
     images = ImageGenerator(recipe).generate(requests)
     baseline = DiffusersBaseline(ImageGenerator(recipe, optimizations=NO_OPTIMIZATIONS), recipe)
     singles = [baseline.one(request)[0] for request in requests]

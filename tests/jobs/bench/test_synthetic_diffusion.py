@@ -15,7 +15,7 @@ from jobs.bench.synthetic_diffusion import (
 )
 from pipeline.diffusion.generator import ImageGenerator
 from pipeline.recipes.load import load_recipe
-from tests.tiny import CHANNELS, WIDTH, asked, tiny_recipe
+from tests.tiny import CHANNELS, WIDTH, tiny_recipe, tiny_requests
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 # Parameters of the published UNet, ControlNet, autoencoder and text encoders.
@@ -60,7 +60,7 @@ def tiny(*, xl: bool) -> Architecture:
 @pytest.mark.parametrize("xl", [False, True])
 def test_random_models_generate_different_images_for_different_requests(xl: bool) -> None:  # noqa: FBT001 - a case
     recipe = without_extra_models(tiny_recipe(Path("/none"), "img2img", 2))
-    first, second = ImageGenerator(recipe, load_models=random_model_loader(tiny(xl=xl))).generate(asked(2, 2))
+    first, second = ImageGenerator(recipe, load_models=random_model_loader(tiny(xl=xl))).generate(tiny_requests(2, 2))
     assert first.pixels is not None
     assert second.pixels is not None
     assert (first.pixels != second.pixels).any()

@@ -15,13 +15,13 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from pipeline.diffusion.generator import ImageGenerator
 from pipeline.diffusion.request import GeneratedImage
 from pipeline.errors import ModelError, ModelMismatchError
-from tests.tiny import WIDTH, apart, asked, tiny_recipe, write_ip_adapter
+from tests.tiny import WIDTH, pixel_difference, tiny_recipe, tiny_requests, write_ip_adapter
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 def generate(folder: Path, prompt: str = "anime style", **changes: Any) -> GeneratedImage:
-    (request,) = asked(1)
+    (request,) = tiny_requests(1)
     (image,) = ImageGenerator(tiny_recipe(folder, **changes)).generate([replace(request, prompt=prompt)])
     return image
 
@@ -39,16 +39,16 @@ def test_loras_are_weighted_and_added(sd: Path, tmp_path: Path) -> None:
     first, second = (write_lora(sd / "base", tmp_path / str(seed), seed) for seed in (1, 2))
     without = generate(sd)
     with_first = generate(sd, loras=[first])
-    assert apart(without, with_first) > 2
-    assert apart(generate(sd, loras=[first | {"weight": 0.0}]), without) <= 1
-    assert apart(generate(sd, loras=[first, second]), with_first) > 2
-    assert apart(generate(sd, loras=[first, second | {"weight": 0.0}]), with_first) <= 1
+    assert pixel_difference(without, with_first) > 2
+    assert pixel_difference(generate(sd, loras=[first | {"weight": 0.0}]), without) <= 1
+    assert pixel_difference(generate(sd, loras=[first, second]), with_first) > 2
+    assert pixel_difference(generate(sd, loras=[first, second | {"weight": 0.0}]), with_first) <= 1
 
 
 def test_a_lora_is_fused_and_recorded_in_provenance(sd: Path, tmp_path: Path) -> None:
     generator = ImageGenerator(tiny_recipe(sd, loras=[write_lora(sd / "base", tmp_path, 1)]))
     assert not any("lora" in name for name, _ in generator._passes[0].pipe.unet.named_modules())
-    (request,) = asked(1)
+    (request,) = tiny_requests(1)
     roles = [model.role for model in generator.made_by(request, GeneratedImage(None, 1)).models]
     assert roles == ["base", "controlnet-canny", "lora-0"]
 
@@ -56,7 +56,7 @@ def test_a_lora_is_fused_and_recorded_in_provenance(sd: Path, tmp_path: Path) ->
 def test_a_file_name_is_not_a_glob_pattern(sd: Path, tmp_path: Path) -> None:
     lora = write_lora(sd / "base", tmp_path, 1) | {"file": "style [v2].safetensors"}
     (tmp_path / "pytorch_lora_weights.safetensors").rename(tmp_path / lora["file"])
-    assert apart(generate(sd, loras=[lora]), generate(sd)) > 2
+    assert pixel_difference(generate(sd, loras=[lora]), generate(sd)) > 2
 
 
 def test_an_image_encoder_of_another_width_is_rejected(sd: Path, tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_a_textual_inversion_changes_only_images_whose_prompt_has_its_token(
     torch.manual_seed(3)
     save_file({"emb_params": torch.randn(vectors, WIDTH)}, tmp_path / "learned_embeds.safetensors")
     embeddings = [{"name": str(tmp_path), "token": "<moody>"}]
-    assert apart(generate(sd, "anime <moody>", embeddings=embeddings), generate(sd, "anime <moody>")) > 1
-    assert apart(generate(sd, "anime", embeddings=embeddings), generate(sd, "anime")) == 0
+    assert pixel_difference(generate(sd, "anime <moody>", embeddings=embeddings), generate(sd, "anime <moody>")) > 1
+    assert pixel_difference(generate(sd, "anime", embeddings=embeddings), generate(sd, "anime")) == 0
 
 
 def test_a_textual_inversion_for_sdxl_has_vectors_for_both_text_encoders(
@@ -95,7 +95,10 @@ def test_a_textual_inversion_for_sdxl_has_vectors_for_both_text_encoders(
     save_file(state, tmp_path / "learned_embeds.safetensors")
     embeddings = [{"name": str(tmp_path), "token": "<moody>"}]
     folder = families["sdxl"]
-    assert apart(generate(folder, "anime <moody>", embeddings=embeddings), generate(folder, "anime <moody>")) > 0
+    assert (
+        pixel_difference(generate(folder, "anime <moody>", embeddings=embeddings), generate(folder, "anime <moody>"))
+        > 0
+    )
     save_file({"emb_params": torch.randn(2, WIDTH)}, tmp_path / "learned_embeds.safetensors")
     with pytest.raises(ModelMismatchError, match="emb_params"):
         generate(folder, embeddings=embeddings)
@@ -107,10 +110,10 @@ def test_an_ip_adapter_uses_the_reference_of_each_image(sd: Path, tmp_path: Path
     generator.resize(2)
     random = np.random.default_rng(1)
     red, noise = np.full((40, 60, 3), (255, 0, 0), np.uint8), random.integers(0, 256, (50, 50, 3), np.uint8)
-    requests = asked(2)
+    requests = tiny_requests(2)
     different = generator.generate([replace(requests[0], reference=red), replace(requests[1], reference=noise)])
     same = generator.generate([replace(requests[0], reference=noise), replace(requests[1], reference=noise)])
-    assert apart(different[0], same[0]) > 1
-    assert apart(different[1], same[1]) <= 1
+    assert pixel_difference(different[0], same[0]) > 1
+    assert pixel_difference(different[1], same[1]) <= 1
     with pytest.raises(ValueError, match="reference"):
         generator.generate(requests)

@@ -14,7 +14,7 @@ from pipeline.diffusion.batching import DECODED_IN_FLOAT32, GENERATED_IN_FLOAT32
 from pipeline.diffusion.generator import ImageGenerator
 from pipeline.diffusion.request import GenerationRequest
 from pipeline.errors import OutOfMemoryError
-from tests.tiny import asked, tiny_recipe
+from tests.tiny import tiny_recipe, tiny_requests
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 HALF = torch.bfloat16  # represents the half precision of a GPU on the CPU
@@ -60,7 +60,7 @@ def limit_memory(
 
 
 def test_usable_image_is_not_retried(generator: ImageGenerator) -> None:
-    (image,) = generator.generate(asked(1))
+    (image,) = generator.generate(tiny_requests(1))
     assert image.pixels is not None
     assert image.retried == ()
 
@@ -68,7 +68,7 @@ def test_usable_image_is_not_retried(generator: ImageGenerator) -> None:
 @pytest.mark.parametrize("factor", [float("nan"), float("inf")])
 def test_overflow_in_the_decoder_decodes_again_in_float32(generator: ImageGenerator, factor: float) -> None:
     multiply_output(generator.pipe.vae.decoder.conv_out, HALF, factor)
-    images = generator.generate(asked(2))
+    images = generator.generate(tiny_requests(2))
     assert [image.retried for image in images] == [(DECODED_IN_FLOAT32,)] * 2
     assert all(image.pixels is not None and image.pixels.std() > 5 for image in images)
     assert generator.pipe.vae.dtype == generator.pipe.unet.dtype == HALF
@@ -76,11 +76,11 @@ def test_overflow_in_the_decoder_decodes_again_in_float32(generator: ImageGenera
 
 def test_overflow_in_the_unet_generates_again_in_float32(generator: ImageGenerator, sd: Path) -> None:
     multiply_output(generator.pipe.unet.conv_out, HALF)
-    (image,) = generator.generate(asked(1))
+    (image,) = generator.generate(tiny_requests(1))
     assert image.retried == (GENERATED_IN_FLOAT32,)
     assert image.pixels is not None
     assert generator.pipe.unet.dtype == HALF
-    (expected,) = ImageGenerator(tiny_recipe(sd)).generate(asked(1))
+    (expected,) = ImageGenerator(tiny_recipe(sd)).generate(tiny_requests(1))
     assert expected.pixels is not None
     # The weights were rounded to half precision before, so the images differ a little.
     assert abs(image.pixels.astype(int) - expected.pixels).mean() < 4
@@ -93,7 +93,7 @@ def test_overflow_in_the_text_encoder_encodes_again_in_float32(generator: ImageG
         return output
 
     generator.pipe.text_encoder.register_forward_hook(hook)
-    (image,) = generator.generate(asked(1))
+    (image,) = generator.generate(tiny_requests(1))
     assert image.retried == (GENERATED_IN_FLOAT32,)
     assert image.pixels is not None
 
@@ -101,7 +101,7 @@ def test_overflow_in_the_text_encoder_encodes_again_in_float32(generator: ImageG
 def test_image_that_fails_in_float32_has_no_pixels(generator: ImageGenerator) -> None:
     for dtype in (HALF, torch.float32):
         multiply_output(generator.pipe.vae.decoder.conv_out, dtype)
-    (image,) = generator.generate(asked(1))
+    (image,) = generator.generate(tiny_requests(1))
     assert image.pixels is None
     assert image.retried == (DECODED_IN_FLOAT32, GENERATED_IN_FLOAT32)
 
@@ -109,20 +109,20 @@ def test_image_that_fails_in_float32_has_no_pixels(generator: ImageGenerator) ->
 def test_generator_in_float32_does_not_retry(sd: Path) -> None:
     generator = ImageGenerator(tiny_recipe(sd))
     multiply_output(generator.pipe.vae.decoder.conv_out, torch.float32)
-    (image,) = generator.generate(asked(1))
+    (image,) = generator.generate(tiny_requests(1))
     assert (image.pixels, image.retried) == (None, ())
 
 
 def test_image_of_a_single_colour_has_no_pixels(generator: ImageGenerator) -> None:
     fill_output(generator.pipe.vae.decoder.conv_out, -1.0)
-    (image,) = generator.generate(asked(1))
+    (image,) = generator.generate(tiny_requests(1))
     assert image.pixels is None
 
 
 def test_inpaint_region_of_a_single_colour_has_no_pixels(sd: Path) -> None:
     generator = ImageGenerator(tiny_recipe(sd, "inpaint"))
     fill_output(generator.pipe.vae.decoder.conv_out, -1.0)
-    (image,) = generator.generate(asked(1, 1, "inpaint"))
+    (image,) = generator.generate(tiny_requests(1, 1, "inpaint"))
     assert image.pixels is None
 
 
@@ -135,11 +135,11 @@ def test_out_of_memory_frees_the_embedded_maps(sd: Path) -> None:
     embedding_layer.register_forward_hook(lambda _layer, _args, output: embedded.append(weakref.ref(output)))
     failing_hook = generator.pipe.unet.register_forward_pre_hook(fail)
     with pytest.raises(OutOfMemoryError):
-        generator.generate(asked(1))
+        generator.generate(tiny_requests(1))
     gc.collect()
     assert [reference() for reference in embedded] == [None]
     failing_hook.remove()
-    assert generator.generate(asked(1))[0].pixels is not None
+    assert generator.generate(tiny_requests(1))[0].pixels is not None
 
 
 def test_out_of_memory_is_recognized_by_message_and_other_errors_are_raised(
@@ -156,16 +156,16 @@ def test_out_of_memory_is_recognized_by_message_and_other_errors_are_raised(
         return sample(requests, *args)
 
     monkeypatch.setattr(generator._passes[0], "latents", failing_sample)
-    assert generator.generate(asked(2))[0].batch_size == 1
+    assert generator.generate(tiny_requests(2))[0].batch_size == 1
     generator.resize(2)
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        generator.generate(asked(2))
+        generator.generate(tiny_requests(2))
 
 
 def test_out_of_memory_during_a_retry_is_recorded(generator: ImageGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
     multiply_output(generator.pipe.unet.conv_out, HALF)
     limit_memory(generator, monkeypatch, lambda _count, dtype: dtype == HALF)
-    (image,) = generator.generate(asked(1))
+    (image,) = generator.generate(tiny_requests(1))
     assert image.retried == (GENERATED_IN_FLOAT32, OUT_OF_MEMORY)
 
 
@@ -173,11 +173,11 @@ def test_out_of_memory_halves_the_batch_size(sd: Path, monkeypatch: pytest.Monke
     generator = ImageGenerator(tiny_recipe(sd))
     generator.resize(8)
     sizes = limit_memory(generator, monkeypatch, lambda count, _dtype: count <= 2)
-    images = generator.generate(asked(5))
+    images = generator.generate(tiny_requests(5))
     assert sizes == [8, 4, 2, 2, 2]
     assert all(image.pixels is not None for image in images)
     assert {image.batch_size for image in images} == {2}
-    generator.generate(asked(1))
+    generator.generate(tiny_requests(1))
     assert sizes[-1] == 2
 
 
@@ -186,14 +186,14 @@ def test_single_image_that_does_not_fit_in_memory_stops_the_run(
 ) -> None:
     limit_memory(generator, monkeypatch, lambda *_: False)
     with pytest.raises(OutOfMemoryError) as caught:
-        generator.generate(asked(1))
+        generator.generate(tiny_requests(1))
     assert caught.value.code == "run.out_of_memory"
 
 
 def test_images_of_several_shapes_and_prompt_lengths_keep_their_order(sd: Path) -> None:
     generator = ImageGenerator(tiny_recipe(sd))
     generator.resize(2)
-    requests = asked(5)
+    requests = tiny_requests(5)
     half_height = requests[1].photo[:32], (requests[1].maps[0][:32],)
     requests[1] = replace(requests[1], photo=half_height[0], maps=half_height[1])
     requests[3] = replace(requests[3], prompt="anime " * 90)

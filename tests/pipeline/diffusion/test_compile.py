@@ -13,7 +13,7 @@ from pipeline import storage
 from pipeline.diffusion.batching import DECODED_IN_FLOAT32
 from pipeline.diffusion.compile import ModelCompiler
 from pipeline.diffusion.generator import ImageGenerator, eager_reason
-from tests.tiny import apart, asked, tiny_recipe
+from tests.tiny import pixel_difference, tiny_recipe, tiny_requests
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
@@ -43,21 +43,21 @@ def compile_models(
 def test_compiled_models_generate_the_same_image_and_warm_up_once(sd: Path) -> None:
     generator = ImageGenerator(tiny_recipe(sd))
     compiler = compile_models(generator, "eager")  # traces the models, and generates no code
-    images = generator.generate(asked(2))
+    images = generator.generate(tiny_requests(2))
     seconds = generator.warming_seconds
     assert seconds > 0
     assert compiler.status == "yes"
-    expected = ImageGenerator(tiny_recipe(sd)).generate(asked(2))
-    assert max(apart(*pair) for pair in zip(images, expected, strict=True)) <= 1
-    generator.generate(asked(1))
+    expected = ImageGenerator(tiny_recipe(sd)).generate(tiny_requests(2))
+    assert max(pixel_difference(*pair) for pair in zip(images, expected, strict=True)) <= 1
+    generator.generate(tiny_requests(1))
     assert generator.warming_seconds == seconds
-    assert generator.made_by(asked(1)[0], images[0]).compiled == "yes"
+    assert generator.made_by(tiny_requests(1)[0], images[0]).compiled == "yes"
 
 
 def test_each_shape_is_compiled_once(sd: Path) -> None:
     generator, backend = ImageGenerator(tiny_recipe(sd)), RecordingBackend()
     compile_models(generator, backend)
-    square, other = asked(2)
+    square, other = tiny_requests(2)
     wide = replace(other, photo=other.photo[:32], maps=(other.maps[0][:32],))
     for request in (square, wide):
         before, seconds = len(backend.graphs), generator.warming_seconds
@@ -74,12 +74,12 @@ def test_each_shape_is_compiled_once(sd: Path) -> None:
 def test_decoding_again_in_float32_compiles_nothing(sd: Path) -> None:
     generator, backend = ImageGenerator(tiny_recipe(sd), dtype=torch.bfloat16), RecordingBackend()
     compile_models(generator, backend)
-    generator.generate(asked(1))
+    generator.generate(tiny_requests(1))
     compiled = len(backend.graphs)
     generator.pipe.vae.post_quant_conv.register_forward_hook(
         lambda layer, _inputs, output: output * float("nan") if layer.weight.dtype == torch.bfloat16 else None
     )
-    (image,) = generator.generate(asked(1))
+    (image,) = generator.generate(tiny_requests(1))
     assert image.retried == (DECODED_IN_FLOAT32,)
     assert image.pixels is not None
     assert len(backend.graphs) == compiled
@@ -91,10 +91,10 @@ def test_a_failing_compiler_is_disabled_and_its_error_recorded(sd: Path) -> None
 
     generator = ImageGenerator(tiny_recipe(sd))
     compile_models(generator, fail)
-    (image,) = generator.generate(asked(1))
-    (expected,) = ImageGenerator(tiny_recipe(sd)).generate(asked(1))
-    assert apart(image, expected) == 0
-    recorded = generator.made_by(asked(1)[0], image).compiled
+    (image,) = generator.generate(tiny_requests(1))
+    (expected,) = ImageGenerator(tiny_recipe(sd)).generate(tiny_requests(1))
+    assert pixel_difference(image, expected) == 0
+    recorded = generator.made_by(tiny_requests(1)[0], image).compiled
     assert recorded.startswith("no: ")
     assert "no C++ compiler found" in recorded
 
@@ -131,7 +131,7 @@ def test_recipes_that_need_other_code_have_their_own_cache_files(sd: Path, monke
         """Generate an image, and return the number of files in the cache."""
         generator = ImageGenerator(tiny_recipe(sd, **changes), dtype=dtype)
         compile_models(generator, "eager", cache)
-        generator.generate(asked(1))
+        generator.generate(tiny_requests(1))
         return len(storage.names(cache))
 
     assert count_files(guidance=7.0) == 1
@@ -165,7 +165,7 @@ def test_both_passes_are_compiled_only_while_they_warm_up(sd: Path, monkeypatch:
         compiled_by_warm_up.append(len(backend.graphs) - before)
 
     monkeypatch.setattr(compiler, "warm_up", record_warm_up)
-    generator.generate(asked(1))
+    generator.generate(tiny_requests(1))
     assert sum(compiled_by_warm_up) == len(backend.graphs)
 
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.diffusion.generator import ImageGenerator, eager_reason
-from tests.tiny import apart, asked, tiny_recipe
+from tests.tiny import pixel_difference, tiny_recipe, tiny_requests
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
@@ -23,14 +23,14 @@ def record_calls(generator: ImageGenerator) -> list[str]:
 def test_inner_blocks_run_at_every_nth_step_of_each_batch(sd: Path) -> None:
     generator = ImageGenerator(tiny_recipe(sd, steps=10, strength=0.5, deep_cache=2))
     calls = record_calls(generator)
-    requests = asked(2)
+    requests = tiny_requests(2)
     images = generator.generate(requests)
     # Two batches of five steps each: the 1st, 3rd and 5th run completely.
     assert (calls.count("outer"), calls.count("inner")) == (2 * 5, 2 * 3)
     reversed_images = generator.generate(requests[::-1])[::-1]
-    assert max(apart(*pair) for pair in zip(images, reversed_images, strict=True)) == 0
+    assert max(pixel_difference(*pair) for pair in zip(images, reversed_images, strict=True)) == 0
     (uncached,) = ImageGenerator(tiny_recipe(sd, steps=10, strength=0.5)).generate(requests[:1])
-    assert apart(images[0], uncached) > 0
+    assert pixel_difference(images[0], uncached) > 0
 
 
 @pytest.mark.parametrize("scheduler", ["HeunDiscreteScheduler", "PNDMScheduler", "EulerDiscreteScheduler"])
@@ -38,16 +38,16 @@ def test_unet_calls_are_counted_with_every_scheduler(sd: Path, scheduler: str) -
     recipe = tiny_recipe(sd, scheduler={"name": scheduler}, steps=8, strength=1.0, deep_cache=2)
     generator = ImageGenerator(recipe)
     calls = record_calls(generator)
-    generator.generate(asked(1))
+    generator.generate(tiny_requests(1))
     assert calls.count("inner") == -(-calls.count("outer") // 2)
 
 
 def test_second_pass_starts_with_an_empty_cache(sd: Path) -> None:
     upscale = {"net": {"name": str(sd / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 16}
     generator = ImageGenerator(tiny_recipe(sd, steps=8, strength=1.0, deep_cache=3, upscale=upscale))
-    requests = asked(2)
+    requests = tiny_requests(2)
     images = generator.generate(requests)
-    assert apart(generator.generate(requests[1:])[0], images[1]) == 0
+    assert pixel_difference(generator.generate(requests[1:])[0], images[1]) == 0
 
 
 @pytest.mark.parametrize("setting", [{"guidance_end": 0.5}, {"compile": "on"}])

@@ -180,8 +180,8 @@ def version(name):
 metadata.version = version
 from pipeline.diffusion.generator import ImageGenerator
 from pipeline.recipes.load import load_recipe
-from tests.tiny import asked
-generator, requests = ImageGenerator(load_recipe("demo", ["area=4096", "steps=2"])), asked(1, nets=3)
+from tests.tiny import tiny_requests
+generator, requests = ImageGenerator(load_recipe("demo", ["area=4096", "steps=2"])), tiny_requests(1, nets=3)
 (image,) = generator.generate(requests)
 versions = generator.made_by(requests[0], image).versions
 print(image.pixels.shape, '"ray"' in versions, '"torch"' in versions)

@@ -17,13 +17,13 @@ from pipeline.errors import MissingWeightsError, ModelError
 from pipeline.models.checks import check_models
 from schemas.recipe import Recipe
 from tests.single_file import write_single_file
-from tests.tiny import apart, asked, tiny_recipe
+from tests.tiny import pixel_difference, tiny_recipe, tiny_requests
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 def generate(recipe: Recipe) -> GeneratedImage:
-    return ImageGenerator(recipe).generate(asked(1))[0]
+    return ImageGenerator(recipe).generate(tiny_requests(1))[0]
 
 
 def load(recipe: Recipe) -> None:
@@ -43,9 +43,9 @@ def test_a_tiny_autoencoder_replaces_that_of_the_base(sd: Path, tmp_path: Path) 
     blocks = {"num_encoder_blocks": (1,) * 4, "num_decoder_blocks": (1,) * 4}
     AutoencoderTiny(**channels, **blocks, latent_channels=4).save_pretrained(tmp_path)
     generator = ImageGenerator(tiny_recipe(sd, vae={"name": str(tmp_path)}))
-    (image,) = generator.generate(asked(1))
-    assert apart(image, generate(tiny_recipe(sd))) > 5
-    assert [model.role for model in generator.made_by(asked(1)[0], image).models][:2] == ["base", "vae"]
+    (image,) = generator.generate(tiny_requests(1))
+    assert pixel_difference(image, generate(tiny_recipe(sd))) > 5
+    assert [model.role for model in generator.made_by(tiny_requests(1)[0], image).models][:2] == ["base", "vae"]
 
 
 def test_a_single_file_checkpoint_generates_the_same_image_as_its_folder(sd: Path, tmp_path: Path) -> None:
@@ -54,14 +54,14 @@ def test_a_single_file_checkpoint_generates_the_same_image_as_its_folder(sd: Pat
     recipe = tiny_recipe(sd, base=base)
     assert check_models(recipe) == frozenset()
     generator = ImageGenerator(recipe)
-    (image,) = generator.generate(asked(1))
+    (image,) = generator.generate(tiny_requests(1))
     expected = generate(tiny_recipe(sd))
-    assert apart(image, expected) == 0
-    assert [model.role for model in generator.made_by(asked(1)[0], image).models][:2] == ["base", "config"]
+    assert pixel_difference(image, expected) == 0
+    assert [model.role for model in generator.made_by(tiny_requests(1)[0], image).models][:2] == ["base", "config"]
     state = load_file(tmp_path / "checkpoint.safetensors")
     state["model.diffusion_model.out.2.weight"] *= 1.2
     save_file(state, tmp_path / "checkpoint.safetensors")
-    assert apart(generate(recipe), expected) > 2  # the weights are those of the file
+    assert pixel_difference(generate(recipe), expected) > 2  # the weights are those of the file
 
 
 def test_a_single_file_autoencoder_replaces_that_of_the_base(sd: Path, tmp_path: Path) -> None:
@@ -80,8 +80,8 @@ def test_a_single_file_autoencoder_replaces_that_of_the_base(sd: Path, tmp_path:
         for file in ("same.safetensors", "other.safetensors")
     )
     expected = generate(tiny_recipe(sd))
-    assert apart(same, expected) == 0
-    assert apart(changed, expected) > 2
+    assert pixel_difference(same, expected) == 0
+    assert pixel_difference(changed, expected) > 2
 
 
 def test_a_model_that_is_not_an_autoencoder_is_rejected_as_vae(sd: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_the_autoencoder_of_the_base_is_not_loaded_if_the_recipe_replaces_it(sd:
     base = shutil.copytree(sd / "base", tmp_path / "base")
     remove_weight(base / "vae" / "diffusion_pytorch_model.safetensors", "decoder.conv_out.weight")
     recipe = tiny_recipe(sd, base={"name": str(base)}, vae={"name": str(sd / "base" / "vae")})
-    assert apart(generate(recipe), generate(tiny_recipe(sd))) == 0
+    assert pixel_difference(generate(recipe), generate(tiny_recipe(sd))) == 0
 
 
 def test_a_component_of_an_unsupported_library_is_rejected(sd: Path, tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from pipeline.diffusion.generator import ImageGenerator
 from pipeline.diffusion.optimizations import NO_OPTIMIZATIONS, Optimizations
 from pipeline.diffusion.request import GeneratedImage
 from pipeline.recipes.load import load_recipe
-from tests.tiny import apart, asked, tiny_recipe
+from tests.tiny import pixel_difference, tiny_recipe, tiny_requests
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 def largest_difference(images: list[GeneratedImage], others: list[GeneratedImage]) -> int:
-    return max(apart(*pair) for pair in zip(images, others, strict=True))
+    return max(pixel_difference(*pair) for pair in zip(images, others, strict=True))
 
 
 def offload_on_cpu(generator: ImageGenerator) -> None:
@@ -33,7 +33,7 @@ def offload_on_cpu(generator: ImageGenerator) -> None:
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
 def test_channels_last_and_fused_projections_do_not_change_the_image(families: dict[str, Path], family: str) -> None:
-    recipe, requests = tiny_recipe(families[family], "img2img", 2), asked(1, 2)
+    recipe, requests = tiny_recipe(families[family], "img2img", 2), tiny_requests(1, 2)
     expected = ImageGenerator(recipe, optimizations=NO_OPTIMIZATIONS).generate(requests)
     optimizations = replace(NO_OPTIMIZATIONS, channels_last=True, fuse_projections=True)
     generator = ImageGenerator(recipe, optimizations=optimizations)
@@ -54,7 +54,7 @@ def test_each_other_optimization_does_not_change_the_image(sd: Path, name: str) 
     recipe = tiny_recipe(sd, "img2img", 2)
     first, second = recipe.controls
     controls = (first, second.model_copy(update={"end": 0.5}))
-    recipe, requests = recipe.model_copy(update={"controls": controls}), asked(2, 2)
+    recipe, requests = recipe.model_copy(update={"controls": controls}), tiny_requests(2, 2)
     expected = ImageGenerator(recipe, optimizations=NO_OPTIMIZATIONS).generate(requests)
     optimized = ImageGenerator(recipe, optimizations=replace(NO_OPTIMIZATIONS, **{name: True}))
     assert largest_difference(optimized.generate(requests), expected) <= 1
@@ -67,7 +67,7 @@ def test_offloaded_models_generate_the_same_image(
     families: dict[str, Path], family: str, mode: str, limit: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "CONTROLNET_MEMORY", limit)
-    requests = asked(3, 2, mode)
+    requests = tiny_requests(3, 2, mode)
     expected = ImageGenerator(tiny_recipe(families[family], mode, 2)).generate(requests)
     generator = ImageGenerator(tiny_recipe(families[family], mode, 2, memory="low"))
     offload_on_cpu(generator)
@@ -84,14 +84,14 @@ def test_offloaded_models_generate_again_in_float32(sd: Path, limit: float, monk
         lambda layer, _inputs, output: output * float("nan") if layer.weight.dtype == torch.bfloat16 else None
     )
     for _ in range(2):
-        (image,) = generator.generate(asked(1))
+        (image,) = generator.generate(tiny_requests(1))
         assert image.retried == (GENERATED_IN_FLOAT32,)
         assert image.pixels is not None
         assert generator.pipe.unet.dtype == torch.bfloat16
 
 
 def test_low_memory_supports_a_tiny_autoencoder() -> None:
-    requests = asked(2, 3)
+    requests = tiny_requests(2, 3)
     low, normal = (
         ImageGenerator(load_recipe("demo", ["steps=2", f"memory={setting}"])) for setting in ("low", "normal")
     )
@@ -102,7 +102,7 @@ def test_large_images_are_decoded_in_tiles_and_differ_slightly(sd: Path, monkeyp
     recipe = tiny_recipe(sd, memory="low", area=128 * 128)
     assert not ImageGenerator(recipe).pipe.vae.use_tiling
     photo = np.random.default_rng(1).integers(0, 256, (128, 128, 3), np.uint8)  # [H, W, 3], 0..255
-    requests = [replace(request, photo=photo, maps=(photo,)) for request in asked(1)]
+    requests = [replace(request, photo=photo, maps=(photo,)) for request in tiny_requests(1)]
     (untiled,) = ImageGenerator(recipe).generate(requests)
     monkeypatch.setattr(memory, "UNTILED_PIXELS", 64 * 64)
     generator = ImageGenerator(recipe)

@@ -10,7 +10,7 @@ import pytest
 from pipeline.diffusion.generator import ImageGenerator
 from pipeline.diffusion.optimizations import NO_OPTIMIZATIONS
 from pipeline.diffusion.request import GenerationRequest
-from tests.tiny import apart, asked, tiny_recipe, write_sd
+from tests.tiny import pixel_difference, tiny_recipe, tiny_requests, write_sd
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 MODES = ("text2img", "img2img", "inpaint")
@@ -42,7 +42,7 @@ def test_images_do_not_depend_on_process_batch_or_optimizations(
     tiles = {"net": {"name": str(families[family] / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 0}
     mode, upscale = ("img2img", tiles) if mode == UPSCALE else (mode, None)
     count = 2 if upscale else 5  # an upscaled image has four tiles
-    recipe, requests = tiny_recipe(families[family], mode, nets, upscale=upscale), asked(count, nets, mode)
+    recipe, requests = tiny_recipe(families[family], mode, nets, upscale=upscale), tiny_requests(count, nets, mode)
     generator = ImageGenerator(recipe)
     images = generator.generate(requests)
     (again,) = ImageGenerator(recipe).generate(requests[1:2])
@@ -52,20 +52,20 @@ def test_images_do_not_depend_on_process_batch_or_optimizations(
     generator.resize(5)
     batched = generator.generate(requests[::-1])[::-1]
     unoptimized = ImageGenerator(recipe, optimizations=NO_OPTIMIZATIONS).generate(requests[:2])
-    assert max(apart(*pair) for pair in zip(images, batched, strict=True)) <= 1
-    assert max(apart(*pair) for pair in zip(images, unoptimized, strict=False)) <= 1
+    assert max(pixel_difference(*pair) for pair in zip(images, batched, strict=True)) <= 1
+    assert max(pixel_difference(*pair) for pair in zip(images, unoptimized, strict=False)) <= 1
     assert all((one.pixels != other.pixels).any() for one, other in itertools.pairwise(images))
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_latents_do_not_depend_on_the_batch_with_any_scheduler(sd: Path, scheduler: str) -> None:
     generator = ImageGenerator(tiny_recipe(sd, scheduler={"name": scheduler}, steps=6))
-    assert_latents_agree(generator, asked(5), 0, 3)
+    assert_latents_agree(generator, tiny_requests(5), 0, 3)
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
 def test_inpainting_changes_only_pixels_in_the_region(families: dict[str, Path], family: str) -> None:
-    (request,) = asked(1, 1, "inpaint")
+    (request,) = tiny_requests(1, 1, "inpaint")
     recipe = tiny_recipe(families[family], "inpaint", region={"soften": 3})
     (image,) = ImageGenerator(recipe).generate([request])
     assert image.pixels is not None
@@ -79,7 +79,7 @@ def test_inpainting_changes_only_pixels_in_the_region(families: dict[str, Path],
 
 @pytest.mark.parametrize("soften", [0, 4, 64])
 def test_narrow_region_is_painted_with_soft_edges(sd: Path, soften: int) -> None:
-    (request,) = asked(1, 1, "inpaint")
+    (request,) = tiny_requests(1, 1, "inpaint")
     narrow = np.zeros_like(request.inpaint_region)
     narrow[8:40, 30:38] = True
     generator = ImageGenerator(tiny_recipe(sd, "inpaint", region={"soften": soften}))
@@ -95,7 +95,7 @@ def test_narrow_region_is_painted_with_soft_edges(sd: Path, soften: int) -> None
 def test_inpainting_base_with_9_channels_generates_an_image(tmp_path: Path, sd: Path) -> None:
     write_sd(tmp_path / "base", in_channels=9)
     recipe = tiny_recipe(sd, "inpaint", base={"name": str(tmp_path / "base")})
-    (image,) = ImageGenerator(recipe).generate(asked(1, 1, "inpaint"))
+    (image,) = ImageGenerator(recipe).generate(tiny_requests(1, 1, "inpaint"))
     assert image.pixels is not None
 
 
@@ -111,7 +111,7 @@ def test_unet_batch_with_early_end_of_guidance_and_guess_mode(
         generator.resize(2)
         calls: list[int] = []
         generator.pipe.unet.register_forward_pre_hook(lambda _unet, args: calls.append(len(args[0])))
-        assert all(image.pixels is not None for image in generator.generate(asked(2, 2, mode)))
+        assert all(image.pixels is not None for image in generator.generate(tiny_requests(2, 2, mode)))
         return calls
 
     # Guidance doubles the latents of two images at each of four steps.

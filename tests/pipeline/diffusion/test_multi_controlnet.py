@@ -11,7 +11,7 @@ from diffusers import ControlNetModel, MultiControlNetModel
 
 from pipeline.diffusion.generator import ImageGenerator
 from pipeline.diffusion.multi_controlnet import MultiControlNet
-from tests.tiny import WIDTH, asked, tiny_recipe
+from tests.tiny import WIDTH, tiny_recipe, tiny_requests
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -102,5 +102,5 @@ def test_controlnets_run_only_in_their_window_and_embed_each_map_once(sd: Path) 
     for index, net in enumerate(controlnet.nets):
         net.register_forward_pre_hook(count_calls(f"net {index}"))
         controlnet.embeddings[str(index)].register_forward_pre_hook(count_calls(f"map {index}"))
-    generator.generate(asked(1, 3))
+    generator.generate(tiny_requests(1, 3))
     assert calls == {"net 0": 10, "net 1": 5, "map 0": 1, "map 1": 1}

@@ -9,7 +9,7 @@ from transformers import CLIPConfig, CLIPTextConfig, CLIPVisionConfig
 
 from pipeline.diffusion.generator import ImageGenerator
 from pipeline.diffusion.safety_checker import SafetyChecker
-from tests.tiny import asked, tiny_recipe
+from tests.tiny import tiny_recipe, tiny_requests
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -55,7 +55,7 @@ def test_images_are_checked_after_each_pass(folder: Path, sd: Path) -> None:
         return torch.tensor([images.shape[2] == 128])
 
     generator._batched[0].checker = flag_large_images  # type: ignore[assignment]  # a function in place of a SafetyChecker
-    (image,) = generator.generate(asked(1))
+    (image,) = generator.generate(tiny_requests(1))
     assert shapes == [(1, 3, 64, 64), (1, 3, 128, 128)]
     assert image.nsfw is True
 
@@ -63,6 +63,6 @@ def test_images_are_checked_after_each_pass(folder: Path, sd: Path) -> None:
 @pytest.mark.parametrize("policy", ["off", "flag"])
 def test_images_are_checked_unless_the_safety_policy_is_off(folder: Path, sd: Path, policy: str) -> None:
     recipe = tiny_recipe(sd, safety={"name": str(folder), "policy": policy})
-    (image,) = ImageGenerator(recipe).generate(asked(1))
+    (image,) = ImageGenerator(recipe).generate(tiny_requests(1))
     assert image.pixels is not None
     assert (image.nsfw is None) == (policy == "off")

@@ -17,7 +17,7 @@ from pipeline.diffusion.generator import ImageGenerator
 from pipeline.diffusion.request import GeneratedImage, GenerationRequest, Pixels
 from pipeline.recipes.load import load_recipe
 from schemas.recipe import Recipe, Upscale
-from tests.tiny import apart, asked, tiny_recipe
+from tests.tiny import pixel_difference, tiny_recipe, tiny_requests
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
@@ -29,7 +29,7 @@ def upscale_settings(folder: Path, **changes: object) -> dict[str, object]:
 
 @pytest.mark.parametrize("mode", ["text2img", "img2img", "inpaint"])
 def test_second_pass_generates_a_larger_image(sd: Path, mode: str) -> None:
-    requests = asked(2, 1, mode)
+    requests = tiny_requests(2, 1, mode)
     generator = ImageGenerator(tiny_recipe(sd, mode, upscale=upscale_settings(sd)))
     larger_images = generator.generate(requests)
     images = ImageGenerator(tiny_recipe(sd, mode)).generate(requests)
@@ -38,26 +38,26 @@ def test_second_pass_generates_a_larger_image(sd: Path, mode: str) -> None:
         assert image.pixels is not None
         assert larger.pixels.shape == (128, 128, 3)
         assert (larger.pixels != upscale.enlarge_image(image.pixels, 2)).any()
-    assert apart(generator.generate(requests[1:])[0], larger_images[1]) == 0
+    assert pixel_difference(generator.generate(requests[1:])[0], larger_images[1]) == 0
     roles = [model.role for model in generator.made_by(requests[0], larger_images[0]).models]
     assert roles == ["base", "controlnet-canny", "controlnet-upscale"]
 
 
 def test_tiles_of_several_images_share_batches(sd: Path) -> None:
     generator = ImageGenerator(tiny_recipe(sd, upscale=upscale_settings(sd)))
-    single = generator.generate(asked(3))
+    single = generator.generate(tiny_requests(3))
     generator.resize(4)
     batch_sizes: list[int] = []
     embedding_layer = generator._passes[1].pipe.controlnet.embeddings["0"]
     embedding_layer.register_forward_pre_hook(lambda _layer, args: batch_sizes.append(len(args[0])))
-    batched = generator.generate(asked(3))
+    batched = generator.generate(tiny_requests(3))
     guided = 2  # prompts and negative prompts
     assert batch_sizes == [4 * guided] * 7  # 27 tiles
-    assert max(apart(*pair) for pair in zip(single, batched, strict=True)) <= 1
+    assert max(pixel_difference(*pair) for pair in zip(single, batched, strict=True)) <= 1
 
 
 def test_image_without_all_of_its_tiles_has_no_pixels(sd: Path) -> None:
-    (request,) = asked(1)
+    (request,) = tiny_requests(1)
     image = GeneratedImage(request.photo, 4, (DECODED_IN_FLOAT32,))
     tiled = upscale.cut_into_tiles(request, request.photo, Upscale.model_validate(upscale_settings(sd)))
     assert (tiled.height, tiled.width, len(tiled.corners)) == (128, 128, 9)
@@ -72,7 +72,7 @@ def test_image_without_all_of_its_tiles_has_no_pixels(sd: Path) -> None:
 
 
 def test_image_has_no_pixels_if_all_tiles_have_a_single_colour(sd: Path) -> None:
-    (request,) = asked(1)
+    (request,) = tiny_requests(1)
     image = GeneratedImage(request.photo, 4)
     tiled = upscale.cut_into_tiles(request, request.photo, Upscale.model_validate(upscale_settings(sd)))
     white = [GeneratedImage(np.full_like(tile.photo, 255), 4) for tile in tiled.requests]
@@ -97,7 +97,7 @@ def white_tile_generator(sd: Path) -> ImageGenerator:
 
 
 def test_white_tile_is_retried_if_the_first_pass_has_contrast_there(white_tile_generator: ImageGenerator) -> None:
-    (image,) = white_tile_generator.generate(asked(1))
+    (image,) = white_tile_generator.generate(tiny_requests(1))
     assert image.retried == (DECODED_IN_FLOAT32,)
     assert image.pixels is not None
     assert image.pixels[:64, 64:].std() > 5
@@ -114,7 +114,7 @@ def test_white_tile_is_valid_if_the_first_pass_is_flat_there(
         return enlarged
 
     monkeypatch.setattr(upscale, "enlarge_image", enlarge_with_wall)
-    (image,) = white_tile_generator.generate(asked(1))
+    (image,) = white_tile_generator.generate(tiny_requests(1))
     assert image.retried == ()
     assert image.pixels is not None
     assert (image.pixels[:64, 64:] == 255).all()
@@ -123,9 +123,12 @@ def test_white_tile_is_valid_if_the_first_pass_is_flat_there(
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
 def test_low_memory_gives_the_same_image(families: dict[str, Path], family: str) -> None:
     recipe = tiny_recipe(families[family])
-    requests = asked(3)
+    requests = tiny_requests(3)
     low_memory = ImageGenerator(recipe.model_copy(update={"memory": "low"})).generate(requests)
-    assert max(apart(*pair) for pair in zip(low_memory, ImageGenerator(recipe).generate(requests), strict=True)) <= 1
+    assert (
+        max(pixel_difference(*pair) for pair in zip(low_memory, ImageGenerator(recipe).generate(requests), strict=True))
+        <= 1
+    )
 
 
 def test_enlarged_image_shows_the_image_of_the_first_pass(data: Path) -> None:

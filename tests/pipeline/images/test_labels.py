@@ -12,8 +12,8 @@ from pipeline.images.geometry import Transform, crop_transform, pad_transform
 from pipeline.images.labels import person_points, transform_labels
 from schemas.row_parts import Box, Keypoints, Labels, ManifestBox
 
-NOBODY = np.empty((0, 2))
-HALF = crop_transform((512, 256), (64, 64), "crop", NOBODY)  # a fourth of the size; the middle 256 columns are seen
+NO_POINTS = np.empty((0, 2))
+HALF = crop_transform((512, 256), (64, 64), "crop", NO_POINTS)  # at a scale of 1/4, the middle 256 columns
 
 
 def box(x: float, y: float, w: float, h: float, category: str | None = None) -> ManifestBox:
@@ -37,9 +37,9 @@ def test_a_box_is_clipped_and_dropped_below_the_visible_share() -> None:
 
 
 def test_keypoints_outside_the_image_become_zeros() -> None:
-    seen, outside, hidden = (168.0, 40.0, 2.0), (10.0, 40.0, 1.0), (0.0, 0.0, 0.0)
-    things = [[*seen, *outside, *hidden], [*outside, *outside], [*hidden], []]
-    found = labels(HALF, keypoints=things).keypoints
+    visible, outside, unlabelled = (168.0, 40.0, 2.0), (10.0, 40.0, 1.0), (0.0, 0.0, 0.0)
+    objects = [[*visible, *outside, *unlabelled], [*outside, *outside], [*unlabelled], []]
+    found = labels(HALF, keypoints=objects).keypoints
     assert found == (Keypoints((10, 10, 2, 0, 0, 0, 0, 0, 0), 0, 0.5),)
 
 
@@ -56,7 +56,9 @@ def test_no_labels_differ_from_an_empty_list() -> None:
 def test_labels_that_are_not_clipped_can_be_transformed_back(
     source: tuple[int, int], fit: str, shares: list[tuple[float, float, float, float]]
 ) -> None:
-    transform = pad_transform(source, (128, 64))[0] if fit == "pad" else crop_transform(source, (128, 64), fit, NOBODY)
+    transform = (
+        pad_transform(source, (128, 64))[0] if fit == "pad" else crop_transform(source, (128, 64), fit, NO_POINTS)
+    )
     starts = np.array(shares)[:, :2] * source
     sides = np.maximum((np.array(source) - starts) * np.array(shares)[:, 2:], 0.5)
     boxes = [box(*start, *side) for start, side in zip(starts.tolist(), sides.tolist(), strict=True)]
@@ -107,6 +109,6 @@ def test_people_are_at_their_keypoints_or_boxes() -> None:
     assert found is not None
     assert found.tolist() == [[1, 2], [4, 6]]
     assert person_points(None, [box(0, 0, 5, 5, "cat")]) is None
-    nobody = person_points((), None)
-    assert nobody is not None
-    assert len(nobody) == 0
+    no_points = person_points((), None)
+    assert no_points is not None
+    assert len(no_points) == 0

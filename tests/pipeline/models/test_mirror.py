@@ -55,7 +55,7 @@ def test_recipe_of_a_mirror_generates_the_same_image_without_the_hub(
 @pytest.mark.parametrize("variant", [None, "fp16"])
 def test_sharded_weights_are_mirrored_with_their_index(sd: Path, tmp_path: Path, variant: str | None) -> None:
     from pipeline.diffusion.generator import ImageGenerator
-    from tests.tiny import asked, tiny_recipe
+    from tests.tiny import tiny_recipe, tiny_requests
 
     base = shutil.copytree(sd / "base", tmp_path / "base")
     unet = UNet2DConditionModel.from_pretrained(base / "unet")
@@ -71,7 +71,7 @@ def test_sharded_weights_are_mirrored_with_their_index(sd: Path, tmp_path: Path,
     )
     address = mirror_models(str(path), (), lock_models(str(path)), str(tmp_path / "mirror"), lambda _label: None)
     shutil.rmtree(base)
-    (image,) = ImageGenerator(load_recipe(address)).generate(asked(1))
+    (image,) = ImageGenerator(load_recipe(address)).generate(tiny_requests(1))
     assert image.pixels is not None
 
 

@@ -22,12 +22,12 @@ from schemas.row_parts import Labels, ManifestBox, PaddingColumns
 from schemas.work import Decoded
 from tests.rows import fetched_row
 
-pillow_heif.register_heif_opener()  # which can write, too
+pillow_heif.register_heif_opener()  # unlike pi_heif, pillow_heif can also encode
 BUCKETS = ((128, 128), (192, 128), (128, 192))
-# Pillow's transpositions that store an upright picture in an orientation.
+# The transposition of Pillow that converts an upright image to the stored image, by EXIF orientation.
 STORED = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
-FORMATS = {"jpeg": {"quality": 95}, "png": {}, "webp": {"lossless": True}, "tiff": {}, "bmp": {}, "heif": {"quality": 90}, "avif": {"quality": 90}, "mpo": {"quality": 95}}  # fmt: skip  # noqa: E501 - one line says less
-WITH_EXIF = ["jpeg", "png", "webp", "tiff", "mpo", "avif"]  # formats whose orientation is EXIF's
+FORMATS = {"jpeg": {"quality": 95}, "png": {}, "webp": {"lossless": True}, "tiff": {}, "bmp": {}, "heif": {"quality": 90}, "avif": {"quality": 90}, "mpo": {"quality": 95}}  # fmt: skip  # noqa: E501 - a table
+WITH_EXIF = ["jpeg", "png", "webp", "tiff", "mpo", "avif"]  # formats that store an EXIF orientation
 
 
 def stored(image: Image.Image, kind: str = "png", **options: Any) -> bytes:
@@ -36,8 +36,8 @@ def stored(image: Image.Image, kind: str = "png", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def turned(upright: Image.Image, orientation: int, kind: str = "png", **options: Any) -> bytes:
-    """Return an upright picture stored in an EXIF orientation."""
+def stored_in_orientation(upright: Image.Image, orientation: int, kind: str = "png", **options: Any) -> bytes:
+    """Return the file of an upright image, stored with an EXIF orientation."""
     exif = Image.Exif()
     exif[ORIENTATION_TAG] = orientation
     image = upright if orientation == 1 else upright.transpose(Image.Transpose(STORED[orientation]))
@@ -51,15 +51,15 @@ def decoded_by(
 
 
 def blob(width: int, height: int, x: float, y: float, radius: float) -> Image.Image:
-    """Return a black picture with a soft white spot centred on a point."""
+    """Return a black image with a soft white spot centred on a point."""
     rows, columns = np.mgrid[:height, :width] + 0.5
     spot = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * radius**2))
     return Image.fromarray(np.rint(255 * spot).astype(np.uint8)).convert("RGB")
 
 
-def centre(grey: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the centre of what is bright."""
-    values = np.maximum(grey.astype(np.float64) - 24, 0)  # without a codec's noise
+def brightness_centroid(grey: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the centroid (x, y) of the brightness of an image [H, W], in pixels."""
+    values = np.maximum(grey.astype(np.float64) - 24, 0)  # removes the noise of lossy formats
     rows, columns = np.mgrid[: values.shape[0], : values.shape[1]] + 0.5
     return np.array([(columns * values).sum(), (rows * values).sum()]) / values.sum()
 
@@ -80,9 +80,9 @@ def test_the_transform_gives_the_position_of_a_point(
     width, height = size
     x, y = width * share[0], height * share[1]
     upright = blob(width, height, x, y, radius=min(size) / 24)
-    row = decoded_by(turned(upright, orientation, kind, **FORMATS[kind]), fit)
+    row = decoded_by(stored_in_orientation(upright, orientation, kind, **FORMATS[kind]), fit)
     assert (row.canvas.source_width, row.canvas.source_height) == size
-    assert row.canvas.transform.orientation == (1 if kind == "tiff" else orientation)  # Pillow turns TIFFs itself
+    assert row.canvas.transform.orientation == (1 if kind == "tiff" else orientation)  # Pillow applies it itself
     _assert_spot(row, (x, y))
 
 
@@ -98,19 +98,19 @@ def test_a_large_jpeg_is_decoded_at_a_smaller_scale(
     size: tuple[int, int], orientation: int, fit: str, share: tuple[float, float]
 ) -> None:
     x, y = size[0] * share[0], size[1] * share[1]
-    row = decoded_by(turned(blob(*size, x, y, radius=40), orientation, "jpeg", quality=90), fit)
+    row = decoded_by(stored_in_orientation(blob(*size, x, y, radius=40), orientation, "jpeg", quality=90), fit)
     assert row.canvas.transform.shrink == 8
     assert (row.canvas.source_width, row.canvas.source_height) == size
     _assert_spot(row, (x, y))
 
 
 def _assert_spot(row: Decoded, point: tuple[float, float]) -> None:
-    """Assert that the spot is within half a pixel of where its point goes, and that it comes back."""
-    transform, picture = canvas_transform(row.canvas), canvas_padding(row.canvas).cut(row.pixels)
+    """Assert that the spot is within half a pixel of the transformed point, and that the inverse returns the point."""
+    transform, image = canvas_transform(row.canvas), canvas_padding(row.canvas).cut(row.pixels)
     (expected,) = transform.points(np.array([point]))
     if not ((expected > 14) & (expected < np.array(transform.target) - 14)).all():
-        return  # cropped away, or cut
-    found = centre(picture[..., 1])
+        return  # at least a part of the spot is cropped
+    found = brightness_centroid(image[..., 1])
     assert np.abs(found - expected).max() < 0.5
     assert np.abs(transform.to_photo(found[None]) - point).max() < 0.5 / min(transform.scale_x, transform.scale_y)
 
@@ -143,7 +143,7 @@ def test_padding_repeats_the_edge_around_the_whole_photo() -> None:
 def test_every_orientation_is_set_upright(orientation: int) -> None:
     upright = Image.new("RGB", (40, 30), "blue")
     upright.paste("red", (0, 0, 20, 15))  # the upper left corner is red
-    found = read_upright(turned(upright, orientation))
+    found = read_upright(stored_in_orientation(upright, orientation))
     assert found.size == (40, 30)
     assert found.getpixel((2, 2)) == (255, 0, 0)
     assert found.getpixel((37, 27)) == (0, 0, 255)
@@ -193,27 +193,28 @@ def test_a_crop_around_people_keeps_them() -> None:
     wide = stored(blob(600, 200, 500, 100, radius=20))
     person = [500.0, 100.0, 2.0]
     centred = decoded_by(wide, "people", pose_keypoints=(tuple(person),))
-    assert centre(centred.pixels[..., 0])[0] == pytest.approx(96, abs=35)
-    middle = decoded_by(wide, "people", pose_keypoints=())
-    assert middle.pixels.max() < 40  # nobody: about the centre, where nothing is
+    assert brightness_centroid(centred.pixels[..., 0])[0] == pytest.approx(96, abs=35)
+    without_people = decoded_by(wide, "people", pose_keypoints=())
+    assert without_people.pixels.max() < 40  # without people, the crop is centred, and does not contain the spot
 
 
 def test_people_are_detected_if_the_manifest_has_none() -> None:
-    seen = []
+    shapes = []
 
     def find(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        seen.append(pixels.shape)
-        return centre(pixels[..., 0])[None]
+        shapes.append(pixels.shape)
+        return brightness_centroid(pixels[..., 0])[None]
 
-    content = turned(blob(600, 200, 500, 100, radius=20), 6, "jpeg", quality=95)
+    content = stored_in_orientation(blob(600, 200, 500, 100, radius=20), 6, "jpeg", quality=95)
     found = decode(fetched_row(content), Geometry(BUCKETS, "people", "white", 0.25), find)
-    assert seen == [(128, 384, 3)]
-    assert centre(found.pixels[..., 0])[0] == pytest.approx(128, abs=1)  # as the border allows
-    nobody = decode(
+    assert shapes == [(128, 384, 3)]
+    # The spot is not centred, because the crop ends at the edge of the photo.
+    assert brightness_centroid(found.pixels[..., 0])[0] == pytest.approx(128, abs=1)
+    without_people = decode(
         fetched_row(content, planned={"pose_keypoints": ()}), Geometry(BUCKETS, "people", "white", 0.25), find
     )
-    assert len(seen) == 1
-    assert nobody.pixels.max() < 40
+    assert len(shapes) == 1
+    assert without_people.pixels.max() < 40
 
 
 def test_labels_and_mask_are_transformed() -> None:

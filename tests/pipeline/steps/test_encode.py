@@ -34,12 +34,12 @@ def converted(pixels: Pixels, size: tuple[int, int] = (64, 48), **canvas: Any) -
     return edit(Converted(row.planned, row.timing, row.source, row.canvas, (), MADE_BY, pixels), canvas=canvas)
 
 
-def opened(row: Encoded) -> Image.Image:
+def open_image(row: Encoded) -> Image.Image:
     return Image.open(io.BytesIO(row.image or b""))
 
 
 def test_png_has_the_pixels(pixels: Pixels) -> None:
-    image = opened(encode(converted(pixels), Output(format="png")))
+    image = open_image(encode(converted(pixels), Output(format="png")))
     assert (image.format, image.size) == ("PNG", (64, 48))
     assert (np.asarray(image) == pixels).all()
 
@@ -47,8 +47,8 @@ def test_png_has_the_pixels(pixels: Pixels) -> None:
 @pytest.mark.parametrize("kind", ["webp", "jpeg"])
 def test_lossy_formats_are_similar_and_use_the_quality(pixels: Pixels, kind: str) -> None:
     low, high = (encode(converted(pixels), Output.model_validate({"format": kind, "quality": q})) for q in (10, 95))
-    assert opened(high).format == kind.upper()
-    assert np.abs(np.asarray(opened(high), np.int16) - pixels).mean() < 4
+    assert open_image(high).format == kind.upper()
+    assert np.abs(np.asarray(open_image(high), np.int16) - pixels).mean() < 4
     assert len(low.image or b"") < len(high.image or b"")
 
 
@@ -71,11 +71,11 @@ def test_the_images_of_a_unit_are_encoded_several_at_once(
 
 
 def test_the_padding_is_removed(pixels: Pixels) -> None:
-    image = opened(encode(converted(pixels, padding=PADDING), Output()))
+    image = open_image(encode(converted(pixels, padding=PADDING), Output()))
     assert (np.asarray(image) == pixels[5:47, 3:]).all()
 
 
 def test_the_padding_of_an_enlarged_image_is_removed(pixels: Pixels) -> None:
     large = pixels.repeat(2, axis=0).repeat(2, axis=1)
-    image = opened(encode(converted(large, padding=PADDING), Output(), enlargement=2))
+    image = open_image(encode(converted(large, padding=PADDING), Output(), enlargement=2))
     assert (np.asarray(image) == large[10:94, 6:]).all()

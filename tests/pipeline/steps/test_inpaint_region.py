@@ -27,11 +27,11 @@ def segmentation(background: int) -> np.ndarray:
 @pytest.fixture
 def row(decoded: Decoded) -> Mapped:
     """Return a row whose segmentation shows a person in the middle of the sky."""
-    seen = segmentation(SKY)
-    seen[16:48, 24:40] = PALETTE[PERSON]
+    control_map = segmentation(SKY)
+    control_map[16:48, 24:40] = PALETTE[PERSON]
     mask = png(np.pad(np.full((4, 4), 255, np.uint8), 30))
     masked = edit(decoded, canvas={"mask": mask})
-    return mapped_row(masked, ControlMap("canny"), ControlMap("seg", pixels=seen))
+    return mapped_row(masked, ControlMap("canny"), ControlMap("seg", pixels=control_map))
 
 
 def test_mask_subject_and_background(row: Mapped) -> None:
