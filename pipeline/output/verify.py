@@ -53,7 +53,7 @@ class Findings:
         duplicate: Rows that were recorded or planned more than once.
         orphaned: Records and rows that were not planned, and files that no record names.
         altered: Files whose content differs from their record, and records that cannot be read.
-        damaged_units: The units whose records `repair` deletes, so that the next run converts them again.
+        damaged_units: Planned units whose records `repair` deletes, so that the next run converts them again.
         orphaned_files: The files that `repair` deletes, relative to the output.
     """
 
@@ -84,10 +84,11 @@ def verify(output: str) -> Findings:
         raise NotAnOutputError(f"{storage.redact(output)}: {run_file.RUN_FILE} is missing", hint)
     findings = Findings()
     plans = plan_store.read_plans(output)
-    rows = _read_records(output, set(plans["unit"].to_pylist()), findings)
+    planned_units = set(plans["unit"].to_pylist())
+    rows = _read_records(output, planned_units, findings)
     planned, superseded = to_rows(plans, _PlannedRow), plan_store.superseded_keys(plans)
     _check_rows(planned, rows, provenance.done_units(output), superseded, findings)
-    _check_files(output, _recorded_files(rows), findings)
+    _check_files(output, _recorded_files(rows), planned_units, findings)
     return findings
 
 
@@ -161,7 +162,9 @@ def _recorded_files(rows: list[_RecordedRow]) -> dict[str, tuple[str | None, str
     return files
 
 
-def _check_files(output: str, recorded: dict[str, tuple[str | None, str]], findings: Findings) -> None:
+def _check_files(
+    output: str, recorded: dict[str, tuple[str | None, str]], planned_units: set[str], findings: Findings
+) -> None:
     """Compare the names and the content of the files in `FOLDERS` with the records."""
     existing = {f"{folder}/{name}" for folder in FOLDERS for name in storage.files(storage.join(output, folder))}
     findings.files = len(recorded)
@@ -170,7 +173,7 @@ def _check_files(output: str, recorded: dict[str, tuple[str | None, str]], findi
         findings.orphaned_files.append(name)
     for name in sorted(recorded.keys() - existing):
         findings.missing.append(f"{name}: the file does not exist")
-        findings.damaged_units.add(recorded[name][1])
+        findings.damaged_units |= {recorded[name][1]} & planned_units
 
     def digest(name: str) -> str | None:
         content = storage.read_if_exists(storage.join(output, name))  # None for a broken symbolic link
@@ -181,4 +184,4 @@ def _check_files(output: str, recorded: dict[str, tuple[str | None, str]], findi
         for name, sha256 in zip(names, readers.map(digest, names), strict=True):
             if sha256 != recorded[name][0]:
                 findings.altered.append(f"{name}: the content differs from its record")
-                findings.damaged_units.add(recorded[name][1])
+                findings.damaged_units |= {recorded[name][1]} & planned_units

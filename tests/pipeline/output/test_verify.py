@@ -1,4 +1,4 @@
-"""Verification finds every kind of damage, and repair removes it."""
+"""Verification finds every kind of damage, and repair prepares the output for the next run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -134,7 +134,7 @@ def test_repair_leaves_an_output_that_the_next_run_completes(
     assert not remaining.altered
     undone = plan_store.read_plans(str(output)).num_rows - len(recorded(output))
     assert len(remaining.missing) == undone  # only rows of units that the next run converts
-    repair(str(output), remaining)  # the images of damaged units are orphaned until then
+    repair(str(output), remaining)  # deletes the images of the records that the first repair deleted
     assert not verify(str(output)).orphaned
 
 
@@ -158,6 +158,17 @@ def test_repair_keeps_all_files_if_a_plan_is_lost(output: Path) -> None:
     assert len(findings.orphaned) == 2
     repair(str(output), findings)
     assert sorted(path for path in output.rglob("*") if path.is_file()) == before
+
+
+@pytest.mark.parametrize("damage", [delete_an_image, alter_an_image])
+def test_repair_keeps_damaged_units_of_a_lost_plan(output: Path, damage: Callable[[Path], None]) -> None:
+    (plan_file,) = (output / "_plan").iterdir()
+    plan_file.unlink()
+    damage(output)
+    findings = verify(str(output))
+    assert len(findings.missing) + len(findings.altered) == 1
+    repair(str(output), findings)
+    assert len(list((output / "provenance").iterdir())) == 2
 
 
 def test_repair_keeps_an_unplanned_record(output: Path) -> None:
