@@ -62,8 +62,8 @@ def plan_resources(run: RunPlan, options: Options) -> tuple[StepResources, dict[
 def calibration_rows(run: RunPlan) -> pa.Table:
     """Return the rows to measure: the first rows of units that are evenly spaced over the remaining work."""
     units = list(run.work.units.values())
-    every = max(1, len(units) // CALIBRATION_PHOTOS)
-    return pa.concat_tables([unit.slice(0, 1) for unit in units[::every][:CALIBRATION_PHOTOS]])
+    count = min(CALIBRATION_PHOTOS, len(units))
+    return pa.concat_tables([units[index * len(units) // count].slice(0, 1) for index in range(count)])
 
 
 def measure_maps(settings: ChainSettings, rows: pa.Table) -> tuple[pa.Table, Milliseconds]:
@@ -79,6 +79,8 @@ def measure_maps(settings: ChainSettings, rows: pa.Table) -> tuple[pa.Table, Mil
 def measure_conversion(settings: ChainSettings, mapped: pa.Table, batch: int) -> Milliseconds:
     """Return the milliseconds of convert and encode for one photo. Convert includes the maps that a GPU detects.
 
+    A stage that no photo completed is left out. In mode maps, convert is the time of the maps alone.
+
     Args:
         settings: The settings of the chain.
         mapped: Rows that `measure_maps` returned. They are repeated to fill a batch.
@@ -90,6 +92,8 @@ def measure_conversion(settings: ChainSettings, mapped: pa.Table, batch: int) ->
     measured = _milliseconds(_run_warm(steps, mapped), ("controls", "convert", "encode"))
     # The time of `controls` includes the time that `measure_maps` measured. The difference is the GPU detectors' time.
     maps = measured.pop("controls", 0.0) - before.get("controls", 0.0)
+    if "convert" not in measured and settings.recipe.mode != "maps":
+        return measured
     return measured | {"convert": measured.get("convert", 0.0) + max(0.0, maps)}
 
 

@@ -47,5 +47,6 @@ def test_every_stage_is_measured(run: RunPlan, settings: ChainSettings) -> None:
 def test_failed_photos_are_not_measured(run: RunPlan, settings: ChainSettings) -> None:
     rows = calibrate.calibration_rows(run)
     missing = rows.set_column(rows.schema.get_field_index("uri"), "uri", [["/none.jpg"] * rows.num_rows])
-    _, milliseconds = calibrate.measure_maps(settings, missing)
+    failed, milliseconds = calibrate.measure_maps(settings, missing)
     assert milliseconds == {}
+    assert calibrate.measure_conversion(settings, failed, 1) == {}
