@@ -4,7 +4,7 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
 BATCHES_BEFORE_GROWTH = 16
-"""Number of successful batches before the size grows. Doubled if the first batch after a growth fails."""
+"""Initial number of successful batches before the size grows. It doubles if the first batch after a growth fails."""
 
 # Messages of CUDA, its driver, Triton, cuBLAS and cuDNN that accelerate does not recognize.
 _OUT_OF_MEMORY_MESSAGES = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
@@ -31,14 +31,15 @@ class AdaptiveBatchSize:
         self._maximum = maximum
         self._batches_before_growth = BATCHES_BEFORE_GROWTH
         self._successes = 0
-        self._has_grown = False
+        self._has_just_grown = False
 
     def shrink(self) -> bool:
         """Halve the size. Returns False if it is 1 already."""
         if self.current == 1:
             return False
-        if self._has_grown and not self._successes:  # no batch has succeeded since the size changed
+        if self._has_just_grown:
             self._batches_before_growth *= 2
+            self._has_just_grown = False
         self.current //= 2
         self._successes = 0
         return True
@@ -46,10 +47,11 @@ class AdaptiveBatchSize:
     def count_success(self) -> None:
         """Count a successful batch. After enough of them, double the size up to the maximum."""
         self._successes += 1
+        self._has_just_grown = False
         if self.current < self._maximum and self._successes >= self._batches_before_growth:
             self.current = min(self._maximum, self.current * 2)
             self._successes = 0
-            self._has_grown = True
+            self._has_just_grown = True
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
