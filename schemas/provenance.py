@@ -73,7 +73,7 @@ class RecordRow:
     project_version: str
     git_commit: str | None
     # The execution.
-    attempts: Int32  # how often the photo was read, or in a failed row, how often the failed step was tried
+    attempts: Int32  # how often the photo was requested
     started: datetime | None
     seconds: StageSeconds
     failure: Failure | None

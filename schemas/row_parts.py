@@ -49,7 +49,7 @@ class Timing:
     """The start of the work on a row, and the seconds of each stage."""
 
     started: datetime
-    attempts: Int32 = 1  # requests for the photo; in a failed row, attempts of the stage that failed
+    attempts: Int32 = 1  # how often the photo was requested
     seconds: StageSeconds = field(default_factory=StageSeconds)
 
 
@@ -111,7 +111,8 @@ class Labels:
 class TransformColumns:
     """The transform from photo to image: `image = photo * scale + offset`.
 
-    Both are in pixels from the upper left corner, and the photo is upright.
+    `photo` is a position in the upright photo, `image` is the same position in the image, both in pixels from the upper
+    left corner.
     """
 
     orientation: Int32  # EXIF orientation of the file, 1..8, which is applied first
@@ -135,7 +136,7 @@ class PaddingColumns:
 
 @dataclass(frozen=True)
 class Source:
-    """The content of the file of a photo."""
+    """The digest and the size of the file of a photo."""
 
     sha256: str
     bytes: int  # size of the file
@@ -201,7 +202,7 @@ class MadeBy:
     prompt_chunks: Int32 = 1  # chunks of 77 tokens of the longer of both prompts
     batch_size: Int32 = 1
     compiled: str | None = None  # `yes`, or the reason why the models were not compiled
-    retried: str | None = None  # attempts in float32 after an image that was not finite or had a single colour
+    retried: str | None = None  # the attempts in float32, see `pipeline.diffusion.request.GeneratedImage`
     nsfw: bool | None = None  # result of the safety checker; None without a safety checker
     reference_sha256: str | None = None  # of the reference image of the IP-Adapter
 

@@ -47,7 +47,7 @@ class Converter(TableStep[Mapped, Converted]):
     """
 
     def __init__(self, recipe: Recipe, compile_cache: str | None = None, *, keep_maps: bool = False) -> None:
-        # Imported here because torch and diffusers take seconds to import, and only this process needs them.
+        # Imported here because diffusers takes seconds to import, and only this process needs it.
         from pipeline.diffusion.generator import ImageGenerator
 
         super().__init__(Mapped, Converted)
@@ -102,14 +102,14 @@ class Converter(TableStep[Mapped, Converted]):
         made_by = self._generator.made_by(self._requests[row.planned.key], image)
         made_by = replace(made_by, reference_sha256=self._reference_sha256(row))
         if image.pixels is None:
-            tried = ", ".join(image.retried) or "nothing was left to try"
+            tried = ", ".join(image.retried) or "without retries"
             error: PhotoError = UnusableImageError(f"image: values are not finite, or of a single colour ({tried})")
         elif image.nsfw and self._recipe.safety.policy == "drop":
             error = UnsafeImageError("image: dropped by the safety checker")
         else:
             maps = tuple(each if self._keep_maps else replace(each, pixels=None) for each in row.maps if each)
             return Converted(row.planned, row.timing, row.source, row.canvas, maps, made_by, image.pixels)
-        return replace(failed_row(row, "convert", error), timing=row.timing, made_by=made_by)
+        return replace(failed_row(row, "convert", error), made_by=made_by)
 
     def _reference_of(self, row: Mapped) -> Pixels | None:
         """Return the image that the IP-Adapter receives for a row: the row's own, or the recipe's."""

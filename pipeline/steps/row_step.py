@@ -112,17 +112,16 @@ def apply_step(
 
 def failed_row(row: AnyRow, stage: str, error: PhotoError, started: datetime | None = None) -> Failed:
     """Return a failed row for an error in a stage. It has those fields of `Failed` that the row already has."""
-    timing = Timing(started or datetime.now(UTC)) if isinstance(row, Planned) else row.timing
+    timing = Timing(started or datetime.now(UTC), error.attempts) if isinstance(row, Planned) else row.timing
     failure = Failure(stage, type(error).__name__, error.code, str(error), error.attempts, error.retryable)
     results = {field.name: getattr(row, field.name) for field in fields(Failed) if hasattr(row, field.name)}
     planned = {"planned": row} if isinstance(row, Planned) else {}
-    timing = replace(timing, attempts=error.attempts)
     return Failed(**(results | error.known | planned | {"timing": timing, "failure": failure}))
 
 
 @contextmanager
 def record_on_error(**known: object) -> Iterator[None]:
-    """Add fields to the failed row of an error, for what a step found out before it failed."""
+    """If the block raises a `PhotoError`, add fields to its failed row: what the step determined before it failed."""
     try:
         yield
     except PhotoError as error:
@@ -151,7 +150,7 @@ def rows_to_table(rows: Sequence[Any], kind: type) -> pa.Table:
 
 
 def table_to_rows(table: pa.Table, kind: type[In]) -> list[In | Failed]:
-    """Convert a table from `rows_to_table` to rows. If `kind` is `Planned`, the table is a plan without failed rows."""
+    """Return the rows of a table that `rows_to_table` made. If `kind` is `Planned`, the table is a plan instead."""
     if kind is Planned:
         return list(to_rows(table, kind))
     hints, stage_names = stage_columns(kind), columns_of(kind)  # type: ignore[arg-type]  # a class can be hashed

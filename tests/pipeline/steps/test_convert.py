@@ -1,4 +1,4 @@
-"""The converter on rows: batches of one shape, failures that pass, and images that do not depend on their batch."""
+"""The converter on rows: it returns failed rows unchanged, and an image does not depend on the other rows."""
 
 import hashlib
 from pathlib import Path
@@ -27,7 +27,7 @@ def converter(recipe: Recipe) -> Converter:
 
 @pytest.fixture
 def mapped(decoded: Decoded, recipe: Recipe) -> Rows:
-    """Return five rows of two shapes with control maps, of which the second has failed."""
+    """Return five rows with control maps, in two shapes. The second row has failed."""
     rows: list[Decoded | Failed] = []
     for number, (width, height) in enumerate(((64, 64), (64, 64), (128, 64), (64, 64), (64, 64))):
         planned = {"photo_id": f"p{number}", "key": f"{number}" * 16, "seed": number}
@@ -131,7 +131,7 @@ def test_an_unusable_image_is_a_failure_that_names_the_retries(
     (row,) = converter.run([edit(mapped_by(recipe, decoded), timing={"attempts": 2})])
     assert isinstance(row, Failed)
     assert row.failure.code == "generate.unusable_image"
-    assert row.timing.attempts == 2  # of the fetch, which provenance counts
+    assert row.timing.attempts == 2  # of the fetch step; the retries of the generation are not counted here
     assert "this, that" in row.failure.message
     assert row.made_by is not None
     assert row.made_by.retried == "this, that"

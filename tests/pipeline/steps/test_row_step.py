@@ -52,13 +52,14 @@ def test_a_failed_row_keeps_the_results_of_earlier_steps() -> None:
     def fail(_row: Fetched) -> Fetched:
         raise FetchFailedError("later")
 
-    table = rows_to_table([fetched_row(b"x")], Fetched)
+    table = rows_to_table([fetched_row(b"x", timing={"attempts": 2})], Fetched)
     (failed,) = table_to_rows(RowStep("decode", Fetched, Fetched, fail)(table), Fetched)
     assert isinstance(failed, Failed)
+    assert (failed.timing.attempts, failed.failure.attempts) == (2, 1)
     assert (failed.source, failed.canvas, failed.failure.stage) == (Source("e" * 64, 1), None, "decode")
 
 
-def test_what_a_step_found_out_before_an_error_stays_in_the_failure() -> None:
+def test_fields_that_a_step_determined_before_an_error_are_kept() -> None:
     def fail(row: Planned) -> Fetched:
         with record_on_error(source=Source("s", 1)):
             return fetch_even(row)
