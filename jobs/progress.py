@@ -50,7 +50,7 @@ def track_items(items: Iterable[Item], description: str) -> list[Item]:
 
 
 class ProgressBar(RunProgress):
-    """A live bar: images done, failures, photos per second, and the remaining time."""
+    """A live bar: images done, failures, images per second, and the remaining time."""
 
     def __init__(self, console: Console) -> None:
         columns = (
@@ -79,15 +79,15 @@ class ProgressBar(RunProgress):
         self._progress.update(self._listing, completed=done)
 
     def begin(self, images: int) -> None:
-        """Show an empty bar while Ray and the models start."""
+        """Show an empty bar while the models are loaded."""
         self._began = time.monotonic()
-        self._conversion = self._progress.add_task("converting", total=images, state="starting Ray and loading models")
+        self._conversion = self._progress.add_task("converting", total=images, state="loading models")
 
     def advance(self, done: int, failed: int) -> None:
         """Move the bar."""
         if self._conversion is not None:
             rate = (done + failed) / max(1e-9, time.monotonic() - self._began)
-            state = f"{failed} failed, {rate:.2f} photos/s"
+            state = f"{failed} failed, {rate:.2f} images/s"
             self._progress.update(self._conversion, completed=done + failed, state=state)
 
 
@@ -111,7 +111,7 @@ class ProgressLog(RunProgress):
     def begin(self, images: int) -> None:
         """Log the number of images, and start the clock."""
         self._counts, self._began = (images, 0, 0), time.monotonic()
-        LOGGER.info("converting %d images: starting Ray and loading models", images)
+        LOGGER.info("converting %d images: loading models", images)
         self._clock.start()
 
     def advance(self, done: int, failed: int) -> None:
@@ -131,4 +131,4 @@ class ProgressLog(RunProgress):
         seconds = max(1e-9, time.monotonic() - self._began)
         rate = (done + failed) / seconds
         remaining = f"{(total - done - failed) / rate:.0f} s left" if rate else "no image yet"
-        return f"{done} of {total} done, {failed} failed, {rate:.2f} photos/s, {seconds:.0f} s elapsed, {remaining}"
+        return f"{done} of {total} done, {failed} failed, {rate:.2f} images/s, {seconds:.0f} s elapsed, {remaining}"

@@ -36,7 +36,7 @@ def lock(
     ] = None,
     set_: Set = None,
 ) -> None:
-    """Write the commits and digests of all models of a recipe into a recipe file.
+    """Write the commits and digests of the models of a recipe into a recipe file.
 
     Runs with that file fail if the weights differ. By default, a shipped recipe is written to ./NAME.yaml.
     """

@@ -1,4 +1,4 @@
-"""Run the steps of the flow in this process for a few photos, without Ray, a plan or a record."""
+"""Run the steps of the flow in this process for a few photos, without Ray and without writing an output."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

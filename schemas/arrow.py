@@ -70,7 +70,7 @@ def to_table(rows: Sequence[object], row: type) -> pa.Table:
 
 
 def columns_to_table(columns: dict[str, list[Any]], hints: dict[str, Any]) -> pa.Table:
-    """Return a table of lists of values, one for each type hint."""
+    """Return a table with one column for each type hint, from the values of each column by name."""
     schema = pa.schema([(name, arrow_type(hint)) for name, hint in hints.items()])
     return pa.table([to_array(columns[name], hint) for name, hint in hints.items()], schema=schema)
 

@@ -143,7 +143,7 @@ class ScribbleSettings(NetworkSettings):
 
     name: Literal["scribble"] = "scribble"
     method: Literal["hed", "pidi", "xdog"] = "hed"
-    threshold: Positive = 32.0  # xdog: twice the minimum difference of Gaussians of a stroke
+    threshold: Positive = 32.0  # xdog: pixels of a stroke have a difference of Gaussians of at least half this value
 
     @property
     def files(self) -> tuple[str, ...]:

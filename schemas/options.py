@@ -18,7 +18,7 @@ class Options(BaseModel):
         compile_cache: The address of a folder in which runs share compiled models.
         calibrate: Whether to measure a few photos before the run, to size the worker pools. None measures large runs.
         allow: Which photos a remote manifest may name: `file`, `private` (network addresses), or another scheme.
-        gpus: The number of converters. None uses every GPU of the cluster.
+        gpus: The number of GPU workers. None starts one for each GPU of the cluster.
         unit_size: The number of rows in a unit. None chooses up to 32, and fewer for a small plan.
         recipe_changed: Whether to refuse or to reconvert an output of another recipe.
         retry_failed: Whether to convert units with retryable failures again.

@@ -198,9 +198,9 @@ class Recipe(StrictModel):
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of all settings that affect how an image looks, as 64 hex digits.
+        """The SHA-256 of all settings that affect images and their labels, as 64 hex digits.
 
-        In mode maps, these are the settings that affect control maps.
+        In mode maps, these are the settings that affect control maps and labels.
         """
         settings = self.model_dump(
             mode="json", exclude=_NOT_IN_DIGEST, include=_MAP_SETTINGS if self.mode == "maps" else None
@@ -249,10 +249,8 @@ class Recipe(StrictModel):
         return frozenset(control.detector.name for control in self.controls if control.supports_gpu)
 
 
-_NOT_IN_DIGEST: dict[str, Any] = {
-    "name": True, "description": True, "batch_size": True, "memory": True, "compile": True,
-    "controls": {"__all__": {"device"}},
-}  # fmt: skip
+SETTINGS_NOT_IN_DIGEST = frozenset({"name", "description", "batch_size", "memory", "compile"})
+_NOT_IN_DIGEST: dict[str, Any] = dict.fromkeys(SETTINGS_NOT_IN_DIGEST, True) | {"controls": {"__all__": {"device"}}}
 _MAP_SETTINGS: dict[str, Any] = {
     "mode": True, "area": True, "aspect_ratios": True, "fit": True, "background": True, "min_visible": True,
     "controls": {"__all__": {"detector", "when_missing"}},

@@ -86,7 +86,7 @@ def write_manifest_with_broken_photos(photos: Path, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def finished(photos: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Convert 12 photos and four broken ones, in units of three rows of different shapes."""
+    """Convert 12 photos of three sizes and four broken ones, in units of three rows."""
     folder = tmp_path_factory.mktemp("flow")
     manifest, output, progress = (
         write_manifest_with_broken_photos(photos, folder),

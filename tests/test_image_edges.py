@@ -1,4 +1,4 @@
-"""The demo model converts each photo into an image of that photo, in any order, batch and after an interruption."""
+"""Each image shows its own photo, for any order of the photos, any batch size, and after an interruption."""
 
 import io
 import random

@@ -1,4 +1,4 @@
-"""Modules import from lower layers only, files are short, and the wheel contains all modules and data files."""
+"""Modules import from their own package and lower ranks, files are short, and the wheel has all files."""
 
 import ast
 import subprocess
@@ -36,7 +36,7 @@ MODULES = {module_of(path): path for path in SOURCES}
 
 
 def package_of(module: str) -> str:
-    """Return the entry of `RANKS` that a module belongs to."""
+    """Return the package of `RANKS` that a module belongs to."""
     return next(name for name in sorted(RANK_OF, key=len, reverse=True) if f"{module}.".startswith(f"{name}."))
 
 

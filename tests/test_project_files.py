@@ -15,7 +15,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["
 YAML_FILES = sorted([*(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml"])
 MARKDOWN_FILES = sorted([*ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md"), *(ROOT / "infra").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-# In parts, because this file is also checked.
+# Written in parts, because the test searches this file too.
 REGISTRY_HOSTS = [
     ".".join(parts)
     for parts in (

@@ -39,7 +39,7 @@ def gpu_recipe(recipe: Recipe, weights_of: Callable[[str], Path]) -> Recipe:
 def finished(
     ray_lock: FileLock, photos: Path, gpu_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:
-    """Convert 12 photos and four broken ones on Ray, with calibration, in units of rows of different shapes."""
+    """Convert 12 photos and four broken ones on Ray, with calibration, in units of three rows."""
     folder = tmp_path_factory.mktemp("ray")
     manifest, output, progress = (
         write_manifest_with_broken_photos(photos, folder),

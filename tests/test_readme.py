@@ -55,7 +55,7 @@ def default_of(option: TyperOption) -> set[str]:
 
 
 def registered_commands(group: TyperGroup, prefix: str = "") -> set[str]:
-    """Return the names of all commands below a group. A group that only holds commands is not one."""
+    """Return the names of all commands below a group, and of groups that can be called without a subcommand."""
     names = set()
     for name, command in group.commands.items():
         if not isinstance(command, TyperGroup) or command.invoke_without_command:
@@ -168,7 +168,10 @@ def test_command_table_has_every_command() -> None:
 def test_option_table_has_every_option_of_convert_with_its_default() -> None:
     root = get_command(app)
     assert isinstance(root, TyperGroup)
-    parameters = [*root.commands["convert"].params, *root.params]  # the log options of the root have the defaults
+    parameters = [
+        *root.commands["convert"].params,
+        *root.params,
+    ]  # root.params last, because only its log options have defaults
     options = {option.opts[0]: option for option in parameters if isinstance(option, TyperOption)}
     listed: dict[str, str] = {}
     for names, defaults, _ in table("option of `convert`"):

@@ -1,4 +1,6 @@
-"""The baseline of the throughput benchmark: the pipeline call of the diffusers documentation, alone and in a batch.
+"""The baseline of the throughput benchmark: the pipeline call of the diffusers documentation.
+
+It is measured with one image and with a batch of images.
 
 Only the models are shared with photo2anime. The baseline uses the ControlNet class of diffusers, PIL images or float
 tensors as inputs, PIL images as outputs, and prompts as text.

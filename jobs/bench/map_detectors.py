@@ -52,7 +52,8 @@ def detector_rows(sides: list[int], weights: dict[str, Path], only: list[str], r
 
     Args:
         sides: The sides of the square photos, in pixels.
-        weights: Folders of real weights by detector. Other networks have random weights.
+        weights: Folders of real weights by detector. Other networks have random weights. Without real weights, the
+            detectors of `REAL_WEIGHTS_ONLY` are left out.
         only: The names of the detectors to time. An empty list selects all.
         rounds: The number of timings.
     """

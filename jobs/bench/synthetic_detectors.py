@@ -1,4 +1,4 @@
-"""Random weights for detectors, in the classes and file formats of the published weights, so they are as fast."""
+"""Random weights for detectors, in the classes and file formats of the published weights."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ SEED = 3
 def write_weights(detector: str, folder: Path) -> None:
     """Write the weight files of all methods of a detector to `folder`, under their default names.
 
-    Depth Anything and SegFormer are tiny. The other networks have their published size.
+    Depth Anything and SegFormer are tiny. The other networks have their published size, and therefore its speed.
     """
     import torch
 
@@ -27,7 +27,7 @@ def _openpose(folder: Path) -> None:
 
     poses = controlnet_aux.open_pose
 
-    # The published files omit the first part of the names of tensors, the block of the class.
+    # In the published files, the names of tensors do not have the prefix of their submodule, such as `model1_0.`.
     for name, network in (
         ("body_pose_model.pth", poses.model.bodypose_model()),
         ("hand_pose_model.pth", poses.model.handpose_model()),
@@ -103,7 +103,7 @@ def write_depth_small(folder: Path) -> None:
 def _depth(folder: Path) -> None:
     from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessor
 
-    backbone = Dinov2Config(  # type: ignore[call-arg]  # the arguments of all backbones are inherited
+    backbone = Dinov2Config(  # type: ignore[call-arg]  # mypy does not see inherited arguments
         hidden_size=16, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14,
         out_features=["stage1", "stage2", "stage3", "stage4"], reshape_hidden_states=False, apply_layernorm=True,
     )  # fmt: skip

@@ -76,7 +76,7 @@ class Bench:
         recipe: The recipe to measure.
         sizes: The batch sizes to measure.
         rounds: The number of timings, of which the fastest counts.
-        load_models: Loads the models; replaced for random weights.
+        load_models: The function that loads the models. Pass another one to measure random weights.
     """
 
     def __init__(self, recipe: Recipe, sizes: Sequence[int], rounds: int, load_models: Load = load_models) -> None:
@@ -167,7 +167,7 @@ class Bench:
         except RunStoppedError as error:
             return Measurement(name, size, note=str(error))
         if images[0].batch_size < size:
-            return Measurement(name, size, note=f"out of memory, {images[0].batch_size} fit")
+            return Measurement(name, size, note=f"out of memory; largest batch: {images[0].batch_size}")
         compiler = generator.compiled
         note = compiler.status if compiler and compiler.status != "yes" else ""
         return replace(measurement, warm_up_seconds=generator.warming_seconds - warm_up_before, note=note)

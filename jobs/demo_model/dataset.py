@@ -21,7 +21,9 @@ from pipeline.detectors.keypoints import person_from_keypoints
 from pipeline.detectors.pose_drawing import draw_people
 from schemas.detectors import CannySettings
 
-PHOTO_SIDES = (SIDE, 400)  # of the shorter side, in pixels: crops of SIDE show nearly all of a photo, or a detail
+# Each photo is scaled to both lengths of its shorter side, in pixels. A crop of SIDE pixels shows nearly all of the
+# smaller copy, and a detail of the larger one.
+PHOTO_SIDES = (SIDE, 400)
 PHOTO_SHARE = 0.4  # share of examples from photos; the others are from scenes
 PHOTO_TARGET_SHARE = 0.12  # share of examples whose target is the photo, which teaches the word `photo`
 PALETTE_SHARE = 0.35  # share of cartoons in another palette

@@ -17,13 +17,13 @@ def evaluate(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change a setting of the recipes, such as steps=8. The speed and most scales are not affected.",
+            help="Change a setting of the recipes, such as steps=8. Not used by the speed measurement.",
         ),
     ] = None,
     *,
-    speed: Annotated[bool, typer.Option(help="Also measure the seconds per photo, in two processes.")] = True,
+    speed: Annotated[bool, typer.Option(help="Also measure the seconds per photo, with two processes at once.")] = True,
 ) -> None:
-    """Measure how the demo model follows control maps, palettes, guidance and seeds, and its speed.
+    """Measure the effect of control maps, colour words, guidance and seeds on the demo model's images, and its speed.
 
     Exits with code 1 if a value is out of its bound.
     """

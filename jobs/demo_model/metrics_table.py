@@ -1,4 +1,7 @@
-"""The figures of the demo model, each with a bound and a baseline: control maps, image style, words and seeds."""
+"""Measure the quality of the demo model: its control maps, image style, words and seeds.
+
+Each measured value has a bound that it must meet, and a baseline for comparison.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ PEOPLE = 6
 DISCS = 6
 SKY_DISTANCE = 5.0  # in CIE Lab
 PALETTE_DISTANCE = 15.0  # in CIE Lab, between `night` and `sunset`; 2.3 is just noticeable
-FLATTEST = 2 / 3  # share of flat pixels above which an image cannot be 1.5 times as flat as its photo
+FLATTEST = 2 / 3  # photos with a larger share of flat pixels are left out: 1.5 times their share would exceed 1
 
 
 @dataclass(frozen=True)
@@ -116,11 +119,15 @@ def openpose_figures(settings: list[str]) -> Iterator[Figure]:
     baseline = _mean(baselines)
     minimum = max(0.5, 2 * baseline)
     yield require_minimum(
-        "openpose alone: IoU of person and body", _mean(scores), minimum, baseline, "IoU with the shifted body"
+        "openpose alone: IoU of person and body",
+        _mean(scores),
+        minimum,
+        baseline,
+        "IoU of person and shifted body",
     )
     yield require_minimum(
         "openpose alone, shifted: IoU of person and body",
-        _mean(shifted_scores), minimum, baseline, "IoU of the original person",
+        _mean(shifted_scores), minimum, baseline, "IoU of the unshifted person",
     )  # fmt: skip
 
 
@@ -156,7 +163,7 @@ def _depth_edge_figures(edges: list[NDArray[np.bool_]], inputs: list[eval_inputs
 
 
 def _sky_color_difference(image: Pixels, discs: eval_inputs.DiscMap) -> float:
-    """Return the distance from the near disc's colour to a sky's, minus that from the background's, in CIE Lab."""
+    """Return how much closer the background is to the mean colour of a sky than the near disc is, in CIE Lab."""
     sky = metrics.mean_color(np.array([scenes.SKIES], np.uint8))
     near, far = (metrics.mean_color(image[None, mask]) for mask in (discs.near, discs.sky))
     return float(np.linalg.norm(near - sky) - np.linalg.norm(far - sky))
@@ -177,7 +184,7 @@ def word_figures(photos: list[Pixels], settings: list[str]) -> Iterator[Figure]:
     distance, baseline = float(np.linalg.norm(palettes)), float(np.linalg.norm(no_effect))
     minimum = max(PALETTE_DISTANCE, 2 * baseline)
     name = "`night` and `sunset`: distance of mean colours, CIE Lab"
-    redundant = "with `clean`, which the prompt contains"
+    redundant = "effect of `clean`, which the prompt contains already"
     yield require_minimum(name, distance, minimum, baseline, redundant)
     yield require_minimum(
         "`sunset` yellower than `night`, CIE b", float(palettes[2]), 5.0, float(no_effect[2]), redundant

@@ -67,7 +67,7 @@ class Canvas:
             points: Corners of the polygon.
             color: Fill colour, before haze and shading.
             depth: Depth of the polygon's middle, 0 (far) .. 1 (near).
-            slope: Depth at the lower end minus depth at the upper end, as of a floor.
+            slope: Depth at the lower end minus depth at the upper end. For a floor, it is positive.
             outline: Whether the cartoon shows an outline.
         """
         scaled = np.rint(points * SCALE * 16).astype(np.int32)

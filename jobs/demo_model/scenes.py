@@ -1,4 +1,4 @@
-"""Render random training scenes with exact control maps: a background, objects and people.
+"""Render random training scenes of a background, objects and people, with exact control maps.
 
 A scene is rendered twice from the same shapes, as a photo and as a cartoon.
 """
@@ -106,7 +106,7 @@ def _render_sea(canvas: Canvas, random: np.random.Generator) -> list[str]:
     horizon = random.uniform(0.35, 0.6) * SIDE
     _render_ground(canvas, random, horizon, (78, 140, 188))
     shore = random.uniform(0.65, 0.9) * SIDE
-    depth = canvas.depth_above_ground(np.array([SIDE / 2, shore]), 0.35)  # at least that of the water
+    depth = canvas.depth_above_ground(np.array([SIDE / 2, shore]), 0.35)  # not behind the water
     canvas.polygon(_ridge(random, shore, 10, bottom=SIDE + 9), (226, 212, 170), depth + 0.25, slope=0.5)
     canvas.polygon(ellipse(random.uniform(0.1, 0.4, 2) * SIDE, 34, 34), (250, 246, 226), 0.03)
     return ["sea", "beach"]

@@ -41,7 +41,7 @@ def _hide_gpus() -> None:
 
 
 def _convert(name: str, photo: str) -> float:
-    """Convert a photo with all steps of a run, and return the seconds of the conversion step."""
+    """Convert a photo with the steps from fetch to encode, and return the seconds of the conversion step."""
     recipe, steps = _recipe_and_steps(name)
     table = plan_photos([str(files("skimage").joinpath("data", photo))], recipe)
     for step in steps:

@@ -55,7 +55,10 @@ def train(
 
 
 def _cpu_supports_bfloat16() -> bool:
-    """Return whether the CPU has bfloat16 instructions. Steps are 1.2 times as fast with them, and slower without."""
+    """Return whether the CPU has bfloat16 instructions.
+
+    With them, bfloat16 is 1.2 times as fast as float32. Without them, it is slower than float32.
+    """
     import torch
 
     capabilities = torch.cpu.get_capabilities()

@@ -107,7 +107,7 @@ class _TrainingState:
         noise = torch.Generator(self._stage.device).manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         loss, losses = loss_of(StepRandom(np.random.default_rng(seed), noise))
         if not torch.isfinite(loss):
-            hint = "The last checkpoint is kept. Train with another seed in another folder."
+            hint = "Train with another seed in another folder."
             raise RunStoppedError(f"{self._stage.name}: the loss of step {self.step} is {loss.item()}", hint)
         self._stage.module.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

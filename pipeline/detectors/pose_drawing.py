@@ -25,9 +25,11 @@ COLORS = (
     (0, 255, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255),
     (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85),
 )  # fmt: skip
-# Pairs of a hand's 21 keypoints: the wrist, then four of each finger, beginning with the thumb. The hues of the pairs
-# are evenly spaced.
-FINGERS = tuple((0 if joint == 1 else 4 * finger + joint - 1, 4 * finger + joint) for finger in range(5) for joint in range(1, 5))  # fmt: skip  # noqa: E501 - one rule
+# A hand has 21 keypoints: the wrist, then four of each finger, beginning with the thumb. Lines connect these pairs, in
+# evenly spaced hues.
+FINGERS = tuple(
+    (0 if joint == 1 else 4 * finger + joint - 1, 4 * finger + joint) for finger in range(5) for joint in range(1, 5)
+)
 FINGER_COLORS = tuple(
     tuple(255 * channel for channel in colorsys.hsv_to_rgb(number / len(FINGERS), 1, 1))
     for number in range(len(FINGERS))

@@ -73,7 +73,7 @@ def load_weights(network: torch.nn.Module, state: dict[str, Any], path: Path) ->
     try:
         network.load_state_dict({name.removeprefix("module."): tensor for name, tensor in state.items()})
     except (RuntimeError, AttributeError) as error:
-        reason, hint = str(error).splitlines()[0], "Name the folder of controlnet_aux's own files."
+        reason, hint = str(error).splitlines()[0], "Name the weights that controlnet_aux uses."
         raise ModelMismatchError(f"{path}: the weights are of another network ({reason})", hint) from error
     return network
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pipeline.diffusion.compile import ModelCompiler
     from pipeline.diffusion.safety_checker import SafetyChecker
 
-# Values of `GeneratedImage.retried`. They are part of the records of existing outputs.
-DECODED_IN_FLOAT32, GENERATED_IN_FLOAT32 = "decoded again in float32", "drawn again in float32"
-OUT_OF_MEMORY = "no memory to draw it again in float32"
+# Values of `GeneratedImage.retried`, which are recorded.
+DECODED_IN_FLOAT32, GENERATED_IN_FLOAT32 = "decoded again in float32", "generated again in float32"
+OUT_OF_MEMORY = "out of memory in float32"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pipeline.errors import OutputError, StorageError
 RECOMPILE_LIMIT = 4096
 """The maximum number of compilations of one function: one for each combination of shape, model and active ControlNets.
 
-The default of torch is 8. Beyond its limit, torch runs the function uncompiled without a warning.
+The default of torch is 8. Beyond its limit, torch runs the function uncompiled.
 """
 # Errors of torch's compiler, of the C++ or CUDA compiler that it calls, and of missing packages.
 _COMPILER_ERRORS = (torch._dynamo.exc.TorchDynamoException, RuntimeError, OSError, ImportError)  # noqa: SLF001 - it has no public name

@@ -162,7 +162,7 @@ class ImageGenerator:
             self._shared_facts,
             prompt_chunks=self._passes[0].embed_prompts(request).chunks,
             batch_size=image.batch_size,
-            compiled=self.compiled.status if self.compiled else f"no: {self._eager_reason or 'switched off'}",
+            compiled=self.compiled.status if self.compiled else f"no: {self._eager_reason or 'disabled'}",
             retried=", ".join(image.retried) or None,
             nsfw=image.nsfw,
         )
@@ -225,18 +225,18 @@ class ImageGenerator:
 def eager_reason(recipe: Recipe, *, on_gpu: bool) -> str | None:
     """Return why the models of a recipe are not compiled, or None if they are.
 
-    The texts are part of the records of existing outputs, so they must not change. For a run that is too small to gain
-    from compilation, `preflight` has already changed `recipe.compile` to `off`.
+    The reason is recorded for each image. For a run that is too small to gain from compilation, `preflight` has already
+    changed `recipe.compile` to `off`.
     """
     if recipe.compile == "on":
         return None
     if recipe.compile == "off":
-        return "switched off, or too few images to pay for it"
+        return "disabled, or too few images to save time"
     if recipe.memory == "low":
-        return "memory is low, and models that move are not compiled"
+        return "unsupported with memory: low"
     if recipe.deep_cache > 1:
-        return "deep_cache goes without"
-    return None if on_gpu else "on a CPU it is not worth it"
+        return "unsupported with deep_cache"
+    return None if on_gpu else "too slow on a CPU"
 
 
 def quiet_libraries() -> None:

@@ -21,7 +21,8 @@ Residuals = tuple[list[torch.Tensor] | None, torch.Tensor | None]
 class MultiControlNet(MultiControlNetModel):  # type: ignore[misc]  # diffusers is only partly typed
     """Replaces `MultiControlNetModel` in the pipelines of diffusers.
 
-    This class scales the residuals, not the ControlNets, because torch.compile would treat their scale as a constant.
+    Each ControlNet runs with scale 1, and this class multiplies its residuals by the scale, because torch.compile would
+    treat a scale that is passed to a ControlNet as a constant.
 
     Args:
         nets: The ControlNets, in the order of the recipe.
@@ -63,8 +64,8 @@ class MultiControlNet(MultiControlNetModel):  # type: ignore[misc]  # diffusers 
         Args:
             sample: Latents, [N, C, h, w].
             timestep: The timestep of the scheduler.
-            arguments: As in `MultiControlNetModel.forward`. Maps and prompt embeddings may have 2 N rows, as with
-                guidance; then their last N rows are used.
+            arguments: As in `MultiControlNetModel.forward`. After the end of guidance, maps and prompt embeddings
+                still have 2 N rows, of which the last N are used, see `pipeline.diffusion.guidance`.
 
         Returns:
             The sums of the residuals. None for both if no ControlNet runs.

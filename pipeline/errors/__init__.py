@@ -7,7 +7,7 @@
     │   ├── LabelError          label.*         a label of the manifest is invalid
     │   ├── ControlMapError     control_map.*   a control map is missing or invalid
     │   ├── PromptError         prompt.*        its prompt is invalid
-    │   └── GenerationError     generate.*      the diffusion pipeline returned no usable image
+    │   └── GenerationError     generate.*      no image was generated, or it was dropped
     └── RunError                exit code 2: the run cannot start, or another command failed
         ├── OptionError         option.*        an option of the command line
         ├── RecipeError         recipe.*        the recipe, or one of its settings

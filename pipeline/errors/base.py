@@ -4,13 +4,13 @@ from typing import Any, ClassVar
 
 
 class Photo2AnimeError(Exception):
-    """Base class of every error that photo2anime raises on purpose.
+    """Base class of every error that photo2anime reports to its users.
 
     The first line of a class's docstring says what the error means. `photo2anime explain` prints it.
 
     Attributes:
         code: A stable identifier, recorded in provenance and logs, such as `manifest.missing_column`.
-        hint: One imperative sentence that says what to do.
+        hint: A short instruction that says what to do.
     """
 
     code: ClassVar[str]
@@ -45,7 +45,7 @@ class RunError(Photo2AnimeError):
 
     Args:
         message: The object and its problem, without a full stop: `photos.parquet: column 'uri' is missing`.
-        hint: One imperative sentence. Defaults to the hint of the class.
+        hint: A short instruction. Defaults to the hint of the class.
     """
 
     code = "run"

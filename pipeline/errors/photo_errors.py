@@ -164,7 +164,9 @@ class MissingMaskError(ControlMapError):
     """The recipe needs a mask, and the manifest has no mask_uri for this photo."""
 
     code = "control_map.missing_mask"
-    hint = "Write a mask_uri for the photo in the manifest, or set region.of to subject or background."
+    hint = (
+        "Write a mask_uri for the photo in the manifest. In mode inpaint, region.of may also be subject or background."
+    )
 
 
 class RegionNotFoundError(ControlMapError):
@@ -195,7 +197,7 @@ class PromptWeightError(PromptError):
 
 
 class GenerationError(PhotoError):
-    """The diffusion pipeline returned no usable image."""
+    """No image was generated, or it was dropped."""
 
     code = "generate"
 
@@ -204,14 +206,14 @@ class UnusableImageError(GenerationError):
     """The image has values that are not finite, or a single colour, even in float32."""
 
     code = "generate.unusable_image"
-    hint = "Try another seed, or --set dtype=bfloat16."
+    hint = "Try another seed, or lower the guidance or the scales of the controls."
 
 
 class UnsafeImageError(GenerationError):
     """The safety checker flagged the image, and the recipe drops such images."""
 
     code = "generate.unsafe_image"
-    hint = "Set safety.policy to flag to keep flagged images."
+    hint = "Keep such images with --set safety.policy=flag."
 
 
 class MissingReferenceError(GenerationError):

@@ -20,7 +20,7 @@ class RecipeError(RunError):
 
 
 class RecipeNotFoundError(RecipeError):
-    """No recipe has this name, and no file exists at this address."""
+    """No shipped recipe has this name, and it is not the address of an existing YAML file."""
 
     code = "recipe.not_found"
     hint = "List the recipes with photo2anime recipes."
@@ -96,10 +96,10 @@ class ManifestFormatError(ManifestError):
 
 
 class ManifestSchemaError(ManifestError):
-    """The Parquet files of the manifest have different columns."""
+    """A column has different types in the Parquet files of the manifest."""
 
     code = "manifest.mixed_schemas"
-    hint = "Write all files with one schema."
+    hint = "Write the column with one type in all files."
 
 
 class NoPhotosError(ManifestError):
@@ -275,7 +275,7 @@ class InterruptedRunError(RunStoppedError):
 
 
 class TooManyFailuresError(RunStoppedError):
-    """More photos failed than --max-failure-rate allows."""
+    """More rows failed than --max-failure-rate allows."""
 
     code = "run.too_many_failures"
     hint = "See the failures in the records, and run the same command again to continue."

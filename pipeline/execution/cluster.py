@@ -65,8 +65,8 @@ def connect_ray(address: str | None, *, verbose: bool = False) -> Iterator[None]
 def logical_cpus() -> int:
     """Return the number of CPUs that Ray schedules on this machine: two more than its cores, and at least 4.
 
-    The light steps mostly wait, and control maps take a small part of the time of an image. Because of the two
-    additional CPUs, Ray does not reserve a core for them that could generate images.
+    The two additional CPUs are for the light steps, which mostly wait, and for control maps, which take a small part of
+    the time of an image. All cores can therefore generate images.
     """
     return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2) + 2
 

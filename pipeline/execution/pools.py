@@ -3,7 +3,8 @@
 The sizes are computed from the times that `pipeline.execution.calibrate` measures on photos of the run. With GPUs, the
 detectors get as many cores as they need to keep the GPUs busy. Without GPUs, the cores are divided between detectors
 and the diffusion model so that the throughput is highest. Small runs are not measured. Their detectors get all cores of
-a cluster with GPUs, and a quarter of the cores of a cluster without GPUs.
+a cluster with GPUs, and a quarter of the cores of a cluster without GPUs. In mode maps without GPUs, they always get
+all cores.
 """
 
 import logging
@@ -25,7 +26,7 @@ DETECTOR_ACTORS_PER_GPU = 8  # allowed in a cluster that will grow, even if it h
 DETECTOR_HEADROOM = 1.25  # throughput of the detectors relative to that of the GPUs, so that no GPU waits for maps
 UNITS_IN_FLIGHT = 2  # units per actor: one is processed while the next is transferred
 FEWEST_CORES = 2  # without GPUs: one for images and one for control maps
-WHOLE_UNIT: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}  # one batch is one unit
+WHOLE_UNIT: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}  # no unit is split
 
 Milliseconds: TypeAlias = dict[str, float]
 """Milliseconds per photo by stage (`schemas.row_parts.STAGES`), measured on one core or in one GPU process."""

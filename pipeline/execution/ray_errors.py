@@ -11,11 +11,9 @@ _FOREIGN_ERROR = re.compile(r"(?!ray\.)[\w.]+(Error|Exception): ")
 def run_stopped_error(error: BaseException) -> RunStoppedError:
     """Return the error that ended the run.
 
-    If a step raised an error of this project, the result has the same message. Otherwise its message contains the first
-    line of Ray's text that starts with the name of an exception from outside Ray, or the last line if there is none.
-
-    Ray reports the error of a step as text only. The text contains the traceback, which ends with the class and the
-    message of the error, and then Ray's own text.
+    Ray reports the error of a step as text only: the traceback, which ends with the class and the message of the error,
+    and then lines that Ray adds. If it is an error of this project, the result has its message. Otherwise the message
+    contains the first line that starts with the name of an exception from outside Ray, or else the last line.
     """
     own = _OWN_ERROR.search(str(error))
     if own:

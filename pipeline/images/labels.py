@@ -41,8 +41,8 @@ def person_points(
 ) -> NDArray[np.float64] | None:
     """Return the points [N, 2] of the people that the manifest labels, in pixels of the photo.
 
-    These are the visible keypoints of `pose_keypoints`, or if that is None, the corners of the boxes of people. Returns
-    None if the manifest has neither.
+    These are the labelled keypoints of `pose_keypoints`, or if that is None, the corners of the boxes of people.
+    Returns None if the manifest has neither.
     """
     if pose_keypoints is not None:
         triples = [_triples("pose_keypoints", n, person) for n, person in enumerate(pose_keypoints)]

@@ -22,7 +22,8 @@ def fit_mask(content: bytes, transform: Transform) -> tuple[bytes, float]:
         transform: The transform of the photo.
 
     Returns:
-        The mask as a PNG of the same mode, and the share of its nonzero pixels that the image shows: 1 if it has none.
+        The mask as a PNG of the same mode, and the fraction of the mask's nonzero pixels that are inside the image. The
+        fraction is 1 if the mask has no nonzero pixels.
 
     Raises:
         InvalidMaskError: The mask cannot be decoded, or PNG does not support its mode.

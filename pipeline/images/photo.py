@@ -82,7 +82,9 @@ def read_header(image: Image.Image) -> Photo:
 
 @contextmanager
 def open_photo(content: bytes) -> Iterator[Photo]:
-    """Open an image file. Decode it within the context, which converts exceptions of the decoder.
+    """Open an image file and read its header.
+
+    The caller must decode the pixels inside the `with` block, because the exceptions of decoders are converted there.
 
     Raises:
         ImageError: The file cannot be decoded, or has too many pixels.
@@ -90,7 +92,7 @@ def open_photo(content: bytes) -> Iterator[Photo]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # unusual metadata, which does not affect the pixels
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # an error above twice the limit
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice the limit raises an error
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 yield read_header(image)
     except DECODER_ERRORS as error:

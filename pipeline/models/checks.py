@@ -25,7 +25,7 @@ from schemas.recipe import Recipe
 
 _DEFAULT_TEXT_LAYERS = 12  # the default num_hidden_layers of CLIPTextConfig in transformers
 _INPAINT_CHANNELS = 9  # 4 latent channels of the image, 1 of the mask and 4 of the masked photo
-_COMPEL_SYNTAX = re.compile(r"[()\"]")  # characters that start a weight or a function in a prompt
+_COMPEL_SYNTAX = re.compile(r"[()\"]")  # a prompt without these characters has no syntax that could be invalid
 _EXTRAS = {"mediapipe": "pose", "rtmpose": "rtmpose"}  # detector -> extra of pyproject.toml that installs its package
 
 
@@ -72,7 +72,7 @@ def check_models(recipe: Recipe, unused: frozenset[str] = frozenset()) -> frozen
 
 
 def unpinned_models(recipe: Recipe, blank: frozenset[str] = frozenset()) -> list[str]:
-    """Return the hub repositories, as `name@revision`, for which the recipe does not pin a commit.
+    """Return the hub repositories, as `name@revision`, for which the recipe pins neither a commit nor a digest.
 
     Args:
         recipe: The recipe.
@@ -135,7 +135,7 @@ def _check_mode(recipe: Recipe, base: Path) -> None:
 
 
 def _check_clip_skip(recipe: Recipe, base: Path) -> None:
-    """Check that clip_skip does not exceed the number of layers of the text encoders."""
+    """Check that clip_skip does not exceed the number of layers that can be skipped."""
     if not recipe.clip_skip:
         return
     configs = [path for name in ("text_encoder", "text_encoder_2") if (path := base / name / "config.json").is_file()]

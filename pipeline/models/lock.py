@@ -28,7 +28,7 @@ class LockedModel:
 
     @property
     def keys(self) -> dict[str, str]:
-        """The settings that pin the model. Only a model of the hub has a revision."""
+        """The settings that pin the model: its digest, and for a model of the hub its commit."""
         revision = {"revision": self.located.revision} if self.located.requirement.on_hub else {}
         return revision | {"sha256": self.sha256}
 

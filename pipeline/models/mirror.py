@@ -60,7 +60,7 @@ def _copy_reference(uri: str, root: str) -> str:
 
 
 def _location_key(path: ConfigPath) -> str:
-    """Return the key of the model's name or address in the part of a recipe at `path`."""
+    """Return the key of the setting that names a model, in the part of the recipe with this path."""
     return "weights" if path[-1] == "detector" else "name"
 
 

@@ -45,8 +45,9 @@ class LocatedModel:
     Attributes:
         folder: The folder of the model.
         requirement: The requirement that the files satisfy.
-        revision: The commit of a hub repository, or its branch or tag if the commit is unknown. For a folder, the
-            commit in a locked recipe, else `folder`. For the demo model, `shipped`.
+        revision: The commit of a hub repository, or its branch or tag if the commit is unknown. For a folder
+            that was copied from the hub, the commit in the locked recipe; for any other folder, `folder`. For the demo
+            model, `shipped`.
         files: The required and optional files, sorted.
     """
 
@@ -217,7 +218,7 @@ def _download_from_hub(requirement: ModelRequirement) -> Path:
 
 
 def _copy_to_cache(requirement: ModelRequirement) -> Path:
-    """Copy the required files of a bucket folder to the cache. Files that did not change are not copied again."""
+    """Copy the required and optional files of a bucket folder to the cache, except those that are there unchanged."""
     folder = cache_folder() / "models" / hashlib.sha256(requirement.name.encode()).hexdigest()[:16]
     try:
         listing = storage.files(requirement.name)
@@ -227,9 +228,9 @@ def _copy_to_cache(requirement: ModelRequirement) -> Path:
     versions = json.loads(versions_file.read_text()) if versions_file.is_file() else {}
     for name, info in listing.items():
         target = folder / name
-        required = any(fnmatch.fnmatch(name, pattern) for pattern in requirement.patterns)
+        used = any(fnmatch.fnmatch(name, pattern) for pattern in requirement.patterns)
         version = f"{info['size']} {next((info[key] for key in _VERSION_KEYS if info.get(key)), '')}"
-        if required and not (target.is_file() and versions.get(name) == version):
+        if used and not (target.is_file() and versions.get(name) == version):
             LOGGER.info("copying %s", storage.redact(storage.join(requirement.name, name)))
             download(storage.join(requirement.name, name), target)
             versions[name] = version

@@ -1,4 +1,4 @@
-"""Load files of weights without executing code: safetensors files, and pickles that contain only tensors."""
+"""Load files of weights without executing code: safetensors files, and pickles of tensors and plain values."""
 
 import argparse
 import pickle
@@ -34,7 +34,7 @@ def read_weights(path: Path) -> dict[str, Any]:
     """Return the content of a weights file by name, with all tensors on the CPU.
 
     Raises:
-        ModelError: The file is corrupt, contains other objects than tensors, or is not a dictionary.
+        ModelError: The file is corrupt, contains objects of other types, or is not a dictionary.
     """
     try:
         if path.suffix == ".safetensors":

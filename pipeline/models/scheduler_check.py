@@ -58,7 +58,7 @@ def check_scheduler_steps(recipe: Recipe, base: Path) -> None:
     except _STEP_ERRORS as error:
         reason = " ".join(str(error).split()).partition(". ")[0] or type(error).__name__
         raise SchedulerError(
-            f"recipe {recipe.name}: {scheduler} failed with {steps} steps and these settings ({reason})"
+            f"recipe {recipe.name}: {scheduler} failed with {steps} steps and the settings of the recipe: {reason}"
         ) from error
     if not finite:
         raise SchedulerError(f"recipe {recipe.name}: {scheduler} returned values that are not finite")
@@ -83,7 +83,7 @@ def _run_steps(scheduler: Any, steps: int, strength: float | None) -> bool:  # n
     scheduler.set_timesteps(steps)
     timesteps, latents = scheduler.timesteps, torch.randn(1, 4, 8, 8, generator=generator)
     if strength is not None and not scheduler.config.get("skip_prk_steps", True):
-        # Runge-Kutta steps add timesteps, so the index `begin`, which img2img computes in the same way, would be wrong.
+        # Runge-Kutta steps add timesteps. The img2img pipeline, and `begin` below, would start at the wrong one.
         raise ValueError("Runge-Kutta steps cannot start from an image, set skip_prk_steps: true")
     if strength is None:
         latents *= scheduler.init_noise_sigma

@@ -31,7 +31,7 @@ def write_plan(output: str, plan: pa.Table) -> None:
 
 
 def superseded_keys(plans: pa.Table) -> set[str]:
-    """Find the keys of rows whose photo and variant a later plan contains with another key.
+    """Find the keys that differ from the latest key of their photo and variant.
 
     The key of a photo and variant changes when the photo or the recipe changes.
     """

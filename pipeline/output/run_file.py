@@ -17,7 +17,7 @@ from typing import Any
 from pipeline import storage
 from pipeline.errors import DamagedOutputError, NotAnOutputError, RecipeChangedError
 from pipeline.recipes.load import to_yaml
-from schemas.recipe import Recipe
+from schemas.recipe import SETTINGS_NOT_IN_DIGEST, Recipe
 
 RUN_FILE = "_run.json"
 OUTPUT_FOLDERS = ("_plan", "images", "maps", "masks", "provenance")
@@ -137,5 +137,5 @@ def git_commit() -> str | None:
 
 
 def _changed_settings(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """List the settings that differ between two recipes and decide how an image looks."""
-    return sorted(key for key in {*old, *new} - {"name", "description", "batch_size"} if old.get(key) != new.get(key))
+    """List the settings that differ between two recipes, except those that no image depends on."""
+    return sorted(key for key in {*old, *new} - SETTINGS_NOT_IN_DIGEST if old.get(key) != new.get(key))

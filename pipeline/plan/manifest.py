@@ -54,7 +54,9 @@ def read_manifest(uri: str) -> pa.Table:
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
-        raise ManifestSchemaError(f"{storage.redact(uri)}: the files have different columns ({error})") from error
+        raise ManifestSchemaError(
+            f"{storage.redact(uri)}: the columns of the files have different types ({error})"
+        ) from error
     return check_manifest(table, storage.redact(uri))
 
 
@@ -73,7 +75,7 @@ def list_photos(
     Args:
         folder: The address of the folder.
         progress: A callback for the progress of the listing.
-        skip: The address of a folder below it to omit, such as the output of the run. Empty to omit none.
+        skip: The address of a subfolder that is not listed, such as the output of the run. Empty for none.
         known: An earlier manifest of the folder. The sizes of unchanged photos are taken from it.
 
     Raises:

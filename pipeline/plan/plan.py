@@ -38,7 +38,7 @@ class RemainingWork:
 
     Attributes:
         units: The tables of the units that are not done, by name.
-        done_rows: The number of rows of the manifest that are done already.
+        done_rows: The number of planned rows, one for each photo and variant, that are done already.
     """
 
     units: dict[str, pa.Table]
@@ -85,7 +85,7 @@ def plan_new_rows(rows: Sequence[Planned], known: pa.Table, size: int | None = N
     They become current again, and their images are reused.
 
     Args:
-        rows: The rows of the manifest.
+        rows: The result of `plan_rows` for the manifest.
         known: The rows of all earlier plans.
         size: The number of rows in a unit. Defaults to 32, or to fewer for a small plan.
     """
@@ -119,7 +119,7 @@ def remaining_work(plans: pa.Table, done: set[str], digest: str, rows: Iterable[
         plans: The rows of all plans.
         done: Names of the units that have a record.
         digest: The digest of the run's recipe; units of other recipes are left out.
-        rows: The rows of the manifest, whose addresses still have their credentials.
+        rows: The result of `plan_rows` for the manifest. Its addresses still have their credentials.
     """
     wanted = {row.key: row for row in rows}
     units: dict[str, dict[str, Planned]] = {}  # by key, because a row that was planned again is in two plans
@@ -205,7 +205,10 @@ def _key(
 
 
 def _columns_with_values(manifest: pa.Table) -> list[str]:
-    """Return the columns that a prompt may name: the prompts, and columns with values, or all of an empty manifest."""
+    """Return the columns that a prompt may name: the prompt columns, and the columns that have a value.
+
+    For a manifest without rows, these are all columns.
+    """
     empty = {name for name in manifest.column_names if manifest[name].null_count == manifest.num_rows}
     return [
         name for name in manifest.column_names if name in PROMPT_COLUMNS or name not in empty or not manifest.num_rows

@@ -28,10 +28,11 @@ class RunPlan:
     """A run that passed its checks.
 
     Attributes:
-        recipe: The recipe, with every choice made.
+        recipe: The recipe. `compile` is off if the run is too small for `auto`, and the address of the reference image
+            is absolute.
         last_run: The content of `_run.json`, or None for a new output.
         listed: The manifest that was made by listing a folder of photos.
-        fresh: The plan of the rows that are new in the manifest.
+        fresh: The rows to add to the plans of the output.
         work: Everything that is left to do.
         allowed: Schemes that the manifest may name.
         blank: Detectors whose weights are missing and whose maps are black.
@@ -96,7 +97,8 @@ def _list_photos(folder: str, output: str, progress: manifests.ListingProgress) 
     """List a folder of photos. Headers that the last run read are not read again."""
     uri = storage.join(output, MANIFEST_FILE)
     known = None
-    with suppress(pa.ArrowException, KeyError, StorageNotFoundError):  # a damaged file only saves no time
+    # If the file is missing or damaged, all headers are read.
+    with suppress(pa.ArrowException, KeyError, StorageNotFoundError):
         known = storage.read_table(uri, ["uri", "bytes", "etag", "modified", "width", "height"])
     return manifests.list_photos(folder, progress, skip=output, known=known)
 
@@ -165,7 +167,7 @@ def _with_compilation(recipe: Recipe, images: int) -> Recipe:
 
 
 def _allowed_schemes(manifest: str, options: Options) -> frozenset[str]:
-    """Return the schemes that a manifest may name. Only a local manifest may name local files."""
+    """Return the schemes that a manifest may name. By default, only a local manifest may name local files."""
     scheme = "file" if storage.local_path(manifest) is not None else manifest.partition("://")[0]
     return PUBLIC_SCHEMES | {scheme} | options.allow
 
@@ -184,7 +186,7 @@ def _check_credentials(work: plan.RemainingWork) -> None:
 
 
 def _check_space(output: str, recipe: Recipe, rows: int, *, keep_maps: bool) -> None:
-    """Raise `DiskFullError` if a local disk cannot hold the images."""
+    """Raise `DiskFullError` if a local disk cannot hold the images and control maps."""
     folder = storage.local_path(output)
     if folder is None:
         return
@@ -194,6 +196,6 @@ def _check_space(output: str, recipe: Recipe, rows: int, *, keep_maps: bool) -> 
     needed, free = rows * pixels * BYTES_PER_PIXEL * files, shutil.disk_usage(existing).free
     if needed > free:
         raise DiskFullError(
-            f"{output}: {rows} images may need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free",
+            f"{output}: the files of {rows} rows may need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free",
             "Free some space, choose another output, or convert fewer photos with --limit.",
         )

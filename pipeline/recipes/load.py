@@ -18,6 +18,7 @@ from schemas.recipe import Recipe
 
 _SHIPPED = files("pipeline.recipes").joinpath("shipped")
 _MAPPING_EXPECTED = ("model_type", "model_attributes_type", "dict_type")  # error types of pydantic
+NO_DETECTOR = "?"  # in place of the name, for an entry of a list that is not a control
 _TEXT_KEYS = ("prompt", "negative_prompt")  # not parsed as YAML, in which {a|b}, # and : have another meaning
 _QUOTED = re.compile(r"'([^']+)'")
 
@@ -92,8 +93,8 @@ def apply_setting(tree: dict[str, Any], setting: str) -> None:
         setting: `key=value`, where the key is a path such as `controls.depth.scale`.
 
     Raises:
-        RecipeSettingError: The setting has no `=`, the path leads to an unknown control or below a value that is not a
-            mapping, or the value is not valid YAML. Unknown keys are rejected later, by the validation of the recipe.
+        RecipeSettingError: The setting has no `=`, the path names an unknown control or continues after a value
+            without keys, or the value is not valid YAML. Other unknown keys are rejected by the validation later.
     """
     key, equals, value = setting.partition("=")
     shown = storage.redact_text(setting)
@@ -117,21 +118,21 @@ def _is_quoted(value: str) -> bool:
 
 
 def _child(parent: Any, part: str, setting: str) -> Any:  # noqa: ANN401 - a YAML tree
-    """Return the value of the key `part` of a mapping, or the control with this detector or index of a list."""
+    """Return the value of a key of a mapping, or the entry of a list with this index or detector."""
     if isinstance(parent, dict):
         return parent.setdefault(part, {})  # the validation of the recipe rejects unknown keys
     if isinstance(parent, list):
         entries = {_detector_name(entry): entry for entry in parent} | {str(i): entry for i, entry in enumerate(parent)}
         if part in entries:
             return entries[part]
-        names = ", ".join(_detector_name(entry) for entry in parent)
-        raise RecipeSettingError(f"--set {setting}: unknown control {part!r}", f"Choose one of {names}.")
+        names = ", ".join(name for name in entries if name != NO_DETECTOR)
+        raise RecipeSettingError(f"--set {setting}: unknown entry {part!r}", f"Choose one of {names}.")
     raise RecipeSettingError(f"--set {setting}: unknown setting {part!r}", RecipeError.hint)
 
 
 def _detector_name(control: Any) -> str:  # noqa: ANN401 - a YAML tree
     detector = control.get("detector") if isinstance(control, dict) else None
-    return str(detector.get("name")) if isinstance(detector, dict) else "?"
+    return str(detector.get("name")) if isinstance(detector, dict) else NO_DETECTOR
 
 
 def _recipe_error(name: str, error: ValidationError) -> RecipeError:

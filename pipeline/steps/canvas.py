@@ -1,4 +1,4 @@
-"""Convert the columns of a canvas to geometry and pixels, and scale them for an image of a second pass."""
+"""Convert the fields of a canvas to geometry and pixels, and scale a canvas to the size of an upscaled image."""
 
 import io
 from dataclasses import asdict, replace
@@ -16,7 +16,7 @@ VISIBILITY = 2  # position of the visibility among the three numbers of a keypoi
 
 
 def transform_columns(transform: Transform) -> TransformColumns:
-    """Return the columns of a transform."""
+    """Return a transform as the fields of a row."""
     return TransformColumns(**transform.as_row())  # type: ignore[arg-type]  # the columns by name
 
 
@@ -59,7 +59,7 @@ def map_pixels(control_map: ControlMap | None) -> Pixels:
 
 
 def enlarge_canvas(canvas: Canvas, times: int) -> Canvas:
-    """Return the columns of a canvas for an image `times` as wide and high, in the pixels of that image."""
+    """Return a canvas for an image whose width and height are multiplied by `times`, in pixels of that image."""
     if times == 1:
         return canvas
     transform = canvas_transform(canvas).enlarged(times)

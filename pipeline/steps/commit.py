@@ -101,13 +101,13 @@ class Commit:
         begin = time.perf_counter()
         enlarged = self._enlarge(row)
         files = _Files() if isinstance(enlarged, Failed) else self._write_files(enlarged)
-        # This takes `row` and not `enlarged`, because control maps have the size of the canvas.
+        # Control maps are not upscaled, so their padding is that of `row`, not of `enlarged`.
         controls = tuple(self._control(row, index) for index in range(len(self._recipe.detectors)))
         enlarged = add_seconds(enlarged, "commit", time.perf_counter() - begin)
         return self._record(enlarged, files, controls)
 
     def _enlarge(self, row: Finished) -> Finished:
-        """Return a row with its canvas in pixels of its image. A failed row has no image, and is not changed."""
+        """Return a row whose canvas columns are scaled to its upscaled image. Failed rows are returned unchanged."""
         if isinstance(row, Failed):
             return row
         return replace(row, canvas=enlarge_canvas(row.canvas, self._recipe.enlargement))

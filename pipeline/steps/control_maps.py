@@ -29,7 +29,7 @@ from schemas.row_parts import ControlMap, ModelColumns
 from schemas.work import Decoded, Failed, Mapped
 
 CPU = "cpu"  # photos pass through a network one by one, so that a map does not depend on the other photos of a batch
-# Errors of the detectors' libraries over unusual pixels. A GPU that is out of memory raises a RuntimeError too.
+# Exceptions of detectors for unusual images. A GPU that is out of memory raises a RuntimeError too.
 DETECTOR_ERRORS = (RuntimeError, ValueError, cv2.error)
 
 Missing = tuple[Mapped, DetectorSettings]
@@ -129,7 +129,7 @@ class ControlMaps(TableStep[Decoded, Mapped]):
         )
 
     def _photo_map(self, settings: DetectorSettings, row: Mapped) -> Pixels:
-        """Return the map of a detector that shows the photo. The inpaint detector removes what the mask covers."""
+        """Return the map of a detector that copies or blurs the photo. The map of inpaint is black under the mask."""
         pixels = self._detect(settings, row.pixels)
         if not isinstance(settings, InpaintSettings):
             return pixels
@@ -189,7 +189,7 @@ class ControlMaps(TableStep[Decoded, Mapped]):
         return map_key(row, settings, weights, f"{self._device_of(settings)} {self._recipe.background}")
 
     def _device_of(self, settings: DetectorSettings) -> str:
-        """Return where a detector runs: on the device of this process if it gains from a GPU, else on the CPU."""
+        """Return the device of a detector: that of this process for `Recipe.gpu_detectors`, and the CPU for others."""
         return self._device if settings.name in self._gpu_detectors else CPU
 
 

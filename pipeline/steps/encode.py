@@ -16,12 +16,12 @@ FILE_EXTENSIONS = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 
 
 def encode(row: Converted, output: Output, enlargement: int = 1) -> Encoded:
-    """Encode the image of a row, which is the canvas without its padding.
+    """Encode the image of a row without the padding of its canvas.
 
     Args:
         row: A row with an image.
         output: The file format.
-        enlargement: The size of the image divided by the size of the canvas.
+        enlargement: The factor by which the image is wider and higher than the canvas.
     """
     pixels = canvas_padding(row.canvas).enlarged(enlargement).cut(row.image)  # [H, W, 3], uint8, RGB
     content = encode_pixels(pixels, output)

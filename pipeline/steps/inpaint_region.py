@@ -27,7 +27,7 @@ def inpaint_region(row: Mapped, recipe: Recipe) -> NDArray[np.bool_]:
         mask = pixels_of_classes(map_pixels(row.maps[recipe.detectors.index(region.detector)]), region.classes)
         mask = ~mask if region.of == "background" else mask
     if not mask.any():
-        raise RegionNotFoundError(f"inpaint: the photo has no {region.of}")
+        raise RegionNotFoundError(f"inpaint: the region is empty (region.of: {region.of})")
     return grow_region(mask, region.grow)
 
 

@@ -1,8 +1,8 @@
 """A cache of control maps in any fsspec folder, which variants, recipes and runs share.
 
-The key of a map is a hash of everything that decides its pixels: the content of the photo, the geometry, and the
-detector with its settings, library and weights. A map is a PNG file named after its key. Writes are atomic. A file
-that cannot be decoded counts as missing.
+The key of a map is a hash of everything that decides its pixels: the content of the photo, the geometry, the detector
+with its settings, library and weights, its device, the background colour and the version of Pillow. A map is a PNG file
+named after its key. Writes are atomic. A file that cannot be decoded counts as missing.
 """
 
 import hashlib

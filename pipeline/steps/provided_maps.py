@@ -1,4 +1,4 @@
-"""Control maps from the manifest: people as keypoints, other maps as images with the aspect ratio of the photo.
+"""Control maps from the manifest: images with the aspect ratio of the photo, or the keypoints of people.
 
 The transform of the photo is applied to its maps. An invalid map is an error of its photo, not of the run.
 """
@@ -82,7 +82,9 @@ def _person(numbers: Sequence[float | None] | None) -> NDArray[np.float64]:
     person = np.array([] if numbers is None else numbers, np.float64)  # a null becomes NaN
     if person.size % 3 or person.size // 3 not in LAYOUTS or not (np.abs(person) < MAX_COORDINATE).all():
         layouts = ", ".join(str(count) for count in LAYOUTS)
-        raise InvalidPoseError(f"pose_keypoints: a person does not have x, y and visibility of {layouts} keypoints")
+        raise InvalidPoseError(
+            f"pose_keypoints: a person does not have x, y and visibility of {layouts} keypoints, or one is too large"
+        )
     return person.reshape(-1, 3)
 
 
@@ -115,7 +117,7 @@ def _open(file: ProvidedFile) -> Image.Image:
 
 
 def _fit(file: ProvidedFile, canvas: Canvas, image: Image.Image, resampling: Image.Resampling) -> NDArray[Any]:
-    """Resample an image that covers the photo to the canvas. The padding repeats the edge of the image."""
+    """Resample an image of the whole photo to the pixels of the canvas. The padding repeats the edge of the image."""
     transform = canvas_transform(canvas)
     if not same_aspect_ratio(image.size, transform.source):
         size, photo = (f"{width}x{height}" for width, height in (image.size, transform.source))

@@ -20,7 +20,7 @@ def read(uri: str) -> bytes:
 
 
 def read_once(uri: str) -> bytes:
-    """Read the content of a file in one attempt. Raises the errors of the storage library unchanged."""
+    """Read the content of a file in one attempt. Errors of the storage library while reading are raised unchanged."""
     fs, path = filesystem(uri)
     content: bytes = fs.cat_file(path)
     return content

@@ -1,4 +1,4 @@
-"""The contact sheet: rows of tiles with labels, of different sizes and numbers."""
+"""The contact sheet: rows of labelled tiles, which may differ in height and in their number of tiles."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""The progress of a run: log records off a terminal, a bar on a terminal."""
+"""The progress of a run: a bar on a terminal, and log records elsewhere."""
 
 import io
 import logging
@@ -25,10 +25,10 @@ def test_progress_is_logged_periodically(caplog: pytest.LogCaptureFixture) -> No
     while len(caplog.messages) < 3 and time.monotonic() < deadline:
         time.sleep(0.02)
     progress.close()
-    assert caplog.messages[0] == "converting 10 images: starting Ray and loading models"
+    assert caplog.messages[0] == "converting 10 images: loading models"
     last = caplog.messages[2]
     assert last.startswith("3 of 10 done, 1 failed, ")
-    assert "photos/s" in last
+    assert "images/s" in last
     assert "s left" in last
     assert {(record.name, record.levelname) for record in caplog.records} == {("photo2anime.run", "INFO")}
 
@@ -49,7 +49,7 @@ def test_the_bar_shows_done_failed_rate_and_time_left() -> None:
     output = console.file.getvalue()  # type: ignore[attr-defined]
     assert "3/4" in output
     assert "1 failed" in output
-    assert "photos/s" in output
+    assert "images/s" in output
 
 
 def test_without_a_terminal_progress_is_logged() -> None:

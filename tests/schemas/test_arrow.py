@@ -33,6 +33,7 @@ class Whole:
     image: NDArray[np.uint8] | None
     moment: datetime | None
     content: bytes | None
+    flag: bool = False
 
 
 def test_the_schema_follows_from_the_dataclass() -> None:
@@ -47,6 +48,7 @@ def test_the_schema_follows_from_the_dataclass() -> None:
             ("image", IMAGE),
             ("moment", pa.timestamp("us", tz="UTC")),
             ("content", pa.large_binary()),
+            ("flag", pa.bool_()),
         ]
     )
 
@@ -71,6 +73,7 @@ ROWS = st.builds(
     image=st.none() | IMAGES,
     moment=st.none() | st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     content=st.none() | st.binary(),
+    flag=st.booleans(),
 )
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of the steps from a photo to its canny map compares equal results."""
+"""The benchmark from a photo to its canny map: steps and library calls give almost the same map."""
 
 from pathlib import Path
 

@@ -37,7 +37,7 @@ def test_models_have_as_many_parameters_as_the_published_ones(name: str) -> None
 
 
 def tiny(*, xl: bool) -> Architecture:
-    """Return an architecture with a few thousand weights."""
+    """Return an architecture with few weights."""
     blocks = {
         "sample_size": 8, "block_out_channels": CHANNELS, "layers_per_block": 1, "norm_num_groups": 8,
         "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),

@@ -88,7 +88,7 @@ def test_a_batch_size_that_does_not_fit_in_memory_has_a_note(recipe: Recipe, mon
     bench = Bench(recipe, [1, 2], 1)
     one, two = bench.sizes()
     assert one.pace
-    assert (two.pace, two.note) == (None, "out of memory, 1 fit")
+    assert (two.pace, two.note) == (None, "out of memory; largest batch: 1")
 
     batch = DiffusersBaseline.batch
 

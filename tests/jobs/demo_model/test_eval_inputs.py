@@ -1,4 +1,4 @@
-"""Check the inputs of the evaluation against their descriptions."""
+"""The inputs of the demo model's evaluation: square photos, bodies on skeletons, and depth maps of discs."""
 
 import shutil
 from pathlib import Path

@@ -31,7 +31,7 @@ def test_training_photos_exclude_the_photos_of_the_evaluation() -> None:
 def test_unpacked_package_is_not_downloaded_again(unpacked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     root = photos.fetch_photos(unpacked)
-    (large,) = photos.load_photos(root, 160)  # 90 x 80 would be enlarged twice
+    (large,) = photos.load_photos(root, 160)  # 90 x 80 is left out, because it would be enlarged to twice its size
     assert large.shape == (160, 240, 3)
 
 

@@ -1,4 +1,4 @@
-"""Convert one photo with the steps that the speed measurement uses."""
+"""Convert one photo as the speed measurement does, from fetch to encode."""
 
 import pytest
 

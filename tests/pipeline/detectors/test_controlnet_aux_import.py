@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-# Two processes of one parent, which has imported the packages that take most of the time. The order of the two imports
-# matters, and an import cannot be undone within a process.
+# Import both packages in either order. An import cannot be undone, so each order has its own process. The processes are
+# forked from a parent that has imported the slow dependencies already.
 CODE = """
 import os, sys
 import matplotlib.pyplot, timm, torchvision

@@ -62,9 +62,7 @@ def test_processors_that_pad_do_not_move_pixels(
     write(tmp_path)
     depth = Depth(DepthSettings(), tmp_path, "cpu")
     depth.network = GreenChannel()
-    pixels = cv2.GaussianBlur(photo(128), (0, 0), 3)[
-        : size[0], : size[1]
-    ]  # removes details that resizing would remove too
+    pixels = cv2.GaussianBlur(photo(128), (0, 0), 3)[: size[0], : size[1]]
     expected = depth_to_map(pixels[..., 1].astype(np.float32))
     assert np.abs(depth(pixels).astype(int) - expected).mean() < 1
 

@@ -17,7 +17,7 @@ from schemas.detectors import MediapipeSettings
 
 pytestmark = pytest.mark.shared
 NOSE, RIGHT_SHOULDER, LEFT_SHOULDER, RIGHT_EYE, LEFT_EYE = 0, 2, 5, 14, 15
-# Keypoints of the astronaut, annotated by hand: the pupils, and the shoulder joints inside the suit.
+# Keypoints of the astronaut, annotated by hand: the nose, the pupils, and the shoulder joints inside the suit.
 ANNOTATED = {
     NOSE: (224, 124), RIGHT_EYE: (203, 101), LEFT_EYE: (247, 103), RIGHT_SHOULDER: (108, 245),
     LEFT_SHOULDER: (312, 258),

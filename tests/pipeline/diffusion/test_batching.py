@@ -27,7 +27,7 @@ def generator(sd: Path) -> ImageGenerator:
 
 
 def multiply_output(layer: torch.nn.Module, dtype: torch.dtype, factor: float = float("nan")) -> None:
-    """Multiply the output of a layer by a factor while its weights have a dtype, as an overflow would."""
+    """Multiply the output of a layer by a factor whenever its weights have this dtype. NaN acts as an overflow."""
 
     def hook(layer: Any, _args: Any, output: torch.Tensor) -> torch.Tensor | None:
         return output * factor if layer.weight.dtype == dtype else None

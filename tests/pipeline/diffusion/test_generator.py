@@ -1,4 +1,4 @@
-"""Image generation with the demo model: every input changes the image, and other images of the batch do not."""
+"""Image generation with the demo model: each input changes its own image of a batch, and no other image."""
 
 import itertools
 import subprocess
@@ -155,7 +155,7 @@ def test_provenance_of_an_image(batch: Batch) -> None:
     facts = load_generator().made_by(request, image)
     assert (facts.dtype, facts.scheduler, facts.prompt_chunks, facts.batch_size, facts.compiled) == (
         "float32", "DPMSolverMultistepScheduler", 1, 1,
-        "no: on a CPU it is not worth it",
+        "no: too slow on a CPU",
     )  # fmt: skip
     assert (facts.retried, facts.nsfw) == (None, None)
     assert [model.role for model in facts.models] == [

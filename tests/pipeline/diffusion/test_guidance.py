@@ -1,4 +1,4 @@
-"""Guidance that ends early, and the reduction of the conditions to those of the prompts."""
+"""Guidance that ends early: the conditions of the negative prompts are dropped for the remaining steps."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""All modes, with one and three ControlNets, for SD and SDXL: images do not depend on batches or optimizations."""
+"""All modes, with one and three ControlNets, for SD and SDXL: batches and optimizations hardly change images."""
 
 import itertools
 from dataclasses import replace
@@ -41,7 +41,7 @@ def test_images_do_not_depend_on_process_batch_or_optimizations(
 ) -> None:
     tiles = {"net": {"name": str(families[family] / "net-2")}, "strength": 0.5, "tile": 64, "overlap": 0}
     mode, upscale = ("img2img", tiles) if mode == UPSCALE else (mode, None)
-    count = 2 if upscale else 5  # an upscaled image has four tiles
+    count = 2 if upscale else 5  # two upscaled images have eight tiles, more than one batch
     recipe, requests = tiny_recipe(families[family], mode, nets, upscale=upscale), tiny_requests(count, nets, mode)
     generator = ImageGenerator(recipe)
     images = generator.generate(requests)

@@ -1,4 +1,4 @@
-"""Prompt embeddings: those of diffusers for plain prompts, weights, prompts of any length, and the cache."""
+"""Prompt embeddings: plain prompts as in diffusers, weighted prompts, long prompts, and the cache."""
 
 from pathlib import Path
 from types import SimpleNamespace

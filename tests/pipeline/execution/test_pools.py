@@ -1,4 +1,4 @@
-"""Pool sizes: a GPU never waits for control maps, and without a GPU no core waits for another."""
+"""Pool sizes: detectors keep pace with the GPUs if there are enough cores; without GPUs, throughput is highest."""
 
 import pytest
 from hypothesis import given
@@ -34,7 +34,11 @@ def test_without_a_gpu_the_split_has_the_highest_throughput(cores: int, controls
 @pytest.mark.parametrize(
     ("cluster", "growing", "expected"),
     [
-        (ClusterResources(3, 0), False, PoolSizes(1, 2)),  # two cores and the two that an embedded Ray adds
+        (
+            ClusterResources(3, 0),
+            False,
+            PoolSizes(1, 2),
+        ),  # a machine of two cores: Ray schedules four CPUs, and one of them stays free
         (ClusterResources(17, 0), False, PoolSizes(4, 13)),
         (ClusterResources(7, 1), False, PoolSizes(7, 1)),
         (ClusterResources(1, 2), True, PoolSizes(16, 2)),

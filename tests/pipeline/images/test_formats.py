@@ -23,7 +23,7 @@ from pipeline.images.formats import (
     same_aspect_ratio,
 )
 
-pillow_heif.register_heif_opener()  # pi_heif cannot encode
+pillow_heif.register_heif_opener()  # for encoding: pi_heif, which the pipeline uses, only decodes
 
 
 def decode_error(content: bytes) -> Exception:

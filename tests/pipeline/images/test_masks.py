@@ -79,7 +79,7 @@ def test_rectangle_of_a_mask_is_transformed_like_its_corners(
     if (clipped[1] - clipped[0]).min() < 2:
         return  # less than two pixels of the rectangle are visible
     rows, columns = np.nonzero(np.asarray(decoded(content)))
-    tolerance = 1 + 2 * smaller * transform.scale_x  # a pixel of the image and one of the mask
+    tolerance = 1 + 2 * smaller * transform.scale_x  # a pixel of the image and two of the mask
     assert np.abs(clipped[0] - (columns.min(), rows.min())).max() <= tolerance
     assert np.abs(clipped[1] - (columns.max() + 1, rows.max() + 1)).max() <= tolerance
     assert visible == pytest.approx(np.prod(clipped[1] - clipped[0]) / np.prod(corners[1] - corners[0]), abs=0.1)

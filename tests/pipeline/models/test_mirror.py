@@ -1,4 +1,4 @@
-"""Mirrors: all models of a recipe are copied to a folder or bucket, with a recipe that runs without the hub."""
+"""Mirrors: the models of a recipe are copied to a folder or bucket, with a recipe that runs without the hub."""
 
 import shutil
 from pathlib import Path

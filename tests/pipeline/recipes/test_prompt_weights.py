@@ -1,4 +1,4 @@
-"""The weights of prompts are parsed in linear time, in the checks before a run too."""
+"""The weights of prompts are parsed in linear time."""
 
 import pytest
 

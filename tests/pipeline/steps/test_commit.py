@@ -1,4 +1,4 @@
-"""Commit writes the files of a unit, then its record, which is complete."""
+"""Commit writes the files of a unit, then its record, which has every row of the unit."""
 
 import hashlib
 import json

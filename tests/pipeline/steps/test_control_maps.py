@@ -1,4 +1,4 @@
-"""Control maps: detected once on the photo's own pixels; provided maps first; blank maps are recorded."""
+"""Control maps: each is detected once, maps of the manifest take precedence, and blank maps are recorded as blank."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -48,12 +48,14 @@ def test_keypoints_are_drawn_at_their_place_in_the_image(
     person[nose] = (256.0, 128.0, 2.0)  # in the 512x512 photo
     found = provided_map(settings, edit(decoded, planned={"pose_keypoints": (tuple(person.ravel().tolist()),)}))
     assert found is not None
-    marked = np.argwhere((found.pixels == (255, 0, 0)).all(axis=2))  # [N, 2], y and x: the nose's colour
+    marked = np.argwhere(
+        (found.pixels == (255, 0, 0)).all(axis=2)
+    )  # [N, 2], y and x of the pixels in the colour of the nose
     assert np.abs(marked.mean(axis=0) - (16, 32)).max() < 1
     assert found.uri is None
 
 
-def test_padding_moves_what_is_map_of(decoded: Decoded) -> None:
+def test_padding_moves_the_keypoints(decoded: Decoded) -> None:
     padded = edit(decoded, canvas={"height": 96, "padding": {"top": 20, "bottom": 12}})
     person = [0.0] * 51
     person[0:3] = [256.0, 128.0, 2.0]
@@ -63,7 +65,9 @@ def test_padding_moves_what_is_map_of(decoded: Decoded) -> None:
     assert np.abs(marked.mean(axis=0) - (36, 32)).max() < 1
     halves = np.zeros((512, 512, 3), np.uint8)
     halves[256:] = 255
-    seg = map_of(SegSettings(), padded, png(halves))[:, 0, 0]  # the edge goes on in the padding
+    seg = map_of(SegSettings(), padded, png(halves))[
+        :, 0, 0
+    ]  # the padding repeats the first and the last row of the map
     assert (seg[:52] == 0).all()
     assert (seg[52:] == 255).all()
 

@@ -193,7 +193,7 @@ def test_the_extra_of_an_uninstalled_file_system_is_named(monkeypatch: pytest.Mo
 
 @pytest.mark.slow
 def test_a_process_that_read_a_table_exits_with_its_exit_code(tmp_path: Path) -> None:
-    """Start many processes: threads of Arrow that hold Python objects abort about one in five on a busy machine."""
+    """Start 16 processes, because only some abort if Arrow's threads hold Python objects at exit: about one in five."""
     storage.put_table(str(tmp_path / "t.parquet"), pa.table({"photo_id": ["a"]}))
     code = f"import sys; from pipeline import storage; storage.read_table({str(tmp_path / 't.parquet')!r}); sys.exit(2)"
     processes = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(16)]
