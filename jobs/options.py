@@ -42,7 +42,8 @@ Address = Annotated[
     typer.Option(help="The address of a Ray cluster (auto, ray://host:port).", show_default="this machine"),
 ]
 MaxFailureRate = Annotated[
-    float, typer.Option(min=0, max=1, help="Stop the run when a larger fraction of its rows failed, from 0 to 1.")
+    float,
+    typer.Option(min=0, max=1, help="Stop the run when the fraction of failed rows exceeds this value, from 0 to 1."),
 ]
 MapCache = Annotated[
     str | None, typer.Option(help="A folder or bucket address that caches control maps across runs and recipes.")

@@ -51,7 +51,7 @@ class Summary:
         converted: Rows that this run converted.
         failed: Rows that failed in this run.
         earlier: Rows of the manifest that were done before.
-        failed_in_all: Rows of the output that are recorded as failures.
+        failed_in_all: Failed rows of all runs on this output, without superseded ones.
         maps_detected: Control maps that this run detected.
         maps_cached: Control maps that were reused from another row, recipe or run.
         seconds: Duration of the run.

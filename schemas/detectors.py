@@ -31,7 +31,7 @@ class NetworkSettings(Settings):
     """The base class of the settings of detectors with a network.
 
     Attributes:
-        gains_from_gpu: If a run has a GPU, the detector runs there, in the process of the converter.
+        gains_from_gpu: The network is faster on a GPU. `Control.supports_gpu` decides where it runs.
         weights: A hub repository, a local folder or a bucket folder. By default that of controlnet_aux.
         revision: The branch, tag or commit of a hub repository.
         sha256: The digest that the weights must have, or None.

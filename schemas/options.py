@@ -16,7 +16,7 @@ class Options(BaseModel):
         keep_maps: Whether to write the control maps to the output.
         map_cache: The address of a folder in which runs share control maps.
         compile_cache: The address of a folder in which runs share compiled models.
-        calibrate: Whether to measure a few photos before the run, to size the worker pools. None measures large runs.
+        calibrate: Whether to measure a few photos first, to size the worker pools. By default, only in large runs.
         allow: Which photos a remote manifest may name: `file`, `private` (network addresses), or another scheme.
         gpus: The number of GPU workers. None starts one for each GPU of the cluster.
         unit_size: The number of rows in a unit. None chooses up to 32, and fewer for a small plan.

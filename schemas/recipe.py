@@ -1,4 +1,4 @@
-"""Recipes: everything that decides how an image looks, and a few settings of execution that do not affect it."""
+"""Recipes: everything that decides how an image looks, and a few settings of its computation."""
 
 import hashlib
 import json
@@ -99,7 +99,8 @@ class Output(StrictModel):
 class Recipe(StrictModel):
     """Everything that decides how an image looks, identified by `digest`.
 
-    `batch_size`, `memory`, `compile` and the `device` of a control decide only how images are computed.
+    `batch_size`, `memory`, `compile` and the `device` of a control decide only how images are computed, and change them
+    slightly at most. They are not part of the digest.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")

@@ -199,7 +199,7 @@ class MadeBy:
     scheduler_config: str  # as JSON
     models: tuple[ModelColumns, ...]
     versions: str  # library -> version, as JSON
-    prompt_chunks: Int32 = 1  # chunks of 77 tokens of the longer of both prompts
+    prompt_chunks: Int32 = 1  # number of 77-token chunks of the prompt or the negative prompt, whichever is longer
     batch_size: Int32 = 1
     compiled: str | None = None  # `yes`, or the reason why the models were not compiled
     retried: str | None = None  # the attempts in float32, see `pipeline.diffusion.request.GeneratedImage`

@@ -2,7 +2,7 @@
 
 It is measured with one image and with a batch of images.
 
-Only the models are shared with photo2anime. The baseline uses the ControlNet class of diffusers, PIL images or float
+The baseline uses the loaded pipeline of photo2anime, but with the ControlNet class of diffusers, PIL images or float
 tensors as inputs, PIL images as outputs, and prompts as text.
 """
 
@@ -20,7 +20,7 @@ from schemas.recipe import Recipe
 
 
 class DiffusersBaseline:
-    """A diffusers pipeline over the models of a generator.
+    """The pipeline of a generator, without the changes of photo2anime.
 
     Args:
         generator: A generator without optimizations, because those change its models. It must not be used afterwards.
@@ -44,7 +44,7 @@ class DiffusersBaseline:
         return self._call(inputs, request.prompt, request.negative_prompt, seeded)
 
     def batch(self, requests: Sequence[GenerationRequest]) -> list[Any]:
-        """Generate a batch from float tensors, one for each ControlNet. Returns PIL images."""
+        """Generate a batch from float tensors of photos, masks and control maps. Returns PIL images."""
         maps = [_to_floats([request.maps[index] for request in requests]) for index in range(len(requests[0].maps))]
         masks = _masks_to_floats([request.inpaint_region for request in requests])
         inputs = self._image_inputs(_to_floats([request.photo for request in requests]), maps, masks)

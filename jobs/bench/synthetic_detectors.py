@@ -1,4 +1,4 @@
-"""Random weights for detectors, in the classes and file formats of the published weights."""
+"""Random weights for detectors, in the file formats of published weights."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ SEED = 3
 def write_weights(detector: str, folder: Path) -> None:
     """Write the weight files of all methods of a detector to `folder`, under their default names.
 
-    Depth Anything and SegFormer are tiny. The other networks have their published size, and therefore its speed.
+    Depth Anything and SegFormer are tiny. The other networks are as large and as fast as the published ones.
     """
     import torch
 

@@ -21,8 +21,8 @@ from pipeline.detectors.keypoints import person_from_keypoints
 from pipeline.detectors.pose_drawing import draw_people
 from schemas.detectors import CannySettings
 
-# Each photo is scaled to both lengths of its shorter side, in pixels. A crop of SIDE pixels shows nearly all of the
-# smaller copy, and a detail of the larger one.
+# Each photo is loaded in two sizes: the lengths of its shorter side, in pixels. A crop of SIDE pixels shows nearly all
+# of the smaller copy, and a detail of the larger one.
 PHOTO_SIDES = (SIDE, 400)
 PHOTO_SHARE = 0.4  # share of examples from photos; the others are from scenes
 PHOTO_TARGET_SHARE = 0.12  # share of examples whose target is the photo, which teaches the word `photo`

@@ -39,7 +39,8 @@ ACTIVE: dict[tuple[str, ...], float] = {
 # a photo would have only a blank map.
 PHOTO_SHARES: dict[tuple[str, ...], float] = {("canny",): 0.65, ("canny", "openpose", "depth"): 0.4, (): 0.5}
 SAMPLES = 6  # examples on a sample sheet
-IMG2IMG_SHARE = 0.25  # share of cartoons that are predicted from the noisy photo, as in img2img
+# Share of cartoons for which noise is added to their photo instead, as in img2img. The target remains the cartoon.
+IMG2IMG_SHARE = 0.25
 IMG2IMG_TIMESTEPS = (300, 700)  # of 1000: strengths of about 0.3 to 0.7
 
 

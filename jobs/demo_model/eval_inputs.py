@@ -84,7 +84,8 @@ def disc_map(number: int) -> DiscMap:
     far, near = _disc(middle - offset, random.uniform(46, 60)), _disc(middle + offset, random.uniform(46, 60))
     depth = np.zeros((SIDE, SIDE), np.uint8)
     depth[far], depth[near] = 120, 255
-    inner_far, inner_near = _shrink(far, 6), _shrink(near, 6)  # without the points where the rims cross
+    # Smaller discs, so that the masks of the rims do not contain the points where the two rims cross.
+    inner_far, inner_near = _shrink(far, 6), _shrink(near, 6)
     pixels = depth[:, :, None].repeat(3, axis=2)
     return DiscMap(pixels, near, depth == 0, _rim(near) & inner_far, _rim(far) & inner_near)
 

@@ -19,7 +19,7 @@ PEOPLE = 6
 DISCS = 6
 SKY_DISTANCE = 5.0  # in CIE Lab
 PALETTE_DISTANCE = 15.0  # in CIE Lab, between `night` and `sunset`; 2.3 is just noticeable
-FLATTEST = 2 / 3  # photos with a larger share of flat pixels are left out: 1.5 times their share would exceed 1
+FLATTEST = 2 / 3  # photos with a larger share of flat pixels are left out, because no image could be 1.5 times as flat
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def openpose_figures(settings: list[str]) -> Iterator[Figure]:
     )
     yield require_minimum(
         "openpose alone, shifted: IoU of person and body",
-        _mean(shifted_scores), minimum, baseline, "IoU of the unshifted person",
+        _mean(shifted_scores), minimum, baseline, "IoU of unshifted person and shifted body",
     )  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def _depth_edge_figures(edges: list[NDArray[np.bool_]], inputs: list[eval_inputs
 
 
 def _sky_color_difference(image: Pixels, discs: eval_inputs.DiscMap) -> float:
-    """Return how much closer the background is to the mean colour of a sky than the near disc is, in CIE Lab."""
+    """Return how much closer the background is than the near disc to the mean of the sky colours, in CIE Lab."""
     sky = metrics.mean_color(np.array([scenes.SKIES], np.uint8))
     near, far = (metrics.mean_color(image[None, mask]) for mask in (discs.near, discs.sky))
     return float(np.linalg.norm(near - sky) - np.linalg.norm(far - sky))

@@ -1,8 +1,9 @@
 """Train the demo model: `python -m jobs.demo_model.train --work FOLDER`.
 
 Photos, checkpoints, sample sheets and the trained model are written to FOLDER. After an interruption, the same command
-resumes from the last checkpoint. Both stages together took 75 minutes on two CPU cores with bfloat16: 0.14 s for a step
-of the first stage, 0.5 s for one of the second. A GPU is used if there is one.
+resumes from the last checkpoint. The first stage trains the autoencoder, the second all other networks. They took 75
+minutes on two CPU cores with bfloat16: 0.14 s per step in the first stage, 0.5 s in the second. A GPU is used if there
+is one.
 """
 
 from functools import partial

@@ -15,7 +15,7 @@ from pipeline.images.arrays import Pixels
 
 STICK_WIDTH = 4  # pixels
 LIMB_STRENGTH = 0.6  # brightness of a limb relative to its colour
-# Pairs of OpenPose's 18 keypoints, in the order that `pipeline.detectors.keypoints` documents.
+# The limbs, as pairs of indices of OpenPose's 18 keypoints, which `pipeline.detectors.keypoints` lists.
 LIMBS = (
     (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10),
     (1, 11), (11, 12), (12, 13), (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),

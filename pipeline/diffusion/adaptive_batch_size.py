@@ -4,7 +4,7 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
 BATCHES_BEFORE_GROWTH = 16
-"""Initial number of successful batches before the size grows. It doubles if the first batch after a growth fails."""
+"""Successful batches before the size grows. This number doubles when the first batch after a growth fails."""
 
 # Messages of CUDA, its driver, Triton, cuBLAS and cuDNN that accelerate does not recognize.
 _OUT_OF_MEMORY_MESSAGES = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")

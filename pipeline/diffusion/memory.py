@@ -26,8 +26,8 @@ def place_on_device(pipe: DiffusionPipeline, device: torch.device, recipe: Recip
 
     With `memory: low`, models are on the device only while they run, see `offload`, and images are decoded one at a
     time. Judging by the size of the weights, SD 1.5 with three ControlNets then fits in 6 GB, and SDXL in 12 GB. Images
-    of more than `UNTILED_PIXELS` are decoded in tiles, which changes them slightly, because an autoencoder normalizes
-    over its whole input.
+    of more than `UNTILED_PIXELS` are decoded in tiles, except by `AutoencoderTiny`. This changes them slightly, because
+    an autoencoder normalizes over its whole input.
 
     If two pipelines share models, call this function for the next pipeline at each switch between them, because the
     hooks that move a shared model belong to one pipeline at a time.

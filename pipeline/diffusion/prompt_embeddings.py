@@ -81,7 +81,7 @@ class PromptEncoder:
             use_cache: Whether cached embeddings may be used. Pass False if the dtype of the encoders has changed.
 
         Raises:
-            PromptError: A weight or function of a prompt is invalid or unsupported.
+            PromptError: A weight of a prompt is invalid, or Compel syntax such as `.swap()` is not supported.
         """
         encode_text = self._cached if use_cache else self._encode_text
         texts = [encode_text(text) for text in (prompt, negative)]

@@ -79,7 +79,7 @@ def measure_maps(settings: ChainSettings, rows: pa.Table) -> tuple[pa.Table, Mil
 def measure_conversion(settings: ChainSettings, mapped: pa.Table, batch: int) -> Milliseconds:
     """Return the milliseconds of convert and encode for one photo. Convert includes the maps that a GPU detects.
 
-    A stage that no photo completed is left out. In mode maps, convert is the time of the maps alone.
+    In mode maps, the GPU only detects maps, and convert is their time. A stage that no photo completed is left out.
 
     Args:
         settings: The settings of the chain.
@@ -90,10 +90,10 @@ def measure_conversion(settings: ChainSettings, mapped: pa.Table, batch: int) ->
     mapped = pa.concat_tables([mapped] * -(-batch // max(1, mapped.num_rows)))
     steps = [step.create() for step in photo_steps(settings)[STEPS_BEFORE_IMAGES:]]
     measured = _milliseconds(_run_warm(steps, mapped), ("controls", "convert", "encode"))
+    if "convert" not in measured and ("controls" not in measured or settings.recipe.mode != "maps"):
+        return {}
     # The time of `controls` includes the time that `measure_maps` measured. The difference is the GPU detectors' time.
     maps = measured.pop("controls", 0.0) - before.get("controls", 0.0)
-    if "convert" not in measured and settings.recipe.mode != "maps":
-        return measured
     return measured | {"convert": measured.get("convert", 0.0) + max(0.0, maps)}
 
 

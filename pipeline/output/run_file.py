@@ -48,8 +48,8 @@ def read_run_file(output: str) -> dict[str, Any] | None:
         The content of `_run.json`, or None if the output is new.
 
     Raises:
-        DamagedOutputError: If `_run.json` is not valid JSON, or lacks metadata that every run writes.
-        NotAnOutputError: If the folder or its `_run.json` was not written by photo2anime.
+        DamagedOutputError: If `_run.json` is not valid JSON, or metadata is missing or invalid.
+        NotAnOutputError: If `_run.json` has no `recipe_digest`, or is missing in a folder with other output files.
     """
     uri = storage.join(output, RUN_FILE)
     if not storage.exists(uri):
@@ -137,5 +137,5 @@ def git_commit() -> str | None:
 
 
 def _changed_settings(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """List the settings that differ between two recipes, except those that no image depends on."""
+    """List the top-level settings that differ between two recipes, except `SETTINGS_NOT_IN_DIGEST`."""
     return sorted(key for key in {*old, *new} - SETTINGS_NOT_IN_DIGEST if old.get(key) != new.get(key))

@@ -50,9 +50,9 @@ class Findings:
         rows: The number of planned rows.
         files: The number of image files that the records name.
         missing: Planned rows without a row in a record, and recorded files that do not exist.
-        duplicate: Rows that were recorded or planned more than once.
+        duplicate: Rows that were recorded more than once, or planned in several units.
         orphaned: Records and rows that were not planned, and files that no record names.
-        altered: Files whose content differs from their record, and records that cannot be read.
+        altered: Files whose content differs from their record, and records that cannot be read or are of another unit.
         damaged_units: Planned units whose records `repair` deletes, so that the next run converts them again.
         orphaned_files: The files that `repair` deletes, relative to the output.
     """

@@ -261,5 +261,5 @@ def _check_ids(ids: pa.ChunkedArray, source: str) -> None:
     if len(duplicates):
         photo_id, rows = duplicates[0].as_py().values()
         raise DuplicateIdError(
-            f"{source}: photo_id {photo_id!r} appears in {rows} rows (duplicates: {len(duplicates)})"
+            f"{source}: photo_id {photo_id!r} appears in {rows} rows (number of duplicate ids: {len(duplicates)})"
         )

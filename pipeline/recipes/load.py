@@ -18,7 +18,7 @@ from schemas.recipe import Recipe
 
 _SHIPPED = files("pipeline.recipes").joinpath("shipped")
 _MAPPING_EXPECTED = ("model_type", "model_attributes_type", "dict_type")  # error types of pydantic
-NO_DETECTOR = "?"  # in place of the name, for an entry of a list that is not a control
+NO_DETECTOR = "?"  # replaces the detector name of list entries that are not controls
 _TEXT_KEYS = ("prompt", "negative_prompt")  # not parsed as YAML, in which {a|b}, # and : have another meaning
 _QUOTED = re.compile(r"'([^']+)'")
 
@@ -93,8 +93,8 @@ def apply_setting(tree: dict[str, Any], setting: str) -> None:
         setting: `key=value`, where the key is a path such as `controls.depth.scale`.
 
     Raises:
-        RecipeSettingError: The setting has no `=`, the path names an unknown control or continues after a value
-            without keys, or the value is not valid YAML. Other unknown keys are rejected by the validation later.
+        RecipeSettingError: The setting has no `=`, the path contains an unknown control, or a key below a value that
+            has no keys, or the value is not valid YAML. Other unknown keys are rejected by the validation later.
     """
     key, equals, value = setting.partition("=")
     shown = storage.redact_text(setting)

@@ -38,7 +38,8 @@ class PromptRenderer:
     def of(self, photo: dict[str, Any], seed: int) -> dict[str, str | None]:
         """Render both prompts of an image.
 
-        A prompt in the manifest replaces that of the recipe, unless the recipe refers to it as `{prompt}`.
+        A prompt in the manifest replaces the prompt of the recipe, or the placeholder `{prompt}` or `{negative_prompt}`
+        in it.
 
         Args:
             photo: The row of the manifest.

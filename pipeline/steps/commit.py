@@ -107,7 +107,7 @@ class Commit:
         return self._record(enlarged, files, controls)
 
     def _enlarge(self, row: Finished) -> Finished:
-        """Return a row whose canvas columns are scaled to its upscaled image. Failed rows are returned unchanged."""
+        """Return a row whose `canvas` describes the upscaled image. Failed rows are returned unchanged."""
         if isinstance(row, Failed):
             return row
         return replace(row, canvas=enlarge_canvas(row.canvas, self._recipe.enlargement))

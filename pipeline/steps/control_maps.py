@@ -28,7 +28,7 @@ from schemas.recipe import Recipe
 from schemas.row_parts import ControlMap, ModelColumns
 from schemas.work import Decoded, Failed, Mapped
 
-CPU = "cpu"  # photos pass through a network one by one, so that a map does not depend on the other photos of a batch
+CPU = "cpu"  # where photos pass through a network one by one, so that a map does not depend on other photos
 # Exceptions of detectors for unusual images. A GPU that is out of memory raises a RuntimeError too.
 DETECTOR_ERRORS = (RuntimeError, ValueError, cv2.error)
 

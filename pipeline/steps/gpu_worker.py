@@ -1,6 +1,6 @@
 """The work of one GPU process: the control maps of detectors that gain from a GPU, then the images.
 
-In a run without a GPU the detectors run in other processes, and only the images remain.
+In a run without a GPU, this process runs on the CPU and only generates images. All detectors run in other processes.
 """
 
 from collections.abc import Sequence
@@ -47,6 +47,6 @@ class GpuWorker(TableStep[Mapped, Mapped | Converted]):
 
 def available_device() -> str:
     """Return `cuda` if this process has a GPU, else `cpu`."""
-    import torch  # imported here because it takes seconds, and only this process needs it
+    import torch  # imported here because it takes seconds
 
     return "cuda" if torch.cuda.is_available() else "cpu"

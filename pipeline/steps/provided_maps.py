@@ -83,7 +83,7 @@ def _person(numbers: Sequence[float | None] | None) -> NDArray[np.float64]:
     if person.size % 3 or person.size // 3 not in LAYOUTS or not (np.abs(person) < MAX_COORDINATE).all():
         layouts = ", ".join(str(count) for count in LAYOUTS)
         raise InvalidPoseError(
-            f"pose_keypoints: a person does not have x, y and visibility of {layouts} keypoints, or one is too large"
+            f"pose_keypoints: a person does not have x, y, visibility of {layouts} keypoints, below {MAX_COORDINATE:g}"
         )
     return person.reshape(-1, 3)
 

@@ -121,7 +121,7 @@ def failed_row(row: AnyRow, stage: str, error: PhotoError, started: datetime | N
 
 @contextmanager
 def record_on_error(**known: object) -> Iterator[None]:
-    """If the block raises a `PhotoError`, add fields to its failed row: what the step determined before it failed."""
+    """If the block raises a `PhotoError`, store fields in the error, which `failed_row` copies to the failed row."""
     try:
         yield
     except PhotoError as error:

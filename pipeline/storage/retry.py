@@ -72,7 +72,7 @@ def with_retries(function: Callable[[], T]) -> T:
 
 
 def _log_retry(state: RetryCallState) -> None:
-    """Log the error of an attempt, without credentials: the errors of libraries contain addresses and headers."""
+    """Log the error of an attempt, without the credentials of addresses, which the errors of libraries contain."""
     error = state.outcome.exception() if state.outcome else None
     reason = redact_text(f"{type(error).__name__}: {error}")
     LOGGER.debug("attempt %d of %d failed (%s)", state.attempt_number, ATTEMPTS, reason)
