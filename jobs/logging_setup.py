@@ -19,7 +19,7 @@ LOGGER = logging.getLogger("photo2anime")
 WARNINGS = logging.getLogger("photo2anime.warnings")
 TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 HANDLER_NAME = "photo2anime.stderr"
-EXTRA_FIELDS = ("run", "unit", "photo", "code")  # passed by library modules as `extra=`
+EXTRA_FIELDS = ("run", "unit", "photo", "code")  # passed by the modules of `pipeline` as `extra=`
 
 
 class JsonFormatter(logging.Formatter):

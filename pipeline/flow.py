@@ -9,8 +9,8 @@ Every later step is a function that receives an Arrow table of rows and returns 
 unit, or several complete units. `map_batches` adds a step. Ray Data runs the function of each step in one or more
 processes, and passes the tables between them. All steps run at the same time, on different units:
 
-- Fetch, decode, encode and commit take little CPU time, so several of them share a core. Decode takes a whole core if
-  the recipe detects people.
+- Fetch, decode, encode and commit take little CPU time, so several of them share a core. With `fit: people`, decode
+  detects people in the whole photo, and takes a whole core.
 - Control maps take one core for each process. A process keeps its detectors loaded. In a run with GPUs, detectors that
   are faster on a GPU run in the next step instead.
 - Convert takes one GPU for each process, or one core in a run without a GPU. A process keeps the diffusion pipeline

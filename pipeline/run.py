@@ -85,7 +85,7 @@ def convert(
         progress: Receives the progress of the run.
 
     Raises:
-        RunError: A check failed. Nothing was written to the output.
+        RunError: A check failed, or the output cannot be written. No photo was converted.
         RunStoppedError: The run ended early. The same call continues it.
     """
     begin, options, progress = time.monotonic(), options or Options(), progress or RunProgress()

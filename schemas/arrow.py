@@ -1,9 +1,9 @@
 """Convert rows, which are frozen dataclasses, to Arrow tables and back.
 
-The Arrow schema of a row follows from its dataclass: `str`, `int`, `float`, `bool`, `bytes`, `datetime`, tuples, other
-dataclasses, and images, each of which may be optional. An image, `NDArray[np.uint8]` of shape [height, width, 3], is a
-struct of its height, its width and its bytes. Its bytes are copied once on the way to Arrow. On the way back the array
-is a read-only view of Arrow's memory.
+The Arrow schema of a row follows from the types of its fields. A field may be a `str`, `int`, `float`, `bool`, `bytes`,
+`datetime`, a tuple, another dataclass, or an image, or one of these or None. An image, `NDArray[np.uint8]` of shape
+[height, width, 3], is a struct of its height, its width and its bytes. Its bytes are copied once on the way to Arrow.
+On the way back the array is a read-only view of Arrow's memory.
 """
 
 import functools

@@ -10,7 +10,7 @@ import re
 _COLUMN = re.compile(r"\{([^{}|]*)\}")
 
 
-@functools.lru_cache(maxsize=1024)  # because all rows have the same few prompts
+@functools.lru_cache(maxsize=1024)  # because most rows share the prompts of the recipe
 def template_columns(template: str) -> tuple[str, ...]:
     """Return the names of the columns in a template.
 
@@ -25,7 +25,7 @@ def template_columns(template: str) -> tuple[str, ...]:
     return tuple(columns)
 
 
-@functools.lru_cache(maxsize=1024)  # because all rows have the same few prompts
+@functools.lru_cache(maxsize=1024)  # because most rows share the prompts of the recipe
 def split_template(template: str) -> tuple[str, ...]:
     """Split a template at its outermost braces.
 

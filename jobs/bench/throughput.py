@@ -51,7 +51,7 @@ class Measurement:
         batch_size: Images per batch.
         pace: Images per second, or None if the measurement failed.
         peak: Peak memory in bytes.
-        warm_up_seconds: Seconds of compilation.
+        warm_up_seconds: Seconds of the first batch with its compilation.
         flop: Floating-point operations of one image.
         note: Why the measurement failed or is not representative.
     """
@@ -88,7 +88,7 @@ class Bench:
         self._flop: dict[Optimizations, int] = {}  # of one image
 
     def matrix_rate(self) -> float:
-        """Measure a matrix product in the dtype of the recipe, on the GPU or on one CPU core. Returns FLOP/s."""
+        """Measure a matrix product, on a GPU in the dtype of the recipe, on a CPU core in float32. Returns FLOP/s."""
         if not self.on_gpu:
             torch.set_num_threads(1)  # as the generator does
         dtype = getattr(torch, self._recipe.dtype) if self.on_gpu else torch.float32
@@ -173,7 +173,14 @@ class Bench:
         return replace(measurement, warm_up_seconds=generator.warming_seconds - warm_up_before, note=note)
 
     def _measure_with_files(self, name: str, generator: ImageGenerator, size: int, *, in_threads: bool) -> Measurement:
-        """Measure two batches and the encoding of their files, in turns or in threads during the next batch."""
+        """Measure the generation of two batches and the encoding of their image files.
+
+        Args:
+            name: The measured configuration.
+            generator: The generator.
+            size: The batch size.
+            in_threads: Encode a batch in threads while the next batch is generated. Otherwise, encode it first.
+        """
         generator.resize(size)
 
         def generate() -> None:
@@ -211,7 +218,7 @@ def suggested(measurements: Sequence[Measurement]) -> int | None:
 
 
 def bench_requests(recipe: Recipe, count: int) -> list[GenerationRequest]:
-    """Create requests with different seeds for one photo and its canny map, in the first size of a recipe."""
+    """Create requests with different seeds for one photo and its canny map, with the first aspect ratio of a recipe."""
     with Image.open(str(files("skimage").joinpath("data", "astronaut.png"))) as image:
         photo = np.asarray(image.convert("RGB").resize(recipe.buckets[0], Image.Resampling.LANCZOS))
     edges = cv2.cvtColor(cv2.Canny(photo, 100, 200), cv2.COLOR_GRAY2RGB).astype(np.uint8)

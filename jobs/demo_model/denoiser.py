@@ -35,11 +35,12 @@ MIN_SNR_GAMMA = 5.0  # the weight of a timestep falls when SNR + 1 exceeds it
 ACTIVE: dict[tuple[str, ...], float] = {
     ("canny",): 0.3, ("openpose",): 0.25, ("depth",): 0.15, ("canny", "openpose", "depth"): 0.2, (): 0.1,
 }  # fmt: skip
-# Share of photos in a batch with these ControlNets; other batches contain only scenes. With openpose or depth alone,
-# a photo would have only a blank map.
+# Share of examples from photos in a batch with these ControlNets; other batches contain only scenes. With openpose or
+# depth alone, a photo would have only a blank map.
 PHOTO_SHARES: dict[tuple[str, ...], float] = {("canny",): 0.65, ("canny", "openpose", "depth"): 0.4, (): 0.5}
 SAMPLES = 6  # examples on a sample sheet
-# Share of cartoons for which noise is added to their photo instead, as in img2img. The target remains the cartoon.
+# Share of cartoon targets for which noise is added to the photo of the same scene, and not to the cartoon, as in
+# img2img. The network must still predict the cartoon.
 IMG2IMG_SHARE = 0.25
 IMG2IMG_TIMESTEPS = (300, 700)  # of 1000: strengths of about 0.3 to 0.7
 

@@ -17,7 +17,7 @@ from schemas.recipe import Recipe
 
 PEOPLE = 6
 DISCS = 6
-SKY_DISTANCE = 5.0  # in CIE Lab
+SKY_DISTANCE = 5.0  # in CIE Lab: by how much the background must be closer to the sky's colour than the near disc
 PALETTE_DISTANCE = 15.0  # in CIE Lab, between `night` and `sunset`; 2.3 is just noticeable
 FLATTEST = 2 / 3  # photos with a larger share of flat pixels are left out, because no image could be 1.5 times as flat
 
@@ -123,7 +123,7 @@ def openpose_figures(settings: list[str]) -> Iterator[Figure]:
         _mean(scores),
         minimum,
         baseline,
-        "IoU of person and shifted body",
+        "IoU of unshifted person and shifted body",
     )
     yield require_minimum(
         "openpose alone, shifted: IoU of person and body",
@@ -163,7 +163,7 @@ def _depth_edge_figures(edges: list[NDArray[np.bool_]], inputs: list[eval_inputs
 
 
 def _sky_color_difference(image: Pixels, discs: eval_inputs.DiscMap) -> float:
-    """Return how much closer the background is than the near disc to the mean of the sky colours, in CIE Lab."""
+    """Return the distance of the near disc from the mean sky colour, minus that of the background, in CIE Lab."""
     sky = metrics.mean_color(np.array([scenes.SKIES], np.uint8))
     near, far = (metrics.mean_color(image[None, mask]) for mask in (discs.near, discs.sky))
     return float(np.linalg.norm(near - sky) - np.linalg.norm(far - sky))

@@ -1,4 +1,4 @@
-"""The optimizers of the training: Muon for matrices, AdamW for all other parameters.
+"""The optimizers of the training: Muon for the matrices of hidden layers, AdamW for all other parameters.
 
 Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024) replaces the momentum of a matrix
 by the nearest matrix with singular values of about 1, so that rare directions are learned as fast as common ones.

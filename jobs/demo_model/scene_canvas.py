@@ -1,6 +1,6 @@
 """Render one scene into three layers at once: a cartoon, a photo and a depth map.
 
-The depth layer is a depth buffer: in any order of rendering, a nearer shape covers a farther one in every layer.
+The depth layer is a depth buffer, so shapes can be rendered in any order: a nearer shape covers a farther one.
 """
 
 from dataclasses import dataclass, field

@@ -64,7 +64,7 @@ def _render_person(canvas: Canvas, random: np.random.Generator, words: list[str]
 def _visible_keypoints(
     keypoints: NDArray[np.float64], own_depth: float, depth: NDArray[np.uint8]
 ) -> NDArray[np.float64]:
-    """Set the keypoints that a nearer shape hides to zero, because a detector would not find them."""
+    """Set keypoints to zero if a nearer shape hides them, because a detector would not find them."""
     columns, rows = keypoints[:, 0].astype(int), keypoints[:, 1].astype(int)
     hidden = depth[rows, columns] > own_depth * 255 + 4
     return np.where(hidden[:, None], 0, keypoints)
@@ -146,7 +146,7 @@ def _render_room(canvas: Canvas, random: np.random.Generator) -> list[str]:
 
 
 def _render_ground(canvas: Canvas, random: np.random.Generator, horizon: float, color: Color) -> None:
-    """Render a floor whose depth rises from the horizon downwards."""
+    """Render a floor that is farthest at the horizon, and nearest at the bottom of the image."""
     corners = np.array([[-9, horizon], [SIDE + 9, horizon], [SIDE + 9, SIDE + 9], [-9, SIDE + 9]])
     canvas.polygon(corners, color, 0.52, slope=float(random.uniform(0.5, 0.8)))
 

@@ -1,8 +1,8 @@
 """Generate images in batches of one shape. The results of one batch are copied while the next batch is computed.
 
 Every batch is padded to one size, so that the device runs the same kernels for every image, and an image does not
-depend on its batch. An image that is not finite or has a single colour is decoded or generated again in float32. If
-memory runs out, the batch size is halved.
+depend on its batch. An unusable image (see `_is_usable`) is decoded or generated again in float32. If memory runs
+out, the batch size is halved.
 """
 
 import itertools
@@ -160,7 +160,7 @@ class BatchRunner:
         }
 
     def _retry(self, request: GenerationRequest, latents: torch.Tensor) -> GeneratedImage:
-        """Decode an image again in float32. If it is still unusable, generate it again in float32.
+        """Decode an image again in float32 if its latents are finite. If it is still unusable, generate it again.
 
         Args:
             request: The request of the image.

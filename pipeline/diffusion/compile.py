@@ -27,9 +27,9 @@ _COMPILER_ERRORS = (torch._dynamo.exc.TorchDynamoException, RuntimeError, OSErro
 class ModelCompiler:
     """Compiles the models of pipelines, and caches the results.
 
-    The cache has one file for each combination of batch shape, torch version, device and models, so that processes
-    with another combination do not overwrite it. Cached files are code: use only a folder that you trust as much as the
-    program.
+    The cache has one file for each combination of torch version, device, models, settings that affect the code, and
+    batch shape, so that processes do not overwrite each other's files. Cached files are code: use only a folder that
+    you trust as much as the program.
 
     Args:
         pipes: One or two pipelines that share all models except the ControlNets.
@@ -39,7 +39,7 @@ class ModelCompiler:
     Attributes:
         status: The text in provenance: `yes`, `yes, and not kept: REASON` if the cache cannot be written, or
             `no: REASON` if the compiler failed.
-        seconds: The time that compilation has taken so far.
+        seconds: The time that the first batches of all shapes took, with their compilation.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ModelCompiler:
             module.compile(backend=backend, dynamic=False)  # batches have few shapes, and fixed shapes are faster
 
     def warm_up(self, shape: tuple[object, ...], generate: Callable[[], object]) -> None:
-        """Compile the models for the first batch of a shape. If the compiler fails, the models stay uncompiled.
+        """Compile the models for the first batch of a shape. If the compiler fails, disable compilation.
 
         Args:
             shape: A hashable key of everything that the compiled code for this batch depends on. The file in the cache

@@ -126,7 +126,7 @@ class ImageGenerator:
 
     @property
     def warming_seconds(self) -> float:
-        """The time that compilation has taken so far, in seconds."""
+        """The seconds that the first batches of all shapes took, with their compilation."""
         return self.compiled.seconds if self.compiled else 0.0
 
     def check(self, request: GenerationRequest) -> None:
@@ -207,7 +207,10 @@ class ImageGenerator:
         return replace(image, nsfw=bool(image.nsfw) or bool(checker(pixels).item()))
 
     def _activate_pass(self, index: int) -> None:
-        """With low memory on a GPU, move the hooks that load shared models on demand to the pipeline of one pass."""
+        """With low memory on a GPU, attach the offload hooks of the models to the pipeline of a pass, before it runs.
+
+        Both passes share models, and a model can have the hooks of only one pipeline.
+        """
         if self._recipe.memory == "low" and self._device.type != "cpu":
             place_on_device(self._passes[index].pipe, self._device, self._recipe)
 

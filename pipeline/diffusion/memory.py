@@ -17,7 +17,7 @@ It is slightly above the area of an SDXL image, whose decoding takes about 4 GB.
 CONTROLNET_MEMORY = 3e9
 """The largest total size, in bytes, of ControlNets that stay on the device while the UNet runs.
 
-Three ControlNets of SD 1.5 fit, or one of SDXL.
+Four ControlNets of SD 1.5 fit, or one of SDXL.
 """
 
 

@@ -15,8 +15,8 @@ class Optimizations:
         transfer_uint8: Copy images between host and device as uint8, through pinned memory.
         channels_last: Store the weights in channels-last order, which is faster for convolutions on tensor cores.
         fuse_projections: Compute queries, keys and values in one matrix product.
-        compiled: Compile the UNet, the ControlNets and the VAE decoder. An `ImageGenerator` without an `Optimizations`
-            object sets this if the recipe and the device support it.
+        compiled: Compile the UNet, the ControlNets and the VAE decoder. Off by default, but `ImageGenerator`
+            enables it by default if the recipe and the device support it.
     """
 
     skip_inactive: bool = True

@@ -114,14 +114,14 @@ def crop_tile(image: Pixels, corner: Corner, side: int) -> Pixels:
 
 
 def blend_tiles(tiles: list[Pixels], corners: list[Corner], height: int, width: int, overlap: int) -> Pixels:
-    """Blend tiles to one image, [height, width, 3], with a linear transition where they overlap.
+    """Blend tiles to one image, [height, width, 3], as their weighted mean where they overlap.
 
     Args:
         tiles: The tiles, [h, w, 3] each.
         corners: The position of each tile.
         height: The height of the image, in pixels.
         width: The width of the image, in pixels.
-        overlap: The width of the transition, in pixels.
+        overlap: The distance from the edge of a tile over which its weight rises to 1, in pixels.
     """
     weighted_sum = np.zeros((height, width, 3), np.float32)  # [H, W, 3], 0..255 times the sum of weights
     weight_sum = np.zeros((height, width, 1), np.float32)  # [H, W, 1]

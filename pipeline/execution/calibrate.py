@@ -79,7 +79,8 @@ def measure_maps(settings: ChainSettings, rows: pa.Table) -> tuple[pa.Table, Mil
 def measure_conversion(settings: ChainSettings, mapped: pa.Table, batch: int) -> Milliseconds:
     """Return the milliseconds of convert and encode for one photo. Convert includes the maps that a GPU detects.
 
-    In mode maps, the GPU only detects maps, and convert is their time. A stage that no photo completed is left out.
+    In mode maps, no image is generated, and `convert` is the time in which the GPU detects maps. A stage that no photo
+    completed is left out.
 
     Args:
         settings: The settings of the chain.

@@ -22,8 +22,8 @@ from pipeline.quiet import silence_stderr
 LOGGER = logging.getLogger("photo2anime.cluster")
 
 PREFIX = "p2a-"  # prefix of the names of temporary folders
-# Maximum length of the path of the parent folder. The path of a Unix socket has at most 107 characters, of which the
-# temporary folder and Ray need up to 77.
+# Maximum length of the path of the parent folder. The path of a Unix socket has at most 107 characters. The name of the
+# temporary folder and the names that Ray adds have up to 77, which leaves 30. Two are a reserve.
 LONGEST_PARENT = 28
 LOCK = "run.lock"  # a file in a temporary folder, locked while its run is alive
 CONNECT_SECONDS = 10

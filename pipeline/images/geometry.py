@@ -67,8 +67,8 @@ class Transform:
         """Resample the stored photo, decoded at 1 / `shrink` of its size, to the upright image."""
         box = _stored_box(self._visible_box, self.source, self.orientation)
         size = self.target[::-1] if self.orientation in TRANSPOSED_ORIENTATIONS else self.target
-        # A decoded pixel covers exactly `shrink` pixels of the stored photo. The ratio of the sizes is less exact,
-        # because the decoder rounds its size up to whole pixels.
+        # On each axis, a decoded pixel covers exactly `shrink` pixels of the stored photo. The ratio of the sizes is
+        # less exact, because the decoder rounds its size up to whole pixels.
         scale = 1.0 / self.shrink
         resampled = _resample(image, size, _scale_box(box, scale, scale), Image.Resampling.LANCZOS)
         transpose = UPRIGHT_OPERATIONS.get(self.orientation)

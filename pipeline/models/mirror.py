@@ -60,7 +60,7 @@ def _copy_reference(uri: str, root: str) -> str:
 
 
 def _location_key(path: ConfigPath) -> str:
-    """Return the key of the setting that names a model, in the part of the recipe with this path."""
+    """Return the key that locates a model in its part of the recipe: `weights` for a detector, `name` for others."""
     return "weights" if path[-1] == "detector" else "name"
 
 

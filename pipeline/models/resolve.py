@@ -45,9 +45,9 @@ class LocatedModel:
     Attributes:
         folder: The folder of the model.
         requirement: The requirement that the files satisfy.
-        revision: The commit of a hub repository, or its branch or tag if the commit is unknown. For a folder
-            that was copied from the hub, the commit in the locked recipe; for any other folder, `folder`. For the demo
-            model, `shipped`.
+        revision: The commit of a hub repository, or its branch or tag if the commit is unknown. `folder` for a local or
+            bucket folder, except if a locked recipe has the commit that the folder was copied from. `shipped` for the
+            demo model.
         files: The required and optional files, sorted.
     """
 

@@ -1,7 +1,8 @@
 """Verify that an output matches its plans and records, and repair it.
 
 An output has no problem if every planned row that is not superseded has exactly one row in the record of its unit, if
-the image files are exactly those that the records name, and if their content has the recorded digests.
+the records have no other rows, if the image files are exactly those that the records name, and if their content has the
+recorded digests.
 """
 
 import hashlib

@@ -128,7 +128,7 @@ def check_manifest(table: pa.Table, source: str) -> pa.Table:
 
 
 def extra_columns(table: pa.Table, detectors: Iterable[Settings] = ()) -> list[str]:
-    """List the columns that a run with these detectors does not use. Provenance records them as JSON.
+    """List the columns that have no meaning in a run with these detectors. Prompts may name them.
 
     Columns of control maps are omitted if they have no values.
     """

@@ -34,7 +34,7 @@ class RunPlan:
         listed: The manifest that was made by listing a folder of photos.
         fresh: The rows to add to the plans of the output.
         work: Everything that is left to do.
-        allowed: Schemes that the manifest may name.
+        allowed: Schemes that the manifest may name, and `private` if private hosts are allowed.
         blank: Detectors whose weights are missing and whose maps are black.
         map_cache: Address of a folder of control maps.
         compile_cache: Address of a folder of compiled models.
@@ -167,7 +167,7 @@ def _with_compilation(recipe: Recipe, images: int) -> Recipe:
 
 
 def _allowed_schemes(manifest: str, options: Options) -> frozenset[str]:
-    """Return the schemes that a manifest may name. By default, only a local manifest may name local files."""
+    """Return `RunPlan.allowed`. By default, only a local manifest may name local files."""
     scheme = "file" if storage.local_path(manifest) is not None else manifest.partition("://")[0]
     return PUBLIC_SCHEMES | {scheme} | options.allow
 

@@ -93,8 +93,8 @@ def apply_setting(tree: dict[str, Any], setting: str) -> None:
         setting: `key=value`, where the key is a path such as `controls.depth.scale`.
 
     Raises:
-        RecipeSettingError: The setting has no `=`, the path contains an unknown control, or a key below a value that
-            has no keys, or the value is not valid YAML. Other unknown keys are rejected by the validation later.
+        RecipeSettingError: The setting has no `=`, the path names an unknown control or continues below a plain
+            value (`steps.x=1`), or the value is not valid YAML. The validation rejects other unknown keys later.
     """
     key, equals, value = setting.partition("=")
     shown = storage.redact_text(setting)
@@ -105,7 +105,7 @@ def apply_setting(tree: dict[str, Any], setting: str) -> None:
     for part in path:
         parent = _child(parent, part, shown)
     if not isinstance(parent, dict):
-        raise RecipeSettingError(f"--set {shown}: {'.'.join(path)} has no settings", RecipeError.hint)
+        raise RecipeSettingError(f"--set {shown}: {'.'.join(path)} is not a mapping of settings", RecipeError.hint)
     try:
         parent[last] = value if last in _TEXT_KEYS and not _is_quoted(value) else YAML(typ="safe").load(value)
     except (YAMLError, RecursionError) as error:

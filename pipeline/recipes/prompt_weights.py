@@ -34,7 +34,7 @@ def parse_prompt(text: str, *, xl: bool) -> Conjunction:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise PromptWeightError(f"prompt {text!r}: {reason}") from error
     if any(getattr(part, "wants_cross_attention_control", False) for part in parsed.prompts):
-        raise PromptWeightError(f"prompt {text!r}: .swap() is not supported with several ControlNets")
+        raise PromptWeightError(f"prompt {text!r}: .swap() is not supported")
     if parsed.lora_weights:
         raise PromptWeightError(f"prompt {text!r}: withLora() is not supported, name LoRAs in the recipe")
     # The pooled embedding of XL is that of a single prompt, and cannot be blended.
@@ -53,7 +53,7 @@ def to_compel_syntax(text: str) -> str:
     """
     output: list[str] = []  # one character each
     starts: list[int] = []  # the index in `output` of each open parenthesis
-    depths: list[int] = [0]  # the nesting depth inside the whole text, and inside each open parenthesis
+    depths: list[int] = [0]  # levels of parentheses that were closed: in the whole text, and in each open parenthesis
     for index, character in enumerate(text):
         is_escaped = text[:index].endswith("\\")
         if character == "(" and not is_escaped:

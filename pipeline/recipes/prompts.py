@@ -38,16 +38,16 @@ class PromptRenderer:
     def of(self, photo: dict[str, Any], seed: int) -> dict[str, str | None]:
         """Render both prompts of an image.
 
-        A prompt in the manifest replaces the prompt of the recipe, or the placeholder `{prompt}` or `{negative_prompt}`
-        in it.
+        A prompt in the manifest replaces the prompt of the recipe. If that contains the placeholder `{prompt}` (in the
+        negative prompt `{negative_prompt}`), only the placeholder is replaced.
 
         Args:
             photo: The row of the manifest.
             seed: The seed of the image, which determines the choices.
 
         Returns:
-            `prompt`, `negative_prompt` and `prompt_error`. The error describes an invalid prompt of the manifest, whose
-            template is returned unchanged; it is None otherwise.
+            `prompt`, `negative_prompt` and `prompt_error`. The error says why a prompt of the manifest is invalid, and
+            is None if both are valid. An invalid prompt is returned as it is in the manifest.
         """
         prompts: dict[str, str | None] = {"prompt_error": None}
         for key in PROMPT_COLUMNS:

@@ -17,7 +17,7 @@ VISIBILITY = 2  # position of the visibility among the three numbers of a keypoi
 
 def transform_columns(transform: Transform) -> TransformColumns:
     """Return a transform as the fields of a row."""
-    return TransformColumns(**transform.as_row())  # type: ignore[arg-type]  # the columns by name
+    return TransformColumns(**transform.as_row())  # type: ignore[arg-type]  # a dictionary of fields
 
 
 def padding_columns(padding: Padding) -> PaddingColumns:

@@ -1,6 +1,7 @@
 """The work of one GPU process: the control maps of detectors that gain from a GPU, then the images.
 
-In a run without a GPU, this process runs on the CPU and only generates images. All detectors run in other processes.
+In a run without a GPU, this process runs on the CPU and only generates images, and all detectors run in other
+processes.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ class GpuWorker(TableStep[Mapped, Mapped | Converted]):
 
     Args:
         recipe: The recipe.
-        gpu_detectors: Detectors whose maps are still missing.
+        gpu_detectors: Detectors that run in this worker. If there are none, the rows have all maps already.
         cache: Address of a folder of control maps.
         compile_cache: Address of a folder of compiled models.
         keep_maps: Whether a later step needs the pixels of the control maps.

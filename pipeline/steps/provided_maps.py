@@ -25,7 +25,7 @@ from schemas.row_parts import Canvas, Points, ProvidedFile
 from schemas.work import Decoded
 
 MAX_COORDINATE = 1e6  # limit of coordinates, in pixels: excludes NaN, infinity, and numbers that overflow in OpenCV
-LINE_THRESHOLD = 64  # of 255: after resampling, pixels from this brightness on become white, and others black
+LINE_THRESHOLD = 64  # of 255: after resampling, each channel of a pixel becomes 255 from this value on, else 0
 BLACK_AND_WHITE = frozenset({"canny", "scribble"})  # their ControlNets were trained without grey
 PALETTE = frozenset({"seg"})  # colours are classes, and interpolated colours would be other classes
 
@@ -81,9 +81,9 @@ def _person(numbers: Sequence[float | None] | None) -> NDArray[np.float64]:
     """Parse the keypoints of a person, [K, 3]: x, y, visibility."""
     person = np.array([] if numbers is None else numbers, np.float64)  # a null becomes NaN
     if person.size % 3 or person.size // 3 not in LAYOUTS or not (np.abs(person) < MAX_COORDINATE).all():
-        layouts = ", ".join(str(count) for count in LAYOUTS)
+        layouts = " or ".join(str(count) for count in LAYOUTS)
         raise InvalidPoseError(
-            f"pose_keypoints: a person does not have x, y, visibility of {layouts} keypoints, below {MAX_COORDINATE:g}"
+            f"pose_keypoints: a person does not have {layouts} keypoints, or a number is not finite or too large"
         )
     return person.reshape(-1, 3)
 
