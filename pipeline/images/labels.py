@@ -48,8 +48,8 @@ def person_points(
         triples = [_triples("pose_keypoints", n, person) for n, person in enumerate(pose_keypoints)]
         people = np.concatenate([np.empty((0, 3)), *triples])
         return people[people[:, 2] > 0, :2]
-    persons = [box for box in boxes or [] if box and box.category == PERSON]
-    return np.concatenate([_corners(n, box) for n, box in enumerate(persons)]) if persons else None
+    corners = [_corners(n, box) for n, box in enumerate(boxes or []) if box and box.category == PERSON]
+    return np.concatenate(corners) if corners else None
 
 
 def _transform_box(number: int, box: ManifestBox | None, transform: Transform) -> Box:

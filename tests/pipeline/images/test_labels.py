@@ -109,6 +109,8 @@ def test_people_are_at_their_keypoints_or_boxes() -> None:
     assert found is not None
     assert found.tolist() == [[1, 2], [4, 6]]
     assert person_points(None, [box(0, 0, 5, 5, "cat")]) is None
+    with pytest.raises(InvalidBoxError, match="number 1"):
+        person_points(None, [box(0, 0, 5, 5, "cat"), box(0, 0, -1, 5, "person")])
     no_points = person_points((), None)
     assert no_points is not None
     assert len(no_points) == 0
