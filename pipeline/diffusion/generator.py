@@ -81,7 +81,7 @@ class ImageGenerator:
         self._loaded = load_models(recipe, self._dtype, optimizations)
         pipes = [pipe for pipe in (self._loaded.pipe, self._loaded.upscaler) if pipe is not None]
         deep_cache = DeepCache(pipes[0], recipe.deep_cache) if recipe.deep_cache > 1 else None
-        for pipe in pipes:
+        for pipe in reversed(pipes):  # the pipeline of the first pass gets the offload hooks, because it runs first
             optimize_layout(pipe, optimizations)
             place_on_device(pipe, self._device, recipe)
         self._size = AdaptiveBatchSize(self.batch_size)
@@ -110,7 +110,7 @@ class ImageGenerator:
 
     @property
     def batch_size(self) -> int:
-        """The number of images to generate together: that of the recipe, less with low memory, and 1 on the CPU.
+        """The number of images to generate together: that of the recipe, at most 2 with low memory, and 1 on the CPU.
 
         On the CPU, the last bits of an image depend on its index in the batch. A batch of 4 was only 1.0 to 1.3 times
         as fast as single images.
@@ -126,7 +126,7 @@ class ImageGenerator:
 
     @property
     def warming_seconds(self) -> float:
-        """The seconds that the first batches of all shapes took, with their compilation."""
+        """The seconds that the first batches of all shapes took, with their compilation. 0 without compilation."""
         return self.compiled.seconds if self.compiled else 0.0
 
     def check(self, request: GenerationRequest) -> None:
