@@ -26,7 +26,7 @@ def demo(output: Annotated[Path, typer.Option(help="The folder to write to.")] =
     rows = read_rows(summary.output, current_rows(summary.output))
     write_sheet(summary.output, rows, str(output / "sheet.png"))
     _print_table(rows, Path(summary.output))
-    seconds = f" in {summary.seconds:.0f} s" if summary.converted else ", done by an earlier run"
+    seconds = ", done by an earlier run" if summary.earlier == len(PHOTOS) else f" in {summary.seconds:.0f} s"
     typer.echo(f"{len(PHOTOS) - summary.failed_in_all} images{seconds}.")
     typer.echo("The demo model is small and shows that the pipeline works. Its images do not compete with real models.")
     typer.echo(f"Results: {output}/sheet.png and {output}/anime/report/index.html")
