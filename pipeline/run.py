@@ -46,13 +46,13 @@ class Summary:
     """The result of a run.
 
     Attributes:
-        run_id: The run's identifier.
+        run_id: The identifier of the run, or of the last run if there was nothing to do.
         output: Absolute address of the output.
-        converted: Rows that this run converted.
-        failed: Rows that failed in this run.
+        converted: Rows that are done in the units of this run.
+        failed: Rows that failed in the units of this run.
         earlier: Rows of the manifest that were done before.
         failed_in_all: Failed rows of all runs on this output, without superseded ones.
-        maps_detected: Control maps that this run detected.
+        maps_detected: Control maps that were detected for the units of this run.
         maps_cached: Control maps that were reused from another row, recipe or run.
         seconds: Duration of the run.
     """

@@ -1,9 +1,9 @@
 """Convert rows, which are frozen dataclasses, to Arrow tables and back.
 
 The Arrow schema of a row follows from the types of its fields. A field may be a `str`, `int`, `float`, `bool`, `bytes`,
-`datetime`, a tuple, another dataclass, or an image, or one of these or None. An image, `NDArray[np.uint8]` of shape
-[height, width, 3], is a struct of its height, its width and its bytes. Its bytes are copied once on the way to Arrow.
-On the way back the array is a read-only view of Arrow's memory.
+`datetime`, a tuple, another dataclass, or an image. Each of these may be optional (`X | None`). An image,
+`NDArray[np.uint8]` of shape [height, width, 3], is a struct of its height, its width and its bytes. Its bytes are
+copied once on the way to Arrow. On the way back the array is a read-only view of Arrow's memory.
 """
 
 import functools

@@ -139,11 +139,13 @@ class SoftedgeSettings(NetworkSettings):
 
 
 class ScribbleSettings(NetworkSettings):
-    """Thick strokes: thinned and thickened soft edges, or `xdog`, a difference of Gaussians without a network."""
+    """Strokes of one width: soft edges that are thinned and then drawn wider, or with `xdog`, a filter."""
 
     name: Literal["scribble"] = "scribble"
     method: Literal["hed", "pidi", "xdog"] = "hed"
-    threshold: Positive = 32.0  # xdog: pixels of a stroke have a difference of Gaussians of at least half this value
+    threshold: Positive = (
+        32.0  # xdog: a pixel is part of a stroke if its difference of Gaussians, rounded up, exceeds half this value
+    )
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -43,7 +43,9 @@ class RecordRow:
     source_height: Int32 | None
     source_profile: str | None  # the colour profile that was converted to sRGB, or why it was ignored
     transform: TransformColumns | None  # from the upright photo to the image
-    padding: PaddingColumns | None  # the border that the networks process around the image; cropped from the file
+    padding: (
+        PaddingColumns | None
+    )  # the border around the image that the networks process too; the image file does not contain it
     # The labels of the manifest in pixels of the image.
     labels: Labels | None
     label_mask_uri: str | None  # of the transformed mask, relative to the output

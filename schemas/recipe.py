@@ -134,7 +134,9 @@ class Recipe(StrictModel):
     output: Output = Output()
     dtype: Literal["float16", "bfloat16", "float32"] = "float16"  # on a GPU; a CPU always computes in float32
     batch_size: int = Field(default=8, ge=1)  # the number of images that the converter generates together
-    memory: Literal["normal", "low"] = "normal"  # low: models take turns on the GPU, with one or two images at once
+    memory: Literal["normal", "low"] = (
+        "normal"  # low: models take turns on the GPU, and at most two images are generated together
+    )
     compile: Literal["auto", "on", "off"] = "auto"  # auto: on a GPU, if the run is large enough
 
     @field_validator("prompt", "negative_prompt")

@@ -37,7 +37,7 @@ class Planned:
     variant: Int32
     key: str  # hash of everything that decides the image; identifies the row
     seed: int
-    bucket: str | None  # size of the image as WxH; None if the manifest does not have the size of the photo
+    bucket: str | None  # size of the canvas as WxH; None if the manifest does not have the size of the photo
     recipe_digest: str
     uri: str | None  # the stored plan has it without credentials and query; a run restores them from the manifest
     map_uris: tuple[MapUri, ...] | None  # stored like `uri`, as are the next two
@@ -132,7 +132,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Committed:
-    """A row that was written. The process of the run counts and logs these rows."""
+    """A row that was written. The driver process counts and logs these rows."""
 
     unit: str
     photo_id: str

@@ -168,10 +168,8 @@ def test_command_table_has_every_command() -> None:
 def test_option_table_has_every_option_of_convert_with_its_default() -> None:
     root = get_command(app)
     assert isinstance(root, TyperGroup)
-    parameters = [
-        *root.commands["convert"].params,
-        *root.params,
-    ]  # root.params last, because only its log options have defaults
+    # The root and convert have the same log options. Those of the root have the defaults, so they replace the others.
+    parameters = [*root.commands["convert"].params, *root.params]
     options = {option.opts[0]: option for option in parameters if isinstance(option, TyperOption)}
     listed: dict[str, str] = {}
     for names, defaults, _ in table("option of `convert`"):

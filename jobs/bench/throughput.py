@@ -198,7 +198,7 @@ class Bench:
         return replace(measurement, pace=measurement.pace and 2 * measurement.pace)
 
     def _measure(self, name: str, size: int, call: Callable[[], object], device: torch.device) -> Measurement:
-        """Time a call that generates `size` images, after one call to warm up."""
+        """Time a call after one call to warm up. The returned pace is that of a call that generates `size` images."""
         hardware.reset_peak_memory(device)
         try:
             call()
@@ -236,7 +236,7 @@ def bench_requests(recipe: Recipe, count: int) -> list[GenerationRequest]:
 
 
 def require_first_attempt(images: list[GeneratedImage]) -> list[GeneratedImage]:
-    """Return images that succeeded at the first attempt. Raises `RunStoppedError`, because retries distort timings."""
+    """Raise `RunStoppedError` if an image needed a retry, which distorts timings. Returns the images unchanged."""
     if any(image.retried or image.pixels is None for image in images):
         raise RunStoppedError(
             "benchmark: images are not finite or have a single colour, so they were generated again",

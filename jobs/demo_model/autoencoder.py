@@ -20,7 +20,9 @@ BATCH = 8
 PHOTO_PROBABILITY = 0.25  # that an example is the photo itself, and not the target of the denoiser (mostly a cartoon)
 LEARNING_RATE = 3e-3
 GRADIENT_WEIGHT = 1.0  # weight of the loss of differences between adjacent pixels: lines stay sharp, and areas flat
-NOISE = 0.4  # largest standard deviation of the noise on latents: the decoder learns to hide the noise of the denoiser
+NOISE = (
+    0.4  # largest standard deviation of the noise on latents, with which the decoder learns to tolerate inexact latents
+)
 SPREAD_WEIGHT = 0.2  # weight of the loss that keeps each latent channel near mean 0 and standard deviation 1
 
 

@@ -39,8 +39,8 @@ ACTIVE: dict[tuple[str, ...], float] = {
 # depth alone, a photo would have only a blank map.
 PHOTO_SHARES: dict[tuple[str, ...], float] = {("canny",): 0.65, ("canny", "openpose", "depth"): 0.4, (): 0.5}
 SAMPLES = 6  # examples on a sample sheet
-# Share of cartoon targets for which noise is added to the photo of the same scene, and not to the cartoon, as in
-# img2img. The network must still predict the cartoon.
+# Share of cartoon targets for which noise is added to the photo that shows the same contents (`Batch.photos`), and not
+# to the cartoon, as in img2img. The network must still predict the cartoon.
 IMG2IMG_SHARE = 0.25
 IMG2IMG_TIMESTEPS = (300, 700)  # of 1000: strengths of about 0.3 to 0.7
 

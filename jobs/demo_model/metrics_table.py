@@ -1,6 +1,6 @@
 """Measure the quality of the demo model: its control maps, image style, words and seeds.
 
-Each measured value has a bound that it must meet, and a baseline for comparison.
+Each measured value has a bound that it must meet, and a baseline.
 """
 
 from collections.abc import Iterator
@@ -119,14 +119,14 @@ def openpose_figures(settings: list[str]) -> Iterator[Figure]:
     baseline = _mean(baselines)
     minimum = max(0.5, 2 * baseline)
     yield require_minimum(
-        "openpose alone: IoU of person and body",
+        "openpose alone: IoU of generated person and expected body",
         _mean(scores),
         minimum,
         baseline,
         "IoU of unshifted person and shifted body",
     )
     yield require_minimum(
-        "openpose alone, shifted: IoU of person and body",
+        "openpose alone, shifted: IoU of generated person and expected body",
         _mean(shifted_scores), minimum, baseline, "IoU of unshifted person and shifted body",
     )  # fmt: skip
 

@@ -44,7 +44,9 @@ def _download(folder: Path) -> None:
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
             hint = f"Train on Debian, or unpack {PACKAGE} of Debian 12 into {folder / PACKAGE}."
-            raise StorageError(f"{PACKAGE}: the program {program}, which fetches the training photos, is missing", hint)
+            raise StorageError(
+                f"{PACKAGE}: the program {program}, which is needed for the training photos, is missing", hint
+            )
     folder.mkdir(parents=True, exist_ok=True)
     _call(["apt-get", "download", PACKAGE], folder)
     partial = folder / f"{PACKAGE}.partial"

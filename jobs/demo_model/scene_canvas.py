@@ -1,6 +1,6 @@
 """Render one scene into three layers at once: a cartoon, a photo and a depth map.
 
-The depth layer is a depth buffer, so shapes can be rendered in any order: a nearer shape covers a farther one.
+The depth layer is a depth buffer: a polygon that is rendered later does not cover nearer ones.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ Color = tuple[float, float, float]
 """RGB, 0..255."""
 
 Points = NDArray[np.float64]
-"""[n, 2], x and y in pixels of the rendered scene."""
+"""[n, 2], or [2] for a single point: x and y in pixels of the rendered scene."""
 
 Layer = NDArray[np.float32]
 """[H, W] or [H, W, 3]."""

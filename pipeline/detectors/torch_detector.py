@@ -79,7 +79,7 @@ def load_weights(network: torch.nn.Module, state: dict[str, Any], path: Path) ->
 
 
 def pad_to_multiple(photos: Batch, multiple: int) -> Batch:
-    """Repeat the right and the lower edge of images until both sides are multiples, so that no pixel moves."""
+    """Pad images on the right and below until width and height are multiples, by repeating their edges."""
     _, height, width, _ = photos.shape
     bottom, right = -height % multiple, -width % multiple
     if not bottom and not right:

@@ -16,7 +16,9 @@ from pipeline.diffusion.types import DiffusionPipeline
 from pipeline.errors import OutputError, StorageError
 
 RECOMPILE_LIMIT = 4096
-"""The maximum number of compilations of one function: one for each combination of shape, model and active ControlNets.
+"""The maximum number of compilations of one function of a model.
+
+torch compiles it again for each combination of input shape, model object and active ControlNets.
 
 The default of torch is 8. Beyond its limit, torch runs the function uncompiled.
 """
@@ -28,8 +30,8 @@ class ModelCompiler:
     """Compiles the models of pipelines, and caches the results.
 
     The cache has one file for each combination of torch version, device, models, settings that affect the code, and
-    batch shape, so that processes do not overwrite each other's files. Cached files are code: use only a folder that
-    you trust as much as the program.
+    batch shape, so that processes with different combinations use different files. Cached files are code: use only a
+    folder that you trust as much as the program.
 
     Args:
         pipes: One or two pipelines that share all models except the ControlNets.

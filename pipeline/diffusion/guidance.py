@@ -49,9 +49,9 @@ def prompt_half(rows: int, arguments: Arguments) -> Arguments:
     After the end of guidance, these are the conditions of the prompts. Otherwise, they are all conditions.
 
     Args:
-        rows: The number of latents in the call.
-        arguments: The keyword arguments of the call. Conditions are [N, ...], or [2 N, ...] if the pipeline was called
-            with guidance. The first N of 2 N conditions are those of the negative prompts.
+        rows: The number of latents in the call: 2 N while guidance is applied, else N.
+        arguments: The keyword arguments of the call. For N images, conditions are [N, ...], or [2 N, ...] if the
+            pipeline was called with guidance. Then the first N are those of the negative prompts.
 
     Returns:
         The keyword arguments with conditions of [rows, ...].

@@ -14,9 +14,9 @@ class Optimizations:
         cache_prompts: Cache the embeddings of recent prompts.
         transfer_uint8: Copy images between host and device as uint8, through pinned memory.
         channels_last: Store the weights in channels-last order, which is faster for convolutions on tensor cores.
-        fuse_projections: Compute queries, keys and values in one matrix product.
-        compiled: Compile the UNet, the ControlNets and the VAE decoder. Off by default, but `ImageGenerator`
-            enables it by default if the recipe and the device support it.
+        fuse_projections: Compute keys and values, and in self-attention also queries, in one matrix product.
+        compiled: Compile the UNet, the ControlNets and the VAE decoder. Defaults to False here. The optimizations that
+            `ImageGenerator` chooses itself include it if the recipe and the device support it.
     """
 
     skip_inactive: bool = True

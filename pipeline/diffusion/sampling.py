@@ -32,8 +32,8 @@ MASKED = -1.0  # the value of masked pixels in the training of control_v11p_sd15
 class PassSettings:
     """The settings of the recipe that differ between the first pass and the second pass, which upscales.
 
-    The repr of the settings is part of `Sampler.compile_key`. Renaming the class or a field therefore changes the file
-    names of the compile cache.
+    The settings are part of `Sampler.compile_key`, whose repr names the files of the compile cache. Renaming the class
+    or a field therefore changes these names.
 
     Attributes:
         mode: The mode of the pipeline.
@@ -271,7 +271,7 @@ class Sampler:
 
 
 def _to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Copy an array to a device. The copy to a GPU is asynchronous, from pinned memory."""
+    """Move an array to a device. A copy to a GPU is asynchronous, from pinned memory."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 

@@ -134,7 +134,7 @@ def blend_tiles(tiles: list[Pixels], corners: list[Corner], height: int, width: 
 
 
 def _tile_starts(length: int, side: int, overlap: int) -> list[int]:
-    """Return the first pixel of each tile along one axis. The tiles are evenly spaced; all starts are multiples of 8.
+    """Return the first pixel of each tile along one axis. Starts are evenly spaced, then rounded to multiples of 8.
 
     Args:
         length: The length of the axis, in pixels.

@@ -67,8 +67,8 @@ class Transform:
         """Resample the stored photo, decoded at 1 / `shrink` of its size, to the upright image."""
         box = _stored_box(self._visible_box, self.source, self.orientation)
         size = self.target[::-1] if self.orientation in TRANSPOSED_ORIENTATIONS else self.target
-        # On each axis, a decoded pixel covers exactly `shrink` pixels of the stored photo. The ratio of the sizes is
-        # less exact, because the decoder rounds its size up to whole pixels.
+        # A decoded pixel covers exactly `shrink` pixels of the stored photo on each axis. The decoded size divided by
+        # the stored size would be inexact, because the decoder rounds the decoded size up to whole pixels.
         scale = 1.0 / self.shrink
         resampled = _resample(image, size, _scale_box(box, scale, scale), Image.Resampling.LANCZOS)
         transpose = UPRIGHT_OPERATIONS.get(self.orientation)
@@ -155,7 +155,7 @@ def crop_transform(source: tuple[int, int], bucket: tuple[int, int], fit: str, f
         bucket: Width and height of the image.
         fit: The value of `Transform.fit`.
         focus: Points [N, 2] (x, y) of the photo. The crop is centred on them as far as the edges of the photo allow,
-            or on the photo if N is 0. If the crop cannot contain all points, it contains the upper ones: heads matter
+            or on the photo if N is 0. If the points are higher than the crop, it contains the upper ones: heads matter
             more than feet.
     """
     scale = max(bucket[0] / source[0], bucket[1] / source[1])

@@ -177,7 +177,7 @@ def _check_package(settings: DetectorSettings) -> None:
 def _is_blank(requirement: ModelRequirement, *, optional: bool) -> bool:
     """Return whether the weights of a detector are missing. Raises `ModelError` if they are missing and not `optional`.
 
-    A missing local folder is always an error, because the recipe names it explicitly.
+    The weights of a local folder (`ModelRequirement.on_hub` is false) must exist in any case.
     """
     try:
         located = locate(requirement)

@@ -45,9 +45,9 @@ class LocatedModel:
     Attributes:
         folder: The folder of the model.
         requirement: The requirement that the files satisfy.
-        revision: The commit of a hub repository, or its branch or tag if the commit is unknown. `folder` for a local or
-            bucket folder, except if a locked recipe has the commit that the folder was copied from. `shipped` for the
-            demo model.
+        revision: For a hub repository, its commit, or its branch or tag if the commit is unknown. For a local or bucket
+            folder, the commit from which it was copied if a locked recipe has it, else the text "folder". For the demo
+            model, the text "shipped".
         files: The required and optional files, sorted.
     """
 

@@ -1,7 +1,7 @@
 """Plan a run: the rows of the manifest times variants, cut into units.
 
 The key of a row is a hash of everything that decides its image. A plan never changes once it is written. Rows with new
-keys, for photos that were added or whose content changed, are written to an additional plan.
+keys, such as those of added or changed photos, are written to an additional plan.
 """
 
 import hashlib
@@ -54,7 +54,8 @@ def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Planned
     """Return one row for each photo and variant, with an empty unit and the unchanged addresses of the manifest.
 
     Raises:
-        ManifestError: A prompt of the recipe names a column that the manifest does not have.
+        ManifestError: A prompt of the recipe names a column that is missing or has no values, or a value is out of
+            range.
     """
     prompts = PromptRenderer(recipe, _columns_with_values(manifest))
     extra = extra_columns(manifest, recipe.detectors)
@@ -79,10 +80,10 @@ def plan_photos(uris: Sequence[str], recipe: Recipe) -> pa.Table:
 
 
 def plan_new_rows(rows: Sequence[Planned], known: pa.Table, size: int | None = None) -> pa.Table:
-    """Return the plan of the rows that earlier plans do not have.
+    """Return the plan of the rows that are new, or that are current again.
 
-    If a photo or the recipe is changed and then changed back, its superseded rows are planned again in their old units.
-    They become current again, and their images are reused.
+    A row is new if no earlier plan has its key. A row is current again if a photo or the recipe was changed and then
+    changed back: the latest plan has another key for it. It is planned again in its old unit, and its image is reused.
 
     Args:
         rows: The result of `plan_rows` for the manifest.

@@ -94,10 +94,10 @@ def preflight(
 
 
 def _list_photos(folder: str, output: str, progress: manifests.ListingProgress) -> pa.Table:
-    """List a folder of photos. Headers that the last run read are not read again."""
+    """List a folder of photos. The last run listed the sizes of photos, and those of unchanged photos are reused."""
     uri = storage.join(output, MANIFEST_FILE)
     known = None
-    # If the file is missing or damaged, all headers are read.
+    # If the manifest of the last run is missing or damaged, the sizes of all photos are read from their files.
     with suppress(pa.ArrowException, KeyError, StorageNotFoundError):
         known = storage.read_table(uri, ["uri", "bytes", "etag", "modified", "width", "height"])
     return manifests.list_photos(folder, progress, skip=output, known=known)
@@ -109,7 +109,7 @@ def _done_units(output: str, options: Options) -> set[str]:
 
 
 def _provided_detectors(work: plan.RemainingWork, recipe: Recipe) -> frozenset[str]:
-    """Return the detectors that are not needed, because the manifest provides their map for every row."""
+    """Return the detectors that are not needed, because the manifest provides a map or the people for every row."""
     rows = pa.concat_tables([unit.select(["pose_keypoints", "map_uris"]) for unit in work.units.values()])
     provided = [{each["detector"] for each in uris or []} for uris in rows["map_uris"].to_pylist()]
     poses = rows["pose_keypoints"].is_valid().to_pylist()

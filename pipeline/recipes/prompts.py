@@ -38,8 +38,8 @@ class PromptRenderer:
     def of(self, photo: dict[str, Any], seed: int) -> dict[str, str | None]:
         """Render both prompts of an image.
 
-        A prompt in the manifest replaces the prompt of the recipe. If that contains the placeholder `{prompt}` (in the
-        negative prompt `{negative_prompt}`), only the placeholder is replaced.
+        A prompt in the manifest replaces the prompt of the recipe. If the prompt of the recipe contains
+        the placeholder `{prompt}` (in the negative prompt, `{negative_prompt}`), only the placeholder is replaced.
 
         Args:
             photo: The row of the manifest.

@@ -101,7 +101,7 @@ class ControlMaps(TableStep[Decoded, Mapped]):
         return Mapped(row.planned, row.timing, row.source, row.canvas, row.pixels, row.provided, row.reference, maps)
 
     def _add_maps(self, row: Mapped) -> Mapped:
-        """Add the missing maps of a row, in the order of the recipe's detectors. No later step needs provided files."""
+        """Add the missing maps of a row, in the order of the recipe's detectors, and remove the provided files."""
         pairs = zip(self._recipe.detectors, row.maps, strict=True)
         maps = tuple(known or self._map(settings, row) for settings, known in pairs)
         return replace(row, maps=maps, provided=())

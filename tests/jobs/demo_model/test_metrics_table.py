@@ -85,7 +85,7 @@ def two_photos() -> list[Pixels]:
     return eval_inputs.evaluation_photos(None)[:2]
 
 
-# Words that identify the figures of edges, and those of people and depth, by their names.
+# Words in the names of the figures that measure edges, and of those that measure people and depth.
 EDGES = "img2img: text2img: recipe darkness "
 REGIONS = "openpose steps rim "
 

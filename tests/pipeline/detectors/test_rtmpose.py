@@ -1,4 +1,4 @@
-"""RTMPose through rtmlib, on networks that detect what a test painted."""
+"""RTMPose through rtmlib, with small networks that detect a red rectangle as a person."""
 
 from pathlib import Path
 
@@ -24,7 +24,10 @@ def scene(scale: int = 1, *, person: bool = True) -> NDArray[np.uint8]:
 
 
 def diagonal(keypoints: int) -> NDArray[np.float64]:
-    """Return keypoints on the diagonal of the pose model's crop: the box, enlarged by a quarter and to the aspect."""
+    """Return keypoints on the diagonal of the crop that the pose model receives.
+
+    The crop is the box, enlarged by a quarter, and extended to the aspect ratio of the model's input.
+    """
     middle, sides = BOX.mean(axis=0), (BOX[1] - BOX[0]) * 1.25
     sides = np.array([max(sides[0], sides[1] * POSE_ASPECT), max(sides[1], sides[0] / POSE_ASPECT)])
     shares = (np.arange(keypoints)[:, None] + 0.5) / keypoints

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow
 
 
 def count_successes(size: AdaptiveBatchSize, batches: int) -> int:
-    """Count successful batches, and return the size after them."""
+    """Report a number of successful batches, and return the size after them."""
     for _ in range(batches):
         size.count_success()
     return size.current

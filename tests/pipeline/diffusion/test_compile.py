@@ -1,4 +1,4 @@
-"""Tests of compilation: the image does not change, each shape is compiled once, and the results are cached."""
+"""Tests of compilation: it hardly changes the image, each shape is compiled once, and the results are cached."""
 
 from collections.abc import Callable
 from dataclasses import replace

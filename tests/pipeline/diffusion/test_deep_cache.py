@@ -1,4 +1,4 @@
-"""DeepCache: fewer complete steps of the UNet, other images, and a cache that is cleared between batches."""
+"""DeepCache: the UNet runs completely at fewer steps, and the cache is cleared between batches."""
 
 from pathlib import Path
 

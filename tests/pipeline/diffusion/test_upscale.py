@@ -52,7 +52,7 @@ def test_tiles_of_several_images_share_batches(sd: Path) -> None:
     embedding_layer.register_forward_pre_hook(lambda _layer, args: batch_sizes.append(len(args[0])))
     batched = generator.generate(tiny_requests(3))
     guided = 2  # prompts and negative prompts
-    assert batch_sizes == [4 * guided] * 7  # 27 tiles
+    assert batch_sizes == [4 * guided] * 7  # 27 tiles in batches of 4, of which the last is padded
     assert max(pixel_difference(*pair) for pair in zip(single, batched, strict=True)) <= 1
 
 

@@ -38,7 +38,7 @@ def test_without_a_gpu_the_split_has_the_highest_throughput(cores: int, controls
             ClusterResources(3, 0),
             False,
             PoolSizes(1, 2),
-        ),  # a machine of two cores: Ray schedules four CPUs, and one of them stays free
+        ),  # a machine of two cores: the project starts Ray with four CPUs, and one of them stays free
         (ClusterResources(17, 0), False, PoolSizes(4, 13)),
         (ClusterResources(7, 1), False, PoolSizes(7, 1)),
         (ClusterResources(1, 2), True, PoolSizes(16, 2)),

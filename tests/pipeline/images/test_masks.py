@@ -28,7 +28,7 @@ def decoded(content: bytes) -> Image.Image:
 
 
 def classes(mode: str) -> Image.Image:
-    """Return a mask for a photo of 512x256: 0 in its left half, 1 and 7 in its right quarters."""
+    """Return a mask for a photo of 512x256: zero in its left half, and nonzero in its right quarters."""
     values = np.zeros((256, 512), np.uint8)
     values[:128, 256:], values[128:, 256:] = 1, 7
     if mode == "1":
@@ -77,7 +77,7 @@ def test_rectangle_of_a_mask_is_transformed_like_its_corners(
     corners = transform.points(np.array([(x, y), (width, height)], np.float64))
     clipped = corners.clip(0, transform.target)
     if (clipped[1] - clipped[0]).min() < 2:
-        return  # less than two pixels of the rectangle are visible
+        return  # the visible part of the rectangle is less than two pixels wide or high
     rows, columns = np.nonzero(np.asarray(decoded(content)))
     tolerance = 1 + 2 * smaller * transform.scale_x  # a pixel of the image and two of the mask
     assert np.abs(clipped[0] - (columns.min(), rows.min())).max() <= tolerance

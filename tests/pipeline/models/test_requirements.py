@@ -26,7 +26,7 @@ def test_every_model_of_a_recipe_is_required() -> None:
     for requirement in requirements.values():
         tree: object = complete.model_dump()
         for key in requirement.config_path:
-            tree = tree[key]  # type: ignore[index]  # a tree of dictionaries and lists
+            tree = tree[key]  # type: ignore[index]  # a tree of dictionaries and tuples
         assert tree["name"] == requirement.name  # type: ignore[index]  # as above
     assert requirements["lora-0"].files == ("c.safetensors",)
     assert "unet/*.fp16*.safetensors" in requirements["base"].files

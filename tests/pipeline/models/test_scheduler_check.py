@@ -20,8 +20,11 @@ def test_a_boolean_setting_must_be_a_boolean() -> None:
 
 
 def test_the_scheduler_runs_the_steps_of_its_pass() -> None:
-    settings = ["scheduler.settings={use_beta_sigmas: true}", "steps=40"]  # the first two timesteps are equal
-    assert check_models(load_recipe("demo", settings)) == {"openpose", "depth"}  # img2img starts after them
+    settings = [
+        "scheduler.settings={use_beta_sigmas: true}",
+        "steps=40",
+    ]  # fails at the first two timesteps, which are equal
+    assert check_models(load_recipe("demo", settings)) == {"openpose", "depth"}  # img2img skips these timesteps
     with pytest.raises(SchedulerError, match="40 steps"):
         check_models(load_recipe("demo", [*settings, "mode=text2img"]))
 

@@ -189,7 +189,7 @@ def test_a_warm_cache_loads_no_network(
     recipe = recipe_of(DepthSettings(weights=str(weights_of("depth"))))
     only_map(ControlMaps(recipe, cache=str(tmp_path)), decoded)
     monkeypatch.setattr("pipeline.steps.control_maps.load_detector", None)
-    monkeypatch.setattr("pipeline.steps.control_maps.CPU", "not this device")  # as on a GPU
+    monkeypatch.setattr("pipeline.steps.control_maps.CPU", "not this device")  # so that the device counts as a GPU
     assert only_map(ControlMaps(recipe, cache=str(tmp_path)), decoded).cached
 
 
@@ -209,7 +209,7 @@ class TestBatches:
 
     @pytest.fixture
     def batched(self, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> ControlMaps:
-        """Return control maps whose device has another name than the CPU, so that they use batches."""
+        """Return a step whose device does not count as a CPU, so that it detects maps in batches."""
         monkeypatch.setattr("pipeline.steps.control_maps.CPU", "not this device")
         return ControlMaps(recipe)
 
