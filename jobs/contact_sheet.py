@@ -90,7 +90,7 @@ def _recorded_tiles(output: str, row: RecordRow) -> list[Tile]:
 def _read_photo(row: RecordRow) -> Pixels:
     """Read a photo from its source, and scale and crop it as the run did. The row must be done."""
     if row.source_uri is None or row.transform is None or row.width is None or row.height is None:
-        raise ValueError(f"{row.photo_id}: the row has no image")
+        raise ValueError(f"{row.photo_id}: the row has no source, transform or size")
     image = read_upright(storage.read(row.source_uri))
     transform = transform_from_row(asdict(row.transform), image.size, (row.width, row.height))
     return np.asarray(transform.apply(image, Image.Resampling.LANCZOS))

@@ -83,7 +83,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Show the log of Ray.")
 
 
 def run_and_report(context: typer.Context, describe: Callable[["Summary"], str], *settings: str) -> None:
-    """Run convert or maps, print the summary, and exit with 3 if rows failed.
+    """Run convert or maps, print the summary, and exit with 3 if the output has failed rows, also of earlier runs.
 
     Args:
         context: The context of the command, which holds its arguments.

@@ -50,7 +50,7 @@ def track_items(items: Iterable[Item], description: str) -> list[Item]:
 
 
 class ProgressBar(RunProgress):
-    """A live bar: images done, failures, images per second, and the remaining time."""
+    """A live bar: done and failed images, images per second, and the elapsed and remaining time."""
 
     def __init__(self, console: Console) -> None:
         columns = (

@@ -48,7 +48,7 @@ def schema_of(row: type) -> pa.Schema:
 
 
 def arrow_type(hint: Any) -> pa.DataType:  # noqa: ANN401 - a type hint
-    """Return the Arrow type of a type hint. Raises TypeError for an unsupported hint."""
+    """Return the Arrow type of a type hint. Raises TypeError or ValueError for an unsupported hint."""
     kind, declared = _unwrapped(hint)
     if declared is not None:
         return declared

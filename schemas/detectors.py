@@ -139,7 +139,7 @@ class SoftedgeSettings(NetworkSettings):
 
 
 class ScribbleSettings(NetworkSettings):
-    """Strokes of one width: soft edges that are thinned and then drawn wider, or with `xdog`, a filter."""
+    """Strokes of one width. `hed` and `pidi` thin soft edges and draw them wider, `xdog` is a filter."""
 
     name: Literal["scribble"] = "scribble"
     method: Literal["hed", "pidi", "xdog"] = "hed"

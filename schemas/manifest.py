@@ -24,7 +24,8 @@ OPTIONAL = pa.schema(
         # selects the layout: 17 for COCO, 18 for OpenPose, 33 for BlazePose and 133 for COCO-WholeBody.
         *(pa.field(name, pa.string()) for name in sorted(MAP_URIS)),
         pa.field("pose_keypoints", POINTS),
-        # Prompts of the photo. They replace the prompts of the recipe, or the placeholder {prompt} in them.
+        # Prompts of the photo. They replace the prompts of the recipe, or their placeholders {prompt} and
+        # {negative_prompt}.
         pa.field("prompt", pa.string()),
         pa.field("negative_prompt", pa.string()),
         pa.field("reference_uri", pa.string()),  # the image that the IP-Adapter receives

@@ -202,7 +202,7 @@ class MadeBy:
     prompt_chunks: Int32 = 1  # number of 77-token chunks of the prompt or the negative prompt, whichever is longer
     batch_size: Int32 = 1
     compiled: str | None = None  # `yes`, or the reason why the models were not compiled
-    retried: str | None = None  # the attempts in float32, see `pipeline.diffusion.request.GeneratedImage`
+    retried: str | None = None  # descriptions of the retries in float32, separated by commas; None without retries
     nsfw: bool | None = None  # result of the safety checker; None without a safety checker
     reference_sha256: str | None = None  # of the reference image of the IP-Adapter
 

@@ -48,7 +48,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Return the peak memory of tensors on a GPU, or of this process, in bytes. None if the system reports none."""
+    """Return the peak memory of tensors on a GPU, or of this process, in bytes. None without /proc."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     if not _STATUS.exists():

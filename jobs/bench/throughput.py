@@ -65,7 +65,7 @@ class Measurement:
     note: str = ""
 
     def utilization(self, rate: float) -> float | None:
-        """Return the share of a measured matrix product's FLOP/s that the models reach."""
+        """Return the FLOP/s of the models divided by `rate`, the FLOP/s of a matrix product."""
         return self.pace * self.flop / rate if self.pace and self.flop else None
 
 

@@ -19,7 +19,9 @@ SIDE = 64  # width and height of the training crops, in pixels
 BATCH = 8
 PHOTO_PROBABILITY = 0.25  # that an example is the photo itself, and not the target of the denoiser (mostly a cartoon)
 LEARNING_RATE = 3e-3
-GRADIENT_WEIGHT = 1.0  # weight of the loss of differences between adjacent pixels: lines stay sharp, and areas flat
+GRADIENT_WEIGHT = (
+    1.0  # weight of the L1 loss of differences between adjacent pixels, which keeps lines sharp and areas flat
+)
 NOISE = (
     0.4  # largest standard deviation of the noise on latents, with which the decoder learns to tolerate inexact latents
 )

@@ -1,4 +1,4 @@
-"""Measure the quality of the demo model: its control maps, image style, words and seeds.
+"""Measure whether images of the demo model follow control maps, look like cartoons, and depend on words and seeds.
 
 Each measured value has a bound that it must meet, and a baseline.
 """
@@ -17,7 +17,7 @@ from schemas.recipe import Recipe
 
 PEOPLE = 6
 DISCS = 6
-SKY_DISTANCE = 5.0  # in CIE Lab: by how much the background must be closer to the sky's colour than the near disc
+SKY_DISTANCE = 5.0  # in CIE Lab: minimum of `_sky_color_difference`
 PALETTE_DISTANCE = 15.0  # in CIE Lab, between `night` and `sunset`; 2.3 is just noticeable
 FLATTEST = 2 / 3  # photos with a larger share of flat pixels are left out, because no image could be 1.5 times as flat
 
@@ -80,7 +80,7 @@ def canny_figures(photos: list[Pixels], settings: list[str]) -> Iterator[Figure]
 
 
 def recipe_figures(photos: list[Pixels], settings: list[str]) -> Iterator[Figure]:
-    """Measure the edges of images by the shipped recipes, with blank maps for openpose and depth."""
+    """Measure the edges of images by the recipes of the demo model, with blank maps for openpose and depth."""
     for name in ("demo", "demo-text2img"):
         recipe = load_recipe(name, settings)
         maps = [canny_detector(recipe)(photo) for photo in photos]
@@ -198,7 +198,9 @@ def _guidance_figure(recipe: Recipe, photo: Pixels, control: Pixels) -> Figure:
         for guidance in (1.0, 4.0, 4.0)
     )
     difference, baseline = _mean_difference(weak, strong), _mean_difference(again, strong)
-    return require_minimum("guidance 1 and 4: mean difference, of 255", difference, 1.0, baseline, "4 and 4 again")
+    return require_minimum(
+        "guidance 1 and 4: mean difference of values, 0..255", difference, 1.0, baseline, "guidance 4 twice"
+    )
 
 
 def _with_prompt(recipe: Recipe, prompt: str) -> Recipe:

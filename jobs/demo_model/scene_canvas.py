@@ -51,7 +51,7 @@ class Canvas:
         self._clouds = _smooth_noise(self.random, side)
 
     def depth_above_ground(self, foot: Points, depth: float) -> float:
-        """Return the depth of an object on the ground: at least that of the ground, which would hide it otherwise.
+        """Return the depth of an object that stands on the ground. A farther object would be hidden by the ground.
 
         Args:
             foot: Lowest point of the object, [2], in pixels of the rendered scene.

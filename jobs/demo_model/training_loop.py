@@ -67,6 +67,7 @@ class TrainingStage:
 
         Returns:
             The mean losses of the last MEAN_OVER steps, or of the steps since the stage was resumed if they are fewer.
+            For a complete stage, those of the checkpoint.
 
         Raises:
             OutputError: The checkpoint has other settings.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
-"""[K, 2], x and y in pixels, NaN for a keypoint that was not detected."""
+"""[K, 2], or [2] for a single keypoint: x and y in pixels, NaN for a keypoint that was not detected."""
 
 # A layout lists, for each of OpenPose's 18 keypoints in order, the index of the same keypoint in another library or
 # dataset. OpenPose's keypoints are: nose, neck, right shoulder, elbow and wrist, left shoulder, elbow and wrist, right

@@ -18,7 +18,7 @@ from pipeline.errors import OutputError, StorageError
 RECOMPILE_LIMIT = 4096
 """The maximum number of compilations of one function of a model.
 
-torch compiles it again for each combination of input shape, model object and active ControlNets.
+torch compiles it again for each model object, each input shape, and for calls with and without ControlNets.
 
 The default of torch is 8. Beyond its limit, torch runs the function uncompiled.
 """
@@ -111,7 +111,7 @@ class ModelCompiler:
 
 
 def _digest_models(pipes: list[DiffusionPipeline], modules: list[torch.nn.Module]) -> str:
-    """Return a digest of the torch version, device, weight shapes and attention classes, which affect compiled code."""
+    """Return a digest of the torch version, device, weight shapes and dtypes, and attention classes."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     weights = [[(tuple(weight.shape), weight.dtype) for weight in module.parameters()] for module in modules]
     attention = sorted({type(processor).__name__ for processor in pipes[0].unet.attn_processors.values()})

@@ -81,7 +81,9 @@ class ImageGenerator:
         self._loaded = load_models(recipe, self._dtype, optimizations)
         pipes = [pipe for pipe in (self._loaded.pipe, self._loaded.upscaler) if pipe is not None]
         deep_cache = DeepCache(pipes[0], recipe.deep_cache) if recipe.deep_cache > 1 else None
-        for pipe in reversed(pipes):  # the pipeline of the first pass gets the offload hooks, because it runs first
+        # With `memory: low`, shared models have the offload hooks of the pipeline that was placed last. The first pass
+        # runs first, so it is placed last.
+        for pipe in reversed(pipes):
             optimize_layout(pipe, optimizations)
             place_on_device(pipe, self._device, recipe)
         self._size = AdaptiveBatchSize(self.batch_size)
@@ -207,9 +209,9 @@ class ImageGenerator:
         return replace(image, nsfw=bool(image.nsfw) or bool(checker(pixels).item()))
 
     def _activate_pass(self, index: int) -> None:
-        """With low memory on a GPU, attach the offload hooks of the models to the pipeline of a pass, before it runs.
+        """With `memory: low` on a GPU, attach the offload hooks of the pipeline of a pass to its models.
 
-        Both passes share models, and a model can have the hooks of only one pipeline.
+        Must be called before the pass runs. Both passes share models, and a model has the hooks of one pipeline only.
         """
         if self._recipe.memory == "low" and self._device.type != "cpu":
             place_on_device(self._passes[index].pipe, self._device, self._recipe)

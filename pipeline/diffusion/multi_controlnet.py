@@ -42,11 +42,11 @@ class MultiControlNet(MultiControlNetModel):  # type: ignore[misc]  # diffusers 
                 net.controlnet_cond_embedding = torch.nn.Identity()
 
     def offload(self, device: torch.device) -> None:
-        """Keep the ControlNets on the host, and copy each to the device only while it runs."""
+        """Keep the ControlNets on the host, except their embedding layers. Copy each to the device while it runs."""
         self._offload_device = device
 
     def to(self, *args: Any, **kwargs: Any) -> "MultiControlNet":  # noqa: ANN401 - the arguments of Module.to
-        """Move or convert the model. Offloaded ControlNets stay on the host, and are only converted."""
+        """Move or convert the model. Of offloaded ControlNets, only the embedding layers are moved."""
         if self._offload_device is None:
             return super().to(*args, **kwargs)  # type: ignore[no-any-return]  # diffusers is only partly typed
         _, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)  # noqa: SLF001 - Module.to parses its arguments with it

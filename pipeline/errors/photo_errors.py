@@ -127,7 +127,7 @@ class MaskShapeError(LabelError):
 
 
 class ControlMapError(PhotoError):
-    """A control map is missing or invalid."""
+    """A control map, or the mask or region of inpainting, is missing or invalid."""
 
     code = "control_map"
 
@@ -190,7 +190,7 @@ class PromptTemplateError(PromptError):
 
 
 class PromptWeightError(PromptError):
-    """A prompt has weights that cannot be parsed, or an unsupported function."""
+    """A prompt has invalid weights, or Compel syntax that is not supported, such as .swap()."""
 
     code = "prompt.invalid_weights"
     hint = "Write weights as (word)1.3, (word:1.3) or word++."

@@ -79,14 +79,14 @@ def _profile_transform(profile: bytes, mode: str) -> tuple[ImageCms.ImageCmsTran
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     name = " ".join(ImageCms.getProfileDescription(source).split()) or "unnamed profile"
     if source.profile.xcolor_space != _COLOR_SPACES[mode]:
-        return None, f"ignored: {name}, of {source.profile.xcolor_space.strip()}, on {mode}"
+        return None, f"ignored: {name}, a profile for {source.profile.xcolor_space.strip()}, not for {mode}"
     if name.startswith("sRGB") and mode == "RGB":
         return None, None
     return ImageCms.buildTransform(source, SRGB, mode, "RGB", INTENT), name
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image without a profile to mode RGB."""
+    """Convert an image to mode RGB without applying a profile."""
     if image.mode != "LAB":
         return image.convert("RGB")
     lab = ImageCms.createProfile("LAB")

@@ -155,8 +155,8 @@ def crop_transform(source: tuple[int, int], bucket: tuple[int, int], fit: str, f
         bucket: Width and height of the image.
         fit: The value of `Transform.fit`.
         focus: Points [N, 2] (x, y) of the photo. The crop is centred on them as far as the edges of the photo allow,
-            or on the photo if N is 0. If the points are higher than the crop, it contains the upper ones: heads matter
-            more than feet.
+            or on the photo if N is 0. If the points span more than the height of the crop, it starts at the uppermost
+            point: heads matter more than feet.
     """
     scale = max(bucket[0] / source[0], bucket[1] / source[1])
     spans = [(focus[:, axis].min(), focus[:, axis].max()) if len(focus) else (0, source[axis]) for axis in (0, 1)]

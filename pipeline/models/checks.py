@@ -175,9 +175,9 @@ def _check_package(settings: DetectorSettings) -> None:
 
 
 def _is_blank(requirement: ModelRequirement, *, optional: bool) -> bool:
-    """Return whether the weights of a detector are missing. Raises `ModelError` if they are missing and not `optional`.
+    """Return whether the weights of a detector are missing.
 
-    The weights of a local folder (`ModelRequirement.on_hub` is false) must exist in any case.
+    Raises `ModelError` if they are missing and not `optional`, or if they are missing in a local folder.
     """
     try:
         located = locate(requirement)

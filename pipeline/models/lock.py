@@ -51,7 +51,7 @@ class LockedRecipe:
 
     @property
     def keys(self) -> dict[ConfigPath, dict[str, str]]:
-        """The settings that pin all models, by the path of the part of the recipe that they belong to."""
+        """The settings that pin the located models, by the path of the part of the recipe that they belong to."""
         keys = {path: pin.keys for pin in self.pins for path in pin.config_paths}
         if self.reference_sha256:
             keys[ADAPTER] = keys[ADAPTER] | {"reference_sha256": self.reference_sha256}

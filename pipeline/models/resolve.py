@@ -45,9 +45,9 @@ class LocatedModel:
     Attributes:
         folder: The folder of the model.
         requirement: The requirement that the files satisfy.
-        revision: For a hub repository, its commit, or its branch or tag if the commit is unknown. For a local or bucket
-            folder, the commit from which it was copied if a locked recipe has it, else the text "folder". For the demo
-            model, the text "shipped".
+        revision: For a hub repository, its commit, or its branch or tag if the commit is unknown. For a folder
+            that was copied from the hub, the commit in the locked recipe. For any other local or bucket folder, the
+            text "folder". For the demo model, the text "shipped".
         files: The required and optional files, sorted.
     """
 

@@ -34,7 +34,7 @@ def read_weights(path: Path) -> dict[str, Any]:
     """Return the content of a weights file by name, with all tensors on the CPU.
 
     Raises:
-        ModelError: The file is corrupt, contains objects of other types, or is not a dictionary.
+        ModelError: The file is corrupt, contains an object of a type that is not allowed, or is not a dictionary.
     """
     try:
         if path.suffix == ".safetensors":

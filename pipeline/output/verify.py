@@ -1,8 +1,8 @@
 """Verify that an output matches its plans and records, and repair it.
 
-An output has no problem if every planned row has exactly one row in the record of its unit (a superseded row may also
-have none), if the records have only planned rows, if the image files are exactly those that the records name, and if
-their content has the recorded digests.
+An output has no problem if every row is planned in one unit, and has exactly one row in the record of that unit (a
+superseded row may also have none), if the records have only planned rows, if the image files are exactly those that the
+records name, and if their content has the recorded digests.
 """
 
 import hashlib

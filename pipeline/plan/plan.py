@@ -74,7 +74,7 @@ def _photos(manifest: pa.Table) -> Iterator[dict[str, Any]]:
 
 
 def plan_photos(uris: Sequence[str], recipe: Recipe) -> pa.Table:
-    """Return a plan of one variant of each photo, without units, for a preview or a benchmark without records."""
+    """Return a plan of one variant of each photo, without units. Previews and benchmarks use it."""
     manifest = pa.table({"photo_id": list(uris), "uri": [storage.absolute(uri) for uri in uris]})
     return to_table(plan_rows(check_manifest(manifest, "photos"), recipe, 1), Planned)
 
@@ -176,7 +176,7 @@ class _RowPlanner:
             )
 
     def _bucket(self, photo: dict[str, Any]) -> str | None:
-        """Return the size of the photo's images, `WxH`, or None if the manifest does not have the photo's size."""
+        """Return the size of the photo's canvas, `WxH`, or None if the manifest does not have the photo's size."""
         if not photo["width"] or not photo["height"]:
             return None
         width, height = nearest_bucket((photo["width"], photo["height"]), self.buckets)

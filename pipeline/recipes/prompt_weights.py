@@ -53,7 +53,7 @@ def to_compel_syntax(text: str) -> str:
     """
     output: list[str] = []  # one character each
     starts: list[int] = []  # the index in `output` of each open parenthesis
-    depths: list[int] = [0]  # nesting depth of the closed parentheses: in the whole text, and in each open one
+    depths: list[int] = [0]  # levels of complete pairs of parentheses: outside of all open parentheses, then in each
     for index, character in enumerate(text):
         is_escaped = text[:index].endswith("\\")
         if character == "(" and not is_escaped:

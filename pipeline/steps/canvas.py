@@ -21,7 +21,7 @@ def transform_columns(transform: Transform) -> TransformColumns:
 
 
 def padding_columns(padding: Padding) -> PaddingColumns:
-    """Return the columns of a padding."""
+    """Return a padding as the fields of a row."""
     return PaddingColumns(**asdict(padding))
 
 
@@ -59,7 +59,7 @@ def map_pixels(control_map: ControlMap | None) -> Pixels:
 
 
 def enlarge_canvas(canvas: Canvas, times: int) -> Canvas:
-    """Return a canvas for an image whose width and height are multiplied by `times`, in pixels of that image."""
+    """Return the canvas of an image that is enlarged by the factor `times`. Its values are in pixels of that image."""
     if times == 1:
         return canvas
     transform = canvas_transform(canvas).enlarged(times)

@@ -43,7 +43,7 @@ class Converter(TableStep[Mapped, Converted]):
         keep_maps: Whether a later step needs the pixels of the control maps.
 
     Raises:
-        ModelError: Weights are missing or invalid, or do not fit together.
+        ModelError: Weights or the reference image are missing or invalid, or weights do not fit together.
     """
 
     def __init__(self, recipe: Recipe, compile_cache: str | None = None, *, keep_maps: bool = False) -> None:
