@@ -113,7 +113,7 @@ class InvalidKeypointsError(LabelError):
 
 
 class InvalidMaskError(LabelError):
-    """The mask cannot be decoded, or its mode cannot be stored as PNG."""
+    """The mask cannot be decoded, or its mode or values cannot be stored as PNG."""
 
     code = "label.invalid_mask"
     hint = "Save the mask as a PNG."

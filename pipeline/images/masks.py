@@ -11,7 +11,7 @@ from pipeline.errors import InvalidMaskError, MaskShapeError
 from pipeline.images.formats import DECODER_ERRORS, FORMATS, describe_decode_error, same_aspect_ratio
 from pipeline.images.geometry import Transform
 
-LOSSLESS_MODES = frozenset({"1", "L", "P", "I", "I;16", "RGB", "RGBA", "LA"})  # the modes that Pillow writes as PNG
+LOSSLESS_MODES = frozenset({"1", "L", "P", "I;16", "RGB", "RGBA", "LA"})  # the modes that Pillow writes as PNG
 
 
 def fit_mask(content: bytes, transform: Transform) -> tuple[bytes, float]:
@@ -22,11 +22,11 @@ def fit_mask(content: bytes, transform: Transform) -> tuple[bytes, float]:
         transform: The transform of the photo.
 
     Returns:
-        The mask as a PNG of the same mode, and the fraction of the mask's nonzero pixels that are inside the image. The
-        fraction is 1 if the mask has no nonzero pixels.
+        The mask as a PNG of the same mode (16 bits for 32), and the fraction of the mask's nonzero pixels that are
+        inside the image. The fraction is 1 if the mask has no nonzero pixels.
 
     Raises:
-        InvalidMaskError: The mask cannot be decoded, or PNG does not support its mode.
+        InvalidMaskError: The mask cannot be decoded, or PNG does not support its mode or values.
         MaskShapeError: The mask does not have the aspect ratio of the photo.
     """
     try:
@@ -37,17 +37,25 @@ def fit_mask(content: bytes, transform: Transform) -> tuple[bytes, float]:
     if not same_aspect_ratio(image.size, transform.source):
         size, photo = (f"{width}x{height}" for width, height in (image.size, transform.source))
         raise MaskShapeError(f"mask_uri: the mask of {size} does not have the aspect ratio of the photo, {photo}")
-    if image.mode not in LOSSLESS_MODES:
+    mask = _to_16_bits(image) if image.mode == "I" else image
+    if mask.mode not in LOSSLESS_MODES:
         modes = ", ".join(sorted(LOSSLESS_MODES))
-        raise InvalidMaskError(f"mask_uri: mode {image.mode} is not one of the supported modes ({modes})")
+        raise InvalidMaskError(f"mask_uri: mode {mask.mode} is not one of the supported modes ({modes})")
     buffer = io.BytesIO()
-    transform.apply(image, Image.Resampling.NEAREST).save(buffer, "png")
-    return buffer.getvalue(), _visible_share(image, transform)
+    transform.apply(mask, Image.Resampling.NEAREST).save(buffer, "png")
+    return buffer.getvalue(), _visible_share(mask, transform)
 
 
 def nonzero_pixels(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Return whether each pixel of a mask [H, W] or [H, W, C] is nonzero in at least one channel, [H, W]."""
     return np.asarray(values.reshape(*values.shape[:2], -1).any(axis=2))
+
+
+def _to_16_bits(image: Image.Image) -> Image.Image:
+    values = np.asarray(image)  # [h, w], int32
+    if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
+        raise InvalidMaskError("mask_uri: a PNG cannot store values outside of 0..65535")
+    return Image.fromarray(values.astype(np.uint16))
 
 
 def _visible_share(image: Image.Image, transform: Transform) -> float:
