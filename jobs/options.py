@@ -115,7 +115,7 @@ def summary_line(summary: "Summary", result: str) -> str:
         result: What this run did. Replaced if the run had nothing to do.
     """
     if not summary.converted and not summary.failed:
-        result = f"Nothing to do: all {summary.earlier} rows of {summary.output} are done"
+        result = f"Nothing to do: all {summary.earlier} rows of {summary.output} were processed before"
     elif summary.earlier:
         result += f", {summary.earlier} rows done by earlier runs"
     failures = f"; {summary.failed_in_all} rows of the output are failures" if summary.failed_in_all else ""

@@ -59,5 +59,5 @@ def lock(
         commit = f"@{pin.located.revision[:12]}" if model.on_hub else ""
         typer.echo(f"{model.role:22} {storage.redact(model.name)}{commit}  sha256 {pin.sha256[:12]}")
     for model in locked.missing:
-        typer.echo(f"{model.role:22} {storage.redact(model.name)}  missing, not locked: its maps may be blank")
+        typer.echo(f"{model.role:22} {storage.redact(model.name)}  missing, not locked (the recipe allows blank maps)")
     typer.echo(f"Locked: {storage.redact(target)}")

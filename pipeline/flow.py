@@ -6,8 +6,9 @@ The plan is made before Ray starts. It has one row for each variant of a photo, 
 of a unit are computed, written and retried together.
 
 Every later step is a function that receives an Arrow table of rows and returns another table. A table contains one
-unit, or several complete units. `map_batches` adds a step. Ray Data runs the function of each step in one or more
-processes, and passes the tables between them. All steps run at the same time, on different units:
+unit, or several complete units. (On a GPU, convert may receive a unit in two tables.) `map_batches` adds a step. Ray
+Data runs the function of each step in one or more processes, and passes the tables between them. All steps run at the
+same time, on different units:
 
 - Fetch, decode, encode and commit take little CPU time, so several of them share a core. With `fit: people`, decode
   detects people in the whole photo, and takes a whole core.

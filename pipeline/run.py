@@ -48,9 +48,9 @@ class Summary:
     Attributes:
         run_id: The identifier of the run, or of the last run if there was nothing to do.
         output: Absolute address of the output.
-        converted: Rows that are done in the units of this run.
+        converted: Rows of the units of this run that did not fail. With `retry_failed`, some were converted earlier.
         failed: Rows that failed in the units of this run.
-        earlier: Rows of the manifest that were done before.
+        earlier: Rows of the manifest whose units earlier runs completed, failed rows included.
         failed_in_all: Failed rows of all runs on this output, without superseded ones.
         maps_detected: Control maps that were detected for the units of this run.
         maps_cached: Control maps that were reused from another row, recipe or run.
@@ -138,7 +138,7 @@ def _started() -> Iterator[None]:
 
 
 def _is_finished(run: RunPlan) -> bool:
-    """Return whether the last run finished, and no rows were added or changed since then."""
+    """Return whether the last run finished, and there is nothing to convert or to plan."""
     last_run = run.last_run or {}
     is_complete = last_run.get("status") == FINISHED and "failed_in_all" in last_run
     return not run.work.units and not run.fresh.num_rows and is_complete

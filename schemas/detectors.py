@@ -16,7 +16,7 @@ class Settings(BaseModel):
         name: The name of the detector, a constant of each subclass.
         library: The package that the detector uses. Its version is recorded as the version of the detector.
         finds_people: The `pose_keypoints` of the manifest can replace the detected map.
-        shows_photo: The map is the image itself or a blurred copy, so it is not written to the cache.
+        shows_photo: The map is the photo itself, blurred or masked. It is not cached, because it is computed quickly.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -139,7 +139,7 @@ class SoftedgeSettings(NetworkSettings):
 
 
 class ScribbleSettings(NetworkSettings):
-    """Strokes of one width. `hed` and `pidi` thin soft edges and draw them wider, `xdog` is a filter."""
+    """Strokes of one width. `hed` and `pidi` detect soft edges and redraw their centre lines, `xdog` is a filter."""
 
     name: Literal["scribble"] = "scribble"
     method: Literal["hed", "pidi", "xdog"] = "hed"

@@ -17,8 +17,8 @@ class Options(BaseModel):
         map_cache: The address of a folder in which runs share control maps.
         compile_cache: The address of a folder in which runs share compiled models.
         calibrate: Whether to measure a few photos first, to size the worker pools. By default, only in large runs.
-        allow: What a remote manifest may name in addition to public addresses: local files (`file`), web addresses of
-            private hosts (`private`), or another scheme.
+        allow: What a manifest may name in addition to public addresses: web addresses of private hosts (`private`),
+            another scheme, or local files (`file`), which a local manifest may always name.
         gpus: The number of GPU workers. None starts one for each GPU of the cluster.
         unit_size: The number of rows in a unit. None chooses up to 32, and fewer for a small plan.
         recipe_changed: Whether to refuse or to reconvert an output of another recipe.

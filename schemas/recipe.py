@@ -28,7 +28,7 @@ Scheduler = Literal[
     "TCDScheduler",
     "UniPCMultistepScheduler",
 ]
-SIDE = 64  # the sides of images are multiples of 64: the VAE scales them down by 8, and the UNet by 8 again
+SIDE = 64  # the sides of canvases are multiples of 64: the VAE scales them down by 8, and the UNet by 8 again
 
 
 class Control(StrictModel):
@@ -118,7 +118,7 @@ class Recipe(StrictModel):
     steps: int = Field(ge=1, le=1000)
     guidance: float = Field(default=7.5, ge=1)  # the scale of classifier-free guidance; 1 disables it
     guidance_end: float = Field(default=1.0, gt=0, le=1)  # the fraction of the executed steps after which guidance ends
-    deep_cache: int = Field(default=1, ge=1, le=8)  # DeepCache: the full UNet runs at every nth step; 1 disables it
+    deep_cache: int = Field(default=1, ge=1, le=8)  # DeepCache: every nth call runs the complete UNet; 1 disables it
     guess_mode: bool = False  # as in diffusers: ControlNets see the positive prompt only; residuals grow with depth
     clip_skip: int = Field(default=0, ge=0, le=8)  # the number of last layers of the text encoder that are skipped
     scheduler: SchedulerChoice
@@ -212,7 +212,7 @@ class Recipe(StrictModel):
 
     @property
     def buckets(self) -> list[tuple[int, int]]:
-        """The width and height of an image of `area` pixels for each aspect ratio, rounded to multiples of 64."""
+        """The width and height of a canvas of `area` pixels for each aspect ratio, rounded to multiples of 64."""
         return [_bucket(self.area, ratio) for ratio in self.aspect_ratios]
 
     @property

@@ -43,10 +43,13 @@ def converter(
     from jobs.bench.throughput import Bench, suggested
     from jobs.progress import track_items
     from pipeline.diffusion.generator import LOW_MEMORY_BATCH
+    from pipeline.errors import OptionError
     from pipeline.recipes.load import load_recipe
 
     measured, load_models, weights = _models(load_recipe(recipe, set_ or ()), random)
     sizes = [size for size in sizes if measured.memory == "normal" or size <= LOW_MEMORY_BATCH]
+    if not sizes:
+        raise OptionError(f"--batch-sizes {batch_sizes}: memory: low supports 1 and {LOW_MEMORY_BATCH} only")
     bench = Bench(measured, sizes, rounds, load_models)
     rate = bench.matrix_rate()
     baseline = track_items(bench.plain(), "baseline")

@@ -48,7 +48,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Return the peak memory of tensors on a GPU, or of this process, in bytes. None without /proc."""
+    """Return the peak memory of tensors on a GPU, or of this process, in bytes. None on a CPU without /proc."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     if not _STATUS.exists():
@@ -58,7 +58,7 @@ def peak_memory(device: torch.device) -> int | None:
 
 
 def device_name(device: torch.device) -> str:
-    """Return the product name of a GPU, or the number of CPU threads."""
+    """Return the product name of a GPU, or CPU with its number of threads."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} thread"
 
 

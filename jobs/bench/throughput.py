@@ -153,7 +153,7 @@ class Bench:
         return replace(measurement, warm_up_seconds=None) if optimizations.compiled else measurement
 
     def _measure_generator(self, name: str, generator: ImageGenerator, size: int) -> Measurement:
-        """Measure a generator at a batch size. The note says if memory or the compiler failed."""
+        """Measure a generator at a batch size. The note says why the measurement or the compiler failed."""
         generator.resize(size)
         warm_up_before, images = generator.warming_seconds, list[GeneratedImage]()
 
@@ -198,7 +198,7 @@ class Bench:
         return replace(measurement, pace=measurement.pace and 2 * measurement.pace)
 
     def _measure(self, name: str, size: int, call: Callable[[], object], device: torch.device) -> Measurement:
-        """Time a call after one call to warm up. The returned pace is that of a call that generates `size` images."""
+        """Time a call that is assumed to generate `size` images, after one call to warm up."""
         hardware.reset_peak_memory(device)
         try:
             call()

@@ -21,7 +21,9 @@ def evaluate(
         ),
     ] = None,
     *,
-    speed: Annotated[bool, typer.Option(help="Also measure the seconds per photo, with two processes at once.")] = True,
+    speed: Annotated[
+        bool, typer.Option(help="Also measure the seconds per photo while two processes convert photos at once.")
+    ] = True,
 ) -> None:
     """Measure the effect of control maps, colour words, guidance and seeds on the demo model's images, and its speed.
 

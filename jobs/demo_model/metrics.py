@@ -76,7 +76,7 @@ def flat_share(pixels: Pixels) -> float:
 def line_darkness(pixels: Pixels, lines: Mask) -> float:
     """Return the mean contrast between lines and the darker of their two sides.
 
-    It is 1 for black lines, and 0 where two areas meet without a line.
+    It is 1 for black lines on areas of at least DARKEST, and 0 where two areas meet without a line.
 
     The sides are measured after a median filter of 9 x 9 pixels, which removes lines of up to 4 pixels. The contrast is
     relative to the lightness of the side, so that a black line has the same contrast on dark and light areas.

@@ -2,8 +2,8 @@
 
 Photos, checkpoints, sample sheets and the trained model are written to FOLDER. After an interruption, the same command
 resumes from the last checkpoint. The first stage trains the autoencoder, the second all other networks. They took 75
-minutes on two CPU cores with bfloat16: 0.14 s per step in the first stage, 0.5 s in the second. A GPU is used if there
-is one.
+minutes on two CPU cores: 0.14 s per step in the first stage, and with bfloat16 0.5 s in the second. A GPU is used if
+there is one.
 """
 
 from functools import partial
@@ -41,7 +41,9 @@ def train(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if device == "cuda" or _cpu_supports_bfloat16() else torch.float32
     examples = load_examples(work, scenes, seed)
-    typer.echo(f"{len(examples.scenes)} scenes, {len(examples.photos)} photos; training on {device} in {dtype}")
+    typer.echo(
+        f"{len(examples.scenes)} scenes, {len(examples.photos)} photos; training on {device}, stage 2 in {dtype}"
+    )
     torch.manual_seed(seed)
     vae = architecture.autoencoder().to(device, memory_format=torch.channels_last)
     first = autoencoder_stage(vae, examples, autoencoder_steps, seed, device).run(work, typer.echo)

@@ -66,7 +66,7 @@ class TrainingStage:
             report: Receives a line of progress every REPORT_EVERY steps.
 
         Returns:
-            The mean losses of the last MEAN_OVER steps, or of the steps since the stage was resumed if they are fewer.
+            The mean losses of the last MEAN_OVER steps, or of the steps since the start of this call if they are fewer.
             For a complete stage, those of the checkpoint.
 
         Raises:

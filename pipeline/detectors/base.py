@@ -57,7 +57,7 @@ def load_detector(settings: DetectorSettings, device: str = "cpu") -> Detector:
 
     Raises:
         ModelError: Weights are missing or invalid.
-        MissingPackageError: A system library that the detector needs is missing.
+        MissingPackageError: The package of the detector needs a system library that is missing.
     """
     # Imported late: the libraries of the detectors take seconds to import, and a recipe uses few of them.
     module = import_module(f"pipeline.detectors.{settings.name}")

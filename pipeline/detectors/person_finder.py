@@ -26,7 +26,7 @@ class PeopleFinder:
         self._cached: tuple[bytes, NDArray[np.float64]] | None = None
 
     def __call__(self, pixels: Pixels) -> NDArray[np.float64]:
-        """Return the detected keypoints [N, 2] (x, y) of all people in an image.
+        """Return the detected keypoints [N, 2] (x, y) of the bodies of all people in an image.
 
         Raises:
             DetectorFailedError: The detector raised an error for this image.

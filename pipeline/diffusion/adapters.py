@@ -79,7 +79,7 @@ def load_ip_adapter(pipe: DiffusionPipeline, adapter: IpAdapter, located: Locate
     Args:
         pipe: The pipeline to change.
         adapter: The settings of the recipe.
-        located: The folder of the adapter.
+        located: The located adapter.
         dtype: The dtype of the image encoder.
 
     Raises:

@@ -41,7 +41,7 @@ class ModelCompiler:
     Attributes:
         status: The text in provenance: `yes`, `yes, and not kept: REASON` if the cache cannot be written, or
             `no: REASON` if the compiler failed.
-        seconds: The time that the first batches of all shapes took, with their compilation.
+        seconds: The total time of the first batch of each shape, which compiles the models.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""DeepCache: run the inner blocks of the UNet at every nth step only, which is faster and changes the image.
+"""DeepCache: run the inner blocks of the UNet in every nth call only, which is faster and changes the image.
 
 The method is from Ma et al. 2023, arXiv:2312.00858. The DeepCache package looks up each timestep in the schedule to get
 the number of the step. The number is wrong for schedulers that call the UNet twice at one timestep, and the lookup

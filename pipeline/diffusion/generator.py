@@ -1,6 +1,6 @@
 """Generate images with the models of a recipe.
 
-The result is reproducible: the only source of randomness is one CPU generator for each image.
+The result is reproducible: the only source of randomness is one CPU generator for each image or tile.
 """
 
 import functools
@@ -128,7 +128,7 @@ class ImageGenerator:
 
     @property
     def warming_seconds(self) -> float:
-        """The seconds that the first batches of all shapes took, with their compilation. 0 without compilation."""
+        """The total seconds of the first batch of each shape, which compiles the models. 0 without compilation."""
         return self.compiled.seconds if self.compiled else 0.0
 
     def check(self, request: GenerationRequest) -> None:
@@ -154,9 +154,10 @@ class ImageGenerator:
         if not self._recipe.upscale:
             return images
         self._activate_pass(1)
-        enlarged = self._upscale(requests, images, self._recipe.upscale)
-        self._activate_pass(0)
-        return enlarged
+        try:
+            return self._upscale(requests, images, self._recipe.upscale)
+        finally:
+            self._activate_pass(0)
 
     def made_by(self, request: GenerationRequest, image: GeneratedImage) -> MadeBy:
         """Return the models, the libraries and the device that generated an image."""

@@ -293,7 +293,7 @@ def _blend_weights(region: Mask, soften: int) -> NDArray[np.float32]:
     """Return the weight of the generated image at each pixel, [H, W], 0..1.
 
     The weight is 0 outside of the region. Inside, it rises from 1 / (soften + 1) in the outermost pixels to 1 in the
-    pixels that are `soften` pixels further inside. It is never 0, so that a narrow region is generated too.
+    pixels that are `soften` pixels further inside. Inside, it is never 0, so that a narrow region is generated too.
     """
     # The distance to the nearest pixel outside of the region, [H, W], float32: 1 at its edge, 0 outside.
     distance = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

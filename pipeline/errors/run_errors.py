@@ -90,7 +90,7 @@ class ManifestNotFoundError(ManifestError):
 
 
 class ManifestFormatError(ManifestError):
-    """The manifest is not a Parquet file."""
+    """A file of the manifest is not a valid Parquet file."""
 
     code = "manifest.not_parquet"
 
@@ -144,7 +144,7 @@ class DuplicateIdError(ManifestError):
 
 
 class ManifestPromptError(ManifestError):
-    """A prompt names a column that the manifest does not have."""
+    """A prompt of the recipe names a column that is missing in the manifest, or has no values."""
 
     code = "manifest.prompt_column"
     hint = "Write {column} for a column of the manifest, or {red|blue} for a choice."

@@ -38,7 +38,7 @@ class ClusterResources:
 
     Attributes:
         cores: The CPU cores, except one that stays free for light steps.
-        gpus: The number of GPU processes to start.
+        gpus: The largest number of GPU processes.
     """
 
     cores: int
@@ -50,8 +50,8 @@ class PoolSizes:
     """The sizes of the two pools that hold models.
 
     Attributes:
-        control_maps: The number of processes that detect control maps.
-        convert: The number of processes that generate images.
+        control_maps: The largest number of processes that detect control maps.
+        convert: The largest number of processes that generate images.
     """
 
     control_maps: int
@@ -77,7 +77,7 @@ def cluster_resources(gpus: int | None = None) -> ClusterResources:
     """Return the resources of the connected cluster.
 
     Args:
-        gpus: The number of GPU processes to start, for a cluster that will grow. Defaults to the GPUs of the cluster.
+        gpus: The largest number of GPU processes, for a cluster that will grow. Defaults to the GPUs of the cluster.
 
     Raises:
         ClusterError: The cluster is too small for a run.
@@ -139,8 +139,9 @@ def step_resources(
     context.target_max_block_size = None  # never split a unit, however large its pixels are
     # The log of Ray Data would repeat errors that this project raises as its own.
     logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)
-    # `map_batches` requires a batch size if num_gpus is set. The size of the longest unit keeps each unit in one batch.
-    # On a CPU, each process uses one thread, so that the images do not depend on the number of cores.
+    # `map_batches` requires a batch size if num_gpus is set. Ray may then split a short unit over two batches, but
+    # returns their results in one table. On a CPU, each process uses one thread, so that the images do not depend on
+    # the number of cores.
     device = {"num_gpus": 1, "num_cpus": 0, "batch_size": longest_unit} if cluster.gpus else {"num_cpus": 1}
     by_pool: dict[Pool, dict[str, Any]] = {
         "light": {"num_cpus": LIGHT_CPUS, **WHOLE_UNIT},

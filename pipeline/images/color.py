@@ -86,7 +86,7 @@ def _profile_transform(profile: bytes, mode: str) -> tuple[ImageCms.ImageCmsTran
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image to mode RGB without applying a profile."""
+    """Convert an image to mode RGB without a profile of its file."""
     if image.mode != "LAB":
         return image.convert("RGB")
     lab = ImageCms.createProfile("LAB")

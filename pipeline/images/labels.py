@@ -1,4 +1,4 @@
-"""Transform the labels of the manifest to pixels of the image, clip them, and drop those that are hardly visible.
+"""Transform the labels of the manifest to pixels of the image, and drop those that are hardly visible.
 
 Boxes and keypoints of the manifest are in pixels of the upright photo, x to the right, y down.
 """

@@ -149,7 +149,7 @@ def _check_clip_skip(recipe: Recipe, base: Path) -> None:
 
 
 def _check_prompts(recipe: Recipe, base: Path) -> None:
-    """Check the Compel syntax of the prompts of the recipe. With an invalid prompt, every image would fail."""
+    """Check the Compel syntax of the prompts of the recipe. An invalid prompt would fail every image that uses it."""
     for key, template in (("prompt", recipe.prompt), ("negative_prompt", recipe.negative_prompt)):
         if not _COMPEL_SYNTAX.search(template):
             continue  # the import of Compel takes seconds
@@ -177,7 +177,8 @@ def _check_package(settings: DetectorSettings) -> None:
 def _is_blank(requirement: ModelRequirement, *, optional: bool) -> bool:
     """Return whether the weights of a detector are missing.
 
-    Raises `ModelError` if they are missing and not `optional`, or if they are missing in a local folder.
+    Raises `ModelError` if they are missing and not `optional`, if they are missing in a local folder, or if their
+    digest is not the locked one.
     """
     try:
         located = locate(requirement)

@@ -28,7 +28,7 @@ class LockedModel:
 
     @property
     def keys(self) -> dict[str, str]:
-        """The settings that pin the model: its digest, and for a model of the hub its commit."""
+        """The settings that pin the model: its digest, and for a model of the hub its revision."""
         revision = {"revision": self.located.revision} if self.located.requirement.on_hub else {}
         return revision | {"sha256": self.sha256}
 

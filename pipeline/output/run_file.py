@@ -1,7 +1,7 @@
 """Read and write the run file of an output, which identifies the output and describes its last run.
 
 `_run.json` contains the metadata and the recipe of the last run. `_recipes/` contains the recipes of all runs on this
-output, named by their digests.
+output, named by the first 16 digits of their digests.
 """
 
 import json
@@ -94,7 +94,7 @@ def check_recipe(output: str, metadata: dict[str, Any] | None, recipe: Recipe, *
 
 
 def write_run_file(output: str, run: RunMetadata, status: dict[str, Any]) -> None:
-    """Write `_run.json`: the metadata of a run, its status and counts, and its recipe in full."""
+    """Write `_run.json`: the metadata of a run, its status and counts, and its recipe without credentials."""
     metadata = {
         "run_id": run.run_id,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -129,7 +129,7 @@ def _check_rows(
     superseded: set[str],
     findings: Findings,
 ) -> None:
-    """Check that every planned row has exactly one row in the record of its unit, unless its key is superseded."""
+    """Check that every planned row has exactly one row in the record of its unit, or none if it is superseded."""
     counts = Counter((row.unit, row.key) for row in rows)
     # Two plans contain the same row if a recipe or a photo was changed and then changed back.
     expected = {(row.unit, row.key): row for row in planned}

@@ -128,7 +128,7 @@ def check_manifest(table: pa.Table, source: str) -> pa.Table:
 
 
 def extra_columns(table: pa.Table, detectors: Iterable[Settings] = ()) -> list[str]:
-    """List the columns that the program itself does not use in a run with these detectors. Prompts may name them.
+    """List the columns that the program itself does not use in a run with these detectors. They are kept in provenance.
 
     Columns of control maps are omitted if they have no values.
     """

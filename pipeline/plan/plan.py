@@ -38,7 +38,7 @@ class RemainingWork:
 
     Attributes:
         units: The tables of the units that are not done, by name.
-        done_rows: The number of planned rows, one for each photo and variant, that are done already.
+        done_rows: The number of rows of this manifest and these variants whose unit has a record.
     """
 
     units: dict[str, pa.Table]
@@ -83,12 +83,13 @@ def plan_new_rows(rows: Sequence[Planned], known: pa.Table, size: int | None = N
     """Return the plan of the rows that are new, or that are current again.
 
     A row is new if no earlier plan has its key. A row is current again if a photo or the recipe was changed and then
-    changed back: the latest plan has another key for it. It is planned again in its old unit, and its image is reused.
+    changed back: an earlier plan has its key, but the last key of its photo and variant is another one. It is planned
+    again in its old unit, and its image is reused.
 
     Args:
         rows: The result of `plan_rows` for the manifest.
         known: The rows of all earlier plans.
-        size: The number of rows in a unit. Defaults to 32, or to fewer for a small plan.
+        size: The maximum number of rows in a unit. Defaults to 32, or to fewer for a small plan.
     """
     old, planned = superseded_keys(known), set(known["key"].to_pylist())
     again = pa.array([row.key for row in rows if row.key in old], pa.string())
@@ -263,7 +264,7 @@ def _with_addresses_of(row: Planned, manifest_row: Planned | None) -> Planned:
 
 
 def _json_columns(columns: dict[str, Any]) -> str:
-    """Return columns of the manifest as strict JSON: without credentials, bytes as their digest, NaN as null."""
+    """Return columns of the manifest as strict JSON: without credentials, bytes as digest, NaN and infinity as null."""
 
     def plain(value: object) -> object:
         if isinstance(value, bytes):

@@ -70,7 +70,7 @@ def preflight(
     Raises:
         RunError: A check failed. Nothing was written.
     """
-    # 1. The output is new, or was written by this program with this recipe.
+    # 1. The output is new, or was written by this program, with this recipe unless another one is accepted.
     last_run = run_file.read_run_file(output)
     run_file.check_recipe(output, last_run, recipe, reconvert=options.recipe_changed == "reconvert")
     # 2. The manifest is valid.
@@ -82,7 +82,7 @@ def preflight(
     known = plan_store.read_plans(output)
     fresh = plan.plan_new_rows(rows, known, options.unit_size)
     work = plan.remaining_work(pa.concat_tables([known, fresh]), _done_units(output, options), recipe.digest, rows)
-    # 4. The photos can be read, the weights exist, and the images fit on the disk.
+    # 4. The buckets can be read, the weights exist, and the images fit on the disk.
     _check_credentials(work)
     _check_inputs(work, recipe)
     blank = checks.check_models(recipe, _provided_detectors(work, recipe)) if work.units else frozenset()

@@ -61,8 +61,8 @@ def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
     Raises:
         RecipeNotFoundError: The recipe is missing.
         RecipeSyntaxError: The file is not valid YAML.
-        RecipeSettingError: A setting is invalid.
-        RecipeError: The recipe is invalid.
+        RecipeSettingError: A setting has an invalid syntax or path.
+        RecipeError: The recipe, or the value of a setting, is invalid.
     """
     try:
         tree = YAML(typ="safe").load(recipe_text(name))  # rejects duplicate keys

@@ -12,7 +12,7 @@ MAX_NESTING = 16  # of parentheses, which Compel parses recursively
 pyparsing.ParserElement.enable_packrat()
 _PARSER = PromptParser()  # shared, because building the grammar takes as long as parsing a prompt
 _COLON_WEIGHT = re.compile(r":\s*([0-9]*\.?[0-9]+)\s*$")
-# The exceptions of Compel for invalid syntax.
+# The exceptions for invalid syntax.
 SYNTAX_ERRORS = (
     pyparsing.ParseBaseException, PromptParser.ParsingException, ValueError, LookupError, RecursionError,
 )  # fmt: skip
@@ -53,7 +53,7 @@ def to_compel_syntax(text: str) -> str:
     """
     output: list[str] = []  # one character each
     starts: list[int] = []  # the index in `output` of each open parenthesis
-    depths: list[int] = [0]  # levels of complete pairs of parentheses: outside of all open parentheses, then in each
+    depths: list[int] = [0]  # a stack: the nesting depth of the closed pairs at the top level and in each open pair
     for index, character in enumerate(text):
         is_escaped = text[:index].endswith("\\")
         if character == "(" and not is_escaped:

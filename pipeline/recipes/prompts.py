@@ -18,7 +18,7 @@ class PromptRenderer:
         columns: The columns of the manifest that prompts may name.
 
     Raises:
-        ManifestPromptError: A prompt of the recipe names a missing column.
+        ManifestPromptError: A prompt of the recipe names a column that is missing or has no values.
         RecipePromptError: A prompt of the recipe has an invalid choice.
     """
 
@@ -62,7 +62,7 @@ class PromptRenderer:
         return prompts
 
     def _check_columns(self, template: str) -> None:
-        """Raise ValueError if the braces of a template do not match, or if it names a missing column."""
+        """Raise ValueError if the braces of a template do not match, or if it names a missing or empty column."""
         missing = [name for name in template_columns(template) if name not in self._columns]
         if missing:
             columns = ", ".join(self._columns)

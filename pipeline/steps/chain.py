@@ -83,7 +83,7 @@ class ChainSettings:
         )
 
     def without_map_cache(self) -> "ChainSettings":
-        """Return these settings without the cache of control maps, so that every map is detected."""
+        """Return these settings without the cache of control maps, so that no map is read from it."""
         return replace(self, map_cache=None)
 
 

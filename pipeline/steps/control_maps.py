@@ -129,7 +129,7 @@ class ControlMaps(TableStep[Decoded, Mapped]):
         )
 
     def _photo_map(self, settings: DetectorSettings, row: Mapped) -> Pixels:
-        """Return the map of a detector that copies or blurs the photo. The map of inpaint is black under the mask."""
+        """Return the map of a detector that copies or blurs the photo. The map of inpaint is black under a mask."""
         pixels = self._detect(settings, row.pixels)
         if not isinstance(settings, InpaintSettings):
             return pixels
@@ -148,7 +148,7 @@ class ControlMaps(TableStep[Decoded, Mapped]):
             raise DetectorFailedError(f"{settings.name}: {type(error).__name__}: {error}") from error
 
     def _detect_batches(self, missing: list[Missing]) -> dict[int, float]:
-        """Detect missing maps in batches of one shape. Returns the seconds of each row by id(row).
+        """Detect missing maps in batches of one shape. Returns the seconds by id(row), for the rows of the batches.
 
         A batch that fails is repeated row by row later, so that only the photo that caused the error fails.
         """

@@ -41,7 +41,7 @@ class GpuWorker(TableStep[Mapped, Mapped | Converted]):
         self._converter = Converter(recipe, compile_cache, keep_maps=keep_maps) if recipe.mode != "maps" else None
 
     def run(self, rows: Sequence[Mapped | Failed]) -> list[Mapped | Converted | Failed]:
-        """Return rows with the missing maps and the images."""
+        """Detect the maps that rows still lack, then generate the images unless the mode is maps."""
         mapped = self._maps.complete(rows) if self._maps else rows
         return [*(self._converter.run(mapped) if self._converter else mapped)]
 

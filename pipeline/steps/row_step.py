@@ -111,7 +111,7 @@ def apply_step(
 
 
 def failed_row(row: AnyRow, stage: str, error: PhotoError, started: datetime | None = None) -> Failed:
-    """Return a failed row for an error in a stage. It has those fields of `Failed` that the row already has."""
+    """Return a failed row for an error in a stage. It has the fields of `Failed` that the row or the error has."""
     timing = Timing(started or datetime.now(UTC), error.attempts) if isinstance(row, Planned) else row.timing
     failure = Failure(stage, type(error).__name__, error.code, str(error), error.attempts, error.retryable)
     results = {field.name: getattr(row, field.name) for field in fields(Failed) if hasattr(row, field.name)}

@@ -33,8 +33,8 @@ def put_stream(path: Path, content: BinaryIO) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except FileNotFoundError as error:
-        # Another run on the same output called `remove_partial_files`. `with_retries` repeats the write after a
-        # BlockingIOError, but not after a FileNotFoundError.
+        # Another run on the same output called `remove_partial_files`, or the folder was removed. `with_retries`
+        # repeats the write after a BlockingIOError, but not after a FileNotFoundError.
         raise BlockingIOError(f"{path}: another process removed the temporary file") from error
     finally:
         partial.unlink(missing_ok=True)

@@ -44,6 +44,7 @@ def test_the_command_prints_a_table_and_suggests_a_batch_size(sd: Path, monkeypa
     [
         (["--batch-sizes", "1,x"], OptionError),
         (["--batch-sizes", "0"], OptionError),
+        (["--batch-sizes", "4", "--set", "memory=low"], OptionError),
         (["--set", "mode=maps"], RecipeError),
         (["--random", "sd3"], OptionError),
     ],
