@@ -1,4 +1,4 @@
-"""A contact sheet: one row for each photo, with labelled tiles of the photo, its control maps and its image."""
+"""A contact sheet: one row for each variant of a photo: labelled tiles of the photo, its control maps and its image."""
 
 import io
 from collections.abc import Sequence

@@ -40,7 +40,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class StderrHandler(logging.Handler):
-    """Writes each record as a line to the current `sys.stderr`, which may be replaced during the process."""
+    """Writes each record to the current `sys.stderr`, which may be replaced during the process."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""

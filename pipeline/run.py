@@ -128,7 +128,7 @@ def _ray(options: Options) -> Iterator[None]:
 
 @contextmanager
 def _started() -> Iterator[None]:
-    """Raise every error of the run as `RunStoppedError`, because the work has started."""
+    """Raise every `RunError` as `RunStoppedError`, because the work has started."""
     try:
         yield
     except RunStoppedError:
@@ -145,14 +145,14 @@ def _is_finished(run: RunPlan) -> bool:
 
 
 def _notices(run: RunPlan) -> list[str]:
-    """Return messages about missing weights, unpinned models and rows that were done before."""
+    """Return messages about missing weights, unpinned models and rows that were processed before."""
     blank = [f"no weights for {name}: its maps are blank unless the manifest provides them" for name in run.blank]
     branches = [
         f"{name}: the weights of this revision may change; pin a commit, or lock the recipe"
         for name in checks.unpinned_models(run.recipe, run.blank)
     ]
     done, left = run.work.done_rows, run.work.rows
-    return [*sorted(blank), *branches, *([f"{done} rows were done before, {left} are left"] if done else [])]
+    return [*sorted(blank), *branches, *([f"{done} rows were processed before, {left} are left"] if done else [])]
 
 
 def _write_start(run: RunPlan, metadata: RunMetadata, output: str) -> None:

@@ -32,7 +32,7 @@ class NetworkSettings(Settings):
 
     Attributes:
         gains_from_gpu: The network is faster on a GPU. `Control.supports_gpu` decides where it runs.
-        weights: A hub repository, a local folder or a bucket folder. By default that of controlnet_aux.
+        weights: A hub repository, a local folder or a bucket folder.
         revision: The branch, tag or commit of a hub repository.
         sha256: The digest that the weights must have, or None.
     """

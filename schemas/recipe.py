@@ -39,7 +39,9 @@ class Control(StrictModel):
     scale: float = Field(default=1.0, ge=0, le=2)
     start: float = Field(default=0.0, ge=0, le=1)  # the fraction of the steps at which the ControlNet starts
     end: float = Field(default=1.0, ge=0, le=1)  # the fraction of the steps at which it ends
-    when_missing: Literal["fail", "blank"] = "fail"  # if weights of the detector are missing: an error, or black maps
+    when_missing: Literal["fail", "blank"] = (
+        "fail"  # if weights are missing on the hub or in a bucket: an error, or black maps
+    )
     device: Literal["auto", "cpu"] = "auto"  # auto: maps are detected on a GPU, if there is one and it is faster
 
     @model_validator(mode="after")
@@ -126,7 +128,7 @@ class Recipe(StrictModel):
     negative_prompt: str = ""
     seed: int = Field(default=0, ge=0)
     controls: tuple[Control, ...] = Field(min_length=1, max_length=5)
-    area: int = Field(default=512 * 512, ge=SIDE * SIDE)  # approximate number of pixels of an image before upscaling
+    area: int = Field(default=512 * 512, ge=SIDE * SIDE)  # approximate number of pixels of a canvas
     aspect_ratios: tuple[str, ...] = ("1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16")
     fit: Literal["crop", "people", "pad"] = "crop"  # people: crop around the people, or at the center if none
     background: str = "white"  # a CSS color that replaces the transparent pixels of a photo
@@ -229,7 +231,7 @@ class Recipe(StrictModel):
 
     @property
     def may_be_blank(self) -> frozenset[str]:
-        """The names of the detectors whose maps are black if their weights are missing.
+        """The names of the detectors that have `when_missing: blank`.
 
         The detector of the region is never among them.
         """
@@ -238,7 +240,7 @@ class Recipe(StrictModel):
 
     @property
     def enlargement(self) -> int:
-        """The factor by which an image is wider and higher than its canvas."""
+        """The factor by which the converter enlarges the width and height of a canvas."""
         return self.upscale.factor if self.upscale and self.mode != "maps" else 1
 
     @property

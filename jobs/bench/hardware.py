@@ -59,7 +59,7 @@ def peak_memory(device: torch.device) -> int | None:
 
 def device_name(device: torch.device) -> str:
     """Return the product name of a GPU, or CPU with its number of threads."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} thread"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, threads: {torch.get_num_threads()}"
 
 
 def _seconds(call: Callable[[], object], device: torch.device, repeats: int) -> float:

@@ -1,4 +1,4 @@
-"""Time detectors. The baseline of each is a plain library call with the same network and the same pixels."""
+"""Time detectors. The baseline is a plain library call on the same pixels, with the same network if there is one."""
 
 import tempfile
 from collections.abc import Callable, Iterator

@@ -88,7 +88,7 @@ class Trainer:
         return noisy, torch.from_numpy(timesteps).to(self.device), signal * implied - sigma * latents
 
     def _weights(self, timesteps: Tensor) -> Tensor:
-        """Return the min-SNR weights for v-prediction, min(SNR + 1, gamma) / (SNR + 1), [N]."""
+        """Return weights like those of min-SNR, but 1 for noisy timesteps: min(SNR + 1, gamma) / (SNR + 1), [N]."""
         signal = self.signals[timesteps.cpu()].square()
         snr_plus_one = 1 / (1 - signal)
         return (snr_plus_one.clamp(max=MIN_SNR_GAMMA) / snr_plus_one).to(self.device)

@@ -40,9 +40,7 @@ def evaluation_photos(folder: str | None) -> list[Pixels]:
     photos = [_square(uri) for uri in list_photos(folder)["uri"].to_pylist()]
     usable = [photo for photo in photos if metrics.edges(photo).mean() >= LEAST_EDGES]
     if len(usable) < LEAST_PHOTOS:
-        message = (
-            f"{storage.redact(folder)}: {len(usable)} of {len(photos)} photos have edges, {LEAST_PHOTOS} are needed"
-        )
+        message = f"{storage.redact(folder)}: {len(usable)} of {len(photos)} have enough edges, {LEAST_PHOTOS} needed"
         raise ManifestError(message, "Add photos with more detail.")
     return usable
 

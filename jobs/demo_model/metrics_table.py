@@ -17,7 +17,7 @@ from schemas.recipe import Recipe
 
 PEOPLE = 6
 DISCS = 6
-SKY_DISTANCE = 5.0  # in CIE Lab: minimum of `_sky_color_difference`
+SKY_DISTANCE = 5.0  # in CIE Lab: least minimum of `_sky_color_difference`
 PALETTE_DISTANCE = 15.0  # in CIE Lab, between `night` and `sunset`; 2.3 is just noticeable
 FLATTEST = 2 / 3  # photos with a larger share of flat pixels are left out, because no image could be 1.5 times as flat
 
@@ -143,7 +143,7 @@ def depth_figures(settings: list[str]) -> Iterator[Figure]:
         _mean([_sky_color_difference(*pair) for pair in zip(pixels, inputs, strict=True)])
         for pixels in (images, inverted)
     )
-    name = "depth alone: distant areas are closer to the sky's colour than near areas, CIE Lab"
+    name = "depth alone: colour distance from the sky, near disc minus background, CIE Lab"
     yield require_minimum(name, right, SKY_DISTANCE + max(0, wrong), wrong, "with an inverted map")
 
 

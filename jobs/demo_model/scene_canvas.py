@@ -46,12 +46,12 @@ class Canvas:
         self.cartoon = np.full((side, side, 3), self.sky, np.float32)
         self.photo = self.cartoon.copy()
         self.depth = np.zeros((side, side), np.float32)
-        self._light = _unit_vector(self.random.uniform(-2.6, -0.5))  # from above, left or right
+        self._light = _unit_vector(self.random.uniform(-2.6, -0.5))  # points to the light: up, and to the left or right
         self._grain = self.random.normal(0, 1, (side, side)).astype(np.float32)
         self._clouds = _smooth_noise(self.random, side)
 
     def depth_above_ground(self, foot: Points, depth: float) -> float:
-        """Return the depth of an object that stands on the ground. A farther object would be hidden by the ground.
+        """Return `depth`, or the depth of the ground at an object's foot if that is nearer and would hide the object.
 
         Args:
             foot: Lowest point of the object, [2], in pixels of the rendered scene.
@@ -104,7 +104,7 @@ class Canvas:
         return float(self.random.uniform(0.3, 0.9))
 
     def _fill(self, area: tuple[slice, slice], inside: NDArray[np.bool_], color: NDArray[np.float64]) -> None:
-        """Fill an area: flat with one hard shadow in the cartoon, shaded and textured in the photo."""
+        """Fill an area: flat in the cartoon, with a hard shadow on most shapes, shaded and textured in the photo."""
         height, width = inside.shape
         self.cartoon[area][inside] = color
         self._shade(area, inside, color, min(width, height))

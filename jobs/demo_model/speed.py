@@ -33,7 +33,7 @@ def speed_figures() -> Iterator[Figure]:
             seconds = (time.perf_counter() - began) / len(PHOTOS)
             mean = sum(conversions) / len(conversions)
             title = f"seconds per 256x256 photo, recipe {name}, 8 steps, 3 ControlNets (2 maps blank), {CORES} cores"
-            yield require_maximum(title, seconds, MAXIMUM, mean, "seconds of conversion in one process")
+            yield require_maximum(title, seconds, MAXIMUM, mean, "seconds of the conversion step of a photo")
 
 
 def _hide_gpus() -> None:

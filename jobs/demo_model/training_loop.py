@@ -92,7 +92,7 @@ class TrainingStage:
 
 
 class _TrainingState:
-    """The contents of a checkpoint: weights, optimizers, learning rates, step and losses."""
+    """The contents of a checkpoint: settings, weights, optimizers, learning rates, step and losses."""
 
     def __init__(self, stage: TrainingStage) -> None:
         self._stage = stage

@@ -1,8 +1,8 @@
 """Generate images in batches of one shape. The results of one batch are copied while the next batch is computed.
 
 Every batch is padded to one size, so that the device runs the same kernels for every image, and an image does not
-depend on its batch. An unusable image (see `_is_usable`) is decoded or generated again in float32. If memory runs
-out, the batch size is halved.
+depend on its batch. An unusable image (see `_is_usable`) of models in half precision is decoded or generated again in
+float32. If memory runs out, the batch size is halved.
 """
 
 import itertools

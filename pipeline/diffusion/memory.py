@@ -26,8 +26,8 @@ def place_on_device(pipe: DiffusionPipeline, device: torch.device, recipe: Recip
 
     With `memory: low`, models are on the device only while they run, see `offload`, and images are decoded one at a
     time. Judging by the size of the weights, SD 1.5 with three ControlNets then fits in 6 GB, and SDXL in 12 GB. Images
-    of more than `UNTILED_PIXELS` are decoded in tiles, except by `AutoencoderTiny`. This changes them slightly, because
-    an autoencoder normalizes over its whole input.
+    are decoded in tiles if the area of the recipe exceeds `UNTILED_PIXELS`, except by `AutoencoderTiny`. This changes
+    them slightly, because an autoencoder normalizes over its whole input.
 
     If two pipelines share models, call this function for the next pipeline at each switch between them, because the
     hooks that move a shared model belong to one pipeline at a time.
@@ -51,7 +51,7 @@ def place_on_device(pipe: DiffusionPipeline, device: torch.device, recipe: Recip
 def offload(pipe: DiffusionPipeline, device: torch.device) -> None:
     """Keep the models of a pipeline on the host, and move each to the device only while it runs.
 
-    ControlNets of at most `CONTROLNET_MEMORY` stay on the device while the UNet runs.
+    As an exception, ControlNets of at most `CONTROLNET_MEMORY` stay on the device while the UNet runs.
     """
     size = sum(weight.nbytes for net in pipe.controlnet.nets for weight in net.parameters())
     if size > CONTROLNET_MEMORY:

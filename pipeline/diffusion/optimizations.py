@@ -15,8 +15,8 @@ class Optimizations:
         transfer_uint8: Copy images between host and device as uint8, through pinned memory.
         channels_last: Store the weights in channels-last order, which is faster for convolutions on tensor cores.
         fuse_projections: Compute keys and values, and in self-attention also queries, in one matrix product.
-        compiled: Compile the UNet, the ControlNets and the VAE decoder. Defaults to False here. The optimizations that
-            `ImageGenerator` chooses itself include it if the recipe and the device support it.
+        compiled: Compile the UNet, the ControlNets and the VAE decoder. Without an
+            `Optimizations` argument, `ImageGenerator` enables it if the recipe and the device support it.
     """
 
     skip_inactive: bool = True

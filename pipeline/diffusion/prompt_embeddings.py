@@ -127,7 +127,7 @@ class _EmbeddingsProvider(EmbeddingsProvider):  # type: ignore[misc]  # Compel h
     def _encode_token_ids_to_embeddings(
         self, token_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return the states of the last layer that is not skipped, [N, 77, width], as diffusers does for `clip_skip`.
+        """Return the states of a layer of the text encoder, [N, 77, width], as diffusers does for `clip_skip`.
 
         SDXL was trained on the last layer but one, without the final layer norm.
         """

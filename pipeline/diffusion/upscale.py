@@ -60,7 +60,7 @@ def cut_into_tiles(request: GenerationRequest, pixels: Pixels, upscale: Upscale)
 def merge_tiles(
     image: GeneratedImage, tiled: TiledImage, tiles: Sequence[GeneratedImage], overlap: int
 ) -> GeneratedImage:
-    """Blend the generated tiles of an image to the enlarged image.
+    """Join the generated tiles of an image, blended where they overlap.
 
     Args:
         image: The image of the first pass.

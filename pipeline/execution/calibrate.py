@@ -1,4 +1,4 @@
-"""Measure how long each step takes for a few photos of the run, to size the pools of processes.
+"""Measure how long the steps before commit take for a few photos of the run, to size the pools of processes.
 
 `measure_maps` runs as a Ray task with one core. `measure_conversion` runs as a Ray task with one GPU, or with one core
 in a cluster without GPUs. Before the measurement, the first photo is processed once to load the networks.

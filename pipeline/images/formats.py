@@ -19,7 +19,7 @@ pi_heif.register_heif_opener()
 # fuzzed. The JPEG decoder reads MPO as well.
 FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 EXTENSIONS = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
-# Pillow's decoders raise nearly any exception for a corrupt file. Catch these only around calls of Pillow.
+# Pillow's decoders raise nearly any exception for a corrupt file. Catch these only around code that decodes.
 DECODER_ERRORS: tuple[type[Exception], ...] = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
     SyntaxError, TypeError, ValueError, struct.error, zlib.error, Image.DecompressionBombError,

@@ -18,12 +18,13 @@ def fit_mask(content: bytes, transform: Transform) -> tuple[bytes, float]:
     """Apply the transform of a photo to its mask.
 
     Args:
-        content: An image file that covers the upright photo, at any size. Its own EXIF orientation is ignored.
+        content: An image file that covers the upright photo, at any size. Its own EXIF orientation is ignored, except
+            in TIFF, where Pillow applies it.
         transform: The transform of the photo.
 
     Returns:
-        The mask as a PNG of the same mode (16 bits for 32), and the fraction of the mask's nonzero pixels that are
-        inside the image. The fraction is 1 if the mask has no nonzero pixels.
+        The mask as a PNG of the same mode, or of 16 bits for a mask of 32 bits, and the fraction of the mask's nonzero
+        pixels that are inside the image. The fraction is 1 if the mask has no nonzero pixels.
 
     Raises:
         InvalidMaskError: The mask cannot be decoded, or PNG does not support its mode or values.

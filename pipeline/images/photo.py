@@ -25,7 +25,7 @@ class Photo:
     Attributes:
         stored: The image as Pillow opened it, before the EXIF orientation is applied.
         size: Width and height of the upright photo in pixels.
-        orientation: The EXIF orientation, 1 to 8.
+        orientation: The EXIF orientation that has to be applied, 1 to 8.
     """
 
     stored: Image.Image

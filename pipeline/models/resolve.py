@@ -45,9 +45,9 @@ class LocatedModel:
     Attributes:
         folder: The folder of the model.
         requirement: The requirement that the files satisfy.
-        revision: For a hub repository, its commit, or its branch or tag if the commit is unknown. For a folder
-            that was copied from the hub, the commit in the locked recipe. For any other local or bucket folder, the
-            text "folder". For the demo model, the text "shipped".
+        revision: For a hub repository, its commit, or its branch or tag if the commit is unknown. For a local
+            or bucket folder that `models pull` wrote, the commit in its locked recipe. For any other folder, the text
+            "folder". For the demo model, the text "shipped".
         files: The required and optional files, sorted.
     """
 
@@ -142,7 +142,7 @@ def locate(requirement: ModelRequirement) -> LocatedModel:
         revision = folder.name if COMMIT_PATTERN.fullmatch(folder.name) else revision
     else:
         folder = _copy_to_cache(requirement) if "://" in name else Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises an error for an unknown user
-        # A locked recipe has the commit of a model that was copied from the hub. The folder itself does not.
+        # The locked recipe of `models pull` has the commit of a model. The folder itself does not.
         revision = revision if requirement.sha256 and COMMIT_PATTERN.fullmatch(revision) else "folder"
     _check_files(requirement, folder)
     files = {path for pattern in requirement.patterns for path in folder.glob(pattern)}

@@ -31,7 +31,7 @@ _UNUSED_LAYER = ".fusion_stage.layers.0.residual_layer1."
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """Return the dictionary of tensors in a weights file, with all tensors on the CPU.
+    """Return the dictionary in a weights file, with all tensors on the CPU.
 
     Raises:
         ModelError: The file is corrupt, contains an object of a type that is not allowed, or is not a dictionary.

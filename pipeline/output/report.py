@@ -26,7 +26,7 @@ def write_report(output: str, run: RunMetadata, counts: Mapping[str, int]) -> in
     Args:
         output: The address of the output.
         run: The metadata of the last run.
-        counts: How many control maps of this run were `detected`, and how many were `cached`.
+        counts: How many control maps of the units of this run were `detected`, and how many were `cached`.
 
     Returns:
         The number of failed rows that no later plan superseded, in all runs on this output.

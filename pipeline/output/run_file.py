@@ -1,7 +1,7 @@
 """Read and write the run file of an output, which identifies the output and describes its last run.
 
 `_run.json` contains the metadata and the recipe of the last run. `_recipes/` contains the recipes of all runs on this
-output, named by the first 16 digits of their digests.
+output, named by the first 16 digits of their digests. Of recipes with one digest, it has the last.
 """
 
 import json
@@ -126,7 +126,7 @@ def git_commit() -> str | None:
 
     Returns:
         The commit of the checkout that contains this file, with the suffix `-dirty` if files were changed. Without a
-        checkout, as in a container, the value of PHOTO2ANIME_COMMIT, or None if it is not set.
+        checkout or git, as in a container, the value of PHOTO2ANIME_COMMIT, or None if it is not set.
     """
     root = Path(__file__).resolve().parents[2]
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]

@@ -1,8 +1,12 @@
 """Verify that an output matches its plans and records, and repair it.
 
-An output has no problem if every row is planned in one unit, and has exactly one row in the record of that unit (a
-superseded row may also have none), if the records have only planned rows, if the image files are exactly those that the
-records name, and if their content has the recorded digests.
+An output has no problem if:
+
+- every planned row is in one unit, and recorded exactly once in the record of that unit,
+- the records contain no other rows,
+- the image files are exactly those that the records name, with the recorded digests.
+
+A superseded row, whose photo and variant have a later key, need not be recorded.
 """
 
 import hashlib

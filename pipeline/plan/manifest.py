@@ -130,7 +130,7 @@ def check_manifest(table: pa.Table, source: str) -> pa.Table:
 def extra_columns(table: pa.Table, detectors: Iterable[Settings] = ()) -> list[str]:
     """List the columns that the program itself does not use in a run with these detectors. They are kept in provenance.
 
-    Columns of control maps are omitted if they have no values.
+    The control maps of other detectors are included if their column has values.
     """
     used = {*KNOWN.names} - MAP_URIS | {f"{settings.name}_uri" for settings in detectors}
     unused = (name for name in table.column_names if name not in used)

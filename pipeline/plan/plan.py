@@ -146,7 +146,7 @@ class _RowPlanner:
     """Plans one row for each variant of a photo."""
 
     recipe: Recipe
-    digest: str  # of the recipe; a field, because it takes longer to compute than a row
+    digest: str  # of the recipe; computed once, because it takes longer than planning a row
     buckets: list[tuple[int, int]]
     extra: list[str]  # columns of the manifest that provenance keeps
     prompts: PromptRenderer

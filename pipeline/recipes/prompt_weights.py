@@ -53,7 +53,8 @@ def to_compel_syntax(text: str) -> str:
     """
     output: list[str] = []  # one character each
     starts: list[int] = []  # the index in `output` of each open parenthesis
-    depths: list[int] = [0]  # a stack: the nesting depth of the closed pairs at the top level and in each open pair
+    # For the top level, then for each open parenthesis: how deep the pairs that were closed inside of it are nested.
+    depths: list[int] = [0]
     for index, character in enumerate(text):
         is_escaped = text[:index].endswith("\\")
         if character == "(" and not is_escaped:
@@ -68,7 +69,7 @@ def to_compel_syntax(text: str) -> str:
             weight = _COLON_WEIGHT.search(inner)
             if weight:
                 del output[len(output) - len(inner) + weight.start() :]
-                # A space separates the weight from a following digit, which would otherwise become part of it.
+                # A space separates the weight from a following digit or point, which would otherwise become part of it.
                 space = " " if text[index + 1 : index + 2] in (*"0123456789", ".") else ""
                 output.extend(f"){float(weight[1]):g}{space}")
                 continue

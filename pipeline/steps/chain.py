@@ -59,7 +59,7 @@ class ChainSettings:
 
     Attributes:
         recipe: The recipe.
-        allowed: Address schemes that the manifest may use, see `pipeline.steps.fetch.fetch`.
+        allowed: What the manifest may name, see `pipeline.steps.fetch.fetch`.
         blank: Detectors whose weights are missing and whose maps are black.
         gpu_detectors: Detectors that run in the convert step instead of the control maps step.
         map_cache: Address of a folder of control maps.

@@ -35,7 +35,7 @@ Finished: TypeAlias = Encoded | Mapped | Failed
 
 @dataclass(frozen=True)
 class _Files:
-    """The columns of a record that name the files of a row."""
+    """The columns of a record that describe the image and the mask of a row."""
 
     uri: str | None = None
     sha256: str | None = None
