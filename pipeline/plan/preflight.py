@@ -109,7 +109,10 @@ def _done_units(output: str, options: Options) -> set[str]:
 
 
 def _provided_detectors(work: plan.RemainingWork, recipe: Recipe) -> frozenset[str]:
-    """Return the detectors that are not needed, because the manifest provides a map or the people for every row."""
+    """Return the detectors that are not needed, because the manifest provides a map or the people for every row.
+
+    With `fit: people`, a map does not suffice: the people are needed to crop the photo.
+    """
     rows = pa.concat_tables([unit.select(["pose_keypoints", "map_uris"]) for unit in work.units.values()])
     provided = [{each["detector"] for each in uris or []} for uris in rows["map_uris"].to_pylist()]
     poses = rows["pose_keypoints"].is_valid().to_pylist()
@@ -117,7 +120,8 @@ def _provided_detectors(work: plan.RemainingWork, recipe: Recipe) -> frozenset[s
         settings.name
         for settings in recipe.detectors
         if all(
-            settings.name in names or (settings.finds_people and pose)
+            (settings.finds_people and pose)
+            or (settings.name in names and not (settings.finds_people and recipe.fit == "people"))
             for names, pose in zip(provided, poses, strict=True)
         )
     )

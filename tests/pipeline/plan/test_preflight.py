@@ -53,6 +53,18 @@ def test_provided_maps_need_no_weights(tmp_path: Path) -> None:
         run_plan(tmp_path / "some.parquet", tmp_path / "out", strict)
 
 
+def test_a_provided_map_does_not_replace_the_detector_that_crops_around_people(tmp_path: Path) -> None:
+    columns = {"photo_id": ["a"], "uri": ["/a.jpg"], "openpose_uri": ["/a.png"]}
+    storage.put_table(str(tmp_path / "map.parquet"), pa.table(columns))
+    storage.put_table(str(tmp_path / "pose.parquet"), pa.table({**columns, "pose_keypoints": [[[1.0, 2.0, 2.0] * 17]]}))
+    strict = load_recipe("demo", ["controls.openpose.when_missing=fail"])
+    people = load_recipe("demo", ["controls.openpose.when_missing=fail", "fit=people"])
+    assert run_plan(tmp_path / "map.parquet", tmp_path / "out", strict).blank == {"depth"}
+    assert run_plan(tmp_path / "pose.parquet", tmp_path / "out", people).blank == {"depth"}
+    with pytest.raises(ModelError, match="Annotators"):
+        run_plan(tmp_path / "map.parquet", tmp_path / "out", people)
+
+
 def test_an_ip_adapter_needs_a_reference_and_the_address_becomes_absolute(
     photos: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
