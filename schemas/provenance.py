@@ -75,7 +75,7 @@ class RecordRow:
     project_version: str
     git_commit: str | None
     # The execution.
-    attempts: Int32  # how often the photo was requested
+    attempts: Int32  # how often the photo was requested, at least 1
     started: datetime | None
     seconds: StageSeconds
     failure: Failure | None

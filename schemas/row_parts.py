@@ -1,6 +1,6 @@
 """Dataclasses for the fields of rows, shared by the stages in `schemas.work` and by provenance.
 
-Photos, control maps and images are arrays [height, width, 3], uint8, RGB, 0..255.
+Decoded photos, control maps and images are arrays [height, width, 3], uint8, RGB, 0..255. Files are bytes.
 """
 
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class Timing:
     """The start of the work on a row, and the seconds of each stage."""
 
     started: datetime
-    attempts: Int32 = 1  # how often the photo was requested
+    attempts: Int32 = 1  # how often the photo was requested, at least 1
     seconds: StageSeconds = field(default_factory=StageSeconds)
 
 

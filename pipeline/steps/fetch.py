@@ -40,11 +40,12 @@ def fetch(row: Planned, allowed: frozenset[str]) -> Fetched:
     started = datetime.now(UTC)
     photo, attempts = _read(row.uri, allowed)
     source = Source(hashlib.sha256(photo).hexdigest(), len(photo))
-    with record_on_error(source=source):
+    timing = Timing(started, attempts)
+    with record_on_error(source=source, timing=timing):
         provided = (ProvidedFile(file.detector, file.uri, _read(file.uri, allowed)[0]) for file in row.map_uris or ())
         return Fetched(
             planned=row,
-            timing=Timing(started, attempts),
+            timing=timing,
             source=source,
             photo=photo,
             provided=tuple(provided),
@@ -77,7 +78,7 @@ def _read(uri: str | None, allowed: frozenset[str]) -> tuple[bytes, int]:
     except (StorageError, ValueError) as error:  # ValueError: invalid URLs and null bytes
         raise InvalidUriError(f"{redacted}: invalid address ({storage.redact_text(str(error), uri)})") from error
     if not content:
-        raise EmptyFileError(f"{redacted}: the file is empty")
+        raise EmptyFileError(f"{redacted}: the file is empty", attempts=attempts)
     return content, attempts
 
 

@@ -111,12 +111,12 @@ def apply_step(
 
 
 def failed_row(row: AnyRow, stage: str, error: PhotoError, started: datetime | None = None) -> Failed:
-    """Return a failed row for an error in a stage. It has the fields of `Failed` that the row or the error has."""
+    """Return a failed row for an error in a stage. `record_on_error` adds to the fields that it copies from the row."""
     timing = Timing(started or datetime.now(UTC), error.attempts) if isinstance(row, Planned) else row.timing
     failure = Failure(stage, type(error).__name__, error.code, str(error), error.attempts, error.retryable)
     results = {field.name: getattr(row, field.name) for field in fields(Failed) if hasattr(row, field.name)}
     planned = {"planned": row} if isinstance(row, Planned) else {}
-    return Failed(**(results | error.known | planned | {"timing": timing, "failure": failure}))
+    return Failed(**({"timing": timing} | results | error.known | planned | {"failure": failure}))
 
 
 @contextmanager

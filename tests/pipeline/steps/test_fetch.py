@@ -1,6 +1,7 @@
 """Fetching returns bytes and their digest, or one recorded error."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from pipeline.errors import (
 )
 from pipeline.steps import fetch as module
 from pipeline.steps.fetch import fetch
+from pipeline.steps.row_step import apply_step
 from pipeline.storage import PUBLIC_SCHEMES
 from schemas.row_parts import MapUri, ProvidedFile, Source
+from schemas.work import Failed
 from tests.rows import planned_row
 
 LOCAL = PUBLIC_SCHEMES | {"file"}
@@ -43,7 +46,8 @@ def test_a_missing_map_or_mask_is_an_error(tmp_path: Path, files: dict[str, Any]
     (tmp_path / "a.jpg").write_bytes(b"photo")
     with pytest.raises(FileMissingError, match=r"/none\.png") as caught:
         fetch(planned_row(uri=str(tmp_path / "a.jpg"), **files), LOCAL)
-    assert caught.value.known == {"source": Source(hashlib.sha256(b"photo").hexdigest(), 5)}
+    assert caught.value.known["source"] == Source(hashlib.sha256(b"photo").hexdigest(), 5)
+    assert caught.value.known["timing"].attempts == 1
 
 
 @pytest.mark.parametrize(
@@ -78,10 +82,35 @@ def test_private_addresses_must_be_allowed(host: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
+def test_an_empty_file_is_an_error_after_all_of_its_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jpg").touch()
     with pytest.raises(EmptyFileError):
         fetch(planned_row(uri=str(tmp_path / "a.jpg")), LOCAL)
+    answers = [TimeoutError(), b""]
+
+    def answer(_uri: str) -> bytes:
+        result = answers.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    monkeypatch.setattr(module.storage, "read_once", answer)
+    with pytest.raises(EmptyFileError) as caught:
+        fetch(planned_row(uri="s3://bucket/a.jpg"), LOCAL)
+    assert caught.value.attempts == 2
+
+
+def test_attempts_of_another_file_do_not_count_for_the_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(uri: str) -> bytes:
+        if uri.startswith("s3:"):
+            raise TimeoutError
+        return b"photo"
+
+    monkeypatch.setattr(module.storage, "read_once", answer)
+    row = planned_row(uri=str(tmp_path / "a.jpg"), mask_uri="s3://bucket/mask.png")
+    result = apply_step("fetch", partial(fetch, allowed=LOCAL), row)
+    assert isinstance(result, Failed)
+    assert (result.timing.attempts, result.failure.attempts) == (1, storage.ATTEMPTS)
 
 
 def test_a_transient_error_is_tried_again_and_is_retryable(monkeypatch: pytest.MonkeyPatch) -> None:
