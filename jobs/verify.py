@@ -38,6 +38,6 @@ def verify(
         checks.repair(output, findings)
         removed, damaged = len(findings.orphaned_files), len(findings.damaged_units)
         typer.echo(f"Removed {removed} files and the records of {damaged} damaged units.")
-        if damaged:
-            typer.echo("Run convert again to convert these units.")
+        if damaged or findings.missing:
+            typer.echo("Run convert again to convert what is missing.")
     raise typer.Exit(1)

@@ -59,6 +59,7 @@ class Findings:
         orphaned: Records and rows that were not planned, and files that no record names.
         altered: Files whose content differs from their record, and records that cannot be read or are of another unit.
         damaged_units: Planned units whose records `repair` deletes, so that the next run converts them again.
+        unknown_units: Units without a plan whose records cannot be read. Their files are kept.
         orphaned_files: The files that `repair` deletes, relative to the output.
     """
 
@@ -69,6 +70,7 @@ class Findings:
     orphaned: list[str] = field(default_factory=list)
     altered: list[str] = field(default_factory=list)
     damaged_units: set[str] = field(default_factory=set)
+    unknown_units: set[str] = field(default_factory=set)
     orphaned_files: list[str] = field(default_factory=list)
 
     @property
@@ -116,7 +118,10 @@ def _read_records(output: str, planned_units: set[str], findings: Findings) -> l
             recorded = to_rows(provenance.read_record(output, unit, list(columns_of(_RecordedRow))), _RecordedRow)
         except DamagedOutputError as error:
             findings.altered.append(str(error))
-            findings.damaged_units |= {unit} & planned_units
+            if unit in planned_units:
+                findings.damaged_units.add(unit)
+            else:
+                findings.unknown_units.add(unit)
             continue
         if unit in planned_units and any(row.unit != unit for row in recorded):
             findings.altered.append(f"{provenance.FOLDER}/{unit}.parquet: contains rows of another unit")
@@ -167,6 +172,11 @@ def _recorded_files(rows: list[_RecordedRow]) -> dict[str, tuple[str | None, str
     return files
 
 
+def _unit_of(name: str) -> str:
+    """Return the unit of a file in one of `FOLDERS`, such as `images/<unit>/<file>`."""
+    return name.split("/")[1]
+
+
 def _check_files(
     output: str, recorded: dict[str, tuple[str | None, str]], planned_units: set[str], findings: Findings
 ) -> None:
@@ -174,6 +184,8 @@ def _check_files(
     existing = {f"{folder}/{name}" for folder in FOLDERS for name in storage.files(storage.join(output, folder))}
     findings.files = len(recorded)
     for name in sorted(existing - recorded.keys()):
+        if _unit_of(name) in findings.unknown_units:
+            continue
         findings.orphaned.append(f"{name}: not in a record")
         findings.orphaned_files.append(name)
     for name in sorted(recorded.keys() - existing):
