@@ -23,8 +23,8 @@ def fit_mask(content: bytes, transform: Transform) -> tuple[bytes, float]:
         transform: The transform of the photo.
 
     Returns:
-        The mask as a PNG of the same mode, or of 16 bits for a mask of 32 bits, and the fraction of the mask's nonzero
-        pixels that are inside the image. The fraction is 1 if the mask has no nonzero pixels.
+        The mask as a PNG of the same mode, or of 16 bits for the modes I and I;16B of TIFF, and the fraction of the
+        mask's nonzero pixels that are inside the image. The fraction is 1 if the mask has no nonzero pixels.
 
     Raises:
         InvalidMaskError: The mask cannot be decoded, or PNG does not support its mode or values.
@@ -38,7 +38,7 @@ def fit_mask(content: bytes, transform: Transform) -> tuple[bytes, float]:
     if not same_aspect_ratio(image.size, transform.source):
         size, photo = (f"{width}x{height}" for width, height in (image.size, transform.source))
         raise MaskShapeError(f"mask_uri: the mask of {size} does not have the aspect ratio of the photo, {photo}")
-    mask = _to_16_bits(image) if image.mode == "I" else image
+    mask = _to_16_bits(image) if image.format == "TIFF" and image.mode in {"I", "I;16B"} else image
     if mask.mode not in LOSSLESS_MODES:
         modes = ", ".join(sorted(LOSSLESS_MODES))
         raise InvalidMaskError(f"mask_uri: mode {mask.mode} is not one of the supported modes ({modes})")

@@ -58,9 +58,10 @@ def test_values_and_mode_are_kept(mode: str) -> None:
     assert half[:, 32:].all()
 
 
-def test_a_mask_of_32_bits_is_stored_with_16_bits() -> None:
-    values = np.asarray(classes("L"), np.int32) * 9000
-    content, _ = fit_mask(encoded(Image.fromarray(values), "tiff"), CROP)
+@pytest.mark.parametrize(("mode", "kind"), [("I", "<i4"), ("I;16B", ">u2")])
+def test_a_tiff_of_other_integers_is_stored_with_16_bits(mode: str, kind: str) -> None:
+    values = (np.asarray(classes("L"), np.int32) * 9000).astype(kind)
+    content, _ = fit_mask(encoded(Image.frombytes(mode, (512, 256), values.tobytes()), "tiff"), CROP)
     assert decoded(content).mode == "I;16"
     assert set(np.unique(np.asarray(decoded(content)))) == {0, 9000, 63000}
 
@@ -109,6 +110,7 @@ def test_empty_mask_is_fully_visible() -> None:
         (b"not an image", InvalidMaskError),
         (encoded(Image.new("CMYK", (512, 256)), "tiff"), InvalidMaskError),
         (encoded(Image.new("I", (512, 256), 70000), "tiff"), InvalidMaskError),
+        (b"P5 512 256 1000\n" + bytes(2 * 512 * 256), InvalidMaskError),
         (encoded(Image.new("L", (40, 10))), MaskShapeError),
     ],
 )
