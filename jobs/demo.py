@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from pipeline.run import Summary
     from schemas.provenance import RecordRow
 
 
@@ -26,12 +27,17 @@ def demo(output: Annotated[Path, typer.Option(help="The folder to write to.")] =
     rows = read_rows(summary.output, current_rows(summary.output))
     write_sheet(summary.output, rows, str(output / "sheet.png"))
     _print_table(rows, Path(summary.output))
-    seconds = ", done by an earlier run" if summary.earlier == len(PHOTOS) else f" in {summary.seconds:.0f} s"
-    typer.echo(f"{len(PHOTOS) - summary.failed_in_all} images{seconds}.")
+    typer.echo(describe(summary, len(PHOTOS)))
     typer.echo("The demo model is small and shows that the pipeline works. Its images do not compete with real models.")
     typer.echo(f"Results: {output}/sheet.png and {output}/anime/report/index.html")
     if summary.failed_in_all:
         raise typer.Exit(3)
+
+
+def describe(summary: "Summary", photos: int) -> str:
+    """Return the text for the summary of a demo with a number of photos."""
+    end = ", done by an earlier run" if summary.earlier == photos else f" in {summary.seconds:.0f} s"
+    return f"{photos - summary.failed_in_all} images{end}."
 
 
 def _print_table(rows: "list[RecordRow]", output: Path) -> None:

@@ -8,8 +8,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from jobs.app import app
+from jobs.demo import describe
 from jobs.demo_photos import PHOTOS, write_demo_manifest
 from pipeline.plan.manifest import read_manifest
+from pipeline.run import Summary
 
 
 @pytest.mark.slow
@@ -26,6 +28,15 @@ def test_the_demo_converts_six_photos_once(tmp_path: Path) -> None:
     again = CliRunner().invoke(app, arguments)
     assert again.exit_code == 0
     assert "6 images, done by an earlier run." in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("earlier", "failed", "text"),
+    [(0, 0, "6 images in 9 s."), (2, 1, "5 images in 9 s."), (6, 1, "5 images, done by an earlier run.")],
+)
+def test_the_summary_names_an_earlier_run_that_did_everything(earlier: int, failed: int, text: str) -> None:
+    done = 6 - earlier - failed if earlier < 6 else 0
+    assert describe(Summary("id", "out", done, failed, earlier, failed, 0, 0, 9.0), 6) == text
 
 
 def test_the_manifest_has_six_photos_a_pose_and_a_depth_map(tmp_path: Path) -> None:

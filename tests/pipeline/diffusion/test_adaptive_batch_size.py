@@ -38,6 +38,16 @@ def test_size_grows_more_slowly_after_a_growth_that_fails_at_once() -> None:
     assert count_successes(size, BATCHES_BEFORE_GROWTH) == 8
 
 
+def test_size_grows_as_fast_as_before_after_later_failures() -> None:
+    size = AdaptiveBatchSize(8)
+    size.shrink()
+    count_successes(size, BATCHES_BEFORE_GROWTH)
+    count_successes(size, 1)
+    size.shrink()
+    size.shrink()
+    assert count_successes(size, BATCHES_BEFORE_GROWTH) == 4
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [

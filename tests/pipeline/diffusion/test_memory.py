@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention
 
+from pipeline.diffusion import generator as generator_module
 from pipeline.diffusion import memory
 from pipeline.diffusion.batching import GENERATED_IN_FLOAT32
 from pipeline.diffusion.generator import ImageGenerator
@@ -116,6 +118,25 @@ def test_large_images_are_decoded_in_tiles_and_differ_slightly(sd: Path, monkeyp
     )
     # Measured: 13 of 255 for aligned images, and 24 for shifted ones. The autoencoder has random weights.
     assert aligned < 0.6 * min(shifted)
+
+
+def test_shared_models_are_offloaded_for_the_pass_that_runs_next(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    placed: list[Any] = []
+    monkeypatch.setattr(generator_module, "place_on_device", lambda pipe, *_: placed.append(pipe))
+    upscale = {"net": {"name": str(sd / "net-0")}, "strength": 0.5, "tile": 64, "overlap": 16}
+    generator = ImageGenerator(tiny_recipe(sd, memory="low", upscale=upscale))
+    first, second = (one_pass.pipe for one_pass in generator._passes)
+    assert placed == [second, first]
+    monkeypatch.setattr(generator, "_device", torch.device("cuda"))
+    monkeypatch.setattr(generator._batched[0], "run", lambda _: [])
+    monkeypatch.setattr(generator._batched[1], "run", fail)
+    with pytest.raises(ZeroDivisionError):
+        generator.generate([])
+    assert placed == [second, first, second, first]
+
+
+def fail(_requests: object) -> list[GeneratedImage]:
+    raise ZeroDivisionError
 
 
 def test_optimizations_are_enabled_by_default_except_compilation() -> None:

@@ -1,5 +1,6 @@
 """The calibration measures every stage for photos that are spread over the run, and omits failed photos."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ def test_calibration_photos_are_from_different_units(run: RunPlan) -> None:
     assert rows.num_rows == calibrate.CALIBRATION_PHOTOS
     assert len(set(rows["unit"].to_pylist())) == calibrate.CALIBRATION_PHOTOS
     assert len(set(rows["photo_id"].to_pylist())) == calibrate.CALIBRATION_PHOTOS
+
+
+def test_calibration_photos_are_spread_over_the_run(run: RunPlan) -> None:
+    units = dict(list(run.work.units.items())[:7])
+    rows = calibrate.calibration_rows(replace(run, work=replace(run.work, units=units)))
+    assert [list(units).index(unit) for unit in rows["unit"].to_pylist()] == [0, 1, 3, 5]
 
 
 @pytest.fixture(scope="module")

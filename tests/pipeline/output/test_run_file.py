@@ -59,6 +59,9 @@ def test_another_recipe_is_accepted_only_to_reconvert(tmp_path: Path, run: RunMe
         check_recipe(str(tmp_path), metadata, other, reconvert=False)
     check_recipe(str(tmp_path), metadata, other, reconvert=True)
     check_recipe(str(tmp_path), metadata, run.recipe.model_copy(update={"batch_size": 7}), reconvert=False)
+    changed = run.recipe.model_copy(update={"steps": 7, "memory": "low", "compile": "off"})
+    with pytest.raises(RecipeChangedError, match=r"they differ in steps\. "):
+        check_recipe(str(tmp_path), metadata, changed, reconvert=False)
 
 
 def test_a_recipe_is_stored_under_its_digest(tmp_path: Path, recipe: Recipe) -> None:
