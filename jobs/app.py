@@ -41,7 +41,6 @@ recipes.command()(lock)
 app.add_typer(recipes, name="recipes")
 models = typer.Typer(help="Manage the weights of recipes.", no_args_is_help=True)
 models.command()(pull)
-models.callback()(lambda: None)  # without a callback, typer would run `pull` for `photo2anime models`
 app.add_typer(models, name="models")
 bench = typer.Typer(help="Run benchmarks.", no_args_is_help=True)
 bench.command("converter")(converter)

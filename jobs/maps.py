@@ -33,8 +33,8 @@ def maps(
 ) -> None:
     """Detect the control maps of the photos of a manifest, without generating images.
 
-    Writes maps to maps/, and one record for each unit to provenance/. Only the settings of the recipe that affect maps
-    and labels are used.
+    Writes maps to maps/, masks to masks/, and one record for each unit to provenance/. Only the settings of the recipe
+    that affect maps and labels are used.
     """
     options.run_and_report(context, describe, "mode=maps")
 

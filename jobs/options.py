@@ -117,7 +117,7 @@ def summary_line(summary: "Summary", result: str) -> str:
     if not summary.converted and not summary.failed:
         result = f"Nothing to do: all {summary.earlier} rows of {summary.output} were processed before"
     elif summary.earlier:
-        result += f", {summary.earlier} rows done by earlier runs"
+        result += f", {summary.earlier} rows processed before"
     failures = f"; {summary.failed_in_all} rows of the output are failures" if summary.failed_in_all else ""
     return f"{result}{failures}.\nReport: {summary.output.rstrip('/')}/report/index.html"
 

@@ -85,7 +85,8 @@ def convert(
         progress: Receives the progress of the run.
 
     Raises:
-        RunError: A check failed, or the output cannot be written. No photo was converted.
+        RunError: A check failed, Ray cannot be started or reached, or the output cannot be written. No photo was
+            converted.
         RunStoppedError: The run ended early. The same call continues it.
     """
     begin, options, progress = time.monotonic(), options or Options(), progress or RunProgress()
@@ -189,7 +190,7 @@ def _convert_units(
         progress.advance(counts["converted"], counts["failed"])
         if counts["failed"] > options.max_failure_rate * planned:
             raise TooManyFailuresError(
-                f"{storage.redact(commit.output)}: {counts['failed']} of {planned} images failed,"
+                f"{storage.redact(commit.output)}: {counts['failed']} of {planned} rows failed,"
                 f" more than --max-failure-rate {options.max_failure_rate}"
             )
     return counts

@@ -139,7 +139,7 @@ class SoftedgeSettings(NetworkSettings):
 
 
 class ScribbleSettings(NetworkSettings):
-    """Strokes of one width. `hed` and `pidi` detect soft edges and redraw their centre lines, `xdog` is a filter."""
+    """Strokes. `hed` and `pidi` detect soft edges and redraw their centre lines with one width, `xdog` is a filter."""
 
     name: Literal["scribble"] = "scribble"
     method: Literal["hed", "pidi", "xdog"] = "hed"

@@ -19,7 +19,7 @@ class Options(BaseModel):
         calibrate: Whether to measure a few photos first, to size the worker pools. By default, only in large runs.
         allow: What a manifest may name in addition to public addresses: web addresses of private hosts (`private`),
             another scheme, or local files (`file`), which a local manifest may always name.
-        gpus: The number of GPU workers. None starts one for each GPU of the cluster.
+        gpus: The largest number of GPU workers. None uses all GPUs of the cluster.
         unit_size: The number of rows in a unit. None chooses up to 32, and fewer for a small plan.
         recipe_changed: Whether to refuse or to reconvert an output of another recipe.
         retry_failed: Whether to convert units with retryable failures again.

@@ -40,7 +40,7 @@ class Control(StrictModel):
     start: float = Field(default=0.0, ge=0, le=1)  # the fraction of the steps at which the ControlNet starts
     end: float = Field(default=1.0, ge=0, le=1)  # the fraction of the steps at which it ends
     when_missing: Literal["fail", "blank"] = (
-        "fail"  # if weights are missing on the hub or in a bucket: an error, or black maps
+        "fail"  # if the weights of the detector are missing: an error, or black maps
     )
     device: Literal["auto", "cpu"] = "auto"  # auto: maps are detected on a GPU, if there is one and it is faster
 

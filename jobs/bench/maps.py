@@ -22,7 +22,7 @@ def maps(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="The number of timings; the fastest counts.")] = 15,
 ) -> None:
-    """Time detectors on one CPU thread, and without --only the steps from a 12-megapixel JPEG to its canny map.
+    """Time detectors on one CPU thread. Unless --only is given, also time the steps from a JPEG to its canny map.
 
     Networks have random weights by default, which does not change their speed. Exits with 1 if a target is not met.
     """

@@ -17,7 +17,7 @@ from schemas.recipe import Recipe
 
 PEOPLE = 6
 DISCS = 6
-SKY_DISTANCE = 5.0  # in CIE Lab: least minimum of `_sky_color_difference`
+SKY_DISTANCE = 5.0  # in CIE Lab: the smallest bound for `_sky_color_difference`
 PALETTE_DISTANCE = 15.0  # in CIE Lab, between `night` and `sunset`; 2.3 is just noticeable
 FLATTEST = 2 / 3  # photos with a larger share of flat pixels are left out, because no image could be 1.5 times as flat
 

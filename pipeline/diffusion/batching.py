@@ -180,7 +180,7 @@ class BatchRunner:
     def _retry_in_float32(
         self, request: GenerationRequest, latents: torch.Tensor, retried: list[str]
     ) -> GeneratedImage | None:
-        """Retry an image, and append each attempt to `retried`. Returns None if all attempts failed."""
+        """Retry an image, and describe each attempt in `retried`. Returns None if all attempts failed."""
         image = None
         try:
             self._sampler.pipe.vae.to(torch.float32)

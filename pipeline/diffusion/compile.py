@@ -30,7 +30,7 @@ class ModelCompiler:
     """Compiles the models of pipelines, and caches the results.
 
     The cache has one file for each combination of torch version, device, models, settings that affect the code, and
-    batch shape, so that processes with different combinations use different files. Cached files are code: use only a
+    batch shape, so that processes with different combinations write different files. Cached files are code: use only a
     folder that you trust as much as the program.
 
     Args:

@@ -1,7 +1,8 @@
 """Several ControlNets as one model, without computations that do not affect the image.
 
 In diffusers, every ControlNet runs at every step, and embeds its control map each time. Before its start and after its
-end, the result is multiplied by 0. Here, a ControlNet with scale 0 does not run, and each map is embedded once.
+end, the result is multiplied by 0. Here, a ControlNet with scale 0 does not run (except one in guess mode), and each
+map is embedded once.
 """
 
 import contextlib

@@ -12,7 +12,7 @@ class Optimizations:
         embed_maps_once: Compute the embedding of each control map once for all steps.
         encode_batches: Encode all photos of a batch in one call of the VAE.
         cache_prompts: Cache the embeddings of recent prompts.
-        transfer_uint8: Copy images between host and device as uint8, through pinned memory.
+        transfer_uint8: Copy photos and control maps to the device as uint8.
         channels_last: Store the weights in channels-last order, which is faster for convolutions on tensor cores.
         fuse_projections: Compute keys and values, and in self-attention also queries, in one matrix product.
         compiled: Compile the UNet, the ControlNets and the VAE decoder. Without an

@@ -5,7 +5,7 @@
     │   ├── FetchError          fetch.*         its file cannot be read from storage
     │   ├── ImageError          image.*         its bytes cannot be decoded
     │   ├── LabelError          label.*         a label of the manifest is invalid
-    │   ├── ControlMapError     control_map.*   a control map or a mask is missing or invalid
+    │   ├── ControlMapError     control_map.*   a control map is invalid, or a needed mask missing
     │   ├── PromptError         prompt.*        its prompt is invalid
     │   └── GenerationError     generate.*      no image was generated, or it was dropped
     └── RunError                exit code 2: the run cannot start, or another command failed

@@ -127,7 +127,7 @@ class MaskShapeError(LabelError):
 
 
 class ControlMapError(PhotoError):
-    """A control map, or the mask or region of inpainting, is missing or invalid."""
+    """A control map is invalid, or the mask or the region that the recipe needs is missing or empty."""
 
     code = "control_map"
 
@@ -164,9 +164,7 @@ class MissingMaskError(ControlMapError):
     """The recipe needs a mask, and the manifest has no mask_uri for this photo."""
 
     code = "control_map.missing_mask"
-    hint = (
-        "Write a mask_uri for the photo in the manifest. In mode inpaint, region.of may also be subject or background."
-    )
+    hint = "Write a mask_uri for the photo in the manifest, or in mode inpaint, set region.of to subject or background."
 
 
 class RegionNotFoundError(ControlMapError):

@@ -215,7 +215,7 @@ class DamagedOutputError(OutputError):
     """A plan, a record or the run file of the output cannot be read."""
 
     code = "output.damaged"
-    hint = "Restore the file. If it is a record, photo2anime verify --repair can delete it instead."
+    hint = "Restore the file, or delete the record of a planned unit with photo2anime verify --repair."
 
 
 class DiskFullError(OutputError):

@@ -139,9 +139,9 @@ def step_resources(
     context.target_max_block_size = None  # never split a unit, however large its pixels are
     # The log of Ray Data would repeat errors that this project raises as its own.
     logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)
-    # `map_batches` requires a batch size if num_gpus is set. Ray may then split a short unit over two batches, but
-    # returns their results in one table. On a CPU, each process uses one thread, so that the images do not depend on
-    # the number of cores.
+    # `map_batches` requires a batch size if num_gpus is set. Ray then fills up a batch with rows of the next unit, so
+    # that a unit may be split over two batches, whose results are in one table. On a CPU, each process uses one thread,
+    # so that the images do not depend on the number of cores.
     device = {"num_gpus": 1, "num_cpus": 0, "batch_size": longest_unit} if cluster.gpus else {"num_cpus": 1}
     by_pool: dict[Pool, dict[str, Any]] = {
         "light": {"num_cpus": LIGHT_CPUS, **WHOLE_UNIT},

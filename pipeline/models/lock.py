@@ -1,4 +1,4 @@
-"""Lock recipes: write the commits and digests of all models into a recipe file, so that no other weights are used."""
+"""Lock recipes: write the commits and digests of its models into a recipe file, so that no other weights are used."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ def lock_models(name: str, settings: Iterable[str] = (), *, ignore_lock: bool = 
 
     Raises:
         RecipeError: The recipe or a setting is invalid.
-        ModelNotFoundError: A model is missing.
+        ModelNotFoundError: A model is missing, other than that of a detector whose maps may be blank.
         ModelDigestError: The recipe is locked to other weights.
     """
     recipe = load_recipe(name, settings)

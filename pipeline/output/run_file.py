@@ -49,7 +49,7 @@ def read_run_file(output: str) -> dict[str, Any] | None:
 
     Raises:
         DamagedOutputError: If `_run.json` is not valid JSON, or metadata is missing or invalid.
-        NotAnOutputError: If `_run.json` has no `recipe_digest`, or is missing in a folder with other output files.
+        NotAnOutputError: If `_run.json` has no `recipe_digest`, or is missing in a folder that has `OUTPUT_FOLDERS`.
     """
     uri = storage.join(output, RUN_FILE)
     if not storage.exists(uri):

@@ -38,7 +38,7 @@ class RemainingWork:
 
     Attributes:
         units: The tables of the units that are not done, by name.
-        done_rows: The number of rows of this manifest and these variants whose unit has a record.
+        done_rows: The number of rows of this manifest and these variants whose unit is done.
     """
 
     units: dict[str, pa.Table]
@@ -56,6 +56,7 @@ def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Planned
     Raises:
         ManifestError: A prompt of the recipe names a column that is missing or has no values, or a value is out of
             range.
+        RecipePromptError: A prompt of the recipe has an invalid choice.
     """
     prompts = PromptRenderer(recipe, _columns_with_values(manifest))
     extra = extra_columns(manifest, recipe.detectors)
@@ -119,7 +120,7 @@ def remaining_work(plans: pa.Table, done: set[str], digest: str, rows: Iterable[
 
     Args:
         plans: The rows of all plans.
-        done: Names of the units that have a record.
+        done: Names of the units that are done.
         digest: The digest of the run's recipe; units of other recipes are left out.
         rows: The result of `plan_rows` for the manifest. Its addresses still have their credentials.
     """

@@ -19,10 +19,8 @@ from schemas.recipe import Recipe
 _SHIPPED = files("pipeline.recipes").joinpath("shipped")
 _MAPPING_EXPECTED = ("model_type", "model_attributes_type", "dict_type")  # error types of pydantic
 NO_DETECTOR = "?"  # what `_detector_name` returns for an entry without a detector, such as one of `loras`
-_TEXT_KEYS = (
-    "prompt",
-    "negative_prompt",
-)  # not parsed as YAML unless quoted, because {a|b}, # and : have a meaning in YAML
+# The values of these keys in --set are plain text unless quoted, because {a|b}, # and : have a meaning in YAML.
+_TEXT_KEYS = ("prompt", "negative_prompt")
 _QUOTED = re.compile(r"'([^']+)'")
 
 

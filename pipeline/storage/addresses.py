@@ -35,8 +35,8 @@ def local_path(uri: str) -> Path | None:
 def absolute(uri: str) -> str:
     """Convert an address to its absolute form, without a trailing slash.
 
-    A local address becomes an absolute path without a scheme. Other addresses get the main scheme of their file system,
-    such as `abfs://` for `az://`.
+    A local address becomes an absolute path without a scheme. Other addresses keep their scheme, or get the main scheme
+    of their file system, such as `abfs://` for `az://`.
     """
     fs, path = filesystem(uri)
     if isinstance(fs, LocalFileSystem):
