@@ -13,7 +13,7 @@ def verify(
         bool,
         typer.Option(
             "--repair",
-            help="Delete orphaned files, and the records of damaged units: the next run converts these units again.",
+            help="Delete files that no record names, and records of damaged units, which the next run converts again.",
         ),
     ] = False,
 ) -> None:

@@ -8,7 +8,9 @@ from schemas.row_parts import MANIFEST_BOX, POINTS
 MAP_URIS = frozenset(f"{detector}_uri" for detector in DETECTORS)
 REQUIRED = pa.schema(
     [
-        pa.field("photo_id", pa.string(), nullable=False),  # unique in the manifest; not used as a path
+        pa.field(
+            "photo_id", pa.string(), nullable=False
+        ),  # any text that is unique in the manifest; file names contain a safe form of it
         pa.field("uri", pa.string()),  # a local path or an fsspec address, relative to the folder of the manifest
     ]
 )
@@ -24,8 +26,8 @@ OPTIONAL = pa.schema(
         # selects the layout: 17 for COCO, 18 for OpenPose, 33 for BlazePose and 133 for COCO-WholeBody.
         *(pa.field(name, pa.string()) for name in sorted(MAP_URIS)),
         pa.field("pose_keypoints", POINTS),
-        # Prompts of the photo. They replace the prompts of the recipe, or their placeholders {prompt} and
-        # {negative_prompt}.
+        # Prompts of the photo. Each replaces the prompt of the recipe. If that prompt contains the placeholder {prompt}
+        # (or {negative_prompt}), only the placeholder is replaced.
         pa.field("prompt", pa.string()),
         pa.field("negative_prompt", pa.string()),
         pa.field("reference_uri", pa.string()),  # the image that the IP-Adapter receives

@@ -28,7 +28,7 @@ Scheduler = Literal[
     "TCDScheduler",
     "UniPCMultistepScheduler",
 ]
-SIDE = 64  # the sides of canvases are multiples of 64: the VAE scales them down by 8, and the UNet by 8 again
+SIDE = 64  # the sides of canvases are multiples of 64: the VAE of SD scales them down by 8, and the UNet by 8 again
 
 
 class Control(StrictModel):
@@ -66,7 +66,7 @@ class SchedulerChoice(StrictModel):
 
 
 class Region(StrictModel):
-    """The region that mode inpaint generates. Outside it, the pixels of the photo are unchanged.
+    """The region that mode inpaint generates. Outside it, the photo is unchanged, unless `upscale` changes all pixels.
 
     `of`: `mask` selects the nonzero pixels of the mask in the manifest (`mask_uri`), `subject` the pixels to which the
     segmentation detector assigns one of `classes`, and `background` all other pixels. `classes` are indices of ADE20K,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("photo2anime.bench")
 MIN_WIDTH = 160  # characters per line, at least, if the output is not a terminal
-SD15_AREA = 768 * 768  # pixels; above it, random weights have the architecture of XL
+SD15_AREA = 768 * 768  # pixels; above it, random weights have the architecture of XL by default
 
 
 def converter(

@@ -104,7 +104,7 @@ class Canvas:
         return float(self.random.uniform(0.3, 0.9))
 
     def _fill(self, area: tuple[slice, slice], inside: NDArray[np.bool_], color: NDArray[np.float64]) -> None:
-        """Fill an area: flat in the cartoon, with a hard shadow on most shapes, shaded and textured in the photo."""
+        """Fill an area: flat in the cartoon (most shapes have a hard shadow), shaded and textured in the photo."""
         height, width = inside.shape
         self.cartoon[area][inside] = color
         self._shade(area, inside, color, min(width, height))

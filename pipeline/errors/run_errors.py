@@ -34,7 +34,7 @@ class RecipeSyntaxError(RecipeError):
 
 
 class RecipeSettingError(RecipeError):
-    """A --set option is invalid, or names an unknown part of the recipe."""
+    """A --set option has an invalid syntax, or its path does not exist in the recipe."""
 
     code = "recipe.setting"
     hint = "Write key=value, such as --set steps=8."
@@ -215,7 +215,7 @@ class DamagedOutputError(OutputError):
     """A plan, a record or the run file of the output cannot be read."""
 
     code = "output.damaged"
-    hint = "Restore the file, or delete the record of a planned unit with photo2anime verify --repair."
+    hint = "Restore the file. If it is the record of a planned unit, photo2anime verify --repair can delete it instead."
 
 
 class DiskFullError(OutputError):
@@ -261,7 +261,7 @@ class ClusterError(RunError):
 
 
 class RunStoppedError(RunError):
-    """The run started and ended early. The records that it wrote are kept."""
+    """The run ended early, after its checks had passed. The records that it wrote are kept."""
 
     code = "run.stopped"
     hint = "Run the same command again to continue."

@@ -137,7 +137,7 @@ class ControlMaps(TableStep[Decoded, Mapped]):
         if mask is not None:
             return mask_out(pixels, mask)
         if self._recipe.mode == "inpaint" and self._recipe.region.of != "mask":
-            return pixels  # the converter removes the region that it finds
+            return pixels  # the converter finds the region later, and masks it in this map
         raise MissingMaskError("inpaint: the photo has no mask_uri in the manifest")
 
     def _detect(self, settings: DetectorSettings, pixels: Pixels) -> Pixels:

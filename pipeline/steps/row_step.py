@@ -111,7 +111,10 @@ def apply_step(
 
 
 def failed_row(row: AnyRow, stage: str, error: PhotoError, started: datetime | None = None) -> Failed:
-    """Return a failed row for an error in a stage. `record_on_error` adds to the fields that it copies from the row."""
+    """Return a failed row for an error in a stage.
+
+    It has the fields of `Failed` that the row already has, and those that `record_on_error` stored in the error.
+    """
     timing = Timing(started or datetime.now(UTC), error.attempts) if isinstance(row, Planned) else row.timing
     failure = Failure(stage, type(error).__name__, error.code, str(error), error.attempts, error.retryable)
     results = {field.name: getattr(row, field.name) for field in fields(Failed) if hasattr(row, field.name)}
