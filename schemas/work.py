@@ -132,7 +132,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Committed:
-    """A row that was written. The driver process counts and logs these rows."""
+    """A row that was written. The driver process counts these rows, and logs those that failed."""
 
     unit: str
     photo_id: str

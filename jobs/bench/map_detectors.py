@@ -130,7 +130,7 @@ def _boxes_and_poses(detector: Any) -> Call:  # noqa: ANN401 - rtmlib has no typ
 
 
 def _annotator(settings: DetectorSettings, detector: Any) -> Call:  # noqa: ANN401 - controlnet_aux has no types
-    """Return the call of the controlnet_aux class for a detector, over the same network."""
+    """Return the call of the controlnet_aux class for a detector, over the same network if it has one."""
     from pipeline.detectors.controlnet_aux_import import controlnet_aux
 
     options: dict[str, Any] = {}

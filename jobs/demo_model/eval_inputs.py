@@ -65,11 +65,11 @@ def person_maps(number: int) -> tuple[PersonMap, PersonMap]:
 
 @dataclass(frozen=True)
 class DiscMap:
-    """A depth map of two overlapping discs in front of the sky, and its regions."""
+    """A depth map of two overlapping discs in front of a background, and its regions."""
 
     depth: Pixels
     near: Mask  # the near disc
-    sky: Mask
+    background: Mask
     visible_rim: Mask  # the part of the near disc's rim that is in front of the far disc
     hidden_rim: Mask  # the part of the far disc's rim that the near disc hides
 

@@ -143,7 +143,7 @@ def depth_figures(settings: list[str]) -> Iterator[Figure]:
         _mean([_sky_color_difference(*pair) for pair in zip(pixels, inputs, strict=True)])
         for pixels in (images, inverted)
     )
-    name = "depth alone: distance of the near disc from the colour of a sky, minus the background's, CIE Lab"
+    name = "depth alone: colour distance from the training skies, near disc minus background, CIE Lab"
     yield require_minimum(name, right, SKY_DISTANCE + max(0, wrong), wrong, "with an inverted map")
 
 
@@ -163,12 +163,12 @@ def _depth_edge_figures(edges: list[NDArray[np.bool_]], inputs: list[eval_inputs
 
 
 def _sky_color_difference(image: Pixels, discs: eval_inputs.DiscMap) -> float:
-    """Return how much farther the near disc's colour is from a sky's than the background's colour is, in CIE Lab.
+    """Return the distance of the near disc's colour from the reference colour, minus that of the background's colour.
 
-    The colour of a sky is the mean of `scenes.SKIES`.
+    Distances are in CIE Lab. The reference colour is the mean of `scenes.SKIES`.
     """
     sky = metrics.mean_color(np.array([scenes.SKIES], np.uint8))
-    near, far = (metrics.mean_color(image[None, mask]) for mask in (discs.near, discs.sky))
+    near, far = (metrics.mean_color(image[None, mask]) for mask in (discs.near, discs.background))
     return float(np.linalg.norm(near - sky) - np.linalg.norm(far - sky))
 
 

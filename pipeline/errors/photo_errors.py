@@ -4,7 +4,7 @@ from pipeline.errors.base import PhotoError
 
 
 class FetchError(PhotoError):
-    """A file that the manifest names for a photo cannot be read from storage."""
+    """A file of a photo cannot be read, or the manifest does not name it."""
 
     code = "fetch"
 

@@ -185,9 +185,9 @@ def _stored_box(box: Box, upright: tuple[int, int], orientation: int) -> Box:
     """Convert a box in the upright photo to the same area of the stored photo."""
     width, height = upright
     left, top, right, bottom = box
-    if orientation in {2, 3, 6, 7}:  # the columns of the upright photo are stored from right to left
+    if orientation in {2, 3, 6, 7}:  # the first stored row or column is the right edge of the upright photo
         left, right = width - right, width - left
-    if orientation in {3, 4, 7, 8}:  # the rows of the upright photo are stored from bottom to top
+    if orientation in {3, 4, 7, 8}:  # the first stored row or column is the bottom edge of the upright photo
         top, bottom = height - bottom, height - top
     return (top, left, bottom, right) if orientation in TRANSPOSED_ORIENTATIONS else (left, top, right, bottom)
 

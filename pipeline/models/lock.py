@@ -1,4 +1,4 @@
-"""Lock recipes: write the commits and digests of its models into a recipe file, so that no other weights are used."""
+"""Lock a recipe: write the commits and digests of its models into its file, so that no other weights are used."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

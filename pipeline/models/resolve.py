@@ -175,7 +175,7 @@ def read_model_index(folder: Path) -> dict[str, Any]:
 
 
 def _check_files(requirement: ModelRequirement, folder: Path) -> None:
-    """Raise `ModelNotFoundError` if a required file is missing. The message suggests the most similar file name."""
+    """Raise `ModelNotFoundError` if a required file is missing. The message may suggest a similar file name."""
     is_sdxl_checkpoint = (folder / "model_index.json").is_file() and is_sdxl(folder)
     required = [*requirement.files, *(requirement.sdxl_files if is_sdxl_checkpoint else ())]
     missing = [pattern for pattern in required if not any(folder.glob(pattern))]
