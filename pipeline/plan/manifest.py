@@ -33,7 +33,7 @@ HEADER_BLOCK = 64 * 1024  # bytes per read; most photos have their size and EXIF
 _LISTED = pa.schema([KNOWN.field(name) for name in ("photo_id", "uri", "width", "height", "bytes", "etag", "modified")])
 
 ListingProgress = Callable[[int, int], None]
-"""A callback with the number of listed photos and the number of all photos."""
+"""A callback with the number of finished photos and the number of all photos."""
 
 
 def read_manifest(uri: str) -> pa.Table:

@@ -155,7 +155,7 @@ class Commit:
     def _control(self, row: Finished, index: int) -> ControlRecord:
         """Write the map of one detector if maps are kept, and return its columns."""
         detector = self._recipe.detectors[index].name
-        # The map of a region has no ControlNet.
+        # A region's detector that no control has comes last, and its map has no ControlNet.
         network = _network(self._recipe.controls[index]) if index < len(self._recipe.controls) else {}
         control_map = row.maps[index] if row.maps else None
         if control_map is None:
