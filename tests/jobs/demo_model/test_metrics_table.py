@@ -97,7 +97,7 @@ REGIONS = "openpose steps rim "
         (ideal, ""),
         (copies_the_photo, "flat darkness"),
         (shifts_maps, EDGES + REGIONS),
-        (inverts_depth, "sky"),
+        (inverts_depth, "skies"),
         (ignores_the_scale, "scale"),
         (exchanges_palettes, "yellower"),
         (ignores_the_prompt_and_seed, "`night` guidance another"),
