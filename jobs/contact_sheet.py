@@ -1,4 +1,4 @@
-"""A contact sheet: one row for each variant of a photo: labelled tiles of the photo, its control maps and its image."""
+"""A contact sheet. Each variant of a photo is a row of labelled tiles: the photo, its control maps and its image."""
 
 import io
 from collections.abc import Sequence

@@ -143,9 +143,8 @@ class ScribbleSettings(NetworkSettings):
 
     name: Literal["scribble"] = "scribble"
     method: Literal["hed", "pidi", "xdog"] = "hed"
-    threshold: Positive = (
-        32.0  # xdog: a pixel is part of a stroke if its difference of Gaussians, rounded up, exceeds half this value
-    )
+    # xdog: a pixel is part of a stroke if its difference of Gaussians, rounded up, exceeds half this value.
+    threshold: Positive = 32.0
 
     @property
     def files(self) -> tuple[str, ...]:

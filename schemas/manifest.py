@@ -8,9 +8,8 @@ from schemas.row_parts import MANIFEST_BOX, POINTS
 MAP_URIS = frozenset(f"{detector}_uri" for detector in DETECTORS)
 REQUIRED = pa.schema(
     [
-        pa.field(
-            "photo_id", pa.string(), nullable=False
-        ),  # any text that is unique in the manifest; file names contain a safe form of it
+        # Any text that is unique in the manifest. File names contain a safe form of it.
+        pa.field("photo_id", pa.string(), nullable=False),
         pa.field("uri", pa.string()),  # a local path or an fsspec address, relative to the folder of the manifest
     ]
 )

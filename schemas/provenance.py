@@ -43,9 +43,8 @@ class RecordRow:
     source_height: Int32 | None
     source_profile: str | None  # the colour profile that was converted to sRGB, or why it was ignored
     transform: TransformColumns | None  # from the upright photo to the image
-    padding: (
-        PaddingColumns | None
-    )  # the border around the image that the networks process too; the image file does not contain it
+    # The border around the image that the networks process too. The image file does not contain it.
+    padding: PaddingColumns | None
     # The labels of the manifest in pixels of the image.
     labels: Labels | None
     label_mask_uri: str | None  # of the transformed mask, relative to the output

@@ -39,9 +39,7 @@ class Control(StrictModel):
     scale: float = Field(default=1.0, ge=0, le=2)
     start: float = Field(default=0.0, ge=0, le=1)  # the fraction of the steps at which the ControlNet starts
     end: float = Field(default=1.0, ge=0, le=1)  # the fraction of the steps at which it ends
-    when_missing: Literal["fail", "blank"] = (
-        "fail"  # if the weights of the detector are missing: an error, or black maps
-    )
+    when_missing: Literal["fail", "blank"] = "fail"  # if weights of the detector are missing: an error, or black maps
     device: Literal["auto", "cpu"] = "auto"  # auto: maps are detected on a GPU, if there is one and it is faster
 
     @model_validator(mode="after")
@@ -136,9 +134,8 @@ class Recipe(StrictModel):
     output: Output = Output()
     dtype: Literal["float16", "bfloat16", "float32"] = "float16"  # on a GPU; a CPU always computes in float32
     batch_size: int = Field(default=8, ge=1)  # the number of images that the converter generates together
-    memory: Literal["normal", "low"] = (
-        "normal"  # low: models take turns on the GPU, and at most two images are generated together
-    )
+    # low: models take turns on the GPU, and at most two images are generated together.
+    memory: Literal["normal", "low"] = "normal"
     compile: Literal["auto", "on", "off"] = "auto"  # auto: on a GPU, if the run is large enough
 
     @field_validator("prompt", "negative_prompt")

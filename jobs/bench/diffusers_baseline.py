@@ -33,9 +33,8 @@ class DiffusersBaseline:
         if recipe.ip_adapter:
             del self.pipe.prepare_ip_adapter_image_embeds  # the override of photo2anime: this restores the method
         if recipe.memory == "low" and generator.device.type != "cpu":
-            self.pipe.enable_model_cpu_offload(
-                device=generator.device
-            )  # again, because the MultiControlNetModel is new
+            # Again, because the MultiControlNetModel is new.
+            self.pipe.enable_model_cpu_offload(device=generator.device)
 
     def one(self, request: GenerationRequest) -> list[Any]:
         """Generate one image from PIL images, as the documentation does. Returns a list of one PIL image."""

@@ -19,12 +19,10 @@ SIDE = 64  # width and height of the training crops, in pixels
 BATCH = 8
 PHOTO_PROBABILITY = 0.25  # that an example is the photo itself, and not the target of the denoiser (mostly a cartoon)
 LEARNING_RATE = 3e-3
-GRADIENT_WEIGHT = (
-    1.0  # weight of the L1 loss of differences between adjacent pixels, which keeps lines sharp and areas flat
-)
-NOISE = (
-    0.4  # largest standard deviation of the noise on latents, with which the decoder learns to tolerate inexact latents
-)
+# Weight of the L1 loss of differences between adjacent pixels, which keeps lines sharp and areas flat.
+GRADIENT_WEIGHT = 1.0
+# Largest standard deviation of the noise on latents, with which the decoder learns to tolerate inexact latents.
+NOISE = 0.4
 SPREAD_WEIGHT = 0.2  # weight of the loss that keeps each latent channel near mean 0 and standard deviation 1
 
 

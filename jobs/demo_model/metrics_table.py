@@ -120,11 +120,8 @@ def openpose_figures(settings: list[str]) -> Iterator[Figure]:
     minimum = max(0.5, 2 * baseline)
     yield require_minimum(
         "openpose alone: IoU of generated person and expected body",
-        _mean(scores),
-        minimum,
-        baseline,
-        "IoU of unshifted person and shifted body",
-    )
+        _mean(scores), minimum, baseline, "IoU of unshifted person and shifted body",
+    )  # fmt: skip
     yield require_minimum(
         "openpose alone, shifted: IoU of generated person and expected body",
         _mean(shifted_scores), minimum, baseline, "IoU of unshifted person and shifted body",

@@ -93,9 +93,8 @@ def detector_requirements(recipe: Recipe) -> list[tuple[DetectorSettings, ModelR
     """Return the settings and the model of each detector that has a network."""
     paths: list[ConfigPath] = [("controls", index, "detector") for index in range(len(recipe.controls))]
     paths.append(("region", "detector"))
-    pairs = zip(
-        recipe.detectors, paths, strict=False
-    )  # the last path is used only if the region has a detector that no control has
+    # The last path is used only if the region has a detector that no control has.
+    pairs = zip(recipe.detectors, paths, strict=False)
     requirements = [(settings, detector_requirement(settings, path)) for settings, path in pairs]
     return [(settings, requirement) for settings, requirement in requirements if requirement]
 

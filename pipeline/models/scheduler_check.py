@@ -94,8 +94,7 @@ def _run_steps(scheduler: Any, steps: int, strength: float | None) -> bool:  # n
             scheduler.set_begin_index(begin)
         latents = scheduler.add_noise(latents, torch.randn(latents.shape, generator=generator), timesteps[:1])
     for timestep in timesteps:
-        noise = (
-            scheduler.scale_model_input(latents, timestep) * 0.5
-        )  # replaces the prediction of the UNet; any finite values would do
+        # This replaces the prediction of the UNet. Any finite values would do.
+        noise = scheduler.scale_model_input(latents, timestep) * 0.5
         latents = scheduler.step(noise, timestep, latents, **arguments, return_dict=False)[0]
     return bool(latents.isfinite().all())

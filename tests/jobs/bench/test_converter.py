@@ -18,9 +18,8 @@ pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 def test_the_command_prints_a_table_and_suggests_a_batch_size(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "SECONDS", {"cpu": 0.01})
-    names = {
-        field: OPTIMIZATIONS[field] for field in ("skip_inactive", "compiled")
-    }  # only two, because the models are loaded for each
+    # Only two, because the models are loaded for each.
+    names = {field: OPTIMIZATIONS[field] for field in ("skip_inactive", "compiled")}
     monkeypatch.setattr(throughput, "OPTIMIZATIONS", names)
     detectors = ("canny", "openpose", "depth")
     models = [f"base.name={sd / 'base'}", *[f"controls.{name}.net.name={sd / 'net-0'}" for name in detectors]]

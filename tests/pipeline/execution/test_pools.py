@@ -34,11 +34,8 @@ def test_without_a_gpu_the_split_has_the_highest_throughput(cores: int, controls
 @pytest.mark.parametrize(
     ("cluster", "growing", "expected"),
     [
-        (
-            ClusterResources(3, 0),
-            False,
-            PoolSizes(1, 2),
-        ),  # a machine of two cores: the project starts Ray with four CPUs, and one of them stays free
+        # A machine of two cores: the project starts Ray with four CPUs, and one of them stays free.
+        (ClusterResources(3, 0), False, PoolSizes(1, 2)),
         (ClusterResources(17, 0), False, PoolSizes(4, 13)),
         (ClusterResources(7, 1), False, PoolSizes(7, 1)),
         (ClusterResources(1, 2), True, PoolSizes(16, 2)),

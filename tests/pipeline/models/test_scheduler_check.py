@@ -20,10 +20,8 @@ def test_a_boolean_setting_must_be_a_boolean() -> None:
 
 
 def test_the_scheduler_runs_the_steps_of_its_pass() -> None:
-    settings = [
-        "scheduler.settings={use_beta_sigmas: true}",
-        "steps=40",
-    ]  # fails at the first two timesteps, which are equal
+    # These settings fail at the first two timesteps, which are equal.
+    settings = ["scheduler.settings={use_beta_sigmas: true}", "steps=40"]
     assert check_models(load_recipe("demo", settings)) == {"openpose", "depth"}  # img2img skips these timesteps
     with pytest.raises(SchedulerError, match="40 steps"):
         check_models(load_recipe("demo", [*settings, "mode=text2img"]))

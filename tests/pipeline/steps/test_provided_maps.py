@@ -48,9 +48,8 @@ def test_keypoints_are_drawn_at_their_place_in_the_image(
     person[nose] = (256.0, 128.0, 2.0)  # in the 512x512 photo
     found = provided_map(settings, edit(decoded, planned={"pose_keypoints": (tuple(person.ravel().tolist()),)}))
     assert found is not None
-    marked = np.argwhere(
-        (found.pixels == (255, 0, 0)).all(axis=2)
-    )  # [N, 2], y and x of the pixels in the colour of the nose
+    # [N, 2], y and x of the pixels in the colour of the nose
+    marked = np.argwhere((found.pixels == (255, 0, 0)).all(axis=2))
     assert np.abs(marked.mean(axis=0) - (16, 32)).max() < 1
     assert found.uri is None
 
