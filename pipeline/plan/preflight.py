@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pipeline import storage
 from pipeline.errors import DiskFullError, MissingInputError, StorageNotFoundError
+from pipeline.images.labels import PERSON
 from pipeline.models import checks
 from pipeline.output import plan_store, provenance, run_file
 from pipeline.plan import manifest as manifests
@@ -111,20 +112,33 @@ def _done_units(output: str, options: Options) -> set[str]:
 def _provided_detectors(work: plan.RemainingWork, recipe: Recipe) -> frozenset[str]:
     """Return the detectors that are not needed, because the manifest provides a map or the people for every row.
 
-    With `fit: people`, a map does not suffice: the people are needed to crop the photo.
+    With `fit: people`, a map alone does not replace a detector that may have to find the people to crop around.
     """
-    rows = pa.concat_tables([unit.select(["pose_keypoints", "map_uris"]) for unit in work.units.values()])
-    provided = [{each["detector"] for each in uris or []} for uris in rows["map_uris"].to_pylist()]
+    columns = ["pose_keypoints", "boxes", "map_uris"]
+    rows = pa.concat_tables([unit.select(columns) for unit in work.units.values()])
+    maps = [{each["detector"] for each in uris or []} for uris in rows["map_uris"].to_pylist()]
     poses = rows["pose_keypoints"].is_valid().to_pylist()
+    people = [any(box and box["category"] == PERSON for box in boxes or []) for boxes in rows["boxes"].to_pylist()]
+    finders = _people_finders(recipe)
     return frozenset(
         settings.name
         for settings in recipe.detectors
         if all(
-            (settings.finds_people and pose)
-            or (settings.name in names and not (settings.finds_people and recipe.fit == "people"))
-            for names, pose in zip(provided, poses, strict=True)
+            (settings.finds_people and has_pose)
+            or (settings.name in names and (has_people or settings.name not in finders))
+            for names, has_pose, has_people in zip(maps, poses, people, strict=True)
         )
     )
+
+
+def _people_finders(recipe: Recipe) -> list[str]:
+    """Return the detectors that may find the people to crop around: the first one with weights does."""
+    names: list[str] = []
+    for settings in recipe.pose_detectors if recipe.fit == "people" else ():
+        names.append(settings.name)
+        if settings.name not in recipe.may_be_blank:
+            break
+    return names
 
 
 def _check_inputs(work: plan.RemainingWork, recipe: Recipe) -> None:
