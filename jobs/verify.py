@@ -38,6 +38,8 @@ def verify(
         checks.repair(output, findings)
         removed, damaged = len(findings.orphaned_files), len(findings.damaged_units)
         typer.echo(f"Removed {removed} files and the records of {damaged} damaged units.")
-        if damaged or findings.missing:
+        if damaged or findings.missing_rows:
             typer.echo("Run convert again to convert what is missing.")
+        elif findings.unplanned_units:
+            typer.echo("Run convert again to restore the plan, then verify again.")
     raise typer.Exit(1)

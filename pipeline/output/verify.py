@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from pipeline import storage
-from pipeline.errors import DamagedOutputError, NotAnOutputError
+from pipeline.errors import DamagedOutputError, NotAnOutputError, StorageNotFoundError
 from pipeline.output import plan_store, provenance, run_file
 from schemas.arrow import Int32, columns_of, to_rows
 from schemas.provenance import ControlRecord
@@ -59,7 +59,8 @@ class Findings:
         orphaned: Records and rows that were not planned, and files that no record names.
         altered: Files whose content differs from their record, and records that cannot be read or are of another unit.
         damaged_units: Planned units whose records `repair` deletes, so that the next run converts them again.
-        unknown_units: Units without a plan whose records cannot be read. Their files are kept.
+        unplanned_units: Units of records that are in no plan. `repair` keeps these records and the files of the units.
+        missing_rows: The number of planned rows that the next run converts even without `repair`.
         orphaned_files: The files that `repair` deletes, relative to the output.
     """
 
@@ -70,7 +71,8 @@ class Findings:
     orphaned: list[str] = field(default_factory=list)
     altered: list[str] = field(default_factory=list)
     damaged_units: set[str] = field(default_factory=set)
-    unknown_units: set[str] = field(default_factory=set)
+    unplanned_units: set[str] = field(default_factory=set)
+    missing_rows: int = 0
     orphaned_files: list[str] = field(default_factory=list)
 
     @property
@@ -114,20 +116,20 @@ def _read_records(output: str, planned_units: set[str], findings: Findings) -> l
         if unit not in planned_units:
             name = f"{provenance.FOLDER}/{unit}.parquet"
             findings.orphaned.append(f"{name}: not in a plan; --repair keeps it, because its plan may be lost")
+            findings.unplanned_units.add(unit)
         try:
-            recorded = to_rows(provenance.read_record(output, unit, list(columns_of(_RecordedRow))), _RecordedRow)
-        except DamagedOutputError as error:
+            rows += _read_record(output, unit)
+        except (DamagedOutputError, StorageNotFoundError) as error:
             findings.altered.append(str(error))
-            if unit in planned_units:
-                findings.damaged_units.add(unit)
-            else:
-                findings.unknown_units.add(unit)
-            continue
-        if unit in planned_units and any(row.unit != unit for row in recorded):
-            findings.altered.append(f"{provenance.FOLDER}/{unit}.parquet: contains rows of another unit")
-            findings.damaged_units.add(unit)
-        else:
-            rows += recorded
+            findings.damaged_units |= {unit} & planned_units
+    return rows
+
+
+def _read_record(output: str, unit: str) -> list[_RecordedRow]:
+    """Read the rows of one record. Raises `DamagedOutputError` if a row has no key, or belongs to another unit."""
+    rows = to_rows(provenance.read_record(output, unit, list(columns_of(_RecordedRow))), _RecordedRow)
+    if any(row.unit != unit or not row.key for row in rows):
+        raise DamagedOutputError(f"{provenance.FOLDER}/{unit}.parquet: contains rows of another unit or without a key")
     return rows
 
 
@@ -147,6 +149,7 @@ def _check_rows(
     for (unit, key), row in expected.items():
         if not counts[unit, key] and unit not in findings.damaged_units and key not in superseded:
             findings.missing.append(f"{row.photo_id} v{row.variant} (unit {unit}): not in a record")
+            findings.missing_rows += unit not in recorded_units
             findings.damaged_units |= {unit} & recorded_units
     for (unit, key), count in counts.items():
         if unit not in planned_units:
@@ -184,7 +187,7 @@ def _check_files(
     existing = {f"{folder}/{name}" for folder in FOLDERS for name in storage.files(storage.join(output, folder))}
     findings.files = len(recorded)
     for name in sorted(existing - recorded.keys()):
-        if _unit_of(name) in findings.unknown_units:
+        if _unit_of(name) in findings.unplanned_units:
             continue
         findings.orphaned.append(f"{name}: not in a record")
         findings.orphaned_files.append(name)

@@ -105,6 +105,19 @@ def replace_an_image_by_a_broken_link(output: Path) -> None:
     path.symlink_to("/none")
 
 
+def replace_a_record_by_a_broken_link(output: Path) -> None:
+    path = first(output, "provenance/*.parquet")
+    path.unlink()
+    path.symlink_to("/none")
+
+
+def remove_a_key(output: Path) -> None:
+    path = first(output, "provenance/*.parquet")
+    table = pq.read_table(path)
+    keys = [None, *table["key"].to_pylist()[1:]]
+    pq.write_table(table.set_column(table.schema.get_field_index("key"), "key", pa.array(keys, pa.string())), path)
+
+
 @pytest.mark.parametrize(
     ("damage", "kinds", "damaged_units"),
     [
@@ -119,6 +132,8 @@ def replace_an_image_by_a_broken_link(output: Path) -> None:
         (delete_all_rows, {"missing", "orphaned"}, 1),
         (replace_a_record, {"altered", "orphaned"}, 1),
         (replace_an_image_by_a_broken_link, {"altered"}, 1),
+        (replace_a_record_by_a_broken_link, {"altered", "orphaned"}, 1),
+        (remove_a_key, {"altered", "orphaned"}, 1),
     ],
 )
 def test_repair_leaves_an_output_that_the_next_run_completes(
@@ -160,14 +175,14 @@ def test_repair_keeps_all_files_if_a_plan_is_lost(output: Path) -> None:
     assert sorted(path for path in output.rglob("*") if path.is_file()) == before
 
 
-@pytest.mark.parametrize("damage", [delete_an_image, alter_an_image, damage_a_record])
+@pytest.mark.parametrize("damage", [delete_an_image, alter_an_image, damage_a_record, delete_a_row, replace_a_record])
 def test_repair_keeps_damaged_units_of_a_lost_plan(output: Path, damage: Callable[[Path], None]) -> None:
     (plan_file,) = (output / "_plan").iterdir()
     plan_file.unlink()
     damage(output)
     before = sorted(path for path in output.rglob("*") if path.is_file())
     findings = verify(str(output))
-    assert len(findings.missing) + len(findings.altered) == 1
+    assert not findings.valid
     repair(str(output), findings)
     assert sorted(path for path in output.rglob("*") if path.is_file()) == before
 
@@ -177,7 +192,16 @@ def test_repair_keeps_an_unplanned_record(output: Path) -> None:
     findings = verify(str(output))
     assert findings.orphaned[0].startswith("provenance/0000.parquet: ")
     repair(str(output), findings)
-    assert (output / "provenance" / "0000.parquet").exists()
+    assert len(list((output / "provenance").iterdir())) == 3
+
+
+def test_repair_deletes_only_the_named_file(output: Path) -> None:
+    image = first(output, "images/*/*.png")
+    stray = image.with_name(f"{image.name}::x")
+    stray.write_bytes(b"stray")
+    repair(str(output), verify(str(output)))
+    assert image.exists()
+    assert not stray.exists()
 
 
 def test_a_folder_that_is_not_an_output_is_refused(tmp_path: Path) -> None:
