@@ -51,6 +51,8 @@ def filesystem(uri: str) -> tuple[Any, str]:
         UnsupportedSchemeError: If the scheme is unknown, or its package is not installed.
         StorageError: If the file system cannot be opened, for example without credentials.
     """
+    if "://" not in uri:  # a local path, in which fsspec would treat `::` as a chain of addresses
+        return LocalFileSystem(), str(LocalFileSystem._strip_protocol(uri))  # noqa: SLF001 - as fsspec does it
     try:
         fs, path = fsspec.core.url_to_fs(uri)
     except ImportError as error:
