@@ -116,7 +116,7 @@ class InvalidMaskError(LabelError):
     """The mask cannot be decoded, or its mode or values cannot be stored as PNG."""
 
     code = "label.invalid_mask"
-    hint = "Save the mask as a PNG."
+    hint = "Save the mask as a PNG with values of at most 65535."
 
 
 class MaskShapeError(LabelError):

@@ -1,11 +1,11 @@
-"""Resample a mask of the manifest to the pixels of the image. Its values are kept: classes, instances, or 0 and 255."""
+"""Resample a mask of the manifest to the pixels of the image. The values that Pillow reads are kept."""
 
 import io
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from pipeline.errors import InvalidMaskError, MaskShapeError
 from pipeline.images.formats import DECODER_ERRORS, FORMATS, describe_decode_error, same_aspect_ratio
@@ -38,7 +38,7 @@ def fit_mask(content: bytes, transform: Transform) -> tuple[bytes, float]:
     if not same_aspect_ratio(image.size, transform.source):
         size, photo = (f"{width}x{height}" for width, height in (image.size, transform.source))
         raise MaskShapeError(f"mask_uri: the mask of {size} does not have the aspect ratio of the photo, {photo}")
-    mask = _to_16_bits(image) if image.format == "TIFF" and image.mode in {"I", "I;16B"} else image
+    mask = _to_16_bits(image) if _has_other_integers(image) else image
     if mask.mode not in LOSSLESS_MODES:
         modes = ", ".join(sorted(LOSSLESS_MODES))
         raise InvalidMaskError(f"mask_uri: mode {mask.mode} is not one of the supported modes ({modes})")
@@ -50,6 +50,16 @@ def fit_mask(content: bytes, transform: Transform) -> tuple[bytes, float]:
 def nonzero_pixels(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Return whether each pixel of a mask [H, W] or [H, W, C] is nonzero in at least one channel, [H, W]."""
     return np.asarray(values.reshape(*values.shape[:2], -1).any(axis=2))
+
+
+def _has_other_integers(image: Image.Image) -> bool:
+    """Return whether an image is a TIFF whose integers Pillow reads correctly, but does not write as PNG.
+
+    Pillow swaps the bytes of compressed signed integers in big-endian TIFFs, and rescales those of other formats.
+    """
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return False
+    return image.mode == "I;16B" or (image.mode == "I" and image.tag_v2.prefix == b"II")
 
 
 def _to_16_bits(image: Image.Image) -> Image.Image:

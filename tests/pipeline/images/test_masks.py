@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,6 +21,12 @@ CROP = crop_transform((512, 256), (64, 64), "crop", NO_FOCUS)
 def encoded(image: Image.Image, kind: str = "png", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def big_endian_tiff(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, byteorder=">", compression="zlib")
     return buffer.getvalue()
 
 
@@ -110,6 +117,7 @@ def test_empty_mask_is_fully_visible() -> None:
         (b"not an image", InvalidMaskError),
         (encoded(Image.new("CMYK", (512, 256)), "tiff"), InvalidMaskError),
         (encoded(Image.new("I", (512, 256), 70000), "tiff"), InvalidMaskError),
+        (big_endian_tiff(np.full((256, 512), 7, np.int16)), InvalidMaskError),
         (b"P5 512 256 1000\n" + bytes(2 * 512 * 256), InvalidMaskError),
         (encoded(Image.new("L", (40, 10))), MaskShapeError),
     ],
