@@ -36,7 +36,7 @@ def demo(output: Annotated[Path, typer.Option(help="The folder to write to.")] =
 
 def describe(summary: "Summary", photos: int) -> str:
     """Return the text for the summary of a demo with a number of photos."""
-    end = ", done by an earlier run" if summary.earlier == photos else f" in {summary.seconds:.0f} s"
+    end = ", done by an earlier run" if summary.earlier and not summary.converted else f" in {summary.seconds:.0f} s"
     return f"{photos - summary.failed_in_all} images{end}."
 
 

@@ -32,10 +32,16 @@ def test_the_demo_converts_six_photos_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("earlier", "failed", "text"),
-    [(0, 0, "6 images in 9 s."), (2, 1, "5 images in 9 s."), (6, 1, "5 images, done by an earlier run.")],
+    [
+        (0, 0, "6 images in 9 s."),
+        (2, 1, "5 images in 9 s."),
+        (6, 1, "5 images, done by an earlier run."),
+        (4, 2, "4 images, done by an earlier run."),
+        (0, 6, "0 images in 9 s."),
+    ],
 )
-def test_the_summary_names_an_earlier_run_that_did_everything(earlier: int, failed: int, text: str) -> None:
-    done = 6 - earlier - failed if earlier < 6 else 0
+def test_the_summary_names_an_earlier_run_that_made_all_images(earlier: int, failed: int, text: str) -> None:
+    done = max(0, 6 - earlier - failed)
     assert describe(Summary("id", "out", done, failed, earlier, failed, 0, 0, 9.0), 6) == text
 
 
