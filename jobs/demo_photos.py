@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
 from pipeline import storage
-from pipeline.plan.manifest import list_photos
+from pipeline.plan.listing import list_photos
 from schemas.manifest import KNOWN
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "motorcycle_right.png")

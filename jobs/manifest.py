@@ -11,7 +11,7 @@ def manifest(
 ) -> None:
     """List the photos of a folder or bucket in a Parquet manifest. Reads the headers of the files, not the pixels."""
     from jobs.progress import show_progress
-    from pipeline.plan.manifest import list_photos
+    from pipeline.plan.listing import list_photos
     from pipeline.storage import put_table
 
     with show_progress() as progress:

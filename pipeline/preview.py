@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pipeline.images.arrays import Pixels
 from pipeline.models import checks
 from pipeline.plan.plan import plan_photos
-from pipeline.steps.chain import ChainSettings, photo_steps
+from pipeline.steps.chain import ChainSettings, fetch_step, photo_steps
 from pipeline.steps.gpu_worker import available_device
 from pipeline.steps.row_step import table_to_rows
 from pipeline.storage import PUBLIC_SCHEMES
@@ -61,7 +61,7 @@ def preview_rows(
         note(f"no weights for {name}: its maps are blank")
     on_gpu = recipe.gpu_detectors - blank if available_device() == "cuda" else frozenset[str]()
     settings = ChainSettings(recipe, ALLOWED, blank, on_gpu, map_cache=cache, keep_maps=True)
-    table = plan_photos(photos, recipe)
+    table = fetch_step(settings)(plan_photos(photos, recipe))
     mapped: list[Mapped | Failed] = []
     for step in photo_steps(settings):
         if step.name == "encode":

@@ -14,21 +14,25 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipeline import storage
 from pipeline.errors import RunError, RunStoppedError, TooManyFailuresError
 from pipeline.execution.progress import RunProgress
 from pipeline.models import checks
 from pipeline.output import plan_store, run_file
+from pipeline.output.record_writer import RecordWriter
 from pipeline.output.report import write_report
 from pipeline.output.run_file import RunMetadata, git_commit, project_version
 from pipeline.plan.preflight import MANIFEST_FILE, RunPlan, preflight
+from pipeline.plan.remaining import RemainingWork
 from pipeline.quiet import silence_ray
 from pipeline.recipes.load import load_recipe
+from pipeline.steps.chain import Chain, ChainSettings, run_chain
 from pipeline.steps.commit import Commit
-from schemas.arrow import to_rows
 from schemas.options import Options
 from schemas.recipe import Recipe
-from schemas.work import Committed
 
 if TYPE_CHECKING:
     from pipeline.execution.pools import StepResources
@@ -92,27 +96,29 @@ def convert(
     begin, options, progress = time.monotonic(), options or Options(), progress or RunProgress()
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     output = storage.absolute(output)  # workers may have another working folder
-    run = preflight(manifest, output, recipe, options, progress.listing)
-    if _is_finished(run):
-        return _summary(run, run.last_run or {}, output, Counter(), begin)
-    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-    metadata = RunMetadata(run_id, recipe, project_version(), git_commit())
-    if not run.work.units:
-        _write_start(run, metadata, output)
-        with _started():
-            return _finish(run, metadata, output, Counter(), {}, begin)
-    log = logging.LoggerAdapter(LOGGER, {"run": run_id})
-    for text in _notices(run):
-        log.info(text)
-    with _ray(options):
-        from pipeline.execution.calibrate import plan_resources
+    with preflight(manifest, output, recipe, options, progress.listing) as run:
+        if _is_finished(run):
+            return _summary(run, run.last_run or {}, output, Counter(), begin)
+        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+        metadata = RunMetadata(run_id, recipe, project_version(), git_commit())
+        if not run.work.units.num_rows:
+            _write_start(run, metadata, output)
+            with _started():
+                return _finish(run, metadata, output, Counter(), {}, begin)
+        log = logging.LoggerAdapter(LOGGER, {"run": run_id})
+        for text in _notices(run):
+            log.info(text)
+        with _ray(options):
+            from pipeline.execution.calibrate import plan_resources
 
-        resources, measured = plan_resources(run, options)
-        commit = Commit(output, metadata, keep_maps=options.keep_maps, keep_done=options.retry_failed)
-        _write_start(run, metadata, output)
-        with _started():
-            counts = _convert_units(run, commit, resources, options, progress, log)
-            return _finish(run, metadata, output, counts, measured, begin)
+            resources, measured = plan_resources(run, options)
+            work = _write_start(run, metadata, output)
+            with _started():
+                settings = ChainSettings.of(run, resources.gpu_detectors, keep_maps=options.keep_maps)
+                commit = Commit(output, metadata, keep_maps=options.keep_maps)
+                chain = run_chain(settings, commit, keep_done=options.retry_failed)
+                counts = _convert_units(work, chain, resources, options, progress, log)
+                return _finish(run, metadata, output, counts, measured, begin)
 
 
 @contextmanager
@@ -142,7 +148,7 @@ def _is_finished(run: RunPlan) -> bool:
     """Return whether the last run finished, and there is nothing to convert or to plan."""
     last_run = run.last_run or {}
     is_complete = last_run.get("status") == FINISHED and "failed_in_all" in last_run
-    return not run.work.units and not run.fresh.num_rows and is_complete
+    return not run.work.units.num_rows and run.new is None and is_complete
 
 
 def _notices(run: RunPlan) -> list[str]:
@@ -156,18 +162,27 @@ def _notices(run: RunPlan) -> list[str]:
     return [*sorted(blank), *branches, *([f"{done} rows were processed before, {left} are left"] if done else [])]
 
 
-def _write_start(run: RunPlan, metadata: RunMetadata, output: str) -> None:
-    """Write the run file, the recipe, the listed photos and the plan."""
+def _write_start(run: RunPlan, metadata: RunMetadata, output: str) -> RemainingWork:
+    """Write the run file, the recipe, the listed photos and the plan.
+
+    Returns the work, whose units name the files of the written plan instead of temporary ones.
+    """
     run_file.write_run_file(output, metadata, {"status": RUNNING, "rows": run.work.rows})
     run_file.store_recipe(output, metadata.recipe)
     if run.listed is not None:
         storage.put_table(storage.join(output, MANIFEST_FILE), run.listed)
-    if run.fresh.num_rows:
-        plan_store.write_plan(output, run.fresh)
+    if run.new is None:
+        return run.work
+    return run.work.moved(str(run.new.folder), plan_store.write_plan(output, run.new))
 
 
 def _convert_units(
-    run: RunPlan, commit: Commit, resources: "StepResources", options: Options, progress: RunProgress, log: RunLog
+    work: RemainingWork,
+    chain: Chain,
+    resources: "StepResources",
+    options: Options,
+    progress: RunProgress,
+    log: RunLog,
 ) -> Counter[str]:
     """Convert the units that are left. Returns the numbers of `converted`, `failed`, `detected` and `cached`.
 
@@ -179,29 +194,40 @@ def _convert_units(
     """
     from pipeline.flow import photos_to_anime
 
-    planned, counts = run.work.rows, Counter[str]()
+    planned, counts, output = work.rows, Counter[str](), chain.commit.output
+    pending = dict(zip(work.units["unit"].to_pylist(), work.units["pending"].to_pylist(), strict=True))
+    records = RecordWriter(output, pending, keep_done=options.retry_failed)
     progress.begin(planned)
-    for table in photos_to_anime(run, commit, resources):
-        rows = to_rows(table, Committed)
-        _log_failures(rows, counts["failed"], log)
-        failed = sum(row.failed for row in rows)
-        counts.update(failed=failed, converted=len(rows) - failed)
-        counts.update(detected=sum(row.detected for row in rows), cached=sum(row.cached for row in rows))
+    for rows in photos_to_anime(work, chain, resources):
+        records.add(rows)
+        failed = rows.filter(pc.equal(rows["status"], "failed"))
+        _log_failures(failed, counts["failed"], log)
+        counts.update(failed=failed.num_rows, converted=rows.num_rows - failed.num_rows, **_count_maps(rows))
         progress.advance(counts["converted"], counts["failed"])
         if counts["failed"] > options.max_failure_rate * planned:
             raise TooManyFailuresError(
-                f"{storage.redact(commit.output)}: {counts['failed']} of {planned} rows failed,"
+                f"{storage.redact(output)}: {counts['failed']} of {planned} rows failed,"
                 f" more than --max-failure-rate {options.max_failure_rate}"
             )
+    records.finish()
     return counts
 
 
-def _log_failures(rows: list[Committed], earlier: int, log: RunLog) -> None:
+def _count_maps(rows: pa.Table) -> dict[str, int]:
+    """Count the control maps that were detected for these rows, and those that were detected for other rows before."""
+    controls = pc.list_flatten(rows["controls"])
+    found = controls.filter(pc.fill_null(pc.equal(pc.struct_field(controls, "origin"), "detected"), fill_value=False))
+    cached = pc.sum(pc.struct_field(found, "cached")).as_py() or 0
+    return {"detected": len(found) - cached, "cached": cached}
+
+
+def _log_failures(failed: pa.Table, earlier: int, log: RunLog) -> None:
     """Log failed rows: the first `LOGGED_FAILURES` of a run as warnings, the others at level debug."""
-    for number, row in enumerate((row for row in rows if row.failed), earlier):
+    for number, row in enumerate(failed.select(["unit", "photo_id", "failure"]).to_pylist(), earlier):
         level = logging.WARNING if number < LOGGED_FAILURES else logging.DEBUG
-        extra = {**(log.extra or {}), "unit": row.unit, "photo": row.photo_id, "code": row.code}
-        log.logger.log(level, "%s: %s: %s", row.photo_id, row.code, row.message, extra=extra)
+        photo, failure = row["photo_id"], row["failure"]
+        extra = {**(log.extra or {}), "unit": row["unit"], "photo": photo, "code": failure["code"]}
+        log.logger.log(level, "%s: %s: %s", photo, failure["code"], failure["message"], extra=extra)
 
 
 def _finish(

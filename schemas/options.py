@@ -20,7 +20,8 @@ class Options(BaseModel):
         allow: What a manifest may name in addition to public addresses: web addresses of private hosts (`private`),
             another scheme, or local files (`file`), which a local manifest may always name.
         gpus: The largest number of GPU workers. None uses all GPUs of the cluster.
-        unit_size: The number of rows in a unit. None chooses up to 32, and fewer for a small plan.
+        unit_size: The number of rows in a unit. None chooses 32 to 512, and fewer for a small plan.
+        plan_memory: The largest amount of memory that planning uses, such as 2GB.
         recipe_changed: Whether to refuse or to reconvert an output of another recipe.
         retry_failed: Whether to convert units with retryable failures again.
         verbose: Whether to show the logs of Ray.
@@ -39,6 +40,7 @@ class Options(BaseModel):
     allow: frozenset[str] = frozenset()
     gpus: Annotated[int, Field(ge=0)] | None = None
     unit_size: Annotated[int, Field(ge=1, le=1024)] | None = None
+    plan_memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")] = "2GB"
     recipe_changed: Literal["refuse", "reconvert"] = "refuse"
     retry_failed: bool = False
     verbose: bool = False

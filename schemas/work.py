@@ -1,6 +1,7 @@
 """The rows that the steps receive and return: one frozen dataclass for each stage of a photo.
 
-    Planned ─ fetch ─ Fetched ─ decode ─ Decoded ─ control maps ─ Mapped ─ convert ─ Converted ─ encode ─ Encoded
+    Unit ─ load ─ Planned ─ fetch ─ Fetched ─ decode ─ Decoded
+        ─ control maps ─ Mapped ─ convert ─ Converted ─ encode ─ Encoded
 
 In mode maps, the last stage is `Mapped`. A row that fails becomes a `Failed` row, which the later steps return
 unchanged. Between the steps, rows are stored in Arrow tables, whose schemas are derived from the dataclasses
@@ -29,27 +30,84 @@ from schemas.row_parts import (
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A row of the plan: one variant of one photo."""
+class PlannedUnit:
+    """A row of the index of a plan: the position of the rows of one unit."""
 
-    unit: str  # the name of its unit
+    unit: str  # the name of the unit, a hash of the keys of its rows
+    part: str  # the name of a file in the folder of the plan
+    start: int  # the position of the first row of the unit in the file
+    rows: Int32
+    recipe_digest: str
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """A stored row of a plan: one variant of one photo."""
+
+    unit: str
     photo_id: str
     variant: Int32
     key: str  # hash of everything that decides the image; identifies the row
     seed: int
     bucket: str | None  # size of the canvas as WxH; None if the manifest does not have the size of the photo
     recipe_digest: str
-    uri: str | None  # the stored plan has it without credentials and query; a run restores them from the manifest
-    map_uris: tuple[MapUri, ...] | None  # stored like `uri`, as are the next two
+    uri: str | None  # without credentials and query, which a run takes from the manifest
+    map_uris: tuple[MapUri, ...] | None  # like `uri`, as are the next two
     mask_uri: str | None
     reference_uri: str | None  # the reference image of the IP-Adapter
+    pose_keypoints: Points | None
+    boxes: tuple[ManifestBox | None, ...] | None
+    keypoints: Points | None
+    prompt: str | None  # of the manifest
+    negative_prompt: str | None
+    manifest: str  # the other columns of the manifest, as JSON
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """The addresses of a row of the manifest, with their credentials."""
+
+    key: str
+    uri: str | None
+    map_uris: tuple[MapUri, ...] | None
+    mask_uri: str | None
+    reference_uri: str | None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit that a run has to process. Its rows are loaded by the process that fetches its photos."""
+
+    unit: str
+    uri: str  # of the file of the plan that has its rows
+    start: int  # the position of the first row of the unit in the file
+    rows: Int32
+    pending: Int32  # rows to process; the others are done in an earlier record of the unit
+    addresses: tuple[Addresses, ...] | None = None  # of the rows that have credentials
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A row of a unit, with its prompts, and with the credentials of its addresses."""
+
+    unit: str
+    photo_id: str
+    variant: Int32
+    key: str
+    seed: int
+    bucket: str | None
+    recipe_digest: str
+    uri: str | None
+    map_uris: tuple[MapUri, ...] | None
+    mask_uri: str | None
+    reference_uri: str | None
     pose_keypoints: Points | None
     boxes: tuple[ManifestBox | None, ...] | None
     keypoints: Points | None
     prompt: str
     negative_prompt: str
     prompt_error: str | None  # the reason if a prompt of the manifest is invalid
-    manifest: str  # the other columns of the manifest, as JSON
+    manifest: str
 
 
 @dataclass(frozen=True)
@@ -130,18 +188,6 @@ class Failed:
     made_by: MadeBy | None = None
 
 
-@dataclass(frozen=True)
-class Committed:
-    """A row that was written. The driver process counts these rows, and logs those that failed."""
-
-    unit: str
-    photo_id: str
-    variant: Int32
-    failed: bool
-    code: str | None  # of the error; None if the row did not fail
-    message: str | None
-    detected: Int32  # control maps that were detected for this row
-    cached: Int32  # control maps that were detected for another row, recipe or run
-
-
-PLAN = schema_of(Planned)
+PLAN = schema_of(PlanRow)
+PLANNED_UNITS = schema_of(PlannedUnit)
+UNITS = schema_of(Unit)

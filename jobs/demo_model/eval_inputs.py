@@ -17,7 +17,7 @@ from pipeline.errors import ImageError, ManifestError
 from pipeline.images.arrays import Pixels
 from pipeline.images.geometry import crop_transform
 from pipeline.images.photo import read_upright
-from pipeline.plan.manifest import list_photos
+from pipeline.plan.listing import list_photos
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "camera.png")
 SEED = 77_000_000  # far from the seeds of the training scenes

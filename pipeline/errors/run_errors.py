@@ -12,6 +12,20 @@ class OptionError(RunError):
     hint = "See the options with --help."
 
 
+class MemoryLimitError(OptionError):
+    """A query needs more memory than the limit, and cannot continue in temporary files."""
+
+    code = "option.plan_memory"
+    hint = "Set a higher --plan-memory."
+
+
+class QueryError(OptionError):
+    """A query of the provenance is invalid."""
+
+    code = "option.query"
+    hint = "Write a SELECT statement of DuckDB; the view provenance has the columns of schemas/provenance.py."
+
+
 class RecipeError(RunError):
     """The recipe, or one of its settings, is invalid."""
 
@@ -73,81 +87,6 @@ class MissingInputError(RecipeError):
 
     code = "recipe.missing_input"
     hint = "Add mask_uri or reference_uri to the manifest."
-
-
-class ManifestError(RunError):
-    """The manifest is invalid."""
-
-    code = "manifest.invalid"
-    hint = "Write a Parquet file with the columns photo_id and uri."
-
-
-class ManifestNotFoundError(ManifestError):
-    """No manifest exists at this address."""
-
-    code = "manifest.not_found"
-    hint = "Name a Parquet file, a glob, a folder of Parquet files, or a folder of photos."
-
-
-class ManifestFormatError(ManifestError):
-    """A file of the manifest is not a valid Parquet file."""
-
-    code = "manifest.not_parquet"
-
-
-class ManifestSchemaError(ManifestError):
-    """A column has different types in the Parquet files of the manifest."""
-
-    code = "manifest.mixed_schemas"
-    hint = "Write the column with one type in all files."
-
-
-class NoPhotosError(ManifestError):
-    """The manifest or the folder has no photos."""
-
-    code = "manifest.no_photos"
-    hint = "Name a manifest with rows, or a folder with photos."
-
-
-class MissingColumnError(ManifestError):
-    """The manifest has no column photo_id or uri."""
-
-    code = "manifest.missing_column"
-
-
-class DuplicateColumnError(ManifestError):
-    """The manifest has two columns of one name."""
-
-    code = "manifest.duplicate_column"
-    hint = "Name each column once."
-
-
-class ColumnTypeError(ManifestError):
-    """A column of the manifest has the wrong type."""
-
-    code = "manifest.wrong_type"
-    hint = "Cast the column when you write the manifest."
-
-
-class MissingIdError(ManifestError):
-    """A row of the manifest has no photo_id."""
-
-    code = "manifest.missing_id"
-    hint = "Give each photo a unique photo_id."
-
-
-class DuplicateIdError(ManifestError):
-    """Several rows of the manifest have the same photo_id."""
-
-    code = "manifest.duplicate_id"
-    hint = "Give each photo a unique photo_id."
-
-
-class ManifestPromptError(ManifestError):
-    """A prompt of the recipe names a column that is missing in the manifest, or has no values."""
-
-    code = "manifest.prompt_column"
-    hint = "Write {column} for a column of the manifest, or {red|blue} for a choice."
 
 
 class ModelError(RunError):

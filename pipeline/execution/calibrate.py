@@ -21,15 +21,19 @@ from pipeline.execution.pools import (
     step_resources,
 )
 from pipeline.execution.ray_errors import run_stopped_error
+from pipeline.plan.load_unit import load_unit
 from pipeline.plan.preflight import RunPlan
-from pipeline.steps.chain import ChainSettings, TableFunction, photo_steps
+from pipeline.recipes.prompts import PromptRenderer
+from pipeline.steps.chain import ChainSettings, TableFunction, fetch_step, photo_steps
+from schemas.arrow import to_rows, to_table
 from schemas.options import Options
+from schemas.work import Planned, Unit
 
 LOGGER = logging.getLogger("photo2anime.run")
 
 CALIBRATION_PHOTOS = 4  # photos that are measured
 CALIBRATION_THRESHOLD = 64  # images; by default, smaller runs skip the calibration, which takes half a minute
-STEPS_BEFORE_IMAGES = 3  # fetch, decode, control maps
+STEPS_BEFORE_IMAGES = 2  # decode and control maps
 
 
 def plan_resources(run: RunPlan, options: Options) -> tuple[StepResources, dict[str, Any]]:
@@ -54,16 +58,16 @@ def plan_resources(run: RunPlan, options: Options) -> tuple[StepResources, dict[
     sizes = size_pools(cluster, per_image, growing=bool(options.gpus), only_maps=run.recipe.mode == "maps")
     pools = _describe_pools(sizes.control_maps, sizes.convert)
     LOGGER.info("%s; %s", _describe_times(measured, calibrated=calibrate), pools)
-    longest = max(unit.num_rows for unit in run.work.units.values())
     metadata = {"milliseconds_per_photo": measured, "pools": asdict(sizes), "detectors_on_gpu": sorted(gpu_detectors)}
-    return step_resources(cluster, sizes, gpu_detectors, longest, verbose=options.verbose), metadata
+    return step_resources(cluster, sizes, gpu_detectors, verbose=options.verbose), metadata
 
 
 def calibration_rows(run: RunPlan) -> pa.Table:
     """Return the rows to measure: the first rows of units that are evenly spaced over the remaining work."""
-    units = list(run.work.units.values())
-    count = min(CALIBRATION_PHOTOS, len(units))
-    return pa.concat_tables([units[index * len(units) // count].slice(0, 1) for index in range(count)])
+    count = min(CALIBRATION_PHOTOS, run.work.units.num_rows)
+    units = run.work.units.take([index * run.work.units.num_rows // count for index in range(count)])
+    renderer = PromptRenderer(run.recipe, run.prompt_columns)
+    return to_table([load_unit(unit, renderer)[0] for unit in to_rows(units, Unit)], Planned)
 
 
 def measure_maps(settings: ChainSettings, rows: pa.Table) -> tuple[pa.Table, Milliseconds]:
@@ -71,7 +75,10 @@ def measure_maps(settings: ChainSettings, rows: pa.Table) -> tuple[pa.Table, Mil
 
     `settings` must have no map cache, because reading a cached map does not show how fast a detector is.
     """
-    steps = [step.create() for step in photo_steps(settings)[:STEPS_BEFORE_IMAGES]]
+    steps: list[TableFunction] = [
+        fetch_step(settings),
+        *(step.create() for step in photo_steps(settings)[:STEPS_BEFORE_IMAGES]),
+    ]
     mapped = _run_warm(steps, rows)
     return mapped, _milliseconds(mapped, ("fetch", "decode", "controls"))
 
@@ -104,7 +111,7 @@ def _measure(run: RunPlan, cluster: ClusterResources, gpu_detectors: frozenset[s
     Returns None if a stage that determines the pool sizes has no measurement. This happens if no photo completed the
     stage. It also happens in mode `maps` on a cluster with GPUs, if no detector of the recipe runs on a GPU.
     """
-    settings = ChainSettings.of(run.without_rows(), gpu_detectors, keep_maps=False)
+    settings = ChainSettings.of(run, gpu_detectors, keep_maps=False)
     settings = settings.without_map_cache()
     gpu = {"num_gpus": 1, "num_cpus": 0} if cluster.gpus else {"num_cpus": 1}
     batch = run.recipe.batch_size if cluster.gpus else 1

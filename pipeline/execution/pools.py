@@ -24,9 +24,9 @@ LIGHT_CPUS = 0.25  # cores that Ray reserves for a light step, which mostly wait
 CORES_PER_DETECTOR_ACTOR = 4
 DETECTOR_ACTORS_PER_GPU = 8  # allowed in a cluster that will grow, even if it has fewer cores now
 DETECTOR_HEADROOM = 1.25  # throughput of the detectors relative to that of the GPUs, so that no GPU waits for maps
-UNITS_IN_FLIGHT = 2  # units per actor: one is processed while the next is transferred
+BATCHES_IN_FLIGHT = 2  # batches per actor: one is processed while the next is transferred
 FEWEST_CORES = 2  # without GPUs: one for images and one for control maps
-WHOLE_UNIT: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}  # no unit is split
+BLOCK_BYTES = 2**20  # Ray Data passes on a batch of this size alone, and smaller ones together
 
 Milliseconds: TypeAlias = dict[str, float]
 """Milliseconds per photo by stage (`schemas.row_parts.STAGES`), measured on one core or in one GPU process."""
@@ -121,7 +121,6 @@ def step_resources(
     cluster: ClusterResources,
     sizes: PoolSizes,
     gpu_detectors: frozenset[str],
-    longest_unit: int,
     *,
     verbose: bool = False,
 ) -> StepResources:
@@ -131,23 +130,20 @@ def step_resources(
         cluster: The resources of the cluster.
         sizes: The sizes of the pools.
         gpu_detectors: Detectors that run in the GPU workers.
-        longest_unit: The number of rows of the longest unit.
         verbose: Whether Ray Data shows its progress bars and its log.
     """
     context = DataContext.get_current()
     context.enable_progress_bars = verbose
-    context.target_max_block_size = None  # never split a unit, however large its pixels are
+    context.target_max_block_size = BLOCK_BYTES
     # The log of Ray Data would repeat errors that this project raises as its own.
     logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)
-    # `map_batches` requires a batch size if num_gpus is set. Ray then fills up a batch with rows of the next unit, so
-    # that a unit may be split over two batches, whose results are in one table. On a CPU, each process uses one thread,
-    # so that the images do not depend on the number of cores.
-    device = {"num_gpus": 1, "num_cpus": 0, "batch_size": longest_unit} if cluster.gpus else {"num_cpus": 1}
+    # On a CPU, each process uses one thread, so that the images do not depend on the number of cores.
+    device = {"num_gpus": 1, "num_cpus": 0} if cluster.gpus else {"num_cpus": 1}
     by_pool: dict[Pool, dict[str, Any]] = {
-        "light": {"num_cpus": LIGHT_CPUS, **WHOLE_UNIT},
-        "decode": {"num_cpus": 1, **WHOLE_UNIT},
-        "control_maps": {"compute": _actors(sizes.control_maps), "num_cpus": 1, **WHOLE_UNIT},
-        "gpu": {"compute": _actors(max(1, sizes.convert)), **WHOLE_UNIT, **device},
+        "light": {"num_cpus": LIGHT_CPUS},
+        "decode": {"num_cpus": 1},
+        "control_maps": {"compute": _actors(sizes.control_maps), "num_cpus": 1},
+        "gpu": {"compute": _actors(max(1, sizes.convert)), **device},
     }
     return StepResources(by_pool, gpu_detectors, sizes)
 
@@ -164,4 +160,4 @@ def _throughput(sizes: PoolSizes, measured: Milliseconds) -> tuple[float, int]:
 
 
 def _actors(max_size: int) -> ActorPoolStrategy:
-    return ActorPoolStrategy(min_size=1, max_size=max_size, max_tasks_in_flight_per_actor=UNITS_IN_FLIGHT)
+    return ActorPoolStrategy(min_size=1, max_size=max_size, max_tasks_in_flight_per_actor=BATCHES_IN_FLIGHT)

@@ -1,51 +1,148 @@
-"""Read and write the plans of an output: Parquet files in `_plan/` that never change once they are written."""
+"""Read and write the plans of an output: folders in `_plan/` that never change once they are complete.
+
+A plan consists of Parquet files with its rows, sorted by unit, and an index of its units. The index is written last,
+so that a plan without an index is incomplete, and ignored.
+"""
 
 import hashlib
-import json
+from dataclasses import dataclass
+from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 
 from pipeline import storage
 from pipeline.errors import DamagedOutputError
-from schemas.work import PLAN
+from pipeline.storage.database import Database, describe_error, literals, sql_type
+from pipeline.storage.transfer import upload
+from schemas.work import PLAN, PLANNED_UNITS
+
+FOLDER = "_plan"
+INDEX = "units.parquet"
+RETURNED = "returned.parquet"  # rows that were planned before, and are current again
+VIEW = "plan"
 
 
-def read_plans(output: str) -> pa.Table:
-    """Read all plans of an output into one table, the oldest first. Raises `DamagedOutputError` for an invalid plan."""
-    tables = [PLAN.empty_table()]
-    for name in _plan_names(output):
-        uri = storage.join(output, "_plan", name)
-        try:
-            tables.append(storage.read_table(uri, PLAN.names).cast(PLAN))
-        except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-            hint = "Restore the file, or choose another output."
-            raise DamagedOutputError(f"{storage.redact(uri)}: not a plan ({error})", hint) from error
-    return pa.concat_tables(tables)
+@dataclass(frozen=True)
+class StoredPlan:
+    """A complete plan of an output.
 
-
-def write_plan(output: str, plan: pa.Table) -> None:
-    """Write a plan to `_plan/`, under a name that sorts after the names of the existing plans."""
-    number = len(_plan_names(output)) + 1
-    name = f"{number:05d}-{hash_json(*plan['key'].to_pylist())[:16]}.parquet"
-    storage.put_table(storage.join(output, "_plan", name), plan)
-
-
-def superseded_keys(plans: pa.Table) -> set[str]:
-    """Find the keys that differ from the latest key of their photo and variant.
-
-    The key of a photo and variant changes when the photo or the recipe changes.
+    Attributes:
+        uri: The address of its folder.
+        units: The index: a table of `schemas.work.PlannedUnit` rows.
+        files: The names of all files with rows.
     """
-    columns = (plans[name].to_pylist() for name in ("photo_id", "variant", "key"))
-    rows = [((photo_id, variant), key) for photo_id, variant, key in zip(*columns, strict=True)]
-    latest_keys = dict(rows)
-    return {key for photo_and_variant, key in rows if latest_keys[photo_and_variant] != key}
+
+    uri: str
+    units: pa.Table
+    files: list[str]
 
 
-def hash_json(*parts: object) -> str:
-    """Compute the SHA-256 digest of values as JSON, as 64 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(parts, default=str, ensure_ascii=False).encode()).hexdigest()
+@dataclass(frozen=True)
+class NewPlan:
+    """A plan in temporary files, to be added to an output.
+
+    Attributes:
+        folder: The folder of its files.
+        units: The index: a table of `schemas.work.PlannedUnit` rows.
+        returned: The number of rows that were planned before, and are current again.
+    """
+
+    folder: Path
+    units: pa.Table
+    returned: int
+
+    @property
+    def rows(self) -> int:
+        """The number of rows that no earlier plan has."""
+        return sum(self.units["rows"].to_pylist())
+
+    def stored(self) -> StoredPlan:
+        """Return the plan as it is read from its temporary files."""
+        return StoredPlan(str(self.folder), self.units, sorted(path.name for path in self.folder.glob("*.parquet")))
 
 
-def _plan_names(output: str) -> list[str]:
-    names = storage.names(storage.join(output, "_plan"))
-    return [name for name in names if name.endswith(".parquet") and not name.startswith(".")]
+def read_plans(output: str) -> list[StoredPlan]:
+    """Read the indexes of all complete plans of an output, the oldest first.
+
+    Raises:
+        DamagedOutputError: An index or a file of a plan is missing or damaged.
+    """
+    files: dict[str, list[str]] = {}
+    for path in sorted(storage.files(storage.join(output, FOLDER))):
+        plan, _, name = path.partition("/")
+        if name.endswith(".parquet") and not name.startswith("."):
+            files.setdefault(plan, []).append(name)
+    return [
+        _read_plan(storage.join(storage.absolute(output), FOLDER, plan), names)
+        for plan, names in files.items()
+        if INDEX in names
+    ]
+
+
+def write_plan(output: str, plan: NewPlan) -> str:
+    """Write a plan to `_plan/`, under a name that sorts after the names of the existing plans. Returns its address."""
+    number = len(read_plans(output)) + 1
+    digest = hashlib.sha256("".join(plan.units["unit"].to_pylist()).encode()).hexdigest()
+    folder = storage.join(output, FOLDER, f"{number:05d}-{digest[:16]}")
+    for name in plan.stored().files:
+        upload(plan.folder / name, storage.join(folder, name))
+    storage.put_table(storage.join(folder, INDEX), plan.units)
+    return storage.absolute(folder)
+
+
+def open_plans(plans: list[StoredPlan], database: Database) -> None:
+    """Create the view `plan` of all rows of plans, with the number of their plan, from 0.
+
+    Raises:
+        DamagedOutputError: A file of a plan cannot be read.
+    """
+    columns = ", ".join(f"{field.name}::{sql_type(field.type)} AS {field.name}" for field in PLAN)
+    selects = []
+    for number, plan in enumerate(plans):
+        for returned in (False, True):
+            names = [name for name in plan.files if (name == RETURNED) == returned]
+            paths = literals([database.path(storage.join(plan.uri, name)) for name in names])
+            source = f"SELECT {number} AS plan, {returned} AS returned, {columns} FROM read_parquet({paths})"
+            selects += [source] if names else []
+    empty = f"SELECT NULL::INTEGER AS plan, false AS returned, {_nulls()} WHERE false"
+    create(f"CREATE OR REPLACE VIEW {VIEW} AS {' UNION ALL '.join(selects) or empty}", database, "_plan")
+
+
+def find_superseded(plans: list[StoredPlan], database: Database) -> None:
+    """Create the table `superseded` of keys that differ from the latest key of their photo and variant.
+
+    The key of a photo and variant changes when the photo or the recipe changes. `open_plans` must be called before.
+    """
+    # A row of the first plan can only be superseded by a later plan, and later plans are usually much smaller.
+    later = f"SELECT photo_id, variant, max_by(key, plan) AS latest FROM {VIEW} WHERE plan > 0 GROUP BY ALL"
+    superseded = f"SELECT DISTINCT key FROM {VIEW} JOIN ({later}) USING (photo_id, variant) WHERE key <> latest"
+    query = superseded if len(plans) > 1 else "SELECT NULL::VARCHAR AS key WHERE false"
+    create(f"CREATE OR REPLACE TEMP TABLE superseded AS {query}", database, "_plan")
+
+
+def create(statement: str, database: Database, source: str) -> None:
+    """Execute a statement that reads files of an output. Raises `DamagedOutputError` if a file cannot be read."""
+    try:
+        database.run(statement)
+    except (duckdb.Error, OSError) as error:  # OSError: of fsspec
+        reason = describe_error(error) if isinstance(error, duckdb.Error) else type(error).__name__
+        hint = "Restore the file, or choose another output."
+        raise DamagedOutputError(f"{source}: not readable ({reason})", hint) from error
+
+
+def _read_plan(uri: str, names: list[str]) -> StoredPlan:
+    """Read the index of one plan, and check that the files that it names exist."""
+    index, hint = storage.join(uri, INDEX), "Restore the file, or choose another output."
+    try:
+        units = storage.read_table(index, PLANNED_UNITS.names).cast(PLANNED_UNITS)
+    except (pa.ArrowException, KeyError, ValueError, OSError) as error:
+        raise DamagedOutputError(f"{storage.redact(index)}: not the index of a plan ({error})", hint) from error
+    missing = sorted(set(units["part"].to_pylist()) - set(names))
+    if missing:
+        raise DamagedOutputError(f"{storage.redact(storage.join(uri, missing[0]))}: a file of a plan is missing", hint)
+    return StoredPlan(uri, units, [name for name in names if name != INDEX])
+
+
+def _nulls() -> str:
+    return ", ".join(f"NULL::{sql_type(field.type)} AS {field.name}" for field in PLAN)

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import storage
 from pipeline.errors import DamagedOutputError
+from pipeline.storage.database import Database, identifier, literals, sql_type
 from schemas.provenance import PROVENANCE
 
 FOLDER = "provenance"
@@ -53,8 +53,31 @@ def read_records(output: str, units: Iterable[str], columns: list[str] | None = 
     return pa.concat_tables([pa.schema([PROVENANCE.field(name) for name in names]).empty_table(), *tables])
 
 
-def units_to_retry(output: str, units: Iterable[str]) -> set[str]:
-    """Find the units with a retryable failure, which is one that may succeed in another run."""
-    rows = read_records(output, units, ["unit", "failure"])
-    retryable = pc.fill_null(pc.struct_field(rows["failure"], "retryable"), fill_value=False)
-    return set(rows.filter(retryable)["unit"].to_pylist())
+def done_keys(output: str, unit: str) -> set[str]:
+    """Return the keys of the rows of a unit that are done in its record. Empty if the unit has no record."""
+    if not storage.exists(record_uri(output, unit)):
+        return set()
+    table = read_record(output, unit, ["key", "status"])
+    return {
+        key for key, status in zip(*(column.to_pylist() for column in table.columns), strict=True) if status == "done"
+    }
+
+
+def open_records(output: str, units: Iterable[str], database: Database) -> None:
+    """Create the view `records` of the rows of records, which may be more than fit in memory."""
+    paths = literals([database.path(record_uri(output, unit)) for unit in sorted(units)])
+    columns = ", ".join(f"{identifier(field.name)}" for field in PROVENANCE)
+    empty = ", ".join(f"NULL::{sql_type(field.type)} AS {identifier(field.name)}" for field in PROVENANCE)
+    source = f"SELECT {columns} FROM read_parquet({paths})" if units else f"SELECT {empty} WHERE false"
+    database.run(f"CREATE OR REPLACE VIEW records AS {source}")
+
+
+def units_to_retry(output: str, units: Iterable[str], database: Database) -> dict[str, int]:
+    """Find the units with a retryable failure, which is one that may succeed in another run.
+
+    Returns:
+        The number of failed rows of each of these units.
+    """
+    open_records(output, units, database)
+    failures = "SELECT unit, count(*), bool_or(failure.retryable) AS retryable FROM records WHERE failure IS NOT NULL"
+    return {unit: int(failed) for unit, failed, retryable in database.rows(f"{failures} GROUP BY unit") if retryable}

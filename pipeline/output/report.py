@@ -10,8 +10,9 @@ from jinja2 import Environment, PackageLoader
 from pipeline import storage
 from pipeline.output import plan_store, provenance
 from pipeline.output.run_file import RunMetadata
+from pipeline.storage.database import open_database
 from schemas.arrow import to_rows
-from schemas.provenance import RecordRow
+from schemas.provenance import PROVENANCE, RecordRow
 from schemas.row_parts import STAGES
 
 MAX_IMAGES = 60
@@ -52,11 +53,15 @@ def write_report(output: str, run: RunMetadata, counts: Mapping[str, int]) -> in
 
 def current_rows(output: str) -> pa.Table:
     """Read `SUMMARY_COLUMNS` of all rows that no later plan superseded, sorted by photo and variant."""
-    superseded = pa.array(sorted(plan_store.superseded_keys(plan_store.read_plans(output))), pa.string())
-    table = provenance.read_records(output, provenance.done_units(output), SUMMARY_COLUMNS)
-    return table.filter(pc.invert(pc.is_in(table["key"], superseded))).sort_by(
-        [("photo_id", "ascending"), ("variant", "ascending")]
-    )
+    with open_database() as database:
+        plans = plan_store.read_plans(output)
+        plan_store.open_plans(plans, database)
+        plan_store.find_superseded(plans, database)
+        provenance.open_records(output, provenance.done_units(output), database)
+        columns = ", ".join(SUMMARY_COLUMNS)
+        rows = f"SELECT {columns} FROM records ANTI JOIN superseded USING (key) ORDER BY photo_id, variant"
+        schema = pa.schema([PROVENANCE.field(name) for name in SUMMARY_COLUMNS])
+        return database.table(rows).cast(schema)
 
 
 def read_rows(output: str, selected: pa.Table) -> list[RecordRow]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pipeline import storage
 from pipeline.errors import DamagedOutputError, NotAnOutputError, StorageNotFoundError
 from pipeline.output import plan_store, provenance, run_file
+from pipeline.storage.database import open_database
 from schemas.arrow import Int32, columns_of, to_rows
 from schemas.provenance import ControlRecord
 
@@ -93,9 +94,13 @@ def verify(output: str) -> Findings:
         raise NotAnOutputError(f"{storage.redact(output)}: {run_file.RUN_FILE} is missing", hint)
     findings = Findings()
     plans = plan_store.read_plans(output)
-    planned_units = set(plans["unit"].to_pylist())
+    with open_database() as database:
+        plan_store.open_plans(plans, database)
+        plan_store.find_superseded(plans, database)
+        planned = to_rows(database.table(f"SELECT {', '.join(columns_of(_PlannedRow))} FROM plan"), _PlannedRow)
+        superseded = {key for (key,) in database.rows("SELECT key FROM superseded")}
+    planned_units = {row.unit for row in planned}
     rows = _read_records(output, planned_units, findings)
-    planned, superseded = to_rows(plans, _PlannedRow), plan_store.superseded_keys(plans)
     _check_rows(planned, rows, provenance.done_units(output), superseded, findings)
     _check_files(output, _recorded_files(rows), planned_units, findings)
     return findings

@@ -1,265 +1,187 @@
-"""Read manifests from Parquet files, or create them by listing a folder of photos."""
+"""Open a manifest as a view of a database, with checked ids and columns of the documented types."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
-from PIL import Image
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from pipeline import storage
 from pipeline.errors import (
     ColumnTypeError,
-    DuplicateColumnError,
     DuplicateIdError,
-    ManifestFormatError,
-    ManifestNotFoundError,
-    ManifestSchemaError,
     MissingColumnError,
     MissingIdError,
     NoPhotosError,
 )
-from pipeline.images.formats import DECODER_ERRORS, EXTENSIONS, FORMATS
-from pipeline.images.photo import read_header
+from pipeline.plan import manifest_files
+from pipeline.plan.manifest_files import FILE_COLUMN, ManifestFiles
+from pipeline.storage.database import Database, identifier, sql_type
 from schemas.detectors import Settings
 from schemas.manifest import KNOWN, MAP_URIS, REQUIRED, URIS
+from schemas.row_parts import MANIFEST_BOX, POINTS
 
-READERS = 16  # threads; reading a header mostly waits for the network
-HEADER_BLOCK = 64 * 1024  # bytes per read; most photos have their size and EXIF data in the first block
-_LISTED = pa.schema([KNOWN.field(name) for name in ("photo_id", "uri", "width", "height", "bytes", "etag", "modified")])
+VIEW = "manifest"
+_INTEGERS = ("INTEGER", "BIGINT")
+_TEXT_TYPE, _SCALAR = re.compile("VARCHAR"), re.compile(r"[A-Z0-9_ ]+(\(\d+,\d+\))?")
+# The source types that a nested column accepts. A cast from another type could return nulls instead of failing.
+_BOXES = re.compile(r'STRUCT\(.*\bx\b.*\)\[\]|"NULL"\[\]', re.IGNORECASE)
+_POINTS = re.compile(r'[A-Z0-9(),]*\[\]\[\]|"NULL"(\[\])+')
+_FLOATS = ("FLOAT", "DOUBLE")
 
-ListingProgress = Callable[[int, int], None]
-"""A callback with the number of finished photos and the number of all photos."""
+
+@dataclass(frozen=True)
+class Manifest:
+    """A checked manifest, whose rows are in the view `manifest` of a database.
+
+    The view has the columns of `schemas.manifest.KNOWN`, followed by all other columns. Missing columns are null.
+
+    Attributes:
+        rows: The number of photos.
+        types: The SQL type of each column of the view.
+        filled: The columns that have a value in any row.
+        has_credentials: Whether an address may have a login or a query.
+    """
+
+    rows: int
+    types: dict[str, str]
+    filled: frozenset[str]
+    has_credentials: bool
+
+    def extra_columns(self, detectors: Iterable[Settings] = ()) -> list[str]:
+        """List the columns that the program does not use in a run with these detectors. Provenance keeps them.
+
+        The control maps of other detectors are included if their column has values.
+        """
+        used = {*KNOWN.names} - MAP_URIS | {f"{settings.name}_uri" for settings in detectors}
+        return [name for name in self.types if name not in used and (name not in MAP_URIS or name in self.filled)]
 
 
-def read_manifest(uri: str) -> pa.Table:
-    """Read and check a manifest. Relative uris are resolved against the folder of their Parquet file.
+def open_manifest(uri: str, database: Database, limit: int | None = None) -> Manifest:
+    """Check a manifest, and create the view `manifest`.
+
+    Relative addresses are resolved against the folder of their file.
 
     Args:
-        uri: The address of a Parquet file, of a folder with Parquet files, or a glob that matches Parquet files.
+        uri: The address of a Parquet, CSV or JSON lines file, of a folder of Parquet files, or a glob.
+        database: The database of the view.
+        limit: The number of photos to use, from the first on. All rows are checked.
 
     Raises:
-        ManifestError: If no file exists, a file is not Parquet, or the columns or photo ids are invalid.
+        ManifestError: No file exists, a file cannot be read, or a column or a photo_id is invalid.
     """
-    files = _parquet_files(uri)
-    if not files:
-        raise ManifestNotFoundError(f"{storage.redact(uri)}: no Parquet files found")
-    tables = [_read_file(file) for file in files]
-    for table in tables:
-        _check_column_names(table, storage.redact(uri))
-    try:
-        table = pa.concat_tables(tables, promote_options="permissive")
-    except pa.ArrowException as error:
-        raise ManifestSchemaError(
-            f"{storage.redact(uri)}: the columns of the files have different types ({error})"
-        ) from error
-    return check_manifest(table, storage.redact(uri))
-
-
-def is_photo_folder(uri: str) -> bool:
-    """Return whether an address is a folder without Parquet files. Such a folder is listed by `list_photos`."""
-    return not _is_glob(uri) and storage.is_folder(uri) and not _parquet_files(uri)
-
-
-def list_photos(
-    folder: str, progress: ListingProgress | None = None, *, skip: str = "", known: pa.Table | None = None
-) -> pa.Table:
-    """Create a manifest of the photos below a folder. Reads only the headers of the photos.
-
-    A photo with an invalid header is listed without a size, so that the run can record why it failed.
-
-    Args:
-        folder: The address of the folder.
-        progress: A callback for the progress of the listing.
-        skip: The address of a subfolder that is not listed, such as the output of the run. Empty for none.
-        known: An earlier manifest of the folder. The sizes of unchanged photos are taken from it.
-
-    Raises:
-        NoPhotosError: If the folder has no photos.
-    """
-    address = storage.absolute(folder)
-    skipped = storage.join(storage.absolute(skip), "") if skip else None
-    listed = [
-        _listed_row(name, storage.join(address, name), info)
-        for name, info in storage.files(folder).items()
-        if name.lower().endswith(EXTENSIONS)
-    ]
-    rows = [row for row in listed if not (skipped and row["uri"].startswith(skipped))]
-    if not rows:
-        raise NoPhotosError(f"{storage.redact(folder)}: no photos found (extensions: {', '.join(EXTENSIONS)})")
-    sizes = {_version(row): (row["width"], row["height"]) for row in known.to_pylist()} if known is not None else {}
-    with ThreadPoolExecutor(READERS) as readers:
-        results = zip(rows, readers.map(lambda row: _size(row, sizes), rows), strict=True)
-        for number, (row, size) in enumerate(results, 1):
-            row["width"], row["height"] = size
-            if progress:
-                progress(number, len(rows))
-    return pa.Table.from_pylist(sorted(rows, key=lambda row: row["photo_id"]), _LISTED)
-
-
-def check_manifest(table: pa.Table, source: str) -> pa.Table:
-    """Check a manifest, and cast its known columns to the types of `schemas.manifest.KNOWN`.
-
-    Args:
-        table: The manifest.
-        source: The name of the manifest in error messages.
-
-    Returns:
-        The known columns, followed by all other columns unchanged. Missing optional columns are null.
-
-    Raises:
-        ManifestError: If a column is missing, duplicate or of the wrong type, or a photo_id is missing or duplicate.
-    """
+    files = manifest_files.find_files(uri)
+    relation = manifest_files.reader(files, database)
+    types = manifest_files.columns(relation, files, database)
+    source = storage.redact(uri)
     for name in REQUIRED.names:
-        if name not in table.column_names:
-            columns = ", ".join(table.column_names) or "none"
-            raise MissingColumnError(f"{source}: column {name!r} is missing (columns: {columns})")
-    _check_column_names(table, source)
-    if not table.num_rows:
-        raise NoPhotosError(f"{source}: no rows")
-    typed = {field.name: _typed_column(table, field, source) for field in KNOWN}
-    typed |= {name: table[name] for name in table.column_names if name not in typed}
-    _check_ids(typed["photo_id"], source)
-    return pa.table(typed)
+        if name not in types:
+            raise MissingColumnError(f"{source}: column {name!r} is missing (columns: {', '.join(types) or 'none'})")
+    expressions = {field.name: _typed(field.name, types, files) for field in KNOWN}
+    expressions |= {name: identifier(name) for name in types if name not in expressions}
+    manifest = _check_rows(relation, types, expressions, files, database)
+    selected = ", ".join(f"{_absolute(name)} AS {identifier(name)}" for name in expressions)
+    typed = ", ".join(f"{each} AS {identifier(name)}" for name, each in expressions.items())
+    rows = f"SELECT {typed}, {FILE_COLUMN} FROM {relation}" + (f" LIMIT {limit}" if limit is not None else "")
+    database.run(f"CREATE OR REPLACE VIEW {VIEW} AS SELECT {selected} FROM ({rows})")
+    return manifest
 
 
-def extra_columns(table: pa.Table, detectors: Iterable[Settings] = ()) -> list[str]:
-    """List the columns that the program itself does not use in a run with these detectors. They are kept in provenance.
-
-    The control maps of other detectors are included if their column has values.
-    """
-    used = {*KNOWN.names} - MAP_URIS | {f"{settings.name}_uri" for settings in detectors}
-    unused = (name for name in table.column_names if name not in used)
-    return [name for name in unused if name not in MAP_URIS or table[name].null_count < table.num_rows]
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Return whether a column type is accepted as text: an Arrow string type, a dictionary of strings, or null."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_null(kind)
+def _typed(name: str, types: dict[str, str], files: ManifestFiles) -> str:
+    """Return the SQL expression of a known column with its documented type, null where a value is not convertible."""
+    target, column = sql_type(KNOWN.field(name).type), identifier(name)
+    kind = types.get(name)
+    if kind is None or kind == '"NULL"':
+        return f"NULL::{target}"
+    if kind == target:
+        return column
+    is_nested = target.endswith("[]")
+    if kind in _FLOATS and target in _INTEGERS:
+        return f"try_cast({_without_nan(column)} AS {target})"
+    if is_nested and kind == "VARCHAR" and files.format == "csv":
+        return f"try_cast(try_cast({column} AS JSON) AS {target})"
+    accepted = {"VARCHAR": _TEXT_TYPE, sql_type(MANIFEST_BOX) + "[]": _BOXES, sql_type(POINTS): _POINTS}.get(
+        target, _SCALAR
     )
+    if not accepted.fullmatch(kind):
+        raise ColumnTypeError(f"{storage.redact(files.uri)}: column {name!r} has type {kind}, not {target}")
+    return f"try_cast({column} AS {target})"
 
 
-def _parquet_files(uri: str) -> list[str]:
-    """List the addresses of the Parquet files of a manifest, which is a file, a folder or a glob.
-
-    Raises:
-        ManifestNotFoundError: If no file or folder exists at the address.
-    """
-    fs, path = storage.filesystem(uri)
-    if _is_glob(uri):
-        with storage.translate_errors(uri):
-            matches = [name for name in sorted(fs.glob(path)) if name.endswith(".parquet")]
-        return [storage.absolute(fs.unstrip_protocol(name)) for name in matches]
-    if storage.is_folder(uri):
-        names = [name for name in storage.names(uri) if name.endswith(".parquet") and not name.startswith(("_", "."))]
-        return [storage.join(uri, name) for name in names]
-    if not storage.exists(uri):
-        raise ManifestNotFoundError(f"{storage.redact(uri)}: not found")
-    return [uri]
+def _without_nan(column: str) -> str:
+    """Return a column of floating-point numbers, as SQL, with null for NaN, which pandas writes for missing numbers."""
+    # Not `nullif`: DuckDB 2.0.1 optimizes `nullif(x, 'NaN') IS NOT NULL` in a filter to a condition that includes NaN.
+    return f"(CASE WHEN isnan({column}) THEN NULL ELSE {column} END)"
 
 
-def _is_glob(uri: str) -> bool:
-    return any(wildcard in uri for wildcard in "*?[") and not storage.exists(uri)
-
-
-def _read_file(uri: str) -> pa.Table:
-    """Read one Parquet file, and make its uris absolute."""
-    try:
-        table = storage.read_table(uri)
-        table.validate(full=True)  # Arrow reads text that is not UTF-8 without an error
-    except (pa.ArrowException, OSError) as error:  # OSError: a damaged page
-        raise ManifestFormatError(f"{storage.redact(uri)}: not a valid Parquet file ({error})") from error
-    folder = storage.absolute(uri).rpartition("/")[0]
-    for name in URIS:
-        index = table.schema.get_field_index(name)
-        if index >= 0 and is_text(table.schema.field(index).type):
-            uris = [_absolute_uri(value, folder) for value in table[name].to_pylist()]
-            table = table.set_column(index, name, pa.array(uris, pa.string()))
-    return table
-
-
-def _absolute_uri(uri: str | None, folder: str) -> str | None:
-    if not uri or "://" in uri or "::" in uri or uri.startswith("/"):
-        return uri
-    return storage.join(folder, uri)
-
-
-def _listed_row(name: str, uri: str, info: dict[str, Any]) -> dict[str, Any]:
-    """Create the manifest row of a file from its fsspec details, whose keys depend on the file system."""
-    modified = info.get("LastModified") or info.get("last_modified") or info.get("updated") or info.get("mtime")
-    etag = info.get("ETag") or info.get("etag")
-    return {
-        "photo_id": name,
-        "uri": uri,
-        "bytes": info["size"],
-        "etag": str(etag).strip('"') if etag else None,
-        "modified": _as_datetime(modified),
+def _check_rows(
+    relation: str, types: dict[str, str], expressions: dict[str, str], files: ManifestFiles, database: Database
+) -> Manifest:
+    """Count everything that the checks need in one query, and raise the first error."""
+    source = storage.redact(files.uri)
+    cast = [name for name, each in expressions.items() if "try_cast" in each]
+    addresses = [identifier(name) for name in URIS if name in types]
+    has_credentials = " OR ".join(f"regexp_matches({name}::VARCHAR, '[?#@]')" for name in addresses)
+    counts = {
+        "rows": "count(*)",
+        "missing ids": "count(*) FILTER (photo_id IS NULL OR photo_id = '')",
+        "ids": "count(DISTINCT photo_id)",
+        "credentials": f"coalesce(bool_or({has_credentials}), false)",
+        **{f"invalid {name}": f"count(*) FILTER ({_invalid(name, expressions)})" for name in cast},
+        **{f"filled {name}": f"count({identifier(name)})" for name in types},
     }
+    selected = ", ".join(f"{each} AS {identifier(name)}" for name, each in counts.items())
+    (row,) = manifest_files.query(f"SELECT {selected} FROM {relation}", files.uri, database)
+    found = dict(zip(counts, row, strict=True))
+    rows = int(str(found["rows"]))
+    if not rows:
+        raise NoPhotosError(f"{source}: no rows")
+    for name in cast:
+        if found[f"invalid {name}"]:
+            value, number = _first(f"{identifier(name)}", _invalid(name, expressions), relation, database)
+            raise ColumnTypeError(
+                f"{source}: column {name!r} has type {types[name]}, not {sql_type(KNOWN.field(name).type)}"
+                f" (row {number}: {value}; invalid rows: {found[f'invalid {name}']})"
+            )
+    if found["missing ids"]:
+        _, number = _first("photo_id", "photo_id IS NULL OR photo_id = ''", relation, database)
+        raise MissingIdError(f"{source}: row {number} has no photo_id (rows without one: {found['missing ids']})")
+    if found["ids"] != rows:
+        raise DuplicateIdError(f"{source}: {_duplicates(relation, database)}")
+    filled = frozenset(name for name in types if found[f"filled {name}"])
+    view_types = {field.name: sql_type(field.type) for field in KNOWN} | {
+        name: kind for name, kind in types.items() if name not in KNOWN.names
+    }
+    return Manifest(rows, view_types, filled, bool(found["credentials"]))
 
 
-def _as_datetime(modified: datetime | float | str | None) -> datetime | None:
-    if isinstance(modified, str):
-        return datetime.fromisoformat(modified)
-    if isinstance(modified, (int, float)):
-        return datetime.fromtimestamp(modified, UTC)
-    return modified
+def _invalid(name: str, expressions: dict[str, str]) -> str:
+    """Return the condition, as SQL, that a value of a column cannot be converted without loss."""
+    column, typed = identifier(name), expressions[name]
+    column = _without_nan(column) if _without_nan(column) in typed else column
+    lost = f"{column} IS NOT NULL AND {typed} IS NULL"
+    if sql_type(KNOWN.field(name).type) not in _INTEGERS:
+        return lost
+    return f"({lost}) OR try_cast({column} AS DOUBLE) <> {typed}"  # a fraction, which the cast would round
 
 
-def _version(row: dict[str, Any]) -> tuple[Any, ...]:
-    """Return the columns that identify one version of a listed photo. They change with its content."""
-    return row["uri"], row["bytes"], row["etag"], row["modified"]
+def _first(column: str, condition: str, relation: str, database: Database) -> tuple[object, object]:
+    """Return the value and the number, from 0, of the first row that fulfils a condition."""
+    numbered = f"SELECT {column} AS value, row_number() OVER () - 1 AS number, ({condition}) AS found FROM {relation}"
+    value, number = database.row(f"SELECT left(value::VARCHAR, 100), number FROM ({numbered}) WHERE found LIMIT 1")
+    return value, number
 
 
-def _size(
-    row: dict[str, Any], known: dict[tuple[Any, ...], tuple[int | None, int | None]]
-) -> tuple[int | None, int | None]:
-    """Read the width and height of the upright photo from its header, unless its version is known."""
-    if _version(row) in known:
-        return known[_version(row)]
-    fs, path = storage.filesystem(row["uri"])
-    try:
-        with fs.open(path, "rb", block_size=HEADER_BLOCK) as file, Image.open(file, formats=FORMATS) as image:
-            return read_header(image).size
-    except (*DECODER_ERRORS, *storage.storage_errors()):
-        return None, None
+def _duplicates(relation: str, database: Database) -> str:
+    repeated = f"SELECT photo_id, count(*) AS n FROM {relation} GROUP BY photo_id HAVING count(*) > 1"
+    query = f"SELECT first(photo_id ORDER BY photo_id), first(n ORDER BY photo_id), count(*) FROM ({repeated})"
+    photo_id, rows, number = database.row(query)
+    return f"photo_id {photo_id!r} appears in {rows} rows (number of duplicate ids: {number})"
 
 
-def _typed_column(table: pa.Table, field: pa.Field, source: str) -> pa.ChunkedArray | pa.Array:
-    """Cast a known column to its type. Returns nulls if the column is missing."""
-    if field.name not in table.column_names:
-        return pa.nulls(table.num_rows, field.type)
-    column = table[field.name]
-    # Arrow would cast numbers to text. In a text column of a manifest, numbers are an error.
-    if is_text(column.type) or not pa.types.is_string(field.type):
-        with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            return column.cast(field.type)
-    raise ColumnTypeError(f"{source}: column {field.name!r} has type {column.type}, not {field.type}")
-
-
-def _check_column_names(table: pa.Table, source: str) -> None:
-    for name, count in Counter(table.column_names).items():
-        if count > 1:
-            raise DuplicateColumnError(f"{source}: column {name!r} appears {count} times")
-
-
-def _check_ids(ids: pa.ChunkedArray, source: str) -> None:
-    missing = pc.or_kleene(pc.is_null(ids), pc.equal(ids, ""))
-    if (row := pc.index(missing, True).as_py()) >= 0:
-        raise MissingIdError(f"{source}: row {row} has no photo_id")
-    counts = pc.value_counts(ids)
-    duplicates = counts.filter(pc.greater(counts.field("counts"), 1))
-    if len(duplicates):
-        photo_id, rows = duplicates[0].as_py().values()
-        raise DuplicateIdError(
-            f"{source}: photo_id {photo_id!r} appears in {rows} rows (number of duplicate ids: {len(duplicates)})"
-        )
+def _absolute(name: str) -> str:
+    """Return a column of the view as SQL. Relative addresses get the folder of their file."""
+    column = identifier(name)
+    if name not in URIS:
+        return column
+    folder = f"regexp_replace({FILE_COLUMN}, '/[^/]*$', '')"
+    is_relative = f"{column} <> '' AND NOT contains({column}, '://') AND NOT contains({column}, '::')"
+    return f"CASE WHEN {is_relative} AND {column}[1] <> '/' THEN {folder} || '/' || {column} ELSE {column} END"

@@ -1,279 +1,224 @@
-"""Plan a run: the rows of the manifest times variants, cut into units.
+"""Plan a run in SQL: the photos of the manifest times variants, cut into units.
 
-The key of a row is a hash of everything that decides its image. A plan never changes once it is written. Rows with new
-keys, such as those of added or changed photos, are written to an additional plan.
+A plan never changes once it is written. Rows with new keys, such as those of added or changed photos, are written to an
+additional plan. All queries work on files and temporary tables, so that a plan may be larger than the memory.
 """
 
-import hashlib
-import itertools
-import json
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import storage
 from pipeline.errors import ColumnTypeError
 from pipeline.images.geometry import nearest_bucket
-from pipeline.output.plan_store import hash_json, superseded_keys
-from pipeline.plan.manifest import check_manifest, extra_columns
-from pipeline.recipes.prompts import PROMPT_COLUMNS, PromptRenderer
+from pipeline.output import plan_store
+from pipeline.output.plan_store import NewPlan, StoredPlan
+from pipeline.plan import manifest as manifests
+from pipeline.plan.load_unit import planned_rows
+from pipeline.plan.manifest import Manifest
+from pipeline.plan.plan_columns import plan_columns, prompt_columns, register_functions
+from pipeline.recipes.prompts import PromptRenderer
+from pipeline.storage.database import Database, describe_error, identifier, literal, open_database, sql_type
 from schemas.arrow import to_rows, to_table
 from schemas.recipe import Recipe
-from schemas.row_parts import ManifestBox, MapUri, Points
-from schemas.work import Planned
+from schemas.work import PLAN, PLANNED_UNITS, Planned, PlanRow
 
-SEED_BITS = 63  # a seed is not negative, and fits in a column of type int64
-UNIT_SIZE = 32  # rows
+UNIT_SIZES = range(32, 513)  # rows of a unit, unless the plan is small
 MIN_UNITS = 12  # the approximate number for a small plan, so that several processes share the work
-CHUNK_ROWS = 10_000  # rows of a table that are converted at once
+MAX_UNITS = 20_000  # the approximate number for a large plan, so that its records are listed and read in seconds
+PART_ROWS = 500_000  # rows of one file of a plan
+ROW_GROUP = 2048  # rows that are read together, the smallest number that DuckDB writes
+UNIT_DIGITS = 16  # hexadecimal digits of the name of a unit
 
 
 @dataclass(frozen=True)
-class RemainingWork:
-    """The units that a run has to process.
+class Planning:
+    """The rows of a manifest and a recipe, as a view `keyed` of a database.
+
+    The view has the columns of `schemas.work.PlanRow` but the unit.
 
     Attributes:
-        units: The tables of the units that are not done, by name.
-        done_rows: The number of rows of this manifest and these variants whose unit is done.
+        database: The database.
+        manifest: The manifest.
+        recipe: The recipe.
+        variants: The number of images of each photo.
     """
 
-    units: dict[str, pa.Table]
-    done_rows: int
-
-    @property
-    def rows(self) -> int:
-        """The number of rows in these units."""
-        return sum(unit.num_rows for unit in self.units.values())
+    database: Database
+    manifest: Manifest
+    recipe: Recipe
+    variants: int
 
 
-def plan_rows(manifest: pa.Table, recipe: Recipe, variants: int) -> list[Planned]:
-    """Return one row for each photo and variant, with an empty unit and the unchanged addresses of the manifest.
-
-    Raises:
-        ManifestError: A prompt of the recipe names a column that is missing or has no values, or a value is out of
-            range.
-        RecipePromptError: A prompt of the recipe has an invalid choice.
-    """
-    prompts = PromptRenderer(recipe, _columns_with_values(manifest))
-    extra = extra_columns(manifest, recipe.detectors)
-    planner = _RowPlanner(recipe, recipe.digest, recipe.buckets, extra, prompts)
-    return [row for photo in _photos(manifest) for row in planner.rows_of(photo, variants)]
+def open_planning(database: Database, manifest: Manifest, recipe: Recipe, variants: int) -> Planning:
+    """Create the view `keyed`."""
+    register_functions(database)
+    _create_photos(database, manifest, recipe)
+    columns = ", ".join(f"{each} AS {name}" for name, each in plan_columns(manifest, recipe).items())
+    variant = f"(SELECT unnest(range({variants}))::INTEGER AS variant)"
+    database.run(f"CREATE OR REPLACE VIEW keyed AS SELECT {columns} FROM photos m CROSS JOIN {variant}")
+    return Planning(database, manifest, recipe, variants)
 
 
-def _photos(manifest: pa.Table) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a manifest. Raises `ColumnTypeError` for a value that Python cannot represent."""
-    for batch in manifest.to_batches(max_chunksize=CHUNK_ROWS):
-        try:
-            photos = batch.to_pylist()
-        except (pa.ArrowException, OverflowError, ValueError) as error:  # such as the year 300000
-            raise ColumnTypeError(f"manifest: a value is out of range ({error})") from error
-        yield from photos
-
-
-def plan_photos(uris: Sequence[str], recipe: Recipe) -> pa.Table:
-    """Return a plan of one variant of each photo, without units. Previews and benchmarks use it."""
-    manifest = pa.table({"photo_id": list(uris), "uri": [storage.absolute(uri) for uri in uris]})
-    return to_table(plan_rows(check_manifest(manifest, "photos"), recipe, 1), Planned)
-
-
-def plan_new_rows(rows: Sequence[Planned], known: pa.Table, size: int | None = None) -> pa.Table:
-    """Return the plan of the rows that are new, or that are current again.
+def plan_new_rows(planning: Planning, plans: Sequence[StoredPlan], size: int | None = None) -> NewPlan | None:
+    """Plan the rows that are new, or that are current again, in temporary files.
 
     A row is new if no earlier plan has its key. A row is current again if a photo or the recipe was changed and then
     changed back: an earlier plan has its key, but the last key of its photo and variant is another one. It is planned
     again in its old unit, and its image is reused.
 
     Args:
-        rows: The result of `plan_rows` for the manifest.
-        known: The rows of all earlier plans.
-        size: The maximum number of rows in a unit. Defaults to 32, or to fewer for a small plan.
+        planning: The rows of the manifest.
+        plans: The earlier plans of the output.
+        size: The maximum number of rows in a unit. By default, it grows with the plan.
+
+    Returns:
+        The plan, or None if no row is new or current again.
+
+    Raises:
+        ColumnTypeError: A value of the manifest is out of range.
     """
-    old, planned = superseded_keys(known), set(known["key"].to_pylist())
-    again = pa.array([row.key for row in rows if row.key in old], pa.string())
-    returned = known.filter(pc.is_in(known["key"], again))
-    return pa.concat_tables([cut_units([row for row in rows if row.key not in planned], size), returned])
+    try:
+        return _plan_new_rows(planning, plans, size)
+    except duckdb.DataError as error:  # such as the year 300000
+        raise ColumnTypeError(f"manifest: a value is out of range ({describe_error(error)})") from error
 
 
-def cut_units(rows: Iterable[Planned], size: int | None = None) -> pa.Table:
-    """Return rows as a plan: sorted by bucket, cut into units, without the credentials of addresses."""
-    rows = sorted(rows, key=lambda row: (row.bucket or "", row.photo_id, row.variant))
-    photos = [list(variants) for _, variants in itertools.groupby(rows, key=lambda row: row.photo_id)]
-    most_variants = max((len(variants) for variants in photos), default=1)
-    planned: list[Planned] = []
-    for members in _pack(photos, size or min(UNIT_SIZE, max(most_variants, len(rows) // MIN_UNITS))):
-        name = unit_name([row.key for row in members])
-        planned += [replace(row, unit=name, **_public_addresses(row)) for row in members]
-    return to_table(planned, Planned)
+def unit_size(rows: int, variants: int) -> int:
+    """Return the number of rows in a unit: few for a small plan, and more for a large one."""
+    large = max(UNIT_SIZES[0], -(-rows // MAX_UNITS))
+    return min(large, UNIT_SIZES[-1], max(variants, rows // MIN_UNITS))
 
 
-def unit_name(keys: Iterable[str]) -> str:
-    """Return the name of the unit that has exactly these keys."""
-    return hash_json(*sorted(keys))[:16]
+def _plan_new_rows(planning: Planning, plans: Sequence[StoredPlan], size: int | None) -> NewPlan | None:
+    database = planning.database
+    returned = 0
+    if plans:
+        returned = _find_new_rows(planning, plans)
+        new = "SELECT photo_id, list_sort(list(variant)) AS variants FROM fresh GROUP BY photo_id"
+        source = f"SELECT m.*, new.variants FROM photos m JOIN ({new}) new USING (photo_id)"
+    else:
+        source = f"SELECT m.*, range({planning.variants})::INTEGER[] AS variants FROM photos m"
+    # The rows of one bucket are neighbours, and the order does not depend on that of the manifest.
+    database.run(f"CREATE OR REPLACE TEMP TABLE sorted AS {source} ORDER BY bucket NULLS FIRST, photo_id")
+    photos, rows, most = database.row(
+        "SELECT count(*), coalesce(sum(len(variants)), 0), max(len(variants)) FROM sorted"
+    )
+    if not photos and not returned:
+        return None
+    folder = database.folder / "plan"
+    folder.mkdir()
+    units = _write_parts(planning, folder, photos, size or unit_size(rows, most or 1), most or 1)
+    if returned:
+        query = (
+            f"SELECT * EXCLUDE (plan, returned) FROM {plan_store.VIEW} SEMI JOIN again USING (key) WHERE NOT returned"
+        )
+        _copy(
+            database,
+            f"{query} QUALIFY row_number() OVER (PARTITION BY key ORDER BY plan) = 1",
+            folder / "returned.parquet",
+        )
+    database.run("DROP TABLE sorted")
+    return NewPlan(folder, units, returned)
 
 
-def remaining_work(plans: pa.Table, done: set[str], digest: str, rows: Iterable[Planned]) -> RemainingWork:
-    """Return the units that are not done and contain a row of the manifest.
-
-    Args:
-        plans: The rows of all plans.
-        done: Names of the units that are done.
-        digest: The digest of the run's recipe; units of other recipes are left out.
-        rows: The result of `plan_rows` for the manifest. Its addresses still have their credentials.
-    """
-    wanted = {row.key: row for row in rows}
-    units: dict[str, dict[str, Planned]] = {}  # by key, because a row that was planned again is in two plans
-    recorded: set[str] = set()
-    for batch in plans.to_batches(max_chunksize=CHUNK_ROWS):  # most rows of a resumed run are done, and not kept
-        for row in to_rows(pa.Table.from_batches([batch]), Planned):
-            if row.unit in done:
-                recorded |= {row.key} & wanted.keys()
-            elif row.recipe_digest == digest:
-                units.setdefault(row.unit, {})[row.key] = _with_addresses_of(row, wanted.get(row.key))
-    left = {name: list(members.values()) for name, members in units.items() if members.keys() & wanted.keys()}
-    return RemainingWork({name: to_table(members, Planned) for name, members in left.items()}, len(recorded))
-
-
-def seed_of(run_seed: int, photo_id: str, variant: int) -> int:
-    """Return the seed of an image, which depends on the recipe's seed, the photo's id and the variant only."""
-    return int(hash_json(run_seed, photo_id, variant), 16) >> (256 - SEED_BITS)
-
-
-@dataclass(frozen=True)
-class _RowPlanner:
-    """Plans one row for each variant of a photo."""
-
-    recipe: Recipe
-    digest: str  # of the recipe; computed once, because it takes longer than planning a row
-    buckets: list[tuple[int, int]]
-    extra: list[str]  # columns of the manifest that provenance keeps
-    prompts: PromptRenderer
-
-    def rows_of(self, photo: dict[str, Any], variants: int) -> Iterator[Planned]:
-        """Yield the variants of one row of the manifest."""
-        bucket, addresses = self._bucket(photo), self._addresses(photo)
-        details = _json_columns({name: photo[name] for name in self.extra})
-        for variant in range(variants):
-            seed = seed_of(self.recipe.seed, photo["photo_id"], variant)
-            prompts = self.prompts.of(photo, seed)
-            yield Planned(
-                unit="",
-                photo_id=photo["photo_id"],
-                variant=variant,
-                key=_key(photo, addresses, prompts, self.digest, variant),
-                seed=seed,
-                bucket=bucket,
-                recipe_digest=self.digest,
-                **addresses,
-                pose_keypoints=_points(photo["pose_keypoints"]),
-                boxes=_boxes(photo["boxes"]),
-                keypoints=_points(photo["keypoints"]),
-                prompt=prompts["prompt"] or "",
-                negative_prompt=prompts["negative_prompt"] or "",
-                prompt_error=prompts["prompt_error"],
-                manifest=details,
-            )
-
-    def _bucket(self, photo: dict[str, Any]) -> str | None:
-        """Return the size of the photo's canvas, `WxH`, or None if the manifest does not have the photo's size."""
-        if not photo["width"] or not photo["height"]:
-            return None
-        width, height = nearest_bucket((photo["width"], photo["height"]), self.buckets)
-        return f"{width}x{height}"
-
-    def _addresses(self, photo: dict[str, Any]) -> dict[str, Any]:
-        map_uris = ((settings.name, photo[f"{settings.name}_uri"]) for settings in self.recipe.detectors)
-        return {
-            "uri": photo["uri"],
-            "mask_uri": photo["mask_uri"],
-            "reference_uri": photo["reference_uri"] if self.recipe.ip_adapter else None,
-            "map_uris": tuple(MapUri(name, uri) for name, uri in map_uris if uri) or None,
-        }
-
-
-def _key(
-    photo: dict[str, Any], addresses: dict[str, Any], prompts: dict[str, str | None], digest: str, variant: int
-) -> str:
-    """Return the hash of everything that decides an image."""
-    content = (photo["etag"], photo["modified"], photo["bytes"]) if photo["etag"] is None else (photo["etag"],)
-    labels = (photo[name] for name in ("pose_keypoints", "boxes", "keypoints"))
-    public = _without_credentials(**addresses)
-    maps = public["map_uris"] and [asdict(map_uri) for map_uri in public["map_uris"]]
-    uris = (public["uri"], public["mask_uri"], public["reference_uri"], maps)
-    texts = (prompts["prompt"], prompts["negative_prompt"])
-    return hash_json(photo["photo_id"], *labels, *texts, digest, *uris, *content, variant)
-
-
-def _columns_with_values(manifest: pa.Table) -> list[str]:
-    """Return the columns that a prompt may name: the prompt columns, and the columns that have a value.
-
-    For a manifest without rows, these are all columns.
-    """
-    empty = {name for name in manifest.column_names if manifest[name].null_count == manifest.num_rows}
-    return [
-        name for name in manifest.column_names if name in PROMPT_COLUMNS or name not in empty or not manifest.num_rows
+def _create_photos(database: Database, manifest: Manifest, recipe: Recipe) -> None:
+    """Create the view `photos`: the manifest with the bucket of each photo, or null if its size is unknown."""
+    if not {"width", "height"} <= manifest.filled:
+        database.run(f"CREATE OR REPLACE VIEW photos AS SELECT *, NULL::VARCHAR AS bucket FROM {manifests.VIEW}")
+        return
+    known = f"SELECT DISTINCT width, height FROM {manifests.VIEW} WHERE width > 0 AND height > 0"
+    sizes = database.table(known)
+    nearest = functools.lru_cache(nearest_bucket_name)
+    buckets = tuple(recipe.buckets)
+    names = [
+        nearest(*size, buckets) for size in zip(*(sizes[name].to_pylist() for name in ("width", "height")), strict=True)
     ]
+    database.connection.register("size_buckets", sizes.append_column("bucket", pa.array(names, pa.string())))
+    database.run("CREATE OR REPLACE TEMP TABLE sizes AS FROM size_buckets")
+    database.connection.unregister("size_buckets")
+    join = f"{manifests.VIEW} m LEFT JOIN sizes s ON m.width = s.width AND m.height = s.height"
+    database.run(f"CREATE OR REPLACE VIEW photos AS SELECT m.*, s.bucket FROM {join}")
 
 
-def _pack(photos: list[list[Planned]], size: int) -> Iterator[list[Planned]]:
-    """Yield groups of at most `size` rows. Up to `size` variants of a photo stay together, as they share its maps."""
-    group: list[Planned] = []
-    for variants in photos:
-        for start in range(0, len(variants), size):
-            piece = variants[start : start + size]
-            if len(group) + len(piece) > size:
-                yield group
-                group = []
-            group = group + piece
-    if group:
-        yield group
+def nearest_bucket_name(width: int, height: int, buckets: tuple[tuple[int, int], ...]) -> str:
+    """Return the size of the canvas of a photo, as `WxH`."""
+    bucket = nearest_bucket((width, height), list(buckets))
+    return f"{bucket[0]}x{bucket[1]}"
 
 
-def _points(values: list[list[float] | None] | None) -> Points | None:
-    return None if values is None else tuple(None if numbers is None else tuple(numbers) for numbers in values)
+def _find_new_rows(planning: Planning, plans: Sequence[StoredPlan]) -> int:
+    """Create the tables `wanted`, `fresh` and `again`. Returns the number of rows that are current again.
+
+    They have all rows of the manifest, the new rows, and the keys that are current again.
+    """
+    database = planning.database
+    database.run("CREATE OR REPLACE TEMP TABLE wanted AS SELECT photo_id, variant, key FROM keyed")
+    plan_store.open_plans(list(plans), database)
+    plan_store.create(
+        f"CREATE OR REPLACE TEMP TABLE fresh AS FROM wanted ANTI JOIN {plan_store.VIEW} USING (key)", database, "_plan"
+    )
+    plan_store.find_superseded(list(plans), database)
+    database.run("CREATE OR REPLACE TEMP TABLE again AS SELECT key FROM wanted SEMI JOIN superseded USING (key)")
+    (returned,) = database.row("SELECT count(*) FROM again")
+    return int(returned)
 
 
-def _boxes(values: list[dict[str, Any] | None] | None) -> tuple[ManifestBox | None, ...] | None:
-    return None if values is None else tuple(None if box is None else ManifestBox(**box) for box in values)
+def _write_parts(planning: Planning, folder: object, photos: int, size: int, most: int) -> pa.Table:
+    """Write the table `sorted` to the files of a plan, and return the index of its units.
+
+    Up to `size` variants of a photo stay in one unit, because they share its control maps.
+    """
+    database = planning.database
+    per_unit, pieces = max(1, size // most), -(-most // size)
+    step = max(1, PART_ROWS // (per_unit * most)) * per_unit
+    columns = plan_columns(planning.manifest, planning.recipe)
+    selected = ", ".join(f"{each} AS {name}" for name, each in columns.items())
+    indexes = []
+    for number, start in enumerate(range(0, photos, step)):
+        photo = f"SELECT *, rowid AS photo FROM sorted WHERE rowid >= {start} AND rowid < {start + step}"
+        variant = f"SELECT * EXCLUDE (variants), unnest(variants) AS variant FROM ({photo})"
+        place = f"(photo - {start}) // {per_unit} * {pieces} + variant // {size} AS place"
+        rows = f"SELECT {selected}, photo, {place} FROM ({variant}) m"
+        name = f"left(sha256(string_agg(key, '' ORDER BY key)), {UNIT_DIGITS})"
+        names = f"SELECT place, {name} AS unit FROM planned GROUP BY place"
+        query = f"WITH planned AS MATERIALIZED ({rows}), names AS ({names}) SELECT {', '.join(PLAN.names)}"
+        part = f"part-{number:05d}.parquet"
+        path = f"{folder}/{part}"
+        _copy(database, f"{query} FROM planned JOIN names USING (place) ORDER BY place, photo, variant", path)
+        indexes.append(_index(database, path, part, planning.recipe.digest))
+    return pa.concat_tables([PLANNED_UNITS.empty_table(), *indexes])
 
 
-def _public_addresses(row: Planned) -> dict[str, Any]:
-    return _without_credentials(row.uri, row.mask_uri, row.reference_uri, row.map_uris)
+def _copy(database: Database, query: str, path: object) -> None:
+    typed = ", ".join(f"{field.name}::{sql_type(field.type)} AS {field.name}" for field in PLAN)
+    options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}"
+    database.run(f"COPY (SELECT {typed} FROM ({query})) TO {literal(str(path))} ({options})")
 
 
-def _without_credentials(
-    uri: str | None, mask_uri: str | None, reference_uri: str | None, map_uris: tuple[MapUri, ...] | None
-) -> dict[str, Any]:
-    """Return the address columns of a row without logins and queries."""
-    return {
-        "uri": storage.redact(uri) if uri else None,
-        "mask_uri": storage.redact(mask_uri) if mask_uri else None,
-        "reference_uri": storage.redact(reference_uri) if reference_uri else None,
-        "map_uris": map_uris and tuple(MapUri(entry.detector, storage.redact(entry.uri)) for entry in map_uris),
-    }
+def _index(database: Database, path: str, part: str, digest: str) -> pa.Table:
+    rows = f"SELECT unit, file_row_number AS position FROM read_parquet({literal(path)}, file_row_number = true)"
+    index = (
+        f"SELECT unit, {literal(part)} AS part, min(position) AS start, count(*) AS rows FROM ({rows}) GROUP BY unit"
+    )
+    return database.table(f"SELECT *, {literal(digest)} AS recipe_digest FROM ({index}) ORDER BY start").cast(
+        PLANNED_UNITS
+    )
 
 
-def _with_addresses_of(row: Planned, manifest_row: Planned | None) -> Planned:
-    """Return a row of a plan with the addresses of the manifest, which still have their credentials."""
-    if manifest_row is None:
-        return row
-    names = ("uri", "mask_uri", "reference_uri", "map_uris")
-    return replace(row, **{name: getattr(manifest_row, name) for name in names})
-
-
-def _json_columns(columns: dict[str, Any]) -> str:
-    """Return columns of the manifest as strict JSON: without credentials, bytes as digest, NaN and infinity as null."""
-
-    def plain(value: object) -> object:
-        if isinstance(value, bytes):
-            return f"sha256:{hashlib.sha256(value).hexdigest()}"
-        if isinstance(value, float) and not math.isfinite(value):
-            return None
-        if isinstance(value, dict):
-            return {key: plain(entry) for key, entry in value.items()}
-        return [plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
-
-    return json.dumps(plain(storage.redact_all(columns)), default=str, sort_keys=True, ensure_ascii=False)
+def plan_photos(uris: Sequence[str], recipe: Recipe) -> pa.Table:
+    """Return a table of `Planned` rows, one variant of each photo, without units. Previews and benchmarks use it."""
+    manifest = pa.table({"photo_id": list(uris), "uri": [storage.absolute(uri) for uri in uris]})
+    with open_database() as database:
+        path = str(database.folder / "photos.parquet")
+        storage.put_table(path, manifest)
+        opened = manifests.open_manifest(path, database)
+        open_planning(database, opened, recipe, 1)
+        columns = ", ".join("'' AS unit" if name == "unit" else identifier(name) for name in PLAN.names)
+        order = "SELECT row_number() OVER () AS number, photo_id FROM manifest"
+        planned = f"SELECT {columns} FROM keyed JOIN ({order}) USING (photo_id) ORDER BY number"
+        rows = to_rows(database.table(planned).cast(PLAN), PlanRow)
+    return to_table(planned_rows(rows, PromptRenderer(recipe, prompt_columns(opened, recipe))), Planned)

@@ -1,8 +1,9 @@
 """Check everything that a run needs before it starts, and plan its work. Nothing here writes."""
 
 import shutil
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -12,10 +13,17 @@ from pipeline.errors import DiskFullError, MissingInputError, StorageNotFoundErr
 from pipeline.images.labels import PERSON
 from pipeline.models import checks
 from pipeline.output import plan_store, provenance, run_file
+from pipeline.output.plan_store import NewPlan
+from pipeline.plan import listing, plan, remaining
 from pipeline.plan import manifest as manifests
-from pipeline.plan import plan
-from pipeline.plan.manifest import check_manifest
+from pipeline.plan.listing import ListingProgress
+from pipeline.plan.manifest_files import is_photo_folder
+from pipeline.plan.plan import Planning
+from pipeline.plan.plan_columns import prompt_columns
+from pipeline.plan.remaining import LEFT_ROWS, RemainingWork
+from pipeline.recipes.prompts import PromptRenderer
 from pipeline.storage import CLOUD_SCHEMES, PUBLIC_SCHEMES
+from pipeline.storage.database import Database, literal, open_database
 from schemas.options import Options
 from schemas.recipe import Recipe
 
@@ -33,8 +41,9 @@ class RunPlan:
             is absolute.
         last_run: The content of `_run.json`, or None for a new output.
         listed: The manifest that was made by listing a folder of photos.
-        fresh: The rows to add to the plans of the output.
+        new: The plan to add to the plans of the output, in temporary files, or None.
         work: Everything that is left to do.
+        prompt_columns: The columns of the manifest that prompts may name.
         allowed: Schemes that the manifest may name, and `private` if private hosts are allowed.
         blank: Detectors whose weights are missing and whose maps are black.
         map_cache: Address of a folder of control maps.
@@ -44,91 +53,101 @@ class RunPlan:
     recipe: Recipe
     last_run: dict[str, Any] | None
     listed: pa.Table | None
-    fresh: pa.Table
-    work: plan.RemainingWork
+    new: NewPlan | None
+    work: RemainingWork
+    prompt_columns: list[str]
     allowed: frozenset[str]
     blank: frozenset[str]
     map_cache: str | None = None
     compile_cache: str | None = None
 
-    def without_rows(self) -> "RunPlan":
-        """Return the plan without its rows, which is small enough to send to other processes."""
-        return replace(self, listed=None, fresh=self.fresh.slice(0, 0), work=plan.RemainingWork({}, 0))
 
-
+@contextmanager
 def preflight(
-    manifest: str, output: str, recipe: Recipe, options: Options, listing: manifests.ListingProgress
-) -> RunPlan:
+    manifest: str, output: str, recipe: Recipe, options: Options, progress: ListingProgress
+) -> Iterator[RunPlan]:
     """Check manifest, output, recipe, weights and free space, and plan the work.
+
+    The files of a new plan are temporary, and are removed when the context ends.
 
     Args:
         manifest: Address of the manifest, or of a folder of photos.
         output: Address of the output.
         recipe: The recipe.
         options: The options of the run.
-        listing: Called with the progress of listing a folder of photos.
+        progress: Called with the progress of listing a folder of photos.
 
     Raises:
-        RunError: A check failed. Nothing was written.
+        RunError: A check failed. Nothing was written to the output.
     """
-    # 1. The output is new, or was written by this program, with this recipe unless another one is accepted.
-    last_run = run_file.read_run_file(output)
-    run_file.check_recipe(output, last_run, recipe, reconvert=options.recipe_changed == "reconvert")
-    # 2. The manifest is valid.
-    listed = _list_photos(manifest, output, listing) if manifests.is_photo_folder(manifest) else None
-    photos = manifests.read_manifest(manifest) if listed is None else check_manifest(listed, manifest)
-    photos = photos.slice(0, options.limit)
-    # 3. Plan the rows that are new, and find what is left of earlier plans.
-    rows = plan.plan_rows(photos, recipe, options.variants)
-    known = plan_store.read_plans(output)
-    fresh = plan.plan_new_rows(rows, known, options.unit_size)
-    work = plan.remaining_work(pa.concat_tables([known, fresh]), _done_units(output, options), recipe.digest, rows)
-    # 4. The buckets can be read, the weights exist, and the images fit on the disk.
-    _check_credentials(work)
-    _check_inputs(work, recipe)
-    blank = checks.check_models(recipe, _provided_detectors(work, recipe)) if work.units else frozenset()
-    if work.units:
-        _check_space(output, recipe, work.rows, keep_maps=options.keep_maps)
-    caches = [_cache_address(uri) for uri in (options.map_cache, options.compile_cache)]
-    recipe = _with_absolute_reference(_with_compilation(recipe, work.rows))
-    return RunPlan(recipe, last_run, listed, fresh, work, _allowed_schemes(manifest, options), blank, *caches)
+    with open_database(options.plan_memory) as database:
+        # 1. The output is new, or was written by this program, with this recipe unless another one is accepted.
+        last_run = run_file.read_run_file(output)
+        run_file.check_recipe(output, last_run, recipe, reconvert=options.recipe_changed == "reconvert")
+        # 2. The manifest is valid, and has the columns that the prompts of the recipe name.
+        listed = _list_photos(manifest, output, progress) if is_photo_folder(manifest) else None
+        photos = manifests.open_manifest(_manifest_file(manifest, listed, database), database, options.limit)
+        columns = prompt_columns(photos, recipe)
+        PromptRenderer(recipe, columns)  # raises an error
+        # 3. Plan the rows that are new, and find what is left of earlier plans.
+        planning = plan.open_planning(database, photos, recipe, options.variants)
+        plans = plan_store.read_plans(output)
+        new = plan.plan_new_rows(planning, plans, options.unit_size)
+        done = provenance.done_units(output)
+        retried = provenance.units_to_retry(output, done, database) if options.retry_failed else {}
+        work = remaining.remaining_work(planning, plans, new, done, retried)
+        # 4. The buckets can be read, the weights exist, and the images fit on the disk.
+        _check_credentials(planning, work)
+        _check_inputs(planning, work)
+        blank = checks.check_models(recipe, _provided_detectors(planning)) if work.units.num_rows else frozenset()
+        if work.units.num_rows:
+            _check_space(output, recipe, work.rows, keep_maps=options.keep_maps)
+        caches = [_cache_address(uri) for uri in (options.map_cache, options.compile_cache)]
+        recipe = _with_absolute_reference(_with_compilation(recipe, work.rows))
+        allowed = _allowed_schemes(manifest, options)
+        database.release()
+        yield RunPlan(recipe, last_run, listed, new, work, columns, allowed, blank, *caches)
 
 
-def _list_photos(folder: str, output: str, progress: manifests.ListingProgress) -> pa.Table:
+def _manifest_file(manifest: str, listed: pa.Table | None, database: Database) -> str:
+    """Return the address of the manifest. That of a folder of photos is a temporary file."""
+    if listed is None:
+        return manifest
+    path = database.folder / MANIFEST_FILE
+    storage.put_table(str(path), listed)
+    return str(path)
+
+
+def _list_photos(folder: str, output: str, progress: ListingProgress) -> pa.Table:
     """List a folder of photos. The last run listed the sizes of photos, and those of unchanged photos are reused."""
     uri = storage.join(output, MANIFEST_FILE)
     known = None
     # If the manifest of the last run is missing or damaged, the sizes of all photos are read from their files.
     with suppress(pa.ArrowException, KeyError, StorageNotFoundError):
         known = storage.read_table(uri, ["uri", "bytes", "etag", "modified", "width", "height"])
-    return manifests.list_photos(folder, progress, skip=output, known=known)
+    return listing.list_photos(folder, progress, skip=output, known=known)
 
 
-def _done_units(output: str, options: Options) -> set[str]:
-    done = provenance.done_units(output)
-    return done - provenance.units_to_retry(output, done) if options.retry_failed else done
-
-
-def _provided_detectors(work: plan.RemainingWork, recipe: Recipe) -> frozenset[str]:
+def _provided_detectors(planning: Planning) -> frozenset[str]:
     """Return the detectors that are not needed, because the manifest provides a map or the people for every row.
 
     With `fit: people`, a map alone does not replace a detector that may have to find the people to crop around.
     """
-    columns = ["pose_keypoints", "boxes", "map_uris"]
-    rows = pa.concat_tables([unit.select(columns) for unit in work.units.values()])
-    maps = [{each["detector"] for each in uris or []} for uris in rows["map_uris"].to_pylist()]
-    poses = rows["pose_keypoints"].is_valid().to_pylist()
-    people = [any(box and box["category"] == PERSON for box in boxes or []) for boxes in rows["boxes"].to_pylist()]
-    finders = _people_finders(recipe)
-    return frozenset(
-        settings.name
-        for settings in recipe.detectors
-        if all(
-            (settings.finds_people and has_pose)
-            or (settings.name in names and (has_people or settings.name not in finders))
-            for names, has_pose, has_people in zip(maps, poses, people, strict=True)
-        )
+    recipe, finders = planning.recipe, _people_finders(planning.recipe)
+    has_pose = "pose_keypoints IS NOT NULL"
+    person = f"list_filter(boxes, lambda box: box.category = {literal(PERSON)})"
+    has_people = f"coalesce(len({person}), 0) > 0"
+    conditions = {}
+    for settings in recipe.detectors:
+        named = f"list_filter(map_uris, lambda entry: entry.detector = {literal(settings.name)})"
+        has_map = f"coalesce(len({named}), 0) > 0" + (f" AND {has_people}" if settings.name in finders else "")
+        conditions[settings.name] = f"({has_map})" + (f" OR {has_pose}" if settings.finds_people else "")
+    if not conditions:
+        return frozenset()
+    provided = planning.database.row(
+        f"SELECT {', '.join(f'bool_and({each})' for each in conditions.values())} FROM {LEFT_ROWS}"
     )
+    return frozenset(name for name, every in zip(conditions, provided, strict=True) if every)
 
 
 def _people_finders(recipe: Recipe) -> list[str]:
@@ -141,24 +160,25 @@ def _people_finders(recipe: Recipe) -> list[str]:
     return names
 
 
-def _check_inputs(work: plan.RemainingWork, recipe: Recipe) -> None:
+def _check_inputs(planning: Planning, work: RemainingWork) -> None:
     """Raise an error if the recipe needs masks or reference images, and no row has one."""
+    recipe = planning.recipe
     needs_reference = recipe.ip_adapter is not None and not recipe.ip_adapter.reference
-    if needs_reference and not _any_row_has(work, "reference_uri"):
+    if needs_reference and not _any_row_has(planning, work, "reference_uri"):
         raise MissingInputError(
             f"recipe {recipe.name}: ip_adapter.reference is not set, and the manifest has no reference_uri",
             "Set ip_adapter.reference, or give each photo a reference_uri.",
         )
-    if recipe.mode == "inpaint" and recipe.region.of == "mask" and not _any_row_has(work, "mask_uri"):
+    if recipe.mode == "inpaint" and recipe.region.of == "mask" and not _any_row_has(planning, work, "mask_uri"):
         raise MissingInputError(
             f"recipe {recipe.name}: mode inpaint paints what a mask covers, and the manifest has no mask_uri",
             "Give each photo a mask_uri, or set region.of to subject or background.",
         )
 
 
-def _any_row_has(work: plan.RemainingWork, column: str) -> bool:
+def _any_row_has(planning: Planning, work: RemainingWork, column: str) -> bool:
     """Return whether any row has a value in a column, or there are no rows."""
-    return not work.units or any(unit[column].is_valid().to_numpy().any() for unit in work.units.values())
+    return not work.units.num_rows or bool(planning.database.row(f"SELECT count({column}) FROM {LEFT_ROWS}")[0])
 
 
 def _with_absolute_reference(recipe: Recipe) -> Recipe:
@@ -190,16 +210,15 @@ def _allowed_schemes(manifest: str, options: Options) -> frozenset[str]:
     return PUBLIC_SCHEMES | {scheme} | options.allow
 
 
-def _check_credentials(work: plan.RemainingWork) -> None:
+def _check_credentials(planning: Planning, work: RemainingWork) -> None:
     """Request one file of each bucket, because without credentials every one of its photos would fail."""
-    buckets: dict[str, str] = {}
-    for unit in work.units.values():
-        maps = [each["uri"] for uris in unit["map_uris"].to_pylist() for each in uris or []]
-        files = [uri for name in ("uri", "mask_uri", "reference_uri") for uri in unit[name].to_pylist()]
-        for uri in [*files, *maps]:
-            if uri and uri.partition("://")[0] in CLOUD_SCHEMES and "::" not in uri:
-                buckets.setdefault("/".join(uri.split("/")[:3]), uri)
-    for uri in buckets.values():
+    if not work.units.num_rows:
+        return
+    maps = "list_transform(coalesce(map_uris, []), lambda entry: entry.uri)"
+    uris = f"SELECT unnest(list_concat([uri, mask_uri, reference_uri], {maps})) AS uri FROM {LEFT_ROWS}"
+    bucket = f"regexp_extract(uri, '^({'|'.join(sorted(CLOUD_SCHEMES))})://[^/]*')"
+    query = f"SELECT min(uri) FROM ({uris}) WHERE {bucket} <> '' AND NOT contains(uri, '::') GROUP BY {bucket}"
+    for (uri,) in planning.database.rows(query):
         storage.check_credentials(uri)
 
 

@@ -1,6 +1,6 @@
 """The steps between the plan and commit, in order. Runs, previews, the calibration and the benchmarks use them.
 
-    fetch ─ decode ─ control maps ─ convert ─ encode
+    load and fetch ─ decode ─ control maps ─ convert ─ encode
 
 A step is a function that receives a table of rows and returns another table. Control maps and convert are classes,
 because they hold models: each process creates one object and calls it with every table.
@@ -14,11 +14,14 @@ from typing import Any, Literal, TypeAlias
 import pyarrow as pa
 
 from pipeline.plan.preflight import RunPlan
+from pipeline.recipes.prompts import PROMPT_COLUMNS, PromptRenderer
+from pipeline.steps.commit import Commit
 from pipeline.steps.control_maps import ControlMaps
 from pipeline.steps.decode import decode_step
 from pipeline.steps.encode import ENCODER_THREADS, encode_function
-from pipeline.steps.fetch import fetch
+from pipeline.steps.fetch import FETCH_THREADS, fetch
 from pipeline.steps.gpu_worker import GpuWorker
+from pipeline.steps.load import LoadUnit
 from pipeline.steps.row_step import RowStep
 from schemas.recipe import Recipe
 from schemas.work import Converted, Decoded, Encoded, Fetched, Planned
@@ -47,6 +50,11 @@ class Step:
     function: Callable[..., Any]
     arguments: dict[str, Any] | None = None
 
+    @property
+    def holds_models(self) -> bool:
+        """Whether the step is a class, whose objects keep models loaded."""
+        return self.arguments is not None
+
     def create(self) -> TableFunction:
         """Return the function of the step for this process. If the step is a class, this creates an object of it."""
         function: TableFunction = self.function if self.arguments is None else self.function(**self.arguments)
@@ -65,6 +73,7 @@ class ChainSettings:
         map_cache: Address of a folder of control maps.
         compile_cache: Address of a folder of compiled models.
         keep_maps: Whether the pixels of the control maps are needed after the convert step.
+        prompt_columns: The columns of the manifest that prompts may name.
     """
 
     recipe: Recipe
@@ -74,23 +83,62 @@ class ChainSettings:
     map_cache: str | None = None
     compile_cache: str | None = None
     keep_maps: bool = False
+    prompt_columns: tuple[str, ...] = ("photo_id", *PROMPT_COLUMNS)
 
     @classmethod
     def of(cls, run: RunPlan, gpu_detectors: frozenset[str], *, keep_maps: bool) -> "ChainSettings":
         """Return the settings of a run that passed its checks."""
-        return cls(
-            run.recipe, run.allowed, run.blank, gpu_detectors, run.map_cache, run.compile_cache, keep_maps=keep_maps
-        )
+        caches = run.map_cache, run.compile_cache
+        return cls(run.recipe, run.allowed, run.blank, gpu_detectors, *caches, keep_maps, tuple(run.prompt_columns))
+
+    @property
+    def renderer(self) -> PromptRenderer:
+        """The renderer of the prompts."""
+        return PromptRenderer(self.recipe, self.prompt_columns)
 
     def without_map_cache(self) -> "ChainSettings":
         """Return these settings without the cache of control maps, so that no map is read from it."""
         return replace(self, map_cache=None)
 
 
-def photo_steps(settings: ChainSettings) -> list[Step]:
-    """Return the steps in order.
+@dataclass(frozen=True)
+class Chain:
+    """All steps of a run.
 
-    The first step receives `Planned` rows. The last step returns `Encoded` rows, or `Mapped` rows in mode maps.
+    Attributes:
+        load: Loads the rows of a unit, and fetches their photos.
+        steps: The steps from the bytes of photos to encoded images.
+        commit: Writes the images, and returns rows of provenance.
+    """
+
+    load: LoadUnit
+    steps: list[Step]
+    commit: Commit
+
+
+def fetch_step(settings: ChainSettings) -> RowStep[Planned, Fetched]:
+    """Return the step that fetches the photos of `Planned` rows."""
+    return RowStep(
+        "fetch", Planned, Fetched, partial(fetch, allowed=settings.allowed), threads=FETCH_THREADS, waits=True
+    )
+
+
+def run_chain(settings: ChainSettings, commit: Commit, *, keep_done: bool = False) -> Chain:
+    """Return all steps of a run.
+
+    Args:
+        settings: The settings of the steps.
+        commit: The last step.
+        keep_done: Whether to leave out the rows that are done in an earlier record of their unit.
+    """
+    load = LoadUnit(commit.output, settings.renderer, fetch_step(settings), keep_done=keep_done)
+    return Chain(load, photo_steps(settings), commit)
+
+
+def photo_steps(settings: ChainSettings) -> list[Step]:
+    """Return the steps after fetch, in order.
+
+    The first step receives `Fetched` rows. The last step returns `Encoded` rows, or `Mapped` rows in mode maps.
     """
     recipe, blank, on_gpu = settings.recipe, settings.blank, settings.gpu_detectors
     map_arguments = {"recipe": recipe, "blank": blank, "deferred": on_gpu, "cache": settings.map_cache}
@@ -103,7 +151,6 @@ def photo_steps(settings: ChainSettings) -> list[Step]:
     }
     decode_pool: Pool = "decode" if recipe.fit == "people" else "light"  # detecting people takes a whole core
     steps = [
-        Step("fetch", "light", RowStep("fetch", Planned, Fetched, partial(fetch, allowed=settings.allowed))),
         Step("decode", decode_pool, RowStep("decode", Fetched, Decoded, decode_step(recipe, blank))),
         Step("control maps", "control_maps", ControlMaps, map_arguments),
     ]

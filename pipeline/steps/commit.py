@@ -1,4 +1,4 @@
-"""Write the images of a unit, then its record in one atomic put. A unit is done when its record exists.
+"""Write the images of rows, and return their rows of provenance. `pipeline.output.record_writer` writes the records.
 
 File names consist of the unit, the photo, the key and the variant, so that a repeated unit overwrites its own files.
 """
@@ -7,25 +7,21 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeAlias
 
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.errors import IncompleteUnitError
-from pipeline.output.provenance import read_record, record_uri
 from pipeline.output.run_file import RunMetadata
-from pipeline.plan.plan import unit_name
 from pipeline.steps.canvas import canvas_padding, enlarge_canvas, image_size
 from pipeline.steps.encode import FILE_EXTENSIONS, encode_pixels
 from pipeline.steps.row_step import add_seconds, table_to_rows
-from schemas.arrow import to_rows, to_table
+from schemas.arrow import to_table
 from schemas.provenance import ControlRecord, RecordRow
 from schemas.recipe import Control, Output, Recipe
 from schemas.row_parts import Canvas, MadeBy, MapFacts, Pixels
-from schemas.work import Committed, Encoded, Failed, Mapped, Planned
+from schemas.work import Encoded, Failed, Mapped, Planned
 
 SLUG_LENGTH = 60
 
@@ -45,56 +41,31 @@ class _Files:
 
 
 class Commit:
-    """Writes the files and the records of units to an output.
+    """Writes the files of rows to an output.
 
     Args:
         output: Address of the output.
         metadata: The metadata of the run, which are the same for all rows.
         keep_maps: Whether to write the control maps too. In mode `maps`, they are always written.
-        keep_done: Whether to keep rows that are done in an earlier record of the unit, and replace only failed rows.
     """
 
-    def __init__(self, output: str, metadata: RunMetadata, *, keep_maps: bool = False, keep_done: bool = False) -> None:
+    def __init__(self, output: str, metadata: RunMetadata, *, keep_maps: bool = False) -> None:
         self.output = output
         self._metadata = metadata
         self._recipe: Recipe = metadata.recipe
         recipe = metadata.recipe.model_dump(mode="json", exclude={"description"})
         self._settings = json.dumps(storage.redact_all(recipe))
         self.keep_maps = keep_maps or metadata.recipe.mode == "maps"
-        self._keep_done = keep_done
         self._row_type: type[Encoded | Mapped] = Mapped if metadata.recipe.mode == "maps" else Encoded
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Write the units in a table, and return one `Committed` row for each row.
+        """Write the files of the rows in a table, and return a table of `schemas.provenance.RecordRow` rows.
 
         Raises:
             OutputError: A file cannot be written.
             StorageError: A storage request failed.
-            IncompleteUnitError: The rows of a unit are not those of its plan.
         """
-        units: dict[str, list[Finished]] = {}
-        for row in table_to_rows(table, self._row_type):
-            units.setdefault(row.planned.unit, []).append(row)
-        records = [record for unit, rows in units.items() for record in self._commit(unit, rows)]
-        return to_table([_committed(record) for record in records], Committed)
-
-    def _commit(self, unit: str, rows: Sequence[Finished]) -> list[RecordRow]:
-        """Write the files of a unit, then its record."""
-        if unit_name([row.planned.key for row in rows]) != unit:
-            raise IncompleteUnitError(f"unit {unit}: the {len(rows)} received rows are not the rows of this unit")
-        for folder in ("images", "maps", "masks"):
-            storage.remove_partial_files(storage.join(self.output, folder, unit))
-        done = self._done_before(unit) if self._keep_done else {}
-        records = [done.get(row.planned.key) or self._write(row) for row in rows]
-        storage.put_table(record_uri(self.output, unit), to_table(records, RecordRow))
-        return records
-
-    def _done_before(self, unit: str) -> dict[str, RecordRow]:
-        """Return the rows of a unit's earlier record that are done, by key."""
-        if not storage.exists(record_uri(self.output, unit)):
-            return {}
-        records = to_rows(read_record(self.output, unit), RecordRow)
-        return {record.key: record for record in records if record.status == "done"}
+        return to_table([self._write(row) for row in table_to_rows(table, self._row_type)], RecordRow)
 
     def _write(self, row: Finished) -> RecordRow:
         """Write the image, the mask and the maps of a row, and return its record."""
@@ -205,20 +176,3 @@ def _network(control: Control) -> dict[str, Any]:
     """Return the columns of the ControlNet that uses a map."""
     name = storage.redact(control.net.name)
     return {"net": name, "scale": control.scale, "start": control.start, "end": control.end}
-
-
-def _committed(record: RecordRow) -> Committed:
-    """Return the columns of a record that the driver counts and logs."""
-    detected = [control for control in record.controls if control.origin == "detected"]
-    cached = sum(bool(control.cached) for control in detected)
-    failure = record.failure
-    return Committed(
-        unit=record.unit,
-        photo_id=record.photo_id,
-        variant=record.variant,
-        failed=record.status == "failed",
-        code=failure.code if failure else None,
-        message=failure.message if failure else None,
-        detected=len(detected) - cached,
-        cached=cached,
-    )

@@ -26,6 +26,8 @@ from pipeline.steps.row_step import record_on_error
 from schemas.row_parts import ProvidedFile, Source, Timing
 from schemas.work import Fetched, Planned
 
+FETCH_THREADS = 16  # files that one process requests at once, because a request mostly waits for the network
+
 
 def fetch(row: Planned, allowed: frozenset[str]) -> Fetched:
     """Read the files of one row.

@@ -62,15 +62,25 @@ class RowStep(TableStep[In, Out]):
         output_type: The dataclass of the rows that the step returns.
         step: The function. If it raises a `PhotoError`, the row becomes a failed row.
         threads: The number of rows to process at once. Above 1 only for functions that release the GIL.
+        waits: Whether the function mostly waits, so that its wall time is recorded with any number of threads.
     """
 
     def __init__(
-        self, stage: str, input_type: type[In], output_type: type[Out], step: Callable[[In], Out], *, threads: int = 1
+        self,
+        stage: str,
+        input_type: type[In],
+        output_type: type[Out],
+        step: Callable[[In], Out],
+        *,
+        threads: int = 1,
+        waits: bool = False,
     ) -> None:
         super().__init__(input_type, output_type)
         self._stage = stage
         self._step = step
         self._threads = threads
+        # With several threads, the wall time of a row includes waiting for a free core.
+        self._clock = time.thread_time if threads > 1 and not waits else None
 
     def run(self, rows: Sequence[In | Failed]) -> list[Out | Failed]:
         """Apply the step to rows, in order. Failed rows pass unchanged."""
@@ -81,8 +91,7 @@ class RowStep(TableStep[In, Out]):
             return list(threads.map(self._apply, rows))
 
     def _apply(self, row: In | Failed) -> Out | Failed:
-        # With several threads, the CPU time of the thread is recorded: its wall time includes waiting for a free core.
-        return apply_step(self._stage, self._step, row, clock=time.thread_time if self._threads > 1 else None)
+        return apply_step(self._stage, self._step, row, clock=self._clock)
 
 
 def apply_step(
@@ -153,7 +162,7 @@ def rows_to_table(rows: Sequence[Any], kind: type) -> pa.Table:
 
 
 def table_to_rows(table: pa.Table, kind: type[In]) -> list[In | Failed]:
-    """Return the rows of a table that `rows_to_table` made. If `kind` is `Planned`, the table is a plan instead."""
+    """Return the rows of a table that `rows_to_table` made. A table of `Planned` rows has no failed rows."""
     if kind is Planned:
         return list(to_rows(table, kind))
     hints, stage_names = stage_columns(kind), columns_of(kind)  # type: ignore[arg-type]  # a class can be hashed

@@ -10,6 +10,7 @@ from pipeline.storage.objects import (
     check_credentials,
     exists,
     files,
+    folders,
     is_folder,
     names,
     put,
@@ -26,7 +27,7 @@ from pipeline.storage.retry import ATTEMPTS, as_error, is_transient, storage_err
 
 __all__ = [
     "ATTEMPTS", "CLOUD_SCHEMES", "PUBLIC_SCHEMES", "WEB_SCHEMES", "absolute", "as_error", "check_credentials",
-    "exists", "files", "filesystem", "is_folder", "is_transient", "join", "local_path", "names", "put", "put_table",
-    "read", "read_if_exists", "read_once", "read_table", "redact", "redact_all", "redact_text", "remove",
+    "exists", "files", "filesystem", "folders", "is_folder", "is_transient", "join", "local_path", "names", "put",
+    "put_table", "read", "read_if_exists", "read_once", "read_table", "redact", "redact_all", "redact_text", "remove",
     "remove_partial_files", "storage_errors", "translate_errors", "with_retries",
 ]  # fmt: skip

@@ -74,6 +74,17 @@ def names(folder: str) -> list[str]:
     return sorted(name for name in files(folder, depth=1) if "/" not in name)
 
 
+def folders(folder: str) -> list[str]:
+    """List the names of the subfolders of a folder, sorted. Empty if the folder does not exist."""
+    fs, root = filesystem(folder)
+    with translate_errors(folder):
+        try:
+            entries = with_retries(lambda: fs.ls(root, detail=True))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+    return sorted(entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory")
+
+
 def files(folder: str, depth: int | None = None) -> dict[str, dict[str, Any]]:
     """List the files in a folder and its subfolders.
 

@@ -1,0 +1,49 @@
+"""Divide the units of a run into blocks, which Ray Data processes one after the other in one task each."""
+
+import itertools
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.plan.remaining import RemainingWork
+from schemas.arrow import columns_of
+from schemas.work import UNITS, Addresses
+
+UNITS_PER_BLOCK = 8  # in a large run: fewer tasks, and a process that decodes a part of the plan for several units
+FEWEST_BLOCKS = 256  # in a run with as many units, so that all processes share the work
+
+
+def unit_blocks(work: RemainingWork) -> Iterator[pa.Table]:
+    """Yield tables of `schemas.work.Unit` rows, with the credentials of their addresses."""
+    size = max(1, min(UNITS_PER_BLOCK, work.units.num_rows // FEWEST_BLOCKS))
+    addresses = _Addresses(work)
+    for start in range(0, work.units.num_rows, size):
+        block = work.units.slice(start, size)
+        if work.addresses is not None:
+            column = pa.array([addresses.of(unit) for unit in block["unit"].to_pylist()], UNITS.field("addresses").type)
+            block = block.set_column(UNITS.get_field_index("addresses"), "addresses", column)
+        yield block
+
+
+class _Addresses:
+    """Reads the addresses with credentials in the order of the units, without keeping them."""
+
+    def __init__(self, work: RemainingWork) -> None:
+        self._groups = itertools.groupby(_rows(work), key=lambda row: row["unit"])
+        self._next = next(self._groups, None)
+
+    def of(self, unit: str) -> list[dict[str, object]] | None:
+        """Return the addresses of the next unit, or None if it has none."""
+        if self._next is None or self._next[0] != unit:
+            return None
+        rows = [{name: row[name] for name in columns_of(Addresses)} for row in self._next[1]]
+        self._next = next(self._groups, None)
+        return rows
+
+
+def _rows(work: RemainingWork) -> Iterator[dict[str, object]]:
+    if work.addresses is not None:
+        with pq.ParquetFile(work.addresses) as file:
+            for batch in file.iter_batches(use_threads=False):
+                yield from batch.to_pylist()

@@ -1,0 +1,72 @@
+"""Collect the rows of units as they are finished, and write the record of each unit that is complete.
+
+The record of a unit is written last, in one atomic put: a unit is done when its record exists.
+"""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import storage
+from pipeline.errors import IncompleteUnitError
+from pipeline.output.provenance import read_record, record_uri
+from schemas.provenance import PROVENANCE
+
+
+class RecordWriter:
+    """Writes the records of a run. It holds the rows of the units that are in work, but no pixels.
+
+    Args:
+        output: Address of the output.
+        pending: The number of rows to receive for each unit.
+        keep_done: Whether units may have an earlier record, whose done rows are kept.
+    """
+
+    def __init__(self, output: str, pending: Mapping[str, int], *, keep_done: bool = False) -> None:
+        self._output = output
+        self._pending = dict(pending)
+        self._keep_done = keep_done
+        self._rows: dict[str, list[pa.Table]] = {}
+
+    def add(self, rows: pa.Table) -> None:
+        """Add finished rows, a table of `schemas.provenance.RecordRow` rows of any units.
+
+        Raises:
+            StorageError: A record cannot be written.
+            IncompleteUnitError: More rows were received than a unit has.
+        """
+        for unit in pc.unique(rows["unit"]).to_pylist():
+            received = rows.filter(pc.equal(rows["unit"], unit))
+            tables = self._rows.setdefault(unit, [])
+            # Copied, because the rows may be views of Ray's memory, which would be kept until the unit is complete.
+            tables.append(pa.Table.from_batches(received.combine_chunks().to_batches(), received.schema))
+            self._write_if_complete(unit, tables)
+
+    def finish(self) -> None:
+        """Check that no unit is incomplete.
+
+        Raises:
+            IncompleteUnitError: Rows of a unit were not received.
+        """
+        for unit, missing in self._pending.items():
+            received = sum(table.num_rows for table in self._rows.get(unit, []))
+            raise IncompleteUnitError(f"unit {unit}: {received} of {missing} rows were received")
+
+    def _write_if_complete(self, unit: str, tables: list[pa.Table]) -> None:
+        received, pending = sum(table.num_rows for table in tables), self._pending.get(unit, 0)
+        if received < pending:
+            return
+        if received > pending:
+            raise IncompleteUnitError(f"unit {unit}: {received} rows were received instead of {pending}")
+        if self._keep_done:
+            tables = [*self._done_before(unit), *tables]
+        storage.put_table(record_uri(self._output, unit), pa.concat_tables(tables).cast(PROVENANCE))
+        del self._pending[unit], self._rows[unit]
+
+    def _done_before(self, unit: str) -> list[pa.Table]:
+        """Return the rows of the earlier record of a unit that are done."""
+        if not storage.exists(record_uri(self._output, unit)):
+            return []
+        record = read_record(self._output, unit)
+        return [record.filter(pc.equal(record["status"], "done"))]

@@ -1,0 +1,197 @@
+"""Find the files of a manifest, and check that their columns fit together."""
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from pipeline import storage
+from pipeline.errors import (
+    DuplicateColumnError,
+    ManifestFormatError,
+    ManifestNotFoundError,
+    ManifestSchemaError,
+)
+from pipeline.storage.database import Database, describe_error, literal, literals
+from schemas.manifest import KNOWN
+
+FORMATS = {
+    "parquet": (".parquet",),
+    "csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz"),
+    "json": (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"),
+}
+FILE_COLUMN = "__photo2anime_file"  # the path of the file of a row; no manifest has a column of this name
+_PARTITION = re.compile(r"[^/=]+=[^/=]*")  # the name of a folder of a hive-partitioned manifest, such as day=2026-01-01
+
+
+@dataclass(frozen=True)
+class ManifestFiles:
+    """The files of a manifest.
+
+    Attributes:
+        uri: The address of the manifest.
+        uris: The absolute addresses of the files, sorted.
+        format: A key of `FORMATS`.
+        partitioned: Whether the names of the folders contain columns.
+    """
+
+    uri: str
+    uris: list[str]
+    format: str
+    partitioned: bool = False
+
+
+def find_files(uri: str) -> ManifestFiles:
+    """Find the files of a manifest: one file, the Parquet files of a folder, or the files that match a glob.
+
+    A folder may be partitioned into subfolders such as `day=2026-01-01`, whose names add columns to the rows of their
+    files.
+
+    Raises:
+        ManifestNotFoundError: No file or folder exists at the address, or the folder has no Parquet files.
+        ManifestFormatError: The format of a file is not supported, or the files have several formats.
+    """
+    if _is_glob(uri):
+        fs, path = storage.filesystem(uri)
+        with storage.translate_errors(uri):
+            matches = [storage.absolute(fs.unstrip_protocol(name)) for name in sorted(fs.glob(path))]
+        uris = [name for name in matches if format_of(name)]
+    elif storage.is_folder(uri):
+        uris = _parquet_files(uri)
+    elif storage.exists(uri):
+        uris = [storage.absolute(uri)]
+    else:
+        raise ManifestNotFoundError(f"{storage.redact(uri)}: not found")
+    if not uris:
+        raise ManifestNotFoundError(f"{storage.redact(uri)}: no Parquet files found")
+    formats = {format_of(name) for name in uris}
+    if len(formats) > 1 or None in formats:
+        raise ManifestFormatError(f"{storage.redact(uri)}: unsupported file format, or several formats")
+    (kind,) = formats
+    partitioned = any(_PARTITION.fullmatch(folder) for name in uris for folder in name.split("/")[:-1])
+    return ManifestFiles(uri, uris, str(kind), partitioned)
+
+
+def is_photo_folder(uri: str) -> bool:
+    """Return whether an address is a folder without Parquet files. Such a folder is listed by `list_photos`."""
+    return not _is_glob(uri) and storage.is_folder(uri) and not _parquet_files(uri)
+
+
+def format_of(uri: str) -> str | None:
+    """Return the format of a manifest file by its name, or None."""
+    return next((kind for kind, endings in FORMATS.items() if uri.lower().endswith(endings)), None)
+
+
+def reader(files: ManifestFiles, database: Database) -> str:
+    """Return the table function, as SQL, that reads the files of a manifest with the column `FILE_COLUMN`.
+
+    Raises:
+        ManifestFormatError: A file cannot be read.
+        DuplicateColumnError: A file has two columns of one name, or of names that differ in case only.
+        ManifestSchemaError: A column has different types in the files.
+    """
+    paths = literals([database.path(uri) for uri in files.uris])
+    options = [f"filename = {literal(FILE_COLUMN)}", f"hive_partitioning = {str(files.partitioned).lower()}"]
+    if len(files.uris) > 1:
+        options.append("union_by_name = true")
+    if files.format == "parquet":
+        _check_parquet_columns(files, database, paths)
+    function = {"parquet": "read_parquet", "csv": "read_csv", "json": "read_json"}[files.format]
+    if files.format == "json":
+        options.append("format = 'newline_delimited'")
+    relation = f"{function}({paths}, {', '.join(options)})"
+    if files.format != "csv":
+        return relation
+    # DuckDB detects the types of a CSV file. Without a declared type, the id 007 would become the number 7.
+    texts = [name for name in columns(relation, files, database) if name in KNOWN.names and _is_text(name)]
+    types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in texts)
+    return f"{function}({paths}, {', '.join(options)}, types = {{{types}}})" if texts else relation
+
+
+def columns(relation: str, files: ManifestFiles, database: Database) -> dict[str, str]:
+    """Return the SQL type of each column of a manifest by its name. Raises `ManifestFormatError`."""
+    with_file = query(f"DESCRIBE SELECT * FROM {relation}", files.uri, database)
+    return {name: kind for name, kind, *_ in with_file if name != FILE_COLUMN}
+
+
+def query(statement: str, uri: str, database: Database) -> list[tuple[Any, ...]]:
+    """Execute a query that reads a manifest. Raises `ManifestFormatError` if a file cannot be read."""
+    try:
+        return database.rows(statement)
+    except (duckdb.Error, OSError) as error:  # OSError: of fsspec
+        reason = describe_error(error) if isinstance(error, duckdb.Error) else type(error).__name__
+        raise ManifestFormatError(f"{storage.redact(uri)}: {reason}") from error
+
+
+def _is_text(name: str) -> bool:
+    return str(KNOWN.field(name).type) == "string"
+
+
+def _is_glob(uri: str) -> bool:
+    return any(wildcard in uri for wildcard in "*?[") and not storage.exists(uri)
+
+
+def _parquet_files(folder: str) -> list[str]:
+    """List the Parquet files of a folder and of its partitions, without hidden ones."""
+    names = [name for name in storage.names(folder) if _is_visible_parquet(name)]
+    for partition in storage.folders(folder):
+        if _PARTITION.fullmatch(partition):
+            names += [f"{partition}/{name}" for name in storage.files(storage.join(folder, partition))]
+    absolute = storage.absolute(folder)
+    return [storage.join(absolute, name) for name in sorted(names) if _is_visible_parquet(name)]
+
+
+def _is_visible_parquet(name: str) -> bool:
+    return name.endswith(".parquet") and not name.rpartition("/")[2].startswith(("_", "."))
+
+
+def _check_parquet_columns(files: ManifestFiles, database: Database, paths: str) -> None:
+    """Raise an error for duplicate columns, which DuckDB renames, and for types that it would convert to text."""
+    statement = f"SELECT file_name, name, num_children, type, logical_type FROM parquet_schema({paths})"
+    entries = query(statement, files.uri, database)
+    kinds: dict[str, set[str]] = defaultdict(set)
+    by_file: dict[object, list[tuple[Any, ...]]] = defaultdict(list)
+    for file, *entry in entries:
+        by_file[file].append(tuple(entry))
+    for file_entries in by_file.values():
+        top = _top_level(file_entries)
+        for name, count in Counter(str(name).lower() for name, *_ in top).items():
+            if count > 1:
+                same = ", ".join(repr(entry[0]) for entry in top if str(entry[0]).lower() == name)
+                raise DuplicateColumnError(f"{storage.redact(files.uri)}: {count} columns have one name: {same}")
+        for name, _, physical, logical in top:
+            kinds[str(name)].add(_kind(physical, logical))
+    for name, found in kinds.items():
+        if len(found - {"null"}) > 1:
+            described = " and ".join(sorted(found - {"null"}))
+            raise ManifestSchemaError(f"{storage.redact(files.uri)}: column {name!r} has different types ({described})")
+
+
+def _top_level(entries: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return the columns of a Parquet schema, which lists each group before its members."""
+    top, index = [], 1  # the first entry is the root
+
+    def skip(position: int) -> int:
+        children = entries[position][1]
+        position += 1
+        for _ in range(int(children) if isinstance(children, int) else 0):
+            position = skip(position)
+        return position
+
+    while index < len(entries):
+        top.append(entries[index])
+        index = skip(index)
+    return top
+
+
+def _kind(physical: object, logical: object) -> str:
+    """Return a word for the kind of a Parquet type. Types of one kind can be converted without loss of meaning."""
+    name = str(logical).partition("(")[0].removesuffix("Type").lower() if logical else ""
+    if name in {"string", "null", "list", "map", "date", "time", "timestamp", "uuid"}:
+        return name
+    numbers = {"INT32", "INT64", "INT96", "FLOAT", "DOUBLE"}
+    if physical in numbers or name in {"decimal", "int", "integer", "float16"}:
+        return "number"
+    return str(physical).lower() if physical else "struct"

@@ -1,0 +1,194 @@
+"""The columns of a plan, as SQL expressions of the columns of the view `manifest`.
+
+The key of a row is a hash of everything that decides its image. Its version is part of the hash, so that a changed
+definition never gives an old key to another image.
+"""
+
+from collections.abc import Callable
+
+import pyarrow as pa
+from duckdb.func import PythonUDFType
+
+from pipeline import storage
+from pipeline.plan.manifest import Manifest
+from pipeline.recipes.prompts import PROMPT_COLUMNS
+from pipeline.storage.database import Database, identifier, literal
+from schemas.prompt import template_columns
+from schemas.recipe import Recipe
+
+KEY_VERSION = 2
+SEED_VERSION = 2
+KEY_DIGITS = 32  # hexadecimal digits of a key, 128 bits: a billion keys collide with a probability of 1e-21
+_REDACT, _REDACT_TEXT = "redact_address", "redact_text"
+
+
+def register_functions(database: Database) -> None:
+    """Define the functions that the expressions of this module call: they remove credentials from texts."""
+    for name, function in ((_REDACT, storage.redact), (_REDACT_TEXT, storage.redact_text)):
+        if database.rows(f"SELECT 1 FROM duckdb_functions() WHERE function_name = {literal(name)}"):
+            continue
+
+        database.connection.create_function(name, _on_texts(function), ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
+
+
+def _on_texts(function: Callable[[str], str]) -> Callable[[pa.Array], pa.Array]:
+    """Return a function of an Arrow array of texts."""
+
+    def apply(texts: pa.Array) -> pa.Array:
+        return pa.array([None if text is None else function(text) for text in texts.to_pylist()], pa.string())
+
+    return apply
+
+
+def plan_columns(manifest: Manifest, recipe: Recipe) -> dict[str, str]:
+    """Return the SQL expression of each column of a plan but the unit, for photos `m` and their `variant`."""
+    extra = manifest.extra_columns(recipe.detectors)
+    columns = {
+        "photo_id": "m.photo_id",
+        "variant": "variant",
+        "seed": seed("variant", "m.photo_id", recipe.seed),
+        "bucket": "m.bucket",
+        "recipe_digest": literal(recipe.digest),
+        **addresses(manifest, recipe, public=True),
+        **{name: f"m.{name}" for name in ("pose_keypoints", "boxes", "keypoints", *PROMPT_COLUMNS)},
+        "manifest": _json_object({name: (f"m.{identifier(name)}", manifest.types[name]) for name in extra}),
+    }
+    return columns | {"key": key(columns, manifest, recipe)}
+
+
+def addresses(manifest: Manifest, recipe: Recipe, *, public: bool) -> dict[str, str]:
+    """Return the address columns of a plan as SQL, without logins and queries if `public` is set."""
+
+    def address(name: str) -> str:
+        if name not in manifest.filled:
+            return "NULL::VARCHAR"
+        column = f"m.{identifier(name)}"
+        if not (public and manifest.has_credentials):
+            return column
+        return f"CASE WHEN {has_credentials(column)} THEN {_REDACT}({column}) ELSE {column} END"
+
+    names = [settings.name for settings in recipe.detectors if f"{settings.name}_uri" in manifest.filled]
+    entries = ", ".join(f"{{'detector': {literal(name)}, 'uri': {address(f'{name}_uri')}}}" for name in names)
+    kept = f"list_filter([{entries}], lambda entry: entry.uri <> '')"
+    empty = "NULL::STRUCT(detector VARCHAR, uri VARCHAR)[]"
+    return {
+        "uri": address("uri"),
+        "map_uris": f"CASE WHEN len({kept}) > 0 THEN {kept} END" if names else empty,
+        "mask_uri": address("mask_uri"),
+        "reference_uri": address("reference_uri") if recipe.ip_adapter else "NULL::VARCHAR",
+    }
+
+
+def has_credentials(column: str) -> str:
+    """Return the condition, as SQL, that an address may have a login, a query or a fragment."""
+    return f"regexp_matches({column}, '[?#@]')"
+
+
+def seed(variant: str, photo_id: str, run_seed: int) -> str:
+    """Return the seed of an image as SQL: 63 bits of a hash of the recipe's seed, the variant and the photo's id.
+
+    The id comes last, because it is the only part that may contain a space.
+    """
+    digits = f"left(sha256('{SEED_VERSION} {run_seed} ' || {variant} || ' ' || {photo_id}), 16)"
+    return f"(('0x' || {digits})::UBIGINT >> 1)::BIGINT"
+
+
+def key(columns: dict[str, str], manifest: Manifest, recipe: Recipe) -> str:
+    """Return the key of a row as SQL.
+
+    The prompts of a row are rendered by the workers. The key therefore depends on the prompts of the manifest and on
+    the columns that a prompt names. A prompt of the manifest may name any column.
+
+    Args:
+        columns: The other columns of the plan.
+        manifest: The manifest.
+        recipe: The recipe, whose digest covers its prompts and its seed.
+    """
+    named = [name for name in _named_columns(recipe) if name in manifest.extra_columns(recipe.detectors)]
+    texts = _json_object({name: (f"m.{identifier(name)}", manifest.types[name]) for name in named})
+    if any(name in manifest.filled for name in PROMPT_COLUMNS):
+        templates = "contains(concat(m.prompt, m.negative_prompt), '{')"
+        texts = f"CASE WHEN {templates} THEN {columns['manifest']} ELSE {texts} END"
+    parts = {
+        "version": str(KEY_VERSION),
+        **{name: columns[name] for name in ("photo_id", "variant", "recipe_digest", "uri", "map_uris", "mask_uri")},
+        **{name: columns[name] for name in ("reference_uri", "pose_keypoints", "boxes", "keypoints", *PROMPT_COLUMNS)},
+        "columns": texts,
+        "etag": "m.etag",
+        "modified": "CASE WHEN m.etag IS NULL THEN epoch_us(m.modified) END",
+        "bytes": "CASE WHEN m.etag IS NULL THEN m.bytes END",
+    }
+    content = ", ".join(f"{literal(name)}, {each}" for name, each in parts.items())
+    return f"left(sha256(json_object({content})), {KEY_DIGITS})"
+
+
+def prompt_columns(manifest: Manifest, recipe: Recipe) -> list[str]:
+    """Return the columns that a prompt may name: the id, the prompts, and the extra columns that have a value."""
+    extra = (name for name in manifest.extra_columns(recipe.detectors) if name in manifest.filled)
+    return ["photo_id", *PROMPT_COLUMNS, *extra]
+
+
+def _named_columns(recipe: Recipe) -> list[str]:
+    return [name for text in (recipe.prompt, recipe.negative_prompt) for name in template_columns(text)]
+
+
+def _json_object(columns: dict[str, tuple[str, str]]) -> str:
+    """Return columns as SQL that makes strict JSON of them: {name: (expression, SQL type)}."""
+    content = ", ".join(f"{literal(name)}, {_json_value(*column)}" for name, column in sorted(columns.items()))
+    return f"json_object({content})::VARCHAR"
+
+
+def _json_value(column: str, kind: str, depth: int = 0) -> str:
+    """Return a column as SQL without credentials, with a digest for bytes, and null for infinity and NaN.
+
+    Numbers and truth values keep their type in JSON. Dates and all other types become text.
+    """
+    if kind.endswith("[]"):
+        item = f"item{depth}"
+        return f"list_transform({column}, lambda {item}: {_json_value(item, kind.removesuffix('[]'), depth + 1)})"
+    if kind.startswith("STRUCT("):
+        fields = ", ".join(
+            f"{literal(name)}: {_json_value(f'{column}.{identifier(name)}', each, depth)}"
+            for name, each in struct_fields(kind)
+        )
+        return f"CASE WHEN {column} IS NOT NULL THEN {{{fields}}} END"
+    if kind.startswith("MAP("):
+        entries = "STRUCT(key {}, value {})[]".format(*split_types(kind.removeprefix("MAP(").removesuffix(")")))
+        return _json_value(f"map_entries({column})", entries, depth)
+    return _JSON_VALUES.get(kind.partition("(")[0], "{0}").format(column)
+
+
+_JSON_VALUES = {
+    "VARCHAR": f"CASE WHEN contains({{0}}, '://') THEN {_REDACT_TEXT}({{0}}) ELSE {{0}} END",
+    "FLOAT": "CASE WHEN isfinite({0}) THEN {0} END",
+    "DOUBLE": "CASE WHEN isfinite({0}) THEN {0} END",
+    "BLOB": "'sha256:' || sha256({0})",
+    "JSON": f"{_REDACT_TEXT}({{0}}::VARCHAR)::JSON",
+    "UNION": f"{_REDACT_TEXT}({{0}}::VARCHAR)",
+}
+
+
+def struct_fields(kind: str) -> list[tuple[str, str]]:
+    """Split the SQL type of a struct, such as `STRUCT(a INTEGER, "b c" VARCHAR[])`, into names and types."""
+    return [_split_field(field) for field in split_types(kind.removeprefix("STRUCT(").removesuffix(")"))]
+
+
+def split_types(text: str) -> list[str]:
+    """Split SQL at the commas that are neither in parentheses nor in quotes."""
+    parts, depth, quoted = [""], 0, False
+    for character in text:
+        quoted ^= character == '"'
+        depth += 0 if quoted else {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and not depth and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def _split_field(text: str) -> tuple[str, str]:
+    if not text.startswith('"'):
+        name, _, kind = text.partition(" ")
+        return name, kind
+    end = text.replace('""', "  ").index('"', 1)
+    return text[1:end].replace('""', '"'), text[end + 2 :]

@@ -1,0 +1,142 @@
+"""Run SQL queries with DuckDB on files at any address, with a limit for memory.
+
+DuckDB reads and writes local files itself, and files at other addresses through fsspec. A query that needs more memory
+than the limit continues in temporary files.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+from pipeline.errors import MemoryLimitError
+from pipeline.storage.addresses import filesystem
+from pipeline.storage.redaction import redact
+
+DEFAULT_MEMORY = "2GB"
+PREFIX = "p2a-db-"  # prefix of the names of temporary folders
+
+_SQL_TYPES: dict[pa.DataType, str] = {
+    pa.string(): "VARCHAR",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.bool_(): "BOOLEAN",
+    pa.timestamp("us", tz="UTC"): "TIMESTAMP WITH TIME ZONE",
+}
+
+
+class Database:
+    """A temporary database.
+
+    Attributes:
+        connection: The connection to DuckDB. Its session has the time zone UTC.
+        folder: A temporary folder, which is removed with the database.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+        self.connection = connection
+        self.folder = folder
+
+    def run(self, query: str) -> None:
+        """Execute a statement that returns no rows.
+
+        Raises:
+            MemoryLimitError: The statement needs more memory than the limit, and cannot use temporary files.
+        """
+        try:
+            self.connection.execute(query)
+        except duckdb.OutOfMemoryException as error:
+            raise MemoryLimitError(f"planning: {str(error).splitlines()[0]}") from error
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Execute a query and return its rows."""
+        self.run(query)
+        return self.connection.fetchall()
+
+    def row(self, query: str) -> tuple[Any, ...]:
+        """Execute a query and return its only row."""
+        (row,) = self.rows(query)
+        return row
+
+    def table(self, query: str) -> pa.Table:
+        """Execute a query and return its rows as an Arrow table."""
+        return self.connection.sql(query).to_arrow_table()
+
+    def release(self) -> None:
+        """Close the connection, which frees its memory. The files of the folder are kept."""
+        self.connection.close()
+
+    def path(self, uri: str) -> str:
+        """Return the path at which queries find the file of an address, and register its file system."""
+        fs, path = filesystem(uri)
+        if isinstance(fs, LocalFileSystem):
+            return path
+        fs.invalidate_cache()
+        protocols = [fs.protocol] if isinstance(fs.protocol, str) else list(fs.protocol)
+        if not any(self.connection.filesystem_is_registered(name) for name in protocols):
+            self.connection.register_filesystem(fs)
+        return str(fs.unstrip_protocol(path))
+
+
+@contextmanager
+def open_database(memory: str = DEFAULT_MEMORY) -> Iterator[Database]:
+    """Open a temporary database.
+
+    Args:
+        memory: The largest amount of memory that DuckDB uses, such as `2GB`.
+    """
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": memory,
+            "threads": str(_cores()),
+            "temp_directory": str(Path(folder) / "spilled"),
+            # DuckDB would otherwise download an extension that a query needs.
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+        connection = duckdb.connect(config=config)
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield Database(connection, Path(folder))
+        finally:
+            connection.close()
+
+
+def identifier(name: str) -> str:
+    """Quote a name of a column or table for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote a text for SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def literals(texts: list[str]) -> str:
+    """Quote a list of texts for SQL."""
+    return "[" + ", ".join(map(literal, texts)) + "]"
+
+
+def sql_type(kind: pa.DataType) -> str:
+    """Return the SQL type of an Arrow type."""
+    if pa.types.is_list(kind):
+        return f"{sql_type(kind.value_type)}[]"
+    if pa.types.is_struct(kind):
+        return f"STRUCT({', '.join(f'{identifier(field.name)} {sql_type(field.type)}' for field in kind)})"
+    return _SQL_TYPES[kind]
+
+
+def describe_error(error: duckdb.Error) -> str:
+    """Return the first line of an error of DuckDB, without credentials."""
+    return redact(str(error).splitlines()[0])
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
