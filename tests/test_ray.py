@@ -94,7 +94,10 @@ def test_calibration_reports_times_and_processes(finished: Finished, run_file: d
 @pytest.mark.usefixtures("finished")
 def test_images_are_encoded_before_the_last_unit_is_converted() -> None:
     for _ in range(POLLS):
-        converted, encoded = start_times("MapWorker(MapBatches(GpuWorker)).submit"), start_times("->MapBatches(Commit)")
+        converted, encoded = (
+            start_times("MapWorker(MapBatches(Convert)).submit"),
+            start_times("->MapBatches(CommitBatches)"),
+        )
         if converted and encoded and min(encoded) < max(converted):
             return
         time.sleep(0.5)  # Ray reports tasks with a delay

@@ -1,5 +1,6 @@
 """The calibration measures every stage for photos that are spread over the run, and omits failed photos."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,11 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
-def run(photos: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> RunPlan:
+def run(photos: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunPlan]:
     output = str(tmp_path_factory.mktemp("calibrate") / "out")
-    return preflight(str(photos), output, recipe, Options(variants=3, unit_size=3), lambda _listed, _photos: None)
+    options = Options(variants=3, unit_size=3)
+    with preflight(str(photos), output, recipe, options, lambda _listed, _photos: None) as plan:
+        yield plan
 
 
 def test_calibration_photos_are_from_different_units(run: RunPlan) -> None:
@@ -28,18 +31,14 @@ def test_calibration_photos_are_from_different_units(run: RunPlan) -> None:
 
 
 def test_calibration_photos_are_spread_over_the_run(run: RunPlan) -> None:
-    units = dict(list(run.work.units.items())[:7])
+    units = run.work.units.slice(0, 7)
     rows = calibrate.calibration_rows(replace(run, work=replace(run.work, units=units)))
-    assert [list(units).index(unit) for unit in rows["unit"].to_pylist()] == [0, 1, 3, 5]
+    assert [units["unit"].to_pylist().index(unit) for unit in rows["unit"].to_pylist()] == [0, 1, 3, 5]
 
 
 @pytest.fixture(scope="module")
 def settings(run: RunPlan) -> ChainSettings:
-    return ChainSettings.of(run.without_rows(), frozenset(), keep_maps=False)
-
-
-def test_a_run_plan_without_rows_has_no_rows(run: RunPlan) -> None:
-    assert (run.without_rows().work.rows, run.without_rows().fresh.num_rows) == (0, 0)
+    return ChainSettings.of(run, frozenset(), keep_maps=False)
 
 
 @pytest.mark.slow

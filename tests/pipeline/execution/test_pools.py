@@ -55,16 +55,16 @@ def test_a_run_of_maps_only_uses_every_core() -> None:
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize(
     ("gpus", "device"),
-    [(1, {"num_gpus": 1, "num_cpus": 0, "batch_size": 7}), (0, {"num_cpus": 1, "batch_size": None})],
+    [(1, {"num_gpus": 1, "num_cpus": 0}), (0, {"num_cpus": 1})],
 )
 def test_each_pool_has_its_resources(gpus: int, device: dict[str, int]) -> None:
     cluster = pools.cluster_resources(gpus)
-    by_pool = pools.step_resources(cluster, PoolSizes(2, 3), frozenset({"depth"}), 7).by_pool
+    by_pool = pools.step_resources(cluster, PoolSizes(2, 3), frozenset({"depth"})).by_pool
     assert cluster.gpus == gpus
     assert by_pool["gpu"]["compute"].max_size == 3
     assert {name: by_pool["gpu"][name] for name in device} == device
     assert by_pool["control_maps"]["compute"].max_size == 2
-    assert by_pool["light"]["batch_size"] is None
+    assert by_pool["light"]["num_cpus"] == pools.LIGHT_CPUS
 
 
 @pytest.mark.slow
