@@ -21,6 +21,7 @@ from pipeline.storage.redaction import redact
 
 DEFAULT_MEMORY = "2GB"
 PREFIX = "p2a-db-"  # prefix of the names of temporary folders
+_SPILLED = "spilled"
 
 _SQL_TYPES: dict[pa.DataType, str] = {
     pa.string(): "VARCHAR",
@@ -43,6 +44,11 @@ class Database:
     def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         self.connection = connection
         self.folder = folder
+
+    @property
+    def spill_folder(self) -> Path:
+        """The folder of the temporary files of queries that need more memory than the limit. DuckDB creates it."""
+        return self.folder / _SPILLED
 
     def run(self, query: str) -> None:
         """Execute a statement that returns no rows.
@@ -96,7 +102,7 @@ def open_database(memory: str = DEFAULT_MEMORY) -> Iterator[Database]:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory,
             "threads": str(_cores()),
-            "temp_directory": str(Path(folder) / "spilled"),
+            "temp_directory": str(Path(folder) / _SPILLED),
             # DuckDB would otherwise download an extension that a query needs.
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
