@@ -110,6 +110,7 @@ def open_database(memory: str = DEFAULT_MEMORY) -> Iterator[Database]:
         connection = duckdb.connect(config=config)
         try:
             connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET enable_progress_bar = false")  # it would be printed between the results
             yield Database(connection, Path(folder))
         finally:
             connection.close()
