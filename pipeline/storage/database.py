@@ -75,6 +75,10 @@ class Database:
         """Execute a query and return its rows as an Arrow table."""
         return self.connection.sql(query).to_arrow_table()
 
+    def batches(self, query: str, rows: int) -> Iterator[pa.RecordBatch]:
+        """Execute a query and return its rows in Arrow batches of about `rows` rows, which are never all in memory."""
+        return iter(self.connection.sql(query).to_arrow_reader(rows))
+
     def release(self) -> None:
         """Close the connection, which frees its memory. The files of the folder are kept."""
         self.connection.close()
