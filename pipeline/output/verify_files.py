@@ -17,14 +17,17 @@ LISTED = 256  # subfolders that are listed together
 BATCH = 8192  # files that are compared together
 _HASHES = 2**64
 
-# The files that the records name. Few records have masks or maps with a file, and these columns take little time.
+# The files that the records name, from one pass over the records.
 _NAMED = """
-    SELECT uri AS name, file_unit AS unit, sha256 FROM records WHERE uri IS NOT NULL
-    UNION ALL
-    SELECT label_mask_uri, file_unit, label_mask_sha256 FROM records WHERE label_mask_uri IS NOT NULL
-    UNION ALL
-    SELECT control.uri, file_unit, control.file_sha256 FROM (SELECT file_unit, unnest(controls) AS control FROM records)
-    WHERE control.uri IS NOT NULL
+    SELECT file.name AS name, file_unit AS unit, file.sha256 AS sha256 FROM (
+        SELECT file_unit, unnest(list_concat(
+            [{name: uri, sha256: sha256}, {name: label_mask_uri, sha256: label_mask_sha256}],
+            list_transform(
+                list_filter(controls, lambda control: control.uri IS NOT NULL),
+                lambda control: {name: control.uri, sha256: control.file_sha256}
+            )
+        )) AS file FROM records
+    ) WHERE file.name IS NOT NULL
 """
 
 
