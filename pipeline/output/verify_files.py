@@ -106,8 +106,8 @@ def _list_files(output: str) -> Iterator[list[str]]:
 
 def _list_subfolders(root: str, subfolders: list[str]) -> list[str]:
     with ThreadPoolExecutor(provenance.READERS) as readers:
-        listed = readers.map(lambda name: storage.files(storage.join(root, name)), subfolders)
-        return [f"{subfolder}/{name}" for subfolder, files in zip(subfolders, listed, strict=True) for name in files]
+        listed = readers.map(lambda name: storage.file_names(storage.join(root, name)), subfolders)
+        return [f"{subfolder}/{name}" for subfolder, names in zip(subfolders, listed, strict=True) for name in names]
 
 
 def _insert(names: list[str], database: Database) -> None:
