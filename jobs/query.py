@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,12 +12,11 @@ import typer
 from pipeline.errors import OptionError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from pipeline.output.query import Query
 
 MAX_ROWS = 50  # printed in a table
-MAX_COLUMNS = 8  # of a table; of wider results, each column of a row is printed on its own line
+MAX_COLUMNS = 8  # of a table; in a wider result, or one with longer values, each column of a row has its own line
+MAX_LENGTH = 200  # of a value in a table with several columns
 MAX_WIDE_ROWS = 5
 DEFAULT_MEMORY = "2GB"
 
@@ -79,27 +79,26 @@ def _file_format(format_: Format | None, out: str | None) -> Literal["csv", "jso
 def _print_result(opened: "Query") -> None:
     """Print the first rows of a result, and the number of the others."""
     rows = opened.head(MAX_ROWS + 1)
-    shown = MAX_WIDE_ROWS if rows.num_columns > MAX_COLUMNS else MAX_ROWS
-    _print_rows(rows.slice(0, shown))
+    values = [list(row.values()) for row in rows.to_pylist()]
+    is_wide = rows.num_columns > MAX_COLUMNS or any(len(value or "") > MAX_LENGTH for row in values for value in row)
+    shown = MAX_WIDE_ROWS if is_wide else MAX_ROWS
+    if is_wide:
+        for row in values[:shown]:
+            _print_table(["column", "value"], list(zip(rows.column_names, row, strict=True)))
+    else:
+        _print_table(rows.column_names, values[:shown])
     if rows.num_rows > shown:
         more = (opened.count() if rows.num_rows > MAX_ROWS else rows.num_rows) - shown
         typer.echo(f"and {more} more rows; write all of them with --format csv, json or parquet")
 
 
-def _print_rows(rows: "pa.Table") -> None:
+def _print_table(headers: list[str], rows: Sequence[Sequence[str | None]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
 
-    values = [[Text("" if value is None else value) for value in row.values()] for row in rows.to_pylist()]
-    if rows.num_columns <= MAX_COLUMNS:
-        tables, headers = [values], rows.column_names
-    else:
-        named = [[[Text(name), value] for name, value in zip(rows.column_names, row, strict=True)] for row in values]
-        tables, headers = named, ["column", "value"]
-    for lines in tables:
-        table = Table(*(Column(Text(name), overflow="fold") for name in headers), box=box.SIMPLE_HEAD)
-        for line in lines:
-            table.add_row(*line)
-        Console().print(table)
+    table = Table(*(Column(Text(name), overflow="fold") for name in headers), box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(Text(value or "") for value in row))
+    Console().print(table)

@@ -41,6 +41,9 @@ def test_each_column_of_a_wide_result_has_a_line(output: str) -> None:
     done = CliRunner().invoke(app, ["query", output, "FROM provenance WHERE photo_id = '[p07]'"])
     assert any(line.split() == ["photo_id", "[p07]"] for line in done.stdout.splitlines())
     assert "more rows" not in done.stdout
+    long = CliRunner().invoke(app, ["query", output, "SELECT photo_id, settings FROM provenance ORDER BY ALL"])
+    assert any(line.split() == ["photo_id", "[p04]"] for line in long.stdout.splitlines())
+    assert "and 55 more rows" in long.stdout
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.json", "rows.parquet"])
