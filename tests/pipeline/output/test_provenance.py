@@ -52,6 +52,8 @@ def test_a_file_that_is_not_a_record_is_refused(tmp_path: Path) -> None:
     Path(record_uri(str(tmp_path), "a")).write_bytes(b"text")
     with pytest.raises(DamagedOutputError, match="a.parquet: "):
         read_record(str(tmp_path), "a")
+    with open_database() as database, pytest.raises(DamagedOutputError, match="a.parquet"):
+        units_to_retry(str(tmp_path), ["a"], database)
     pq.write_table(pa.table({"x": [1]}), record_uri(str(tmp_path), "a"))
     with pytest.raises(DamagedOutputError, match="a.parquet: "):
         read_record(str(tmp_path), "a")
