@@ -4,13 +4,12 @@ import functools
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from pipeline import flow, run
-from pipeline.execution import calibrate, cluster
+from pipeline.execution import cluster, pools
 from pipeline.execution.pools import PoolSizes, StepResources
 from pipeline.execution.progress import RunProgress
 from pipeline.execution.unit_blocks import unit_blocks
@@ -41,7 +40,7 @@ def convert_locally(
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster, "connect_ray", _no_connection)
-        patch.setattr(calibrate, "plan_resources", _no_resources)
+        patch.setattr(pools, "plan_resources", _no_resources)
         patch.setattr(flow, "photos_to_anime", run_units)
         return run.convert(manifest, output, recipe, options, progress)
 
@@ -75,13 +74,13 @@ class RecordedProgress(RunProgress):
             logger.setLevel(level)
 
 
-def _no_connection(_address: str | None, *, verbose: bool = False) -> AbstractContextManager[None]:
+def _no_connection(*_settings: object, verbose: bool = False) -> AbstractContextManager[None]:
     del verbose
     return nullcontext()
 
 
-def _no_resources(_run: RunPlan, _options: Options) -> tuple[StepResources, dict[str, Any]]:
-    return NO_POOLS, {}
+def _no_resources(_run: RunPlan, _options: Options) -> StepResources:
+    return NO_POOLS
 
 
 def run_units(work: RemainingWork, chain: Chain, _resources: StepResources) -> Iterator[pa.Table]:
