@@ -59,7 +59,7 @@ class Database:
         try:
             self.connection.execute(query)
         except duckdb.OutOfMemoryException as error:
-            raise MemoryLimitError(f"planning: {str(error).splitlines()[0]}") from error
+            raise MemoryLimitError(f"database: {str(error).splitlines()[0]}") from error
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Execute a query and return its rows."""
