@@ -10,8 +10,10 @@ from typing import NoReturn
 import typer
 
 from jobs.bench.converter import converter
+from jobs.bench.crossing import crossing
 from jobs.bench.flow import flow
 from jobs.bench.maps import maps as bench_maps
+from jobs.bench.plan import plan as bench_plan
 from jobs.convert import convert
 from jobs.demo import demo
 from jobs.explain import explain
@@ -45,7 +47,9 @@ models.command()(pull)
 app.add_typer(models, name="models")
 bench = typer.Typer(help="Run benchmarks.", no_args_is_help=True)
 bench.command("converter")(converter)
+bench.command("crossing")(crossing)
 bench.command("flow")(flow)
+bench.command("plan")(bench_plan)
 bench.command("maps")(bench_maps)
 app.add_typer(bench, name="bench")
 

@@ -117,7 +117,7 @@ def convert(
                 settings = ChainSettings.of(run, resources.gpu_detectors, keep_maps=options.keep_maps)
                 commit = Commit(output, metadata, keep_maps=options.keep_maps)
                 chain = run_chain(settings, commit, keep_done=options.retry_failed)
-                counts = _convert_units(work, chain, resources, options, progress, log)
+                counts = convert_units(work, chain, resources, options, progress, log)
                 return _finish(run, metadata, output, counts, resources.metadata, begin)
 
 
@@ -176,7 +176,7 @@ def _write_start(run: RunPlan, metadata: RunMetadata, output: str) -> RemainingW
     return run.work.moved(str(run.new.folder), plan_store.write_plan(output, run.new))
 
 
-def _convert_units(
+def convert_units(
     work: RemainingWork,
     chain: Chain,
     resources: "StepResources",

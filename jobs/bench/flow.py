@@ -1,173 +1,175 @@
-"""photo2anime bench flow: measure the CPU time of passing rows between two steps as an Arrow table."""
+"""photo2anime bench flow: measure the flow through Ray Data with synthetic photos and a converter that only waits."""
 
+import logging
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from statistics import median
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from jobs.bench.timing import MIN_SAMPLE
-
 if TYPE_CHECKING:
-    import pyarrow as pa
-    from rich.table import Table
+    from collections.abc import Mapping
 
-    from schemas.row_parts import Pixels
-    from schemas.work import Mapped
+    from jobs.bench.measurement import MemorySamples
+    from pipeline.plan.remaining import RemainingWork
+    from pipeline.steps.chain import Chain
+    from schemas.recipe import Recipe
 
-DETECTORS = ("canny", "openpose", "depth")  # one control map each
-GOAL = 2.0  # milliseconds of CPU time per photo from rows to a table and back to rows, for photos of 512x512
-COPY, CROSSING, DICTIONARIES, STEP = (
-    "memory copy",
-    "rows to table to rows",
-    "dictionaries and bytes",
-    "RowStep, row unchanged",
-)
+TINY = 8  # pixels; the side of photos in runs without a converter
+PHOTOS, LATENCY = 32, 0.1  # for the measurement of fetch: files, and seconds until the server answers
 
 
 @dataclass(frozen=True)
-class Cost:
-    """The mean cost of one photo with its control maps."""
+class FlowTimes:
+    """The measurements of one flow.
 
-    name: str
-    milliseconds: float  # of CPU time
-    bytes: int  # size of the pixels for the memory copy, and of the Arrow table for the other calls
+    Attributes:
+        rows: The number of rows.
+        first: The seconds from the start of the flow to the first finished row.
+        rest: The seconds from the first to the last finished row.
+        first_rows: The rows that were finished first, together.
+        memory: The private memory of this process during the flow.
+        busy: The share of the time between its first and last call that the converter was in its call.
+        records: The number of records.
+    """
+
+    rows: int
+    first: float
+    rest: float
+    first_rows: int
+    memory: "MemorySamples"
+    busy: float
+    records: int
+
+    @property
+    def rate(self) -> float:
+        """Rows per second after the first rows."""
+        return (self.rows - self.first_rows) / max(self.rest, 1e-9)
 
 
 def flow(
-    size: Annotated[int, typer.Option(min=1, help="The side of the square photos, in pixels.")] = 512,
-    rows: Annotated[int, typer.Option(min=1, help="The number of photos in a table.")] = 16,
-    rounds: Annotated[int, typer.Option(min=1, help="The number of timings; the median counts.")] = 9,
+    rows: Annotated[int, typer.Option(min=1, help="The number of photos.")] = 10_000,
+    work: Annotated[
+        Literal["none", "gpu"], typer.Option(help="What the converter does: nothing, or wait 25 ms.")
+    ] = "none",
+    size: Annotated[int | None, typer.Option(min=1, help="The side of the photos.", show_default="8, or 512")] = None,
+    unit_size: Annotated[int | None, typer.Option(min=1, max=1024, help="The rows of a unit.")] = None,
 ) -> None:
-    """Measure the CPU time of passing photos with three control maps from one step to the next, without Ray.
+    """Run the flow with synthetic photos and without models, and write records of them to a temporary folder.
 
-    The baselines are a memory copy of the same pixels, and pyarrow's `from_pylist` and `to_pylist` with images as
-    `bytes` in dictionaries. The last measurement is a step that reads a table and returns its rows unchanged.
+    With --work gpu, the converter waits 0.2 s for 8 photos of 512x512 pixels with three control maps each.
     """
-    # Imported here so that the help of the command line starts fast.
     from rich.console import Console
-
-    costs = measure(mapped_rows(rows, size), rounds)
-    (crossing,) = (cost.milliseconds for cost in costs if cost.name == CROSSING)
-    console = Console()
-    console.print(_table(costs, f"{rows} photos of {size}x{size} with {len(DETECTORS)} control maps"))
-    answer = "yes" if crossing <= GOAL else "no"
-    console.print(f"Goal for 512x512: {CROSSING} in at most {GOAL:g} ms per photo: {answer}, {crossing:.2f} ms")
-
-
-def measure(rows: "Sequence[Mapped]", rounds: int) -> list[Cost]:
-    """Measure, once per round, every way to pass rows to the next step. The first result is the memory copy."""
-    import numpy as np
-
-    from pipeline.steps.row_step import RowStep, rows_to_table, table_to_rows
-    from schemas.work import Mapped
-
-    images = [image for row in rows for image in images_of(row)]
-    copies = [np.empty_like(image) for image in images]
-    table, records = rows_to_table(rows, Mapped), [asdict(row) for row in rows]
-    step = RowStep("controls", Mapped, Mapped, lambda row: row)
-    calls: dict[str, Callable[[], object]] = {
-        COPY: lambda: _copy_images(images, copies),
-        CROSSING: lambda: table_to_rows(rows_to_table(rows, Mapped), Mapped),
-        DICTIONARIES: lambda: table_to_records(records_to_table(records, table.schema)),
-        STEP: lambda: step(table),
-    }
-    sizes = {COPY: sum(image.nbytes for image in images)}
-    samples = [[_cpu_seconds(call) for call in calls.values()] for _ in range(rounds + 1)]
-    seconds = [median(column) for column in zip(*samples[1:], strict=True)]  # the first round is a warm-up
-    return [
-        Cost(name, 1000 * duration / len(rows), sizes.get(name, table.nbytes) // len(rows))
-        for name, duration in zip(calls, seconds, strict=True)
-    ]
-
-
-def mapped_rows(number: int, size: int) -> "list[Mapped]":
-    """Return rows of random square photos and control maps with a side of `size` pixels."""
-    from datetime import UTC, datetime
-
-    import numpy as np
-
-    from pipeline.plan.plan import plan_photos
-    from pipeline.recipes.load import load_recipe
-    from schemas.arrow import to_rows
-    from schemas.row_parts import Canvas, ControlMap, Labels, PaddingColumns, Source, Timing, TransformColumns
-    from schemas.work import Mapped, Planned
-
-    random, timing, source = np.random.default_rng(0), Timing(datetime.now(UTC)), Source("0" * 64, 100_000)
-    transform, padding = TransformColumns(1, 1.0, 1.0, 0.0, 0.0, "crop", 1), PaddingColumns(0, 0, 0, 0)
-    canvas = Canvas(size, size, None, transform, padding, size, size, Labels(None, None), None)
-    plan = plan_photos([f"/photos/{index}.jpg" for index in range(number)], load_recipe("demo"))
-    rows = []
-    for planned in to_rows(plan, Planned):
-        pixels, *maps = random.integers(0, 256, (1 + len(DETECTORS), size, size, 3), np.uint8)
-        control_maps = tuple(
-            ControlMap(name, "1", "{}", "detected", "cpu", cached=False, sha256="0" * 64, pixels=image)
-            for name, image in zip(DETECTORS, maps, strict=True)
-        )
-        rows.append(Mapped(planned, timing, source, canvas, pixels, (), None, control_maps))
-    return rows
-
-
-def images_of(row: "Mapped") -> "list[Pixels]":
-    """Return the photo and the control maps of a row."""
-    maps = (control_map.pixels for control_map in row.maps if control_map is not None)
-    return [row.pixels, *(pixels for pixels in maps if pixels is not None)]
-
-
-def _copy_images(images: "Sequence[Pixels]", copies: "Sequence[Pixels]") -> None:
-    import numpy as np
-
-    for image, copy in zip(images, copies, strict=True):
-        np.copyto(copy, image)
-
-
-def records_to_table(records: Sequence[dict[str, Any]], schema: "pa.Schema") -> "pa.Table":
-    """Convert dictionaries to a table. Each image is copied to `bytes`, which Arrow copies into the table."""
-    import pyarrow as pa
-
-    return pa.Table.from_pylist([_convert_images(record, _to_bytes) for record in records], schema)
-
-
-def table_to_records(table: "pa.Table") -> list[dict[str, Any]]:
-    """Return the rows of a table as dictionaries. Arrow copies each image to `bytes`."""
-    return [_convert_images(record, _to_pixels) for record in table.to_pylist()]
-
-
-def _convert_images(record: dict[str, Any], convert: Callable[[Any], object]) -> dict[str, Any]:
-    maps = [control_map | {"pixels": convert(control_map["pixels"])} for control_map in record["maps"]]
-    return record | {"pixels": convert(record["pixels"]), "maps": maps}
-
-
-def _to_bytes(image: "Pixels") -> dict[str, Any]:
-    return {"height": image.shape[0], "width": image.shape[1], "data": image.tobytes()}
-
-
-def _to_pixels(image: dict[str, Any]) -> "Pixels":
-    import numpy as np
-
-    return np.frombuffer(image["data"], np.uint8).reshape(image["height"], image["width"], 3)
-
-
-def _cpu_seconds(call: Callable[[], object]) -> float:
-    """Return the mean CPU seconds of one call. Repeats the call until `MIN_SAMPLE` CPU seconds have passed."""
-    calls, seconds, began = 0, 0.0, time.process_time()
-    while seconds < MIN_SAMPLE:
-        call()
-        calls += 1
-        seconds = time.process_time() - began
-    return seconds / calls
-
-
-def _table(costs: Sequence[Cost], title: str) -> "Table":
     from rich.table import Column, Table
 
-    numbers = [
-        Column(name, justify="right") for name in ("CPU ms per photo", "ratio to memory copy", "bytes per photo")
-    ]
-    table = Table(Column("what", no_wrap=True), *numbers, title=title)
-    for cost in costs:
-        ratio = cost.milliseconds / costs[0].milliseconds
-        table.add_row(cost.name, f"{cost.milliseconds:.3f}", f"{ratio:.2f}", f"{cost.bytes:,}")
-    return table
+    logging.getLogger("photo2anime").setLevel(logging.ERROR)
+    side = size or (TINY if work == "none" else 512)
+    table = Table(
+        Column("what"), Column("figure", justify="right"), title=f"{rows:,} photos of {side}x{side}, --work {work}"
+    )
+    with tempfile.TemporaryDirectory(prefix="p2a-bench-") as folder:
+        begin = time.perf_counter()
+        import ray.data  # noqa: F401 - the import is measured
+
+        from jobs.bench.fetch import measure_fetch
+        from pipeline.execution.cluster import connect_ray
+
+        imported = time.perf_counter()
+        with connect_ray(None):
+            started = time.perf_counter()
+            baseline = measure_empty_flow()
+            times = measure_flow(Path(folder), rows, side, work, unit_size)
+        fetch = measure_fetch(PHOTOS, LATENCY)
+    figures: Mapping[str, str] = {
+        "import Ray Data": f"{imported - begin:.1f} s",
+        "start Ray": f"{started - imported:.1f} s",
+        "first row of an empty flow of Ray Data": f"{baseline:.1f} s",
+        "first row of this flow": f"{times.first:.1f} s",
+        "rows after the first": f"{times.rate:,.0f} per second",
+        "converter in its call": f"{times.busy:.1%}",
+        "memory of the driver (smallest / median / largest)": times.memory.describe(),
+        "records": f"{times.records:,}",
+        f"fetch {PHOTOS} photos, {LATENCY * 1000:.0f} ms away": f"{fetch:.2f} s",
+    }
+    for name, figure in figures.items():
+        table.add_row(name, figure)
+    Console().print(table)
+
+
+def measure_empty_flow() -> float:
+    """Return the seconds until Ray Data returns the first row of a flow with one function that does nothing."""
+    import ray.data
+
+    begin = time.perf_counter()
+    next(iter(ray.data.range(8, override_num_blocks=8).map_batches(_unchanged).iter_rows()))
+    return time.perf_counter() - begin
+
+
+def measure_flow(folder: Path, rows: int, size: int, work: str, unit_size: int | None) -> FlowTimes:
+    """Plan a synthetic manifest, and run the flow with stand-ins for its steps."""
+    from jobs.bench.measurement import sampled_memory
+    from jobs.bench.plan import write_manifest
+    from jobs.bench.stand_ins import read_spans
+    from pipeline.execution import pools
+    from pipeline.execution.progress import RunProgress
+    from pipeline.output.provenance import done_units
+    from pipeline.recipes.load import load_recipe
+    from pipeline.run import convert_units
+    from schemas.options import Options
+
+    recipe = load_recipe("demo", ["mode=maps"])
+    options = Options(unit_size=unit_size)
+    write_manifest(folder / "photos.parquet", rows)
+    remaining, chain = _plan(folder, recipe, options, size, 0 if work == "none" else None)
+    cluster = pools.cluster_resources(pools.Budget())
+    pools.configure_ray_data(pools.Budget())
+    resources = pools.step_resources(cluster, pools.PoolSizes(1, 1), frozenset())
+    resources.by_pool["gpu"]["num_cpus"] = 0  # the converter waits
+
+    class FirstRow(RunProgress):
+        seconds, rows = 0.0, 0
+
+        def advance(self, done: int, failed: int) -> None:
+            if not self.rows:
+                self.seconds, self.rows = time.perf_counter() - begin, done + failed
+
+    first, log = FirstRow(), logging.LoggerAdapter(logging.getLogger("photo2anime.bench"), {})
+    begin = time.perf_counter()
+    with sampled_memory() as memory:
+        convert_units(remaining, chain, resources, options, first, log)
+    seconds = time.perf_counter() - begin
+    spans = read_spans(folder / "spans")
+    busy = sum(end - start for start, end in spans) / max(spans[-1][1] - spans[0][0], 1e-9)
+    records = len(done_units(str(folder / "out")))
+    return FlowTimes(rows, first.seconds, seconds - first.seconds, first.rows, memory, busy, records)
+
+
+def _plan(
+    folder: Path, recipe: "Recipe", options: "object", size: int, seconds: float | None
+) -> "tuple[RemainingWork, Chain]":
+    """Plan the manifest of a folder, and return the work and the chain of stand-ins."""
+    from jobs.bench import stand_ins
+    from pipeline.output import plan_store
+    from pipeline.output.run_file import RunMetadata
+    from pipeline.plan.preflight import preflight
+    from pipeline.recipes.prompts import PromptRenderer
+    from pipeline.steps.commit import Commit
+    from schemas.options import Options
+
+    output = str(folder / "out")
+    (folder / "spans").mkdir()
+    settings = Options.model_validate(options)
+    with preflight(str(folder / "photos.parquet"), output, recipe, settings, lambda _done, _photos: None) as run:
+        if run.new is None:
+            raise RuntimeError("the new output has a plan already")
+        work = run.work.moved(str(run.new.folder), plan_store.write_plan(output, run.new))
+        load = stand_ins.SyntheticPhotos(output, PromptRenderer(recipe, run.prompt_columns), size)
+    commit = Commit(output, RunMetadata("bench", recipe, "0", None))
+    waiting = stand_ins.GPU_SECONDS if seconds is None else seconds
+    return work, stand_ins.stand_in_chain(load, commit, folder / "spans", waiting)
+
+
+def _unchanged(batch: Any) -> Any:  # noqa: ANN401 - a batch of any format of Ray Data
+    return batch

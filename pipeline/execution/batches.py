@@ -8,9 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.steps.chain import Step
+from pipeline.steps.chain import BatchLoader, Step
 from pipeline.steps.commit import Commit
-from pipeline.steps.load import LoadUnit
 from schemas.arrow import to_rows
 from schemas.work import Unit
 
@@ -59,7 +58,7 @@ class LoadUnits:
         load: Loads the rows of one unit.
     """
 
-    def __init__(self, load: LoadUnit) -> None:
+    def __init__(self, load: BatchLoader) -> None:
         self._load = load
 
     def __call__(self, units: pa.Table) -> Iterator[pa.Table]:

@@ -6,10 +6,10 @@ A step is a function that receives a table of rows and returns another table. Co
 because they hold models: each process creates one object and calls it with every table.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import pyarrow as pa
 
@@ -24,7 +24,7 @@ from pipeline.steps.gpu_worker import GpuWorker
 from pipeline.steps.load import LoadUnit
 from pipeline.steps.row_step import RowStep
 from schemas.recipe import Recipe
-from schemas.work import Converted, Decoded, Encoded, Fetched, Planned
+from schemas.work import Converted, Decoded, Encoded, Fetched, Planned, Unit
 
 TableFunction: TypeAlias = Callable[[pa.Table], pa.Table]
 Pool: TypeAlias = Literal["light", "decode", "control_maps", "gpu"]
@@ -101,6 +101,14 @@ class ChainSettings:
         return replace(self, map_cache=None)
 
 
+class BatchLoader(Protocol):
+    """Loads the rows of units. Runs use `pipeline.steps.load.LoadUnit`."""
+
+    def batches(self, unit: Unit) -> Iterator[pa.Table]:
+        """Yield tables with the rows of a unit."""
+        ...
+
+
 @dataclass(frozen=True)
 class Chain:
     """All steps of a run.
@@ -111,7 +119,7 @@ class Chain:
         commit: Writes the images, and returns rows of provenance.
     """
 
-    load: LoadUnit
+    load: BatchLoader
     steps: list[Step]
     commit: Commit
 
