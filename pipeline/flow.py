@@ -31,7 +31,7 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from pipeline.execution.batches import ONE_BATCH, CommitBatches, LoadUnits, batch_class
+from pipeline.execution.batches import ONE_BATCH, CommitBatches, LoadUnits, batch_class, unpack_all
 from pipeline.execution.pools import StepResources
 from pipeline.execution.ray_errors import run_stopped_error
 from pipeline.execution.unit_blocks import unit_blocks
@@ -53,7 +53,8 @@ def photos_to_anime(work: RemainingWork, chain: Chain, resources: StepResources)
     Raises:
         RunStoppedError: A step raised an error that is not a `PhotoError`, or Ray failed.
     """
-    blocks: list[Any] = [ray.put(block) for block in unit_blocks(work)]
+    cpus = int(ray.cluster_resources().get("CPU", 1))
+    blocks: list[Any] = [ray.put(block) for block in unit_blocks(work, cpus)]
     units = ray.data.from_arrow_refs(blocks)
     batches = units.map_batches(LoadUnits(chain.load), **ONE_BATCH, **resources.by_pool["light"])
     for step in chain.steps:
@@ -61,9 +62,10 @@ def photos_to_anime(work: RemainingWork, chain: Chain, resources: StepResources)
         # A class is created once in each process, which keeps its models, and is called with every batch.
         create = {"fn": function, "fn_constructor_kwargs": settings} if step.holds_models else {"fn": function(step)}
         batches = batches.map_batches(**create, **ONE_BATCH, **resources.by_pool[step.pool])
-    rows = batches.map_batches(CommitBatches(chain.commit), **ONE_BATCH, **resources.by_pool["light"])
+    batches = batches.map_batches(CommitBatches(chain.commit), **ONE_BATCH, **resources.by_pool["light"])
     try:
         # The steps start here. With prefetching, Ray Data would hold back a table until the next one is written.
-        yield from rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        for table in batches.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            yield from unpack_all(table)
     except ray.exceptions.RayError as error:
         raise run_stopped_error(error) from error

@@ -86,7 +86,7 @@ def _no_resources(_run: RunPlan, _options: Options) -> StepResources:
 def run_units(work: RemainingWork, chain: Chain, _resources: StepResources) -> Iterator[pa.Table]:
     """Execute the steps of `pipeline.flow` for each unit, and yield what `commit` returns."""
     steps = [_load(step) for step in chain.steps]
-    for block in unit_blocks(work):
+    for block in unit_blocks(work, 1):
         for unit in to_rows(block, Unit):
             for rows in chain.load.batches(unit):
                 yield chain.commit(functools.reduce(lambda table, step: step(table), steps, rows))

@@ -26,7 +26,10 @@ def slow_server(latency: float) -> Iterator[str]:
         def log_message(self, *_arguments: object) -> None:
             """Log nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # with the default of 5, some of many clients would connect again after a second
+
+    server = Server(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -119,7 +119,7 @@ def measure_flow(folder: Path, rows: int, size: int, work: str, unit_size: int |
     from pipeline.run import convert_units
     from schemas.options import Options
 
-    recipe = load_recipe("demo", ["mode=maps"])
+    recipe = load_recipe("demo")
     options = Options(unit_size=unit_size)
     write_manifest(folder / "photos.parquet", rows)
     remaining, chain = _plan(folder, recipe, options, size, 0 if work == "none" else None)
@@ -152,10 +152,8 @@ def _plan(
     """Plan the manifest of a folder, and return the work and the chain of stand-ins."""
     from jobs.bench import stand_ins
     from pipeline.output import plan_store
-    from pipeline.output.run_file import RunMetadata
     from pipeline.plan.preflight import preflight
     from pipeline.recipes.prompts import PromptRenderer
-    from pipeline.steps.commit import Commit
     from schemas.options import Options
 
     output = str(folder / "out")
@@ -166,9 +164,8 @@ def _plan(
             raise RuntimeError("the new output has a plan already")
         work = run.work.moved(str(run.new.folder), plan_store.write_plan(output, run.new))
         load = stand_ins.SyntheticPhotos(output, PromptRenderer(recipe, run.prompt_columns), size)
-    commit = Commit(output, RunMetadata("bench", recipe, "0", None))
     waiting = stand_ins.GPU_SECONDS if seconds is None else seconds
-    return work, stand_ins.stand_in_chain(load, commit, folder / "spans", waiting)
+    return work, stand_ins.stand_in_chain(load, folder / "spans", waiting)
 
 
 def _unchanged(batch: Any) -> Any:  # noqa: ANN401 - a batch of any format of Ray Data

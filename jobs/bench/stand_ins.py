@@ -2,23 +2,24 @@
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jobs.bench.crossing import DETECTORS
 from pipeline.plan.load_unit import load_unit
 from pipeline.recipes.prompts import PromptRenderer
 from pipeline.steps.chain import Chain, Step
-from pipeline.steps.commit import Commit
 from pipeline.steps.load import BATCH_ROWS
-from pipeline.steps.row_step import RowStep, TableStep, rows_to_table
+from pipeline.steps.row_step import rows_to_table
+from schemas.provenance import PROVENANCE
 from schemas.row_parts import Canvas, ControlMap, Labels, PaddingColumns, Source, Timing, TransformColumns
-from schemas.work import Failed, Mapped, Planned, Unit
+from schemas.work import Mapped, Planned, Unit
 
 GPU_SECONDS = 0.2 / 8  # per photo
 
@@ -53,18 +54,15 @@ def mapped_row(row: Planned, size: int) -> Mapped:
     return Mapped(row, Timing(datetime.now(UTC)), Source("0" * 64, 100_000), canvas, pixels, (), None, maps)
 
 
-class UnchangedRows(TableStep[Mapped, Mapped]):
-    """Returns its rows unchanged."""
+class UnchangedTable:
+    """Returns its table unchanged."""
 
-    def __init__(self) -> None:
-        super().__init__(Mapped, Mapped)
-
-    def run(self, rows: Sequence[Mapped | Failed]) -> list[Mapped | Failed]:
-        """Return the rows."""
-        return list(rows)
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Return the table."""
+        return table
 
 
-class WaitingConverter(TableStep[Mapped, Mapped]):
+class WaitingConverter:
     """Waits as long as a GPU works, drops the pixels of the maps, and writes the begin and end of each call to a file.
 
     Args:
@@ -73,51 +71,57 @@ class WaitingConverter(TableStep[Mapped, Mapped]):
     """
 
     def __init__(self, spans: str, seconds: float) -> None:
-        super().__init__(Mapped, Mapped)
         self._path, self._seconds = Path(spans) / uuid.uuid4().hex, seconds
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Convert the rows of a table."""
+        """Return the rows without their control maps, which later steps do not need."""
         begin = time.time()
-        result = super().__call__(table)
+        time.sleep(self._seconds * table.num_rows)
+        maps = pa.nulls(table.num_rows, table.schema.field("maps").type)
+        result = table.set_column(table.schema.get_field_index("maps"), table.schema.field("maps"), maps)
         with self._path.open("a") as file:
             file.write(f"{begin} {time.time()}\n")
         return result
 
-    def run(self, rows: Sequence[Mapped | Failed]) -> list[Mapped | Failed]:
-        """Return the rows without the pixels of their maps."""
-        time.sleep(self._seconds * len(rows))
-        return [row if isinstance(row, Failed) else _without_map_pixels(row) for row in rows]
+
+class RecordColumns:
+    """Returns a row of provenance for each row, and writes no file.
+
+    Attributes:
+        output: The address of the output.
+    """
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Return a table of `RecordRow` rows, whose columns are null except those of the plan and the status."""
+        planned = table["planned"].combine_chunks()
+        columns = {field.name: pa.nulls(table.num_rows, field.type) for field in PROVENANCE}
+        for name in ("photo_id", "variant", "unit", "key", "seed", "recipe_digest", "prompt", "manifest"):
+            columns[name] = pc.struct_field(planned, name)
+        columns["status"] = pa.array(["done"] * table.num_rows)
+        return pa.table(columns, schema=PROVENANCE)
 
 
-def stand_in_chain(load: SyntheticPhotos, commit: Commit, spans: Path, seconds: float) -> Chain:
-    """Return a chain with as many steps as that of a run.
+def stand_in_chain(load: SyntheticPhotos, spans: Path, seconds: float) -> Chain:
+    """Return a chain with as many steps as that of a run, whose steps pass on their tables without reading the rows.
 
     Args:
         load: Makes the photos.
-        commit: Its recipe has mode `maps`. No file is written, because the rows have no map pixels when they arrive.
         spans: The folder in which the converter writes its calls.
         seconds: The time that the converter waits for each photo.
     """
-    unchanged = RowStep("decode", Mapped, Mapped, _unchanged)
     steps = [
-        Step("decode", "light", unchanged),
-        Step("control maps", "control_maps", UnchangedRows, {}),
+        Step("decode", "light", UnchangedTable()),
+        Step("control maps", "control_maps", UnchangedTable, {}),
         Step("convert", "gpu", WaitingConverter, {"spans": str(spans), "seconds": seconds}),
-        Step("encode", "light", unchanged),
+        Step("encode", "light", UnchangedTable()),
     ]
-    return Chain(load, steps, commit)
+    return Chain(load, steps, RecordColumns(load.output))
 
 
 def read_spans(spans: Path) -> list[tuple[float, float]]:
     """Read the begin and the end of all calls of the converter, sorted."""
     lines = [line.split() for path in spans.iterdir() for line in path.read_text().splitlines()]
     return sorted((float(begin), float(end)) for begin, end in lines)
-
-
-def _without_map_pixels(row: Mapped) -> Mapped:
-    return replace(row, maps=tuple(each and replace(each, pixels=None) for each in row.maps))
-
-
-def _unchanged(row: Mapped) -> Mapped:
-    return row

@@ -24,7 +24,7 @@ LOGGER = logging.getLogger("photo2anime.run")
 GIB = 2**30
 # The share of a core and the memory of one process of each pool. Light steps mostly wait or take little time. With the
 # recipe demo, a light process was seen to use 0.3 GiB, and a process that generates images 1.5 GiB.
-CPUS: dict[Pool, float] = {"light": 0.25, "decode": 1, "control_maps": 1, "gpu": 1}
+CPUS: dict[Pool, float] = {"light": 0.5, "decode": 1, "control_maps": 1, "gpu": 1}
 MEMORY: dict[Pool, int] = {"light": GIB // 2, "decode": GIB, "control_maps": GIB, "gpu": 2 * GIB}
 LIGHT_STEPS = 4  # load, decode, encode and commit
 CORES_PER_DETECTOR = 4  # without GPUs, one in so many cores detects control maps

@@ -10,13 +10,20 @@ from pipeline.plan.remaining import RemainingWork
 from schemas.arrow import columns_of
 from schemas.work import UNITS, Addresses
 
-UNITS_PER_BLOCK = 8  # in a large run: fewer tasks, and a process that decodes a part of the plan for several units
-FEWEST_BLOCKS = 256  # in a run with as many units, so that all processes share the work
+# A task of Ray Data takes milliseconds of CPU besides its work. A block of several units needs fewer tasks, and the
+# process that loads it decodes a part of the plan once for all of them.
+UNITS_PER_BLOCK = 16
+BLOCKS_PER_CPU = 8  # in a run with enough units, so that all processes share the work
 
 
-def unit_blocks(work: RemainingWork) -> Iterator[pa.Table]:
-    """Yield tables of `schemas.work.Unit` rows, with the credentials of their addresses."""
-    size = max(1, min(UNITS_PER_BLOCK, work.units.num_rows // FEWEST_BLOCKS))
+def unit_blocks(work: RemainingWork, cpus: int) -> Iterator[pa.Table]:
+    """Yield tables of `schemas.work.Unit` rows, with the credentials of their addresses.
+
+    Args:
+        work: The units.
+        cpus: The number of CPUs of the cluster.
+    """
+    size = max(1, min(UNITS_PER_BLOCK, work.units.num_rows // (BLOCKS_PER_CPU * cpus)))
     addresses = _Addresses(work)
     for start in range(0, work.units.num_rows, size):
         block = work.units.slice(start, size)

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.errors import DamagedOutputError
-from pipeline.output import provenance
 from pipeline.recipes.prompts import PROMPT_COLUMNS, PromptRenderer
 from schemas.arrow import to_rows
 from schemas.work import PLAN, Addresses, Planned, PlanRow, Unit
@@ -36,6 +35,10 @@ def load_unit(unit: Unit, renderer: PromptRenderer, *, keep_done: str | None = N
     if any(row.unit != unit.unit for row in rows) or len(rows) != unit.rows:
         raise DamagedOutputError(f"{storage.redact(unit.uri)}: does not contain unit {unit.unit} at row {unit.start}")
     if keep_done is not None:
+        from pipeline.output import (
+            provenance,  # imported here because it imports DuckDB, which most workers do not need
+        )
+
         done = provenance.done_keys(keep_done, unit.unit)
         rows = [row for row in rows if row.key not in done]
     return planned_rows(rows, renderer, {each.key: each for each in unit.addresses or ()})

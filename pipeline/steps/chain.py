@@ -9,11 +9,10 @@ because they hold models: each process creates one object and calls it with ever
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import pyarrow as pa
 
-from pipeline.plan.preflight import RunPlan
 from pipeline.recipes.prompts import PROMPT_COLUMNS, PromptRenderer
 from pipeline.steps.commit import Commit
 from pipeline.steps.control_maps import ControlMaps
@@ -25,6 +24,9 @@ from pipeline.steps.load import LoadUnit
 from pipeline.steps.row_step import RowStep
 from schemas.recipe import Recipe
 from schemas.work import Converted, Decoded, Encoded, Fetched, Planned, Unit
+
+if TYPE_CHECKING:
+    from pipeline.plan.preflight import RunPlan  # imported here only, because workers do not need its libraries
 
 TableFunction: TypeAlias = Callable[[pa.Table], pa.Table]
 Pool: TypeAlias = Literal["light", "decode", "control_maps", "gpu"]
@@ -86,7 +88,7 @@ class ChainSettings:
     prompt_columns: tuple[str, ...] = ("photo_id", *PROMPT_COLUMNS)
 
     @classmethod
-    def of(cls, run: RunPlan, gpu_detectors: frozenset[str], *, keep_maps: bool) -> "ChainSettings":
+    def of(cls, run: "RunPlan", gpu_detectors: frozenset[str], *, keep_maps: bool) -> "ChainSettings":
         """Return the settings of a run that passed its checks."""
         caches = run.map_cache, run.compile_cache
         return cls(run.recipe, run.allowed, run.blank, gpu_detectors, *caches, keep_maps, tuple(run.prompt_columns))
@@ -109,6 +111,16 @@ class BatchLoader(Protocol):
         ...
 
 
+class Committer(Protocol):
+    """Writes the images of rows. Runs use `pipeline.steps.commit.Commit`."""
+
+    output: str
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Write the images of the rows in a table, and return their rows of provenance."""
+        ...
+
+
 @dataclass(frozen=True)
 class Chain:
     """All steps of a run.
@@ -121,7 +133,7 @@ class Chain:
 
     load: BatchLoader
     steps: list[Step]
-    commit: Commit
+    commit: Committer
 
 
 def fetch_step(settings: ChainSettings) -> RowStep[Planned, Fetched]:

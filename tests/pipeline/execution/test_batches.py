@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from pipeline.execution.batches import BatchStep, CommitBatches, batch_class, pack, unpack
+from pipeline.execution.batches import BatchStep, CommitBatches, batch_class, pack, unpack, unpack_all
 from pipeline.images.arrays import Pixels
 from pipeline.steps.chain import Step
 from pipeline.steps.row_step import rows_to_table, table_to_rows
@@ -50,6 +50,7 @@ def test_a_step_receives_the_rows_of_a_batch(decoded: Decoded) -> None:
     assert unpack(batch_class(step)(step)(pack(rows_to_table([decoded], Decoded)))).num_rows == 2
 
 
-def test_commit_returns_rows_without_a_batch(decoded: Decoded) -> None:
+def test_commit_receives_the_rows_of_a_batch(decoded: Decoded) -> None:
     table = rows_to_table([decoded], Decoded)
-    assert CommitBatches(double)(pack(table)).num_rows == 2
+    committed = CommitBatches(double)(pack(table))
+    assert [rows.num_rows for rows in unpack_all(pa.concat_tables([committed, committed]))] == [2, 2]

@@ -16,11 +16,12 @@ from tests.planning import manifest_of, plan_into, planning_of
 def test_a_block_has_one_unit_in_a_small_run_and_several_in_a_large_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = plan_into(tmp_path, manifest_of([f"p{number}" for number in range(21)]), size=1)
-    assert [block.num_rows for block in unit_blocks(work)] == [1] * 21
-    monkeypatch.setattr(module, "FEWEST_BLOCKS", 2)
-    blocks = list(unit_blocks(work))
-    assert [block.num_rows for block in blocks] == [8, 8, 5]
+    work = plan_into(tmp_path, manifest_of([f"p{number}" for number in range(37)]), size=1)
+    assert [block.num_rows for block in unit_blocks(work, 32)] == [1] * 37
+    assert [block.num_rows for block in unit_blocks(work, 1)] == [4] * 9 + [1]
+    monkeypatch.setattr(module, "BLOCKS_PER_CPU", 1)
+    blocks = list(unit_blocks(work, 1))
+    assert [block.num_rows for block in blocks] == [16, 16, 5]
     assert all(block.schema == UNITS for block in blocks)
     assert [unit for block in blocks for unit in block["unit"].to_pylist()] == work.units["unit"].to_pylist()
 
@@ -31,7 +32,9 @@ def test_blocks_have_the_credentials_of_their_rows() -> None:
     with planning_of(manifest_of(ids, uri=uris), variants=2) as planning:
         new = plan.plan_new_rows(planning, [], 2)
         units = [
-            unit for block in unit_blocks(remaining_work(planning, [], new, set(), {})) for unit in to_rows(block, Unit)
+            unit
+            for block in unit_blocks(remaining_work(planning, [], new, set(), {}), 9)
+            for unit in to_rows(block, Unit)
         ]
     found = [[each.uri for each in unit.addresses or ()] for unit in units]
     assert found == [[], [uris[1]] * 2, [], [uris[3]] * 2, [uris[4]] * 2]
