@@ -1,4 +1,4 @@
-"""Manifests: listing photos by their headers, reading Parquet files, and checking columns and ids."""
+"""Manifests: reading Parquet files, and checking columns and ids."""
 
 import re
 from pathlib import Path
@@ -7,9 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
-from pipeline import storage
 from pipeline.errors import (
     ColumnTypeError,
     DuplicateColumnError,
@@ -21,9 +19,7 @@ from pipeline.errors import (
     MissingIdError,
     NoPhotosError,
 )
-from pipeline.images.photo import ORIENTATION_TAG
-from pipeline.plan import manifest as module
-from pipeline.plan.manifest import check_manifest, extra_columns, is_photo_folder, list_photos, read_manifest
+from pipeline.plan.manifest import check_manifest, extra_columns, is_photo_folder, read_manifest
 from schemas.detectors import CannySettings
 from schemas.manifest import KNOWN
 
@@ -32,59 +28,6 @@ def write(path: Path, **columns: list[object]) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), path)
     return str(path)
-
-
-def test_list_photos_reads_the_upright_size_of_each_photo(tmp_path: Path) -> None:
-    (tmp_path / "nested").mkdir()
-    exif = Image.Exif()
-    exif[ORIENTATION_TAG] = 6
-    Image.new("RGB", (40, 30)).save(tmp_path / "nested" / "turned.jpg", exif=exif)
-    Image.new("RGB", (20, 10)).save(tmp_path / "Wide.PNG")
-    (tmp_path / "broken.jpg").write_text("text")
-    (tmp_path / "notes.txt").write_text("text")
-    calls: list[tuple[int, int]] = []
-    listed = list_photos(str(tmp_path), lambda done, photos: calls.append((done, photos)))
-    assert listed.select(["photo_id", "width", "height"]).to_pylist() == [
-        {"photo_id": "Wide.PNG", "width": 20, "height": 10},
-        {"photo_id": "broken.jpg", "width": None, "height": None},
-        {"photo_id": "nested/turned.jpg", "width": 30, "height": 40},
-    ]
-    assert calls == [(1, 3), (2, 3), (3, 3)]
-    row = listed.to_pylist()[0]
-    assert (row["uri"], row["bytes"]) == (f"{tmp_path}/Wide.PNG", (tmp_path / "Wide.PNG").stat().st_size)
-    assert row["modified"].timestamp() == pytest.approx((tmp_path / "Wide.PNG").stat().st_mtime, abs=1e-5)
-
-
-def test_list_photos_does_not_decode_pixels(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_image: Image.Image) -> None:
-        raise AssertionError
-
-    monkeypatch.setattr(Image.Image, "load", fail)
-    assert list_photos(str(photos))["width"].null_count == 0
-
-
-def test_headers_of_unchanged_photos_are_not_read_again(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = list_photos(str(photos))
-    monkeypatch.setattr(module.Image, "open", lambda *_: pytest.fail("read again"))
-    assert list_photos(str(photos), known=first) == first
-
-
-def test_list_photos_skips_the_output_inside_of_the_folder(tmp_path: Path) -> None:
-    for name in ("a.png", "out/images/u/a.png", "outside.png"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8)).save(tmp_path / name)
-    listed = list_photos(str(tmp_path), skip=str(tmp_path / "out"))
-    assert listed["photo_id"].to_pylist() == ["a.png", "outside.png"]
-
-
-def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NoPhotosError):
-        list_photos(str(tmp_path))
-
-
-def test_listed_addresses_are_absolute() -> None:
-    storage.put("memory://listing/a.png", b"not read")
-    assert list_photos("memory://listing")["uri"].to_pylist() == ["memory:///listing/a.png"]
 
 
 def test_read_manifest_accepts_a_file_a_folder_and_a_glob(tmp_path: Path) -> None:
@@ -102,12 +45,6 @@ def test_relative_uris_are_based_on_the_folder_of_the_manifest(tmp_path: Path) -
     table = read_manifest(path)
     assert table["uri"].to_pylist() == [f"{tmp_path}/x/1.jpg", *uris[1:]]
     assert table["depth_uri"].to_pylist() == [f"{tmp_path}/d.png", None, None, None]
-
-
-def test_a_written_listing_is_read_unchanged(photos: Path, tmp_path: Path) -> None:
-    listed = list_photos(str(photos))
-    storage.put_table(str(tmp_path / "m.parquet"), listed)
-    assert read_manifest(str(tmp_path / "m.parquet")).select(listed.column_names).to_pylist() == listed.to_pylist()
 
 
 def test_a_folder_with_parquet_files_is_not_a_photo_folder(photos: Path, tmp_path: Path) -> None:

@@ -1,0 +1,113 @@
+"""Files are listed in pages, and a folder that cannot be listed is an error."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from pipeline import storage
+from pipeline.errors import StorageAccessError, StorageNotFoundError
+from pipeline.storage import walk
+from pipeline.storage.walk import Page, walk_files
+
+
+def names(pages: Iterable[Page]) -> list[str]:
+    return sorted(name for page in pages for name, _ in page)
+
+
+def write(folder: Path, *files: str) -> None:
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+
+
+def test_local_files_are_listed_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "a", "b", "x/c", "x/y/d", "z/e")
+    monkeypatch.setattr(walk, "PAGE_FILES", 2)
+    pages = list(walk_files(str(tmp_path)))
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert names(pages) == ["a", "b", "x/c", "x/y/d", "z/e"]
+
+
+def test_details_of_a_link_are_those_of_its_file(tmp_path: Path) -> None:
+    write(tmp_path, "a")
+    (tmp_path / "link").symlink_to("a")
+    ((_, first), (_, second)) = next(walk_files(str(tmp_path)))
+    assert first == second
+    assert first["size"] == 1
+
+
+def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
+    write(tmp_path, "a", "x/b")
+    (tmp_path / "x" / "loop").symlink_to(tmp_path)
+    (tmp_path / "self").symlink_to("self")
+    (tmp_path / "broken").symlink_to("none")
+    assert names(walk_files(str(tmp_path))) == ["a", "broken", "self", "x/b"]
+
+
+def test_pipes_are_not_listed(tmp_path: Path) -> None:
+    write(tmp_path, "a")
+    os.mkfifo(tmp_path / "pipe")
+    assert names(walk_files(str(tmp_path))) == ["a"]
+
+
+@pytest.mark.parametrize("root", ["memory://walk-skip", ""])
+def test_a_subfolder_is_skipped(root: str, tmp_path: Path) -> None:
+    folder = root or str(tmp_path)
+    for name in ("a", "out/b", "x/out/c", "outside/d"):
+        storage.put(f"{folder}/{name}", b"content")
+    assert names(walk_files(folder, "out")) == ["a", "outside/d", "x/out/c"]
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    for folder in (str(tmp_path / "none"), "memory://walk-none"):
+        with pytest.raises(StorageNotFoundError):
+            list(walk_files(folder))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_local_subfolder_without_permission_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path, "a", "x/b")
+    (tmp_path / "x").chmod(0)
+    try:
+        with pytest.raises(StorageAccessError, match="/x"):
+            list(walk_files(str(tmp_path)))
+    finally:
+        (tmp_path / "x").chmod(0o700)
+
+
+def test_a_remote_subfolder_without_permission_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "x/b", "y/c"):
+        storage.put(f"memory://walk-denied/{name}", b"content")
+    original = MemoryFileSystem.ls
+
+    def ls(self: MemoryFileSystem, path: str, **options: object) -> object:
+        if path.endswith("/x"):
+            raise PermissionError(path)
+        return original(self, path, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "ls", ls)
+    with pytest.raises(StorageAccessError, match="walk-denied/x"):
+        list(walk_files("memory://walk-denied"))
+
+
+def test_a_bucket_is_listed_in_pages(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = ["a.jpg", "b/c.jpg", "b/d/e.jpg", "f.jpg", "g ü.jpg"]
+    for name in expected:
+        storage.put(f"{bucket}/walk-pages/{name}", b"content")
+    storage.put(f"{bucket}/walk-pages-2/other.jpg", b"content")
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
+    pages = list(walk_files(f"{bucket}/walk-pages/"))
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert names(pages) == expected
+    details = pages[0][0][1]
+    assert details["size"] == 7
+    assert {"ETag", "LastModified"} <= details.keys()
+    assert len(names(walk_files(bucket))) >= 6
+
+
+def test_a_missing_bucket_is_an_error(bucket: str) -> None:
+    with pytest.raises(StorageNotFoundError):
+        list(walk_files(f"{bucket}-none"))
