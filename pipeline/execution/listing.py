@@ -5,7 +5,7 @@ which the command runs, and a machine that fails loses only the chunks that it w
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 
 import pyarrow as pa
@@ -34,7 +34,7 @@ class RayReader:
         self.share = None if rate is None else rate / self.tasks
         self.photos = photos_of_a_chunk(self.share, photos)
 
-    def __call__(self, chunks: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    def __call__(self, chunks: Iterator[pa.Table]) -> Generator[pa.Table, None, None]:
         """Yield a table of `SIZES` for each table with the columns `VERSION`, in the order in which they finish.
 
         Raises:

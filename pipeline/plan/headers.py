@@ -1,6 +1,6 @@
 """Read the sizes of photos from their headers, in chunks of some thousand photos."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import repeat
@@ -34,7 +34,7 @@ class HeaderReader(Protocol):
     def photos(self) -> int:
         """Return the number of photos in a chunk."""
 
-    def __call__(self, chunks: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    def __call__(self, chunks: Iterator[pa.Table]) -> Generator[pa.Table, None, None]:
         """Yield a table of `SIZES` for each table with the columns `VERSION`, in any order."""
 
 
@@ -50,7 +50,7 @@ class ThreadedReader:
         self._rate = rate
         self.photos = photos_of_a_chunk(rate, photos)
 
-    def __call__(self, chunks: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    def __call__(self, chunks: Iterator[pa.Table]) -> Generator[pa.Table, None, None]:
         """Yield a table of `SIZES` for each table with the columns `VERSION`, in their order."""
         bucket = TokenBucket(self._rate) if self._rate else None
         return (read_sizes(chunk, bucket) for chunk in chunks)

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -198,13 +198,15 @@ def _read_missing(database: Database, reader: HeaderReader, parts: str, report: 
         done = photos - file.metadata.num_rows
         report(done)
         batches = file.iter_batches(batch_size=reader.photos, use_threads=False)
-        for sizes in reader(pa.Table.from_batches([batch]) for batch in batches):
-            storage.put_table(storage.join(parts, _part_name(sizes)), sizes)
-            database.connection.register("finished", sizes)
-            _add_sizes(database, "finished")
-            database.connection.unregister("finished")
-            done += sizes.num_rows
-            report(done)
+        # After an error, the reader is closed at once, so that Ray cancels its tasks while it is connected.
+        with closing(reader(pa.Table.from_batches([batch]) for batch in batches)) as finished:
+            for sizes in finished:
+                storage.put_table(storage.join(parts, _part_name(sizes)), sizes)
+                database.connection.register("part", sizes)
+                _add_sizes(database, "part")
+                database.connection.unregister("part")
+                done += sizes.num_rows
+                report(done)
 
 
 def _part_name(sizes: pa.Table) -> str:

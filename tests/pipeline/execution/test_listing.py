@@ -41,7 +41,7 @@ def test_chunks_of_an_interrupted_listing_are_kept(photos: Path, tmp_path: Path)
         write_listing(str(photos), str(out), options, interrupt)
     assert len(list(Path(options.parts).glob("headers-*"))) == 2
     assert write_listing(str(photos), str(out), options, lambda done, _: calls.append(done)) == Listing(12, 12)
-    assert calls == [0, 4, 6, 8, 10, 12]
+    assert calls == [4, 6, 8, 10, 12]
 
 
 def test_a_failed_task_ends_the_listing() -> None:

@@ -151,7 +151,7 @@ def test_an_interrupted_listing_reads_the_missing_headers_only(
 
 
 def test_a_damaged_part_is_read_again(photos: Path, interrupted: Path, opened: list[str]) -> None:
-    damaged = sorted(Path(f"{interrupted}.parts").iterdir())[0]
+    damaged = min(Path(f"{interrupted}.parts").iterdir())
     damaged.write_bytes(b"text")
     write_listing(str(photos), str(interrupted), options_of(interrupted))
     assert len(opened) == 2 * CHUNK
@@ -190,9 +190,7 @@ def test_without_a_reader_no_photo_is_opened(photos: Path, tmp_path: Path, opene
     assert listed["width"].null_count == listed["height"].null_count == 12
 
 
-def test_a_bucket_of_several_pages_is_listed(
-    bucket: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bucket_of_several_pages_is_listed(bucket: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in photos.iterdir():
         storage.put(f"{bucket}/listing/in/{path.name}", path.read_bytes())
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "5")
