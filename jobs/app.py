@@ -21,6 +21,7 @@ from jobs.maps import maps
 from jobs.models import pull
 from jobs.options import LogFormatOption, LogLevelOption, QuietOption
 from jobs.preview import preview
+from jobs.query import query
 from jobs.recipes import list_recipes, lock, show
 from jobs.verify import verify
 from pipeline.errors import InterruptedRunError, RunError
@@ -33,7 +34,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, manifest, preview, convert, maps, verify, explain):
+for command in (demo, manifest, preview, convert, maps, verify, query, explain):
     app.command()(command)
 recipes = typer.Typer(invoke_without_command=True, callback=list_recipes)
 recipes.command()(show)

@@ -16,7 +16,7 @@ def demo(output: Annotated[Path, typer.Option(help="The folder to write to.")] =
     from jobs.contact_sheet import write_sheet
     from jobs.demo_photos import PHOTOS, write_demo_manifest
     from jobs.progress import show_progress
-    from pipeline.output.report import current_rows, read_rows
+    from pipeline.output.current_rows import current_rows
     from pipeline.run import convert
     from schemas.options import Options
 
@@ -24,7 +24,7 @@ def demo(output: Annotated[Path, typer.Option(help="The folder to write to.")] =
     typer.echo(f"Manifest of {len(PHOTOS)} photos: {manifest}")
     with show_progress() as progress:
         summary = convert(str(manifest), str(output / "anime"), "demo", Options(keep_maps=True, unit_size=2), progress)
-    rows = read_rows(summary.output, current_rows(summary.output))
+    rows = current_rows(summary.output, len(PHOTOS))
     write_sheet(summary.output, rows, str(output / "sheet.png"))
     _print_table(rows, Path(summary.output))
     typer.echo(describe(summary, len(PHOTOS)))

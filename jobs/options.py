@@ -24,7 +24,8 @@ LogFormatOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Log errors only, and show no progress bar.")]
 
 Manifest = Annotated[
-    str, typer.Argument(help="A Parquet manifest, a folder of Parquet files, a glob, or a folder of photos.")
+    str,
+    typer.Argument(help="A Parquet, CSV or JSON lines file, a folder of Parquet files, a glob, or a folder of photos."),
 ]
 Output = Annotated[str, typer.Option(help="The folder or bucket address for images, records and the report.")]
 RecipeName = Annotated[str, typer.Option(help="The name of a recipe (see photo2anime recipes), or a YAML file.")]
@@ -54,14 +55,6 @@ CompileCache = Annotated[
         help="A trusted folder or bucket address that caches compiled models across runs. It contains executable code."
     ),
 ]
-Calibrate = Annotated[
-    bool | None,
-    typer.Option(
-        "--calibrate/--no-calibrate",
-        help="Convert a few photos first, and set the number of workers by their times.",
-        show_default="for large runs only",
-    ),
-]
 Allow = Annotated[
     list[str] | None,
     typer.Option(
@@ -70,6 +63,10 @@ Allow = Annotated[
     ),
 ]
 Gpus = Annotated[int | None, typer.Option(min=0, help="The number of GPU workers.", show_default="all GPUs")]
+Cpus = Annotated[float | None, typer.Option(min=1, help="The number of CPU cores to use.", show_default="all cores")]
+Memory = Annotated[str | None, typer.Option(help="The memory of all worker processes, such as 16GB.")]
+ObjectStoreMemory = Annotated[str | None, typer.Option(help="The memory for rows between the steps, such as 4GB.")]
+PlanMemory = Annotated[str, typer.Option(help="The memory for planning, such as 2GB. More than that is on disk.")]
 UnitSize = Annotated[
     int | None, typer.Option(min=1, max=1024, help="The number of rows computed, written and retried together.")
 ]

@@ -1,8 +1,14 @@
 """photo2anime verify: check an output for missing, duplicate, orphaned and altered rows and files."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from jobs.options import Address
+from pipeline.errors import OptionError
+
+if TYPE_CHECKING:
+    from pipeline.output.findings import Findings
 
 MAX_LINES = 20  # printed for each kind of problem
 
@@ -16,15 +22,66 @@ def verify(
             help="Delete files that no record names, and records of damaged units, which the next run converts again.",
         ),
     ] = False,
+    sample: Annotated[
+        str,
+        typer.Option(
+            help="The share of the images whose content is read, such as 1% or 0.01. All names and rows are compared."
+        ),
+    ] = "100%",
+    address: Address = None,
 ) -> None:
     """Compare the plan, the records and the files of an output. Exits with 1 if it finds a problem.
 
-    Problems are rows and files that are missing, duplicate, orphaned (not in a plan or record) or altered.
+    Problems are rows and files that are missing, duplicate, orphaned (not in a plan or record) or altered. With
+    --address, the machines of the cluster read the images.
     """
-    from pipeline.output import verify as checks
+    from pipeline.output.verify import repair as repair_output
 
-    findings = checks.verify(output)
-    typer.echo(f"{findings.rows} rows in the plan, {findings.files} files in the records")
+    share = parse_share(sample)
+    findings = _verify(output, share, address)
+    _print_findings(findings, share)
+    if findings.valid:
+        return
+    if repair:
+        repair_output(output, findings)
+        removed, damaged = len(findings.orphaned_files), len(findings.damaged_units)
+        typer.echo(f"Removed {removed} files and the records of {damaged} damaged units.")
+        if damaged or findings.missing_rows:
+            typer.echo("Run convert again to convert what is missing.")
+        elif findings.unplanned_units:
+            typer.echo("Run convert again to restore the plan, then verify again.")
+    raise typer.Exit(1)
+
+
+def parse_share(text: str) -> float:
+    """Convert a share, such as `1%` or `0.01`, to a number from 0 to 1. Raises `OptionError` if it is invalid."""
+    number, percent, rest = text.strip().partition("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = -1
+    if rest or not 0 <= share <= 1:
+        raise OptionError(f"--sample {text}: not a share", "Write 1%, or a number from 0 to 1.")
+    return share
+
+
+def _verify(output: str, share: float, address: str | None) -> "Findings":
+    from pipeline.output.verify import verify as compare
+
+    if address is None:
+        return compare(output, sample=share)
+    # Imported here because Ray takes seconds to import.
+    from pipeline import storage
+    from pipeline.execution.check_content import altered_files_on_ray
+    from pipeline.execution.cluster import connect_ray
+
+    with connect_ray(address):  # whose machines may have another working folder
+        return compare(storage.absolute(output), sample=share, check_content=altered_files_on_ray)
+
+
+def _print_findings(findings: "Findings", share: float) -> None:
+    checked = f", {findings.checked} of them read" if share < 1 else ""
+    typer.echo(f"{findings.rows} rows in the plan, {findings.files} files in the records{checked}")
     for kind in ("missing", "duplicate", "orphaned", "altered"):
         lines = getattr(findings, kind)
         for line in lines[:MAX_LINES]:
@@ -33,13 +90,3 @@ def verify(
             typer.echo(f"{kind}: and {len(lines) - MAX_LINES} more")
     if findings.valid:
         typer.echo("No problems found.")
-        return
-    if repair:
-        checks.repair(output, findings)
-        removed, damaged = len(findings.orphaned_files), len(findings.damaged_units)
-        typer.echo(f"Removed {removed} files and the records of {damaged} damaged units.")
-        if damaged or findings.missing_rows:
-            typer.echo("Run convert again to convert what is missing.")
-        elif findings.unplanned_units:
-            typer.echo("Run convert again to restore the plan, then verify again.")
-    raise typer.Exit(1)

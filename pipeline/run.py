@@ -110,16 +110,16 @@ def convert(
         for text in _notices(run):
             log.info(text)
         with _ray(options):
-            from pipeline.execution.calibrate import plan_resources
+            from pipeline.execution import pools
 
-            resources, measured = plan_resources(run, options)
+            resources = pools.plan_resources(run, options)
             work = _write_start(run, metadata, output)
             with _started():
                 settings = ChainSettings.of(run, resources.gpu_detectors, keep_maps=options.keep_maps)
                 commit = Commit(output, metadata, keep_maps=options.keep_maps)
                 chain = run_chain(settings, commit, keep_done=options.retry_failed)
                 counts = _convert_units(work, chain, resources, options, progress, log)
-                return _finish(run, metadata, output, counts, measured, begin)
+                return _finish(run, metadata, output, counts, resources.metadata, begin)
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def _ray(options: Options) -> Iterator[None]:
     # Imported here because Ray takes seconds to import, and a run that has nothing to do does not need it.
     from pipeline.execution.cluster import connect_ray
 
-    with connect_ray(options.address, verbose=options.verbose):
+    with connect_ray(options.address, options.cpus, options.object_store_memory, verbose=options.verbose):
         yield
 
 
@@ -232,13 +232,13 @@ def _log_failures(failed: pa.Table, earlier: int, log: RunLog) -> None:
 
 
 def _finish(
-    run: RunPlan, metadata: RunMetadata, output: str, counts: Counter[str], measured: dict[str, Any], begin: float
+    run: RunPlan, metadata: RunMetadata, output: str, counts: Counter[str], resources: dict[str, Any], begin: float
 ) -> Summary:
     """Write the report and the run file, and return the summary."""
     failed_in_all = write_report(output, metadata, counts)
     last_run = {"run_id": metadata.run_id, "failed_in_all": failed_in_all}
     summary = _summary(run, last_run, output, counts, begin)
-    run_file.write_run_file(output, metadata, {"status": FINISHED, **asdict(summary), **measured})
+    run_file.write_run_file(output, metadata, {"status": FINISHED, **asdict(summary), **resources})
     return summary
 
 

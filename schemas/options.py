@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
 
 class Options(BaseModel):
@@ -16,12 +16,14 @@ class Options(BaseModel):
         keep_maps: Whether to write the control maps to the output.
         map_cache: The address of a folder in which runs share control maps.
         compile_cache: The address of a folder in which runs share compiled models.
-        calibrate: Whether to measure a few photos first, to size the worker pools. By default, only in large runs.
         allow: What a manifest may name in addition to public addresses: web addresses of private hosts (`private`),
             another scheme, or local files (`file`), which a local manifest may always name.
+        cpus: The largest number of CPU cores that the run uses. None uses all cores of the cluster.
         gpus: The largest number of GPU workers. None uses all GPUs of the cluster.
+        memory: The largest memory of the worker processes in bytes. None is no limit.
+        object_store_memory: The largest memory in bytes for rows between the steps. None leaves the limit to Ray.
         unit_size: The number of rows in a unit. None chooses 32 to 512, and fewer for a small plan.
-        plan_memory: The largest amount of memory that planning uses, such as 2GB.
+        plan_memory: The largest memory in bytes that planning uses.
         recipe_changed: Whether to refuse or to reconvert an output of another recipe.
         retry_failed: Whether to convert units with retryable failures again.
         verbose: Whether to show the logs of Ray.
@@ -36,11 +38,13 @@ class Options(BaseModel):
     keep_maps: bool = False
     map_cache: str | None = None
     compile_cache: str | None = None
-    calibrate: bool | None = None
     allow: frozenset[str] = frozenset()
+    cpus: Annotated[float, Field(ge=1)] | None = None
     gpus: Annotated[int, Field(ge=0)] | None = None
+    memory: Annotated[ByteSize, Field(ge=2**20)] | None = None
+    object_store_memory: Annotated[ByteSize, Field(ge=80 * 2**20)] | None = None  # Ray needs 75 MiB
     unit_size: Annotated[int, Field(ge=1, le=1024)] | None = None
-    plan_memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")] = "2GB"
+    plan_memory: Annotated[ByteSize, Field(ge=100 * 10**6)] = ByteSize(2 * 10**9)
     recipe_changed: Literal["refuse", "reconvert"] = "refuse"
     retry_failed: bool = False
     verbose: bool = False

@@ -4,22 +4,24 @@ import functools
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from pipeline import flow, run
-from pipeline.execution import calibrate, cluster
+from pipeline.execution import cluster, pools
 from pipeline.execution.pools import PoolSizes, StepResources
 from pipeline.execution.progress import RunProgress
+from pipeline.execution.unit_blocks import unit_blocks
 from pipeline.plan.preflight import RunPlan
+from pipeline.plan.remaining import RemainingWork
 from pipeline.run import Summary
-from pipeline.steps.chain import ChainSettings, Step, TableFunction, photo_steps
-from pipeline.steps.commit import Commit
+from pipeline.steps.chain import Chain, Step, TableFunction
 from pipeline.steps.gpu_worker import GpuWorker
+from schemas.arrow import to_rows
 from schemas.options import Options
 from schemas.recipe import Recipe
+from schemas.work import Unit
 
 LOADED_CONVERTERS = 3
 NO_POOLS = StepResources({}, frozenset(), PoolSizes(1, 1))
@@ -38,7 +40,7 @@ def convert_locally(
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster, "connect_ray", _no_connection)
-        patch.setattr(calibrate, "plan_resources", _no_resources)
+        patch.setattr(pools, "plan_resources", _no_resources)
         patch.setattr(flow, "photos_to_anime", run_units)
         return run.convert(manifest, output, recipe, options, progress)
 
@@ -72,28 +74,29 @@ class RecordedProgress(RunProgress):
             logger.setLevel(level)
 
 
-def _no_connection(_address: str | None, *, verbose: bool = False) -> AbstractContextManager[None]:
+def _no_connection(*_settings: object, verbose: bool = False) -> AbstractContextManager[None]:
     del verbose
     return nullcontext()
 
 
-def _no_resources(_run: RunPlan, _options: Options) -> tuple[StepResources, dict[str, Any]]:
-    return NO_POOLS, {}
+def _no_resources(_run: RunPlan, _options: Options) -> StepResources:
+    return NO_POOLS
 
 
-def run_units(run: RunPlan, commit: Commit, _resources: StepResources) -> Iterator[pa.Table]:
+def run_units(work: RemainingWork, chain: Chain, _resources: StepResources) -> Iterator[pa.Table]:
     """Execute the steps of `pipeline.flow` for each unit, and yield what `commit` returns."""
-    settings = ChainSettings.of(run, frozenset(), keep_maps=commit.keep_maps)
-    steps = [_load(step, settings) for step in photo_steps(settings)]
-    for unit in run.work.units.values():
-        yield commit(functools.reduce(lambda table, step: step(table), steps, unit))
+    steps = [_load(step) for step in chain.steps]
+    for block in unit_blocks(work):
+        for unit in to_rows(block, Unit):
+            for rows in chain.load.batches(unit):
+                yield chain.commit(functools.reduce(lambda table, step: step(table), steps, rows))
 
 
-def _load(step: Step, settings: ChainSettings) -> TableFunction:
+def _load(step: Step) -> TableFunction:
     """Return the function of a step. Runs of one recipe share the models of its converter."""
-    if step.name != "convert":
+    if step.name != "convert" or step.arguments is None:
         return step.create()
-    return _converter(settings.recipe.model_dump_json(), keep_maps=settings.keep_maps)
+    return _converter(step.arguments["recipe"].model_dump_json(), keep_maps=step.arguments["keep_maps"])
 
 
 @functools.lru_cache(LOADED_CONVERTERS)

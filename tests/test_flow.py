@@ -24,7 +24,7 @@ from pipeline.images.geometry import transform_from_row
 from pipeline.images.photo import read_upright
 from pipeline.output import provenance
 from pipeline.output.verify import repair, verify
-from pipeline.plan.manifest import list_photos, read_manifest
+from pipeline.plan.listing import list_photos
 from pipeline.run import Summary
 from schemas.options import Options
 from schemas.recipe import Recipe
@@ -230,7 +230,7 @@ def test_new_and_changed_photos_are_converted_and_a_repaired_image_has_the_same_
     small: Path, recipe: Recipe, photos: Path, tmp_path: Path
 ) -> None:
     output = str(shutil.copytree(small / "out", tmp_path / "out"))
-    table = read_manifest(str(small / "out" / "_manifest.parquet")).to_pylist()
+    table = storage.read_table(str(small / "out" / "_manifest.parquet")).to_pylist()
     table[1] |= {"uri": str(photos / "p004.jpg"), "bytes": 1}  # changed
     table.append({"photo_id": "new", "uri": str(photos / "p005.jpg")})
     manifest = str(tmp_path / "m.parquet")

@@ -16,7 +16,7 @@ from pipeline.errors import RunStoppedError
 from pipeline.execution.progress import RunProgress
 from pipeline.images.geometry import crop_transform
 from pipeline.output import provenance
-from pipeline.plan.manifest import list_photos
+from pipeline.plan.listing import list_photos
 from pipeline.recipes.load import load_recipe
 from schemas.detectors import CannySettings
 from schemas.options import Options

@@ -21,6 +21,7 @@ from schemas.options import Options
 from schemas.recipe import Recipe
 from tests.conftest import TINY
 from tests.local_run import convert_locally
+from tests.planning import rows_of as rows_of_plans
 from tests.ray_head import NO_GPU
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(3600)]
@@ -88,7 +89,7 @@ def kill_when(reached: Callable[[], bool], photos: Path, output: Path, log: Path
 def test_a_killed_run_resumes_and_ends_like_an_undisturbed_run(photos: Path, recipe: Recipe, tmp_path: Path) -> None:
     output, log = tmp_path / "out", tmp_path / "log"
 
-    kill_when(lambda: any(output.glob("_plan/*.parquet")), photos, output, log)  # the work is planned
+    kill_when(lambda: any(output.glob("_plan/*/units.parquet")), photos, output, log)  # the work is planned
     kill_when(lambda: records_of(output) > 0, photos, output, log)  # and partly done
     recorded = {row["key"]: row["sha256"] for row in rows_of(output)}
     assert recorded
@@ -97,7 +98,9 @@ def test_a_killed_run_resumes_and_ends_like_an_undisturbed_run(photos: Path, rec
 
     rows = rows_of(output)
     assert recorded.items() <= {row["key"]: row["sha256"] for row in rows}.items()  # nothing is lost
-    assert Counter(row["key"] for row in rows) == Counter(plan_store.read_plans(str(output))["key"].to_pylist())
+    assert Counter(row["key"] for row in rows) == Counter(
+        rows_of_plans(plan_store.read_plans(str(output)))["key"].to_pylist()
+    )
     assert len(rows) == PHOTOS
     assert verify(str(output)).valid
     undisturbed = tmp_path / "undisturbed"

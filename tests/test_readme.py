@@ -99,7 +99,7 @@ def test_commands_run_in_their_order(folder: Path, monkeypatch: pytest.MonkeyPat
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, (line, result.output)
         ran.append(arguments[0])
-    assert ran == ["manifest", "preview", "convert", "verify", "maps", "recipes", "recipes", "models", "bench"]
+    assert ran == ["manifest", "preview", "convert", "verify", "query", "maps", "recipes", "recipes", "models", "bench"]
     for locked in ("mine.yaml", "models/demo.yaml"):
         assert load_recipe(str(folder / locked)).base.sha256
     assert (folder / "sheet.png").is_file()

@@ -15,7 +15,7 @@ from PIL import Image
 from jobs.bench.timing import TimedRow, compare
 from pipeline.plan.plan import plan_photos
 from pipeline.recipes.load import load_recipe
-from pipeline.steps.chain import ChainSettings, photo_steps
+from pipeline.steps.chain import ChainSettings, TableFunction, fetch_step, photo_steps
 
 SIZE = (4000, 3000)  # width and height of the photo
 TARGET = (576, 448)  # width and height of the map
@@ -67,7 +67,7 @@ def _chain(path: Path) -> Callable[[], pa.Table]:
     recipe = load_recipe("demo", [f"area={512 * 512}"])
     recipe = recipe.model_copy(update={"controls": recipe.controls[:1]})
     settings = ChainSettings(recipe.model_copy(update={"mode": "maps"}), frozenset({"file"}))
-    steps = [step.create() for step in photo_steps(settings)]
+    steps: list[TableFunction] = [fetch_step(settings), *(step.create() for step in photo_steps(settings))]
     planned = plan_photos([str(path)], recipe)
 
     def chain() -> pa.Table:

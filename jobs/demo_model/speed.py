@@ -11,7 +11,7 @@ from importlib.resources import files
 from jobs.demo_model.metrics_table import Figure, require_maximum
 from pipeline.plan.plan import plan_photos
 from pipeline.recipes.load import load_recipe
-from pipeline.steps.chain import ChainSettings, TableFunction, photo_steps
+from pipeline.steps.chain import ChainSettings, TableFunction, fetch_step, photo_steps
 from pipeline.steps.row_step import table_to_rows
 from schemas.recipe import Recipe
 from schemas.work import Encoded, Failed
@@ -56,4 +56,4 @@ def _convert(name: str, photo: str) -> float:
 def _recipe_and_steps(name: str) -> tuple[Recipe, list[TableFunction]]:
     recipe = load_recipe(name, SETTINGS)
     settings = ChainSettings(recipe, frozenset({"file"}), BLANK)
-    return recipe, [step.create() for step in photo_steps(settings)]
+    return recipe, [fetch_step(settings), *(step.create() for step in photo_steps(settings))]

@@ -16,7 +16,7 @@ class MemoryLimitError(OptionError):
     """A query needs more memory than the limit, and cannot continue in temporary files."""
 
     code = "option.plan_memory"
-    hint = "Set a higher --plan-memory."
+    hint = "Set a higher --plan-memory, or --memory of photo2anime query."
 
 
 class QueryError(OptionError):

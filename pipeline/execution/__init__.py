@@ -1,1 +1,1 @@
-"""Ray itself: the cluster of a run, its pools of processes, calibration and progress."""
+"""Ray itself: the cluster of a run, its pools of processes, batches and progress."""

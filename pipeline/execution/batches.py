@@ -28,8 +28,8 @@ def pack(rows: pa.Table) -> pa.Table:
 
 def unpack(batch: pa.Table) -> pa.Table:
     """Return the rows that `pack` put into a table. The columns are not copied."""
-    values = pa.concat_arrays([chunk.flatten() for chunk in batch[COLUMN].chunks])
-    return pa.Table.from_struct_array(values)
+    (rows,) = (chunk for chunk in batch[COLUMN].chunks if len(chunk))
+    return pa.Table.from_struct_array(rows.flatten())
 
 
 class BatchStep:

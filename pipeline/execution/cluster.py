@@ -30,7 +30,13 @@ CONNECT_SECONDS = 10
 
 
 @contextmanager
-def connect_ray(address: str | None, *, verbose: bool = False) -> Iterator[None]:
+def connect_ray(
+    address: str | None,
+    cpus: float | None = None,
+    object_store_memory: int | None = None,
+    *,
+    verbose: bool = False,
+) -> Iterator[None]:
     """Connect to a Ray cluster, or start Ray on this machine with a separate temporary folder.
 
     With the default folder /tmp/ray, `ray.init()` may find the cluster of a killed run and connect to it. If this
@@ -38,6 +44,8 @@ def connect_ray(address: str | None, *, verbose: bool = False) -> Iterator[None]
 
     Args:
         address: Address of a cluster. None starts Ray on this machine.
+        cpus: The largest number of CPUs that Ray schedules, if it is started here.
+        object_store_memory: The memory of the object store in bytes, if it is started here.
         verbose: Whether to show the log of Ray.
 
     Raises:
@@ -57,7 +65,9 @@ def connect_ray(address: str | None, *, verbose: bool = False) -> Iterator[None]
             yield
         return
     with _temporary_folder() as folder:
-        settings = {"num_cpus": logical_cpus(), "include_dashboard": False, "_temp_dir": folder}
+        count = min(logical_cpus(), int(cpus or logical_cpus()))
+        settings: dict[str, Any] = {"num_cpus": count, "include_dashboard": False, "_temp_dir": folder}
+        settings |= {"object_store_memory": object_store_memory} if object_store_memory else {}
         with _initialize_ray("local", settings | log_settings, silent=not verbose):
             yield
 

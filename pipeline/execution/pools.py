@@ -1,48 +1,74 @@
-"""Size the actor pools of the steps, and choose the resources that Ray reserves for each step.
+"""Choose the resources that Ray reserves for each step, and the sizes of the pools of processes that hold models.
 
-The sizes are computed from the times that `pipeline.execution.calibrate` measures on photos of the run. With GPUs, the
-detectors get as many cores as they need to keep the GPUs busy. Without GPUs, the cores are divided between detectors
-and the diffusion model so that the throughput is highest. Small runs are not measured. Their detectors get all cores of
-a cluster with GPUs, and a quarter of the cores of a cluster without GPUs. In mode maps without GPUs, they always get
-all cores.
+The pools grow from one process to their size while their processes are busy. With GPUs, every GPU has one process that
+generates images, and the detectors may use all cores. Without GPUs, a quarter of the cores detects control maps, and
+the others generate images, which takes longer. In mode maps without GPUs, all cores detect control maps.
+
+A budget (`--cpus`, `--gpus`, `--memory`) keeps a run from taking all of a cluster that other programs use too.
 """
 
 import logging
-import math
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import ray
-from ray.data import ActorPoolStrategy, DataContext
+from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 
 from pipeline.errors import ClusterError
+from pipeline.plan.preflight import RunPlan
 from pipeline.steps.chain import Pool
+from schemas.options import Options
 
-LIGHT_CPUS = 0.25  # cores that Ray reserves for a light step, which mostly waits or takes little time
-# Without GPUs and without a measurement, one in CORES_PER_DETECTOR_ACTOR cores detects control maps. The others
-# generate images, which takes longer.
-CORES_PER_DETECTOR_ACTOR = 4
-DETECTOR_ACTORS_PER_GPU = 8  # allowed in a cluster that will grow, even if it has fewer cores now
-DETECTOR_HEADROOM = 1.25  # throughput of the detectors relative to that of the GPUs, so that no GPU waits for maps
-BATCHES_IN_FLIGHT = 2  # batches per actor: one is processed while the next is transferred
+LOGGER = logging.getLogger("photo2anime.run")
+
+GIB = 2**30
+# The share of a core and the memory of one process of each pool. Light steps mostly wait or take little time. With the
+# recipe demo, a light process was seen to use 0.3 GiB, and a process that generates images 1.5 GiB.
+CPUS: dict[Pool, float] = {"light": 0.25, "decode": 1, "control_maps": 1, "gpu": 1}
+MEMORY: dict[Pool, int] = {"light": GIB // 2, "decode": GIB, "control_maps": GIB, "gpu": 2 * GIB}
+LIGHT_STEPS = 4  # load, decode, encode and commit
+CORES_PER_DETECTOR = 4  # without GPUs, one in so many cores detects control maps
+DETECTORS_PER_GPU = 8  # allowed in a cluster that will grow, even if it has fewer cores now
+BATCHES_IN_FLIGHT = 2  # batches per process: one is processed while the next is transferred
 FEWEST_CORES = 2  # without GPUs: one for images and one for control maps
 BLOCK_BYTES = 2**20  # Ray Data passes on a batch of this size alone, and smaller ones together
 
-Milliseconds: TypeAlias = dict[str, float]
-"""Milliseconds per photo by stage (`schemas.row_parts.STAGES`), measured on one core or in one GPU process."""
+
+@dataclass(frozen=True)
+class Budget:
+    """The largest resources that a run may use. None is no limit but the size of the cluster.
+
+    Attributes:
+        cpus: CPU cores.
+        gpus: GPU processes. It may be more than the GPUs of the cluster now, if the cluster will grow.
+        memory: Memory of the processes in bytes.
+        object_store_memory: Memory in bytes for the rows between the steps.
+    """
+
+    cpus: float | None = None
+    gpus: int | None = None
+    memory: int | None = None
+    object_store_memory: int | None = None
+
+    @classmethod
+    def of(cls, options: Options) -> "Budget":
+        """Return the budget of a run."""
+        return cls(options.cpus, options.gpus, options.memory, options.object_store_memory)
 
 
 @dataclass(frozen=True)
 class ClusterResources:
-    """The resources of a cluster.
+    """The resources that a run may use.
 
     Attributes:
         cores: The CPU cores, except one that stays free for light steps.
         gpus: The largest number of GPU processes.
+        memory: The memory in bytes.
     """
 
     cores: int
     gpus: int
+    memory: int
 
 
 @dataclass(frozen=True)
@@ -72,91 +98,109 @@ class StepResources:
     gpu_detectors: frozenset[str]
     sizes: PoolSizes
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The sizes of the pools and the detectors on GPUs, for `_run.json`."""
+        return {"pools": asdict(self.sizes), "detectors_on_gpu": sorted(self.gpu_detectors)}
 
-def cluster_resources(gpus: int | None = None) -> ClusterResources:
-    """Return the resources of the connected cluster.
 
-    Args:
-        gpus: The largest number of GPU processes, for a cluster that will grow. Defaults to the GPUs of the cluster.
+def plan_resources(run: RunPlan, options: Options) -> StepResources:
+    """Choose the Ray resources of the steps of a run, and configure Ray Data in this process.
 
     Raises:
-        ClusterError: The cluster is too small for a run.
+        ClusterError: The cluster or the budget is too small.
+    """
+    budget = Budget.of(options)
+    cluster = cluster_resources(budget)
+    gpu_detectors = run.recipe.gpu_detectors - run.blank if cluster.gpus else frozenset[str]()
+    sizes = size_pools(cluster, growing=bool(options.gpus), only_maps=run.recipe.mode == "maps")
+    convert = f", {sizes.convert} for images" if sizes.convert else ""
+    LOGGER.info("at most %d processes for control maps%s", sizes.control_maps, convert)
+    configure_ray_data(budget, verbose=options.verbose)
+    return step_resources(cluster, sizes, gpu_detectors)
+
+
+def cluster_resources(budget: Budget) -> ClusterResources:
+    """Return the resources of the connected cluster within a budget.
+
+    Raises:
+        ClusterError: The cluster or the budget is too small for a run.
     """
     total = ray.cluster_resources()
-    resources = ClusterResources(int(total.get("CPU", 0)) - 1, gpus if gpus is not None else int(total.get("GPU", 0)))
+    cpus = min(total.get("CPU", 0), budget.cpus or float("inf"))
+    gpus = budget.gpus if budget.gpus is not None else int(total.get("GPU", 0))
+    resources = ClusterResources(int(cpus) - 1, gpus, int(min(total.get("memory", 0), budget.memory or float("inf"))))
     if not resources.gpus and resources.cores < FEWEST_CORES:
         raise ClusterError(
-            f"cluster: {resources.cores + 1} CPUs and no GPU, but a run needs {FEWEST_CORES + 1} CPUs",
-            "Add CPUs, or set --gpus if the cluster will grow.",
+            f"cluster: {cpus:g} CPUs and no GPU, but a run needs {FEWEST_CORES + 1} CPUs",
+            "Add CPUs, raise --cpus, or set --gpus if the cluster will grow.",
+        )
+    if budget.memory is not None and not _memory_suffices(resources):
+        raise ClusterError(
+            f"cluster: {resources.memory / GIB:.1f} GiB of memory, but a run needs {_needed_memory() / GIB:.1f} GiB",
+            "Raise --memory.",
         )
     return resources
 
 
-def size_pools(
-    cluster: ClusterResources, measured: Milliseconds | None, *, growing: bool = False, only_maps: bool = False
-) -> PoolSizes:
+def size_pools(cluster: ClusterResources, *, growing: bool = False, only_maps: bool = False) -> PoolSizes:
     """Return the sizes of the pools.
 
     Args:
         cluster: The resources of the cluster.
-        measured: Milliseconds by stage, or None without a measurement.
         growing: Whether the cluster will have more cores than now.
         only_maps: Whether the run detects control maps only, without images.
     """
     if cluster.gpus:
         limit = max(1, cluster.cores)
-        if growing:
-            limit = max(limit, DETECTOR_ACTORS_PER_GPU * cluster.gpus)
-        return PoolSizes(min(limit, _detectors_for_gpus(cluster.gpus, measured)) if measured else limit, cluster.gpus)
+        return PoolSizes(max(limit, DETECTORS_PER_GPU * cluster.gpus) if growing else limit, cluster.gpus)
     if only_maps:
         return PoolSizes(cluster.cores, 0)
-    if not measured:
-        detectors = max(1, cluster.cores // CORES_PER_DETECTOR_ACTOR)
-        return PoolSizes(detectors, cluster.cores - detectors)
-    sizes = (PoolSizes(count, cluster.cores - count) for count in range(1, cluster.cores))
-    return max(sizes, key=lambda pool_sizes: _throughput(pool_sizes, measured))
+    detectors = max(1, cluster.cores // CORES_PER_DETECTOR)
+    return PoolSizes(detectors, cluster.cores - detectors)
 
 
-def step_resources(
-    cluster: ClusterResources,
-    sizes: PoolSizes,
-    gpu_detectors: frozenset[str],
-    *,
-    verbose: bool = False,
-) -> StepResources:
-    """Return the Ray resources of the steps, and configure Ray Data in this process.
+def step_resources(cluster: ClusterResources, sizes: PoolSizes, gpu_detectors: frozenset[str]) -> StepResources:
+    """Return the Ray resources of the steps.
+
+    Memory is reserved only if the cluster has enough for one process of each step. Otherwise the steps would wait for
+    each other, and a small machine may still have enough for the photos of a run.
 
     Args:
         cluster: The resources of the cluster.
         sizes: The sizes of the pools.
         gpu_detectors: Detectors that run in the GPU workers.
-        verbose: Whether Ray Data shows its progress bars and its log.
     """
-    context = DataContext.get_current()
-    context.enable_progress_bars = verbose
-    context.target_max_block_size = BLOCK_BYTES
-    # The log of Ray Data would repeat errors that this project raises as its own.
-    logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)
-    # On a CPU, each process uses one thread, so that the images do not depend on the number of cores.
-    device = {"num_gpus": 1, "num_cpus": 0} if cluster.gpus else {"num_cpus": 1}
+    reserved = _memory_suffices(cluster)
     by_pool: dict[Pool, dict[str, Any]] = {
-        "light": {"num_cpus": LIGHT_CPUS},
-        "decode": {"num_cpus": 1},
-        "control_maps": {"compute": _actors(sizes.control_maps), "num_cpus": 1},
-        "gpu": {"compute": _actors(max(1, sizes.convert)), **device},
+        pool: {"num_cpus": CPUS[pool]} | ({"memory": MEMORY[pool]} if reserved else {}) for pool in CPUS
     }
+    by_pool["control_maps"]["compute"] = _actors(sizes.control_maps)
+    by_pool["gpu"]["compute"] = _actors(max(1, sizes.convert))
+    if cluster.gpus:
+        by_pool["gpu"] |= {"num_gpus": 1, "num_cpus": 0}
     return StepResources(by_pool, gpu_detectors, sizes)
 
 
-def _detectors_for_gpus(gpus: int, measured: Milliseconds) -> int:
-    """Return the number of cores that must detect control maps so that no GPU waits for them."""
-    return max(1, math.ceil(DETECTOR_HEADROOM * gpus * measured["controls"] / max(measured["convert"], 1e-3)))
+def configure_ray_data(budget: Budget, *, verbose: bool = False) -> None:
+    """Set the limits of Ray Data in this process, and whether it shows its progress bars and its log."""
+    context = DataContext.get_current()
+    context.enable_progress_bars = verbose
+    context.target_max_block_size = BLOCK_BYTES
+    context.execution_options.resource_limits = ExecutionResources(
+        cpu=budget.cpus, gpu=budget.gpus, memory=budget.memory, object_store_memory=budget.object_store_memory
+    )
+    # The log of Ray Data would repeat errors that this project raises as its own.
+    logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)
 
 
-def _throughput(sizes: PoolSizes, measured: Milliseconds) -> tuple[float, int]:
-    """Return a sort key for pool sizes: first more photos per millisecond, then fewer detector processes."""
-    maps = sizes.control_maps / max(measured["controls"], 1e-3)
-    return min(maps, sizes.convert / max(measured["convert"], 1e-3)), -sizes.control_maps
+def _memory_suffices(cluster: ClusterResources) -> bool:
+    return cluster.memory >= _needed_memory()
+
+
+def _needed_memory() -> int:
+    """Return the memory of one process of each step."""
+    return LIGHT_STEPS * MEMORY["light"] + MEMORY["control_maps"] + MEMORY["gpu"]
 
 
 def _actors(max_size: int) -> ActorPoolStrategy:

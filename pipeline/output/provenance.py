@@ -1,13 +1,15 @@
 """Read the provenance records of an output. A unit is done once its record exists."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+import duckdb
 import pyarrow as pa
 
 from pipeline import storage
 from pipeline.errors import DamagedOutputError
-from pipeline.storage.database import Database, identifier, literals, sql_type
+from pipeline.storage.database import Database, describe_error, identifier, literals, sql_type
 from schemas.provenance import PROVENANCE
 
 FOLDER = "provenance"
@@ -64,12 +66,39 @@ def done_keys(output: str, unit: str) -> set[str]:
 
 
 def open_records(output: str, units: Iterable[str], database: Database) -> None:
-    """Create the view `records` of the rows of records, which may be more than fit in memory."""
-    paths = literals([database.path(record_uri(output, unit)) for unit in sorted(units)])
-    columns = ", ".join(f"{identifier(field.name)}" for field in PROVENANCE)
+    """Create the view `records` of the rows of records, which may be more than fit in memory.
+
+    It has the columns of provenance, and two more: `file_unit` is the name of the record's file without its extension,
+    and `position` is the number of the row in the file, from 0.
+
+    Raises:
+        DamagedOutputError: The first record cannot be read.
+    """
+    paths = [database.path(record_uri(output, unit)) for unit in sorted(units)]
+    columns = ", ".join(identifier(name) for name in PROVENANCE.names)
+    places = "parse_filename(filename, true) AS file_unit, file_row_number AS position"
     empty = ", ".join(f"NULL::{sql_type(field.type)} AS {identifier(field.name)}" for field in PROVENANCE)
-    source = f"SELECT {columns} FROM read_parquet({paths})" if units else f"SELECT {empty} WHERE false"
-    database.run(f"CREATE OR REPLACE VIEW records AS {source}")
+    source = f"SELECT {columns}, {places} FROM read_parquet({literals(paths)})"
+    without_rows = f"SELECT {empty}, NULL::VARCHAR AS file_unit, NULL::BIGINT AS position WHERE false"
+    with damage_reported(
+        paths[0] if paths else FOLDER
+    ):  # DuckDB opens the first record, whose columns it expects of all
+        database.run(f"CREATE OR REPLACE VIEW records AS {source if paths else without_rows}")
+
+
+@contextmanager
+def damage_reported(source: str = FOLDER) -> Iterator[None]:
+    """Raise the errors of queries of records as `DamagedOutputError`.
+
+    Args:
+        source: The file or folder that is read. Most messages of DuckDB name the file too.
+    """
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:  # OSError: of fsspec
+        reason = describe_error(error) if isinstance(error, duckdb.Error) else f"{type(error).__name__}: {error}"
+        text = f"{storage.redact(source)}: not readable as records ({storage.redact_text(reason)})"
+        raise DamagedOutputError(text) from error
 
 
 def units_to_retry(output: str, units: Iterable[str], database: Database) -> dict[str, int]:
@@ -77,7 +106,12 @@ def units_to_retry(output: str, units: Iterable[str], database: Database) -> dic
 
     Returns:
         The number of failed rows of each of these units.
+
+    Raises:
+        DamagedOutputError: A record cannot be read.
     """
     open_records(output, units, database)
     failures = "SELECT unit, count(*), bool_or(failure.retryable) AS retryable FROM records WHERE failure IS NOT NULL"
-    return {unit: int(failed) for unit, failed, retryable in database.rows(f"{failures} GROUP BY unit") if retryable}
+    with damage_reported():
+        rows = database.rows(f"{failures} GROUP BY unit")
+    return {unit: int(failed) for unit, failed, retryable in rows if retryable}

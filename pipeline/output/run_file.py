@@ -71,6 +71,18 @@ def read_run_file(output: str) -> dict[str, Any] | None:
     return metadata
 
 
+def check_output(output: str) -> None:
+    """Check that a folder is an output.
+
+    Raises:
+        NotAnOutputError: The folder does not exist, or was not written by photo2anime.
+        DamagedOutputError: The run file cannot be read.
+    """
+    if read_run_file(output) is None:
+        hint = "Name the folder that convert wrote to."
+        raise NotAnOutputError(f"{storage.redact(output)}: {RUN_FILE} is missing", hint)
+
+
 def check_recipe(output: str, metadata: dict[str, Any] | None, recipe: Recipe, *, reconvert: bool) -> None:
     """Check that an output belongs to a recipe.
 

@@ -35,12 +35,14 @@ class Manifest:
     The view has the columns of `schemas.manifest.KNOWN`, followed by all other columns. Missing columns are null.
 
     Attributes:
+        uri: The address of the manifest.
         rows: The number of photos.
         types: The SQL type of each column of the view.
         filled: The columns that have a value in any row.
         has_credentials: Whether an address may have a login or a query.
     """
 
+    uri: str
     rows: int
     types: dict[str, str]
     filled: frozenset[str]
@@ -150,7 +152,7 @@ def _check_rows(
     view_types = {field.name: sql_type(field.type) for field in KNOWN} | {
         name: kind for name, kind in types.items() if name not in KNOWN.names
     }
-    return Manifest(rows, view_types, filled, bool(found["credentials"]))
+    return Manifest(files.uri, rows, view_types, filled, bool(found["credentials"]))
 
 
 def _invalid(name: str, expressions: dict[str, str]) -> str:

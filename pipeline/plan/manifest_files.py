@@ -2,6 +2,8 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +11,7 @@ import duckdb
 
 from pipeline import storage
 from pipeline.errors import (
+    ColumnTypeError,
     DuplicateColumnError,
     ManifestFormatError,
     ManifestNotFoundError,
@@ -116,13 +119,27 @@ def columns(relation: str, files: ManifestFiles, database: Database) -> dict[str
     return {name: kind for name, kind, *_ in with_file if name != FILE_COLUMN}
 
 
-def query(statement: str, uri: str, database: Database) -> list[tuple[Any, ...]]:
-    """Execute a query that reads a manifest. Raises `ManifestFormatError` if a file cannot be read."""
+@contextmanager
+def manifest_errors(uri: str) -> Iterator[None]:
+    """Translate the errors of queries that read a manifest.
+
+    Raises:
+        ManifestFormatError: A file cannot be read.
+        ColumnTypeError: A value is out of range.
+    """
     try:
-        return database.rows(statement)
+        yield
+    except duckdb.DataError as error:  # such as the year 300000
+        raise ColumnTypeError(f"{storage.redact(uri)}: a value is out of range ({describe_error(error)})") from error
     except (duckdb.Error, OSError) as error:  # OSError: of fsspec
         reason = describe_error(error) if isinstance(error, duckdb.Error) else type(error).__name__
         raise ManifestFormatError(f"{storage.redact(uri)}: {reason}") from error
+
+
+def query(statement: str, uri: str, database: Database) -> list[tuple[Any, ...]]:
+    """Execute a query that reads a manifest. Raises the errors of `manifest_errors`."""
+    with manifest_errors(uri):
+        return database.rows(statement)
 
 
 def _is_text(name: str) -> bool:

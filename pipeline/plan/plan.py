@@ -8,20 +8,19 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import duckdb
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.errors import ColumnTypeError
 from pipeline.images.geometry import nearest_bucket
 from pipeline.output import plan_store
 from pipeline.output.plan_store import NewPlan, StoredPlan
 from pipeline.plan import manifest as manifests
 from pipeline.plan.load_unit import planned_rows
 from pipeline.plan.manifest import Manifest
+from pipeline.plan.manifest_files import manifest_errors
 from pipeline.plan.plan_columns import plan_columns, prompt_columns, register_functions
 from pipeline.recipes.prompts import PromptRenderer
-from pipeline.storage.database import Database, describe_error, identifier, literal, open_database, sql_type
+from pipeline.storage.database import Database, identifier, literal, open_database, sql_type
 from schemas.arrow import to_rows, to_table
 from schemas.recipe import Recipe
 from schemas.work import PLAN, PLANNED_UNITS, Planned, PlanRow
@@ -79,12 +78,10 @@ def plan_new_rows(planning: Planning, plans: Sequence[StoredPlan], size: int | N
         The plan, or None if no row is new or current again.
 
     Raises:
-        ColumnTypeError: A value of the manifest is out of range.
+        ManifestError: A file of the manifest is damaged, or a value is out of range.
     """
-    try:
+    with manifest_errors(planning.manifest.uri):
         return _plan_new_rows(planning, plans, size)
-    except duckdb.DataError as error:  # such as the year 300000
-        raise ColumnTypeError(f"manifest: a value is out of range ({describe_error(error)})") from error
 
 
 def unit_size(rows: int, variants: int) -> int:

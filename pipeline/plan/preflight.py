@@ -80,7 +80,7 @@ def preflight(
     Raises:
         RunError: A check failed. Nothing was written to the output.
     """
-    with open_database(options.plan_memory) as database:
+    with open_database(f"{options.plan_memory}B") as database:
         # 1. The output is new, or was written by this program, with this recipe unless another one is accepted.
         last_run = run_file.read_run_file(output)
         run_file.check_recipe(output, last_run, recipe, reconvert=options.recipe_changed == "reconvert")
@@ -114,7 +114,7 @@ def preflight(
 def _list_photos(folder: str, output: str, target: Path, options: Options, progress: ListingProgress) -> None:
     """List a folder of photos. The last run listed the sizes of photos, and those of unchanged photos are reused."""
     known = storage.join(output, MANIFEST_FILE)
-    listing = ListingOptions(ThreadedReader(), skip=output, known=known, memory=options.plan_memory)
+    listing = ListingOptions(ThreadedReader(), skip=output, known=known, memory=f"{options.plan_memory}B")
     write_listing(folder, str(target), listing, progress)
 
 

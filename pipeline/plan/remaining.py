@@ -88,8 +88,8 @@ def remaining_work(
 
 def _wanted_rows(planning: Planning) -> dict[str, int]:
     """Return the number of rows of the manifest in each unit of the earlier plans."""
-    rows = f"SELECT unit, key FROM {plan_store.VIEW} SEMI JOIN wanted USING (key) WHERE NOT returned"
-    return dict(planning.database.rows(f"SELECT unit, count(DISTINCT key) FROM ({rows}) GROUP BY unit"))
+    rows = f"SELECT unit FROM {plan_store.VIEW} SEMI JOIN wanted USING (key) WHERE NOT returned"
+    return dict(planning.database.rows(f"SELECT unit, count(*) FROM ({rows}) GROUP BY unit"))
 
 
 def _create_left_rows(planning: Planning, units: pa.Table) -> None:

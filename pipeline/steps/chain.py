@@ -1,4 +1,4 @@
-"""The steps between the plan and commit, in order. Runs, previews, the calibration and the benchmarks use them.
+"""The steps between the plan and commit, in order. Runs, previews and benchmarks use them.
 
     load and fetch ─ decode ─ control maps ─ convert ─ encode
 

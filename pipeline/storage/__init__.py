@@ -9,6 +9,7 @@ from pipeline.storage.addresses import CLOUD_SCHEMES, PUBLIC_SCHEMES, absolute, 
 from pipeline.storage.objects import (
     check_credentials,
     exists,
+    file_names,
     files,
     folders,
     is_folder,
@@ -27,7 +28,7 @@ from pipeline.storage.retry import ATTEMPTS, as_error, is_transient, storage_err
 
 __all__ = [
     "ATTEMPTS", "CLOUD_SCHEMES", "PUBLIC_SCHEMES", "WEB_SCHEMES", "absolute", "as_error", "check_credentials",
-    "exists", "files", "filesystem", "folders", "is_folder", "is_transient", "join", "local_path", "names", "put",
-    "put_table", "read", "read_if_exists", "read_once", "read_table", "redact", "redact_all", "redact_text", "remove",
-    "remove_partial_files", "storage_errors", "translate_errors", "with_retries",
+    "exists", "file_names", "files", "filesystem", "folders", "is_folder", "is_transient", "join", "local_path",
+    "names", "put", "put_table", "read", "read_if_exists", "read_once", "read_table", "redact", "redact_all",
+    "redact_text", "remove", "remove_partial_files", "storage_errors", "translate_errors", "with_retries",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ from pipeline.storage.redaction import redact
 
 DEFAULT_MEMORY = "2GB"
 PREFIX = "p2a-db-"  # prefix of the names of temporary folders
+_SPILLED = "spilled"
 
 _SQL_TYPES: dict[pa.DataType, str] = {
     pa.string(): "VARCHAR",
@@ -44,6 +45,11 @@ class Database:
         self.connection = connection
         self.folder = folder
 
+    @property
+    def spill_folder(self) -> Path:
+        """The folder of the temporary files of queries that need more memory than the limit. DuckDB creates it."""
+        return self.folder / _SPILLED
+
     def run(self, query: str) -> None:
         """Execute a statement that returns no rows.
 
@@ -53,7 +59,7 @@ class Database:
         try:
             self.connection.execute(query)
         except duckdb.OutOfMemoryException as error:
-            raise MemoryLimitError(f"planning: {str(error).splitlines()[0]}") from error
+            raise MemoryLimitError(f"database: {str(error).splitlines()[0]}") from error
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Execute a query and return its rows."""
@@ -68,6 +74,10 @@ class Database:
     def table(self, query: str) -> pa.Table:
         """Execute a query and return its rows as an Arrow table."""
         return self.connection.sql(query).to_arrow_table()
+
+    def batches(self, query: str, rows: int) -> Iterator[pa.RecordBatch]:
+        """Execute a query and return its rows in Arrow batches of about `rows` rows, which are never all in memory."""
+        return iter(self.connection.sql(query).to_arrow_reader(rows))
 
     def release(self) -> None:
         """Close the connection, which frees its memory. The files of the folder are kept."""
@@ -96,7 +106,7 @@ def open_database(memory: str = DEFAULT_MEMORY) -> Iterator[Database]:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory,
             "threads": str(_cores()),
-            "temp_directory": str(Path(folder) / "spilled"),
+            "temp_directory": str(Path(folder) / _SPILLED),
             # DuckDB would otherwise download an extension that a query needs.
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
@@ -104,6 +114,7 @@ def open_database(memory: str = DEFAULT_MEMORY) -> Iterator[Database]:
         connection = duckdb.connect(config=config)
         try:
             connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET enable_progress_bar = false")  # it would be printed between the results
             yield Database(connection, Path(folder))
         finally:
             connection.close()

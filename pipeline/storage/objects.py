@@ -1,6 +1,7 @@
 """Read, write, list and remove files at any address, with retries and atomic writes."""
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,25 @@ def files(folder: str, depth: int | None = None) -> dict[str, dict[str, Any]]:
         details = with_retries(lambda: fs.find(root, maxdepth=depth, detail=True))
     prefix = root.rstrip("/") + "/"
     return {path.removeprefix(prefix): info for path, info in details.items() if path.startswith(prefix)}
+
+
+def file_names(folder: str) -> list[str]:
+    """List the paths of the files in a folder and its subfolders, relative to the folder, which need not exist.
+
+    For local folders this is many times faster than `files`, because no details are read.
+    """
+    root = local_path(folder)
+    if root is None:
+        return list(files(folder))
+    start = len(str(root)) + 1
+    with translate_errors(folder):
+        parents = os.walk(root, onerror=_raise_unless_missing, followlinks=True)
+        return [f"{parent}/{name}"[start:] for parent, _, names in parents for name in names]
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def exists(uri: str) -> bool:

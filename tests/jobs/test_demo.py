@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from jobs.app import app
 from jobs.demo import describe
 from jobs.demo_photos import PHOTOS, write_demo_manifest
-from pipeline.plan.manifest import read_manifest
+from pipeline import storage
 from pipeline.run import Summary
 
 
@@ -46,7 +46,7 @@ def test_the_summary_names_an_earlier_run_that_made_all_images(earlier: int, fai
 
 
 def test_the_manifest_has_six_photos_a_pose_and_a_depth_map(tmp_path: Path) -> None:
-    rows = {row["photo_id"]: row for row in read_manifest(str(write_demo_manifest(tmp_path))).to_pylist()}
+    rows = {row["photo_id"]: row for row in storage.read_table(str(write_demo_manifest(tmp_path))).to_pylist()}
     assert sorted(rows) == sorted(PHOTOS)
     assert all(Path(row["uri"]).is_file() for row in rows.values())
     (person,) = rows["astronaut.png"]["pose_keypoints"]

@@ -1,81 +1,75 @@
-"""Pool sizes: detectors keep pace with the GPUs if there are enough cores; without GPUs, throughput is highest."""
+"""Pool sizes and resources: within the cluster and the budget of a run."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from ray.data import DataContext
 
 from pipeline.errors import ClusterError
 from pipeline.execution import pools
-from pipeline.execution.pools import ClusterResources, PoolSizes, size_pools
-
-MILLISECONDS = st.floats(0.01, 60_000)
-
-
-@given(st.integers(1, 64), st.integers(1, 8), MILLISECONDS, MILLISECONDS)
-def test_with_a_gpu_detectors_are_as_fast_as_the_gpu_or_use_every_core(
-    cores: int, gpus: int, controls: float, convert: float
-) -> None:
-    sizes = size_pools(ClusterResources(cores, gpus), {"controls": controls, "convert": convert})
-    assert sizes.convert == gpus
-    assert 1 <= sizes.control_maps <= cores
-    assert sizes.control_maps == cores or sizes.control_maps / controls >= gpus / convert
-    # One detector process fewer would be too slow.
-    assert sizes.control_maps == 1 or (sizes.control_maps - 1) / controls < pools.DETECTOR_HEADROOM * gpus / convert
-
-
-@given(st.integers(2, 64), MILLISECONDS, MILLISECONDS)
-def test_without_a_gpu_the_split_has_the_highest_throughput(cores: int, controls: float, convert: float) -> None:
-    sizes = size_pools(ClusterResources(cores, 0), {"controls": controls, "convert": convert})
-    throughput = min(sizes.control_maps / controls, sizes.convert / convert)
-    assert sizes.control_maps + sizes.convert == cores
-    assert all(min(n / controls, (cores - n) / convert) <= throughput for n in range(1, cores))
+from pipeline.execution.pools import GIB, Budget, ClusterResources, PoolSizes, size_pools
+from schemas.options import Options
 
 
 @pytest.mark.parametrize(
-    ("cluster", "growing", "expected"),
+    ("cores", "gpus", "growing", "expected"),
     [
         # A machine of two cores: the project starts Ray with four CPUs, and one of them stays free.
-        (ClusterResources(3, 0), False, PoolSizes(1, 2)),
-        (ClusterResources(17, 0), False, PoolSizes(4, 13)),
-        (ClusterResources(7, 1), False, PoolSizes(7, 1)),
-        (ClusterResources(1, 2), True, PoolSizes(16, 2)),
+        (3, 0, False, PoolSizes(1, 2)),
+        (17, 0, False, PoolSizes(4, 13)),
+        (7, 1, False, PoolSizes(7, 1)),
+        (0, 1, False, PoolSizes(1, 1)),
+        (1, 2, True, PoolSizes(16, 2)),
     ],
 )
-def test_pools_without_a_measurement_have_fixed_ratios(
-    cluster: ClusterResources, *, growing: bool, expected: PoolSizes
-) -> None:
-    assert size_pools(cluster, None, growing=growing) == expected
+def test_pools_have_fixed_ratios(cores: int, gpus: int, *, growing: bool, expected: PoolSizes) -> None:
+    assert size_pools(ClusterResources(cores, gpus, GIB), growing=growing) == expected
 
 
 def test_a_run_of_maps_only_uses_every_core() -> None:
-    assert size_pools(ClusterResources(5, 0), None, only_maps=True) == PoolSizes(5, 0)
+    assert size_pools(ClusterResources(5, 0, GIB), only_maps=True) == PoolSizes(5, 0)
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize(
-    ("gpus", "device"),
-    [(1, {"num_gpus": 1, "num_cpus": 0, "batch_size": 7}), (0, {"num_cpus": 1, "batch_size": None})],
-)
+@pytest.mark.parametrize(("gpus", "device"), [(1, {"num_gpus": 1, "num_cpus": 0}), (0, {"num_cpus": 1})])
 def test_each_pool_has_its_resources(gpus: int, device: dict[str, int]) -> None:
-    cluster = pools.cluster_resources(gpus)
-    by_pool = pools.step_resources(cluster, PoolSizes(2, 3), frozenset({"depth"}), 7).by_pool
-    assert cluster.gpus == gpus
+    cluster = ClusterResources(5, gpus, 100 * GIB)
+    resources = pools.step_resources(cluster, PoolSizes(2, 3), frozenset({"depth"}))
+    by_pool = resources.by_pool
     assert by_pool["gpu"]["compute"].max_size == 3
     assert {name: by_pool["gpu"][name] for name in device} == device
     assert by_pool["control_maps"]["compute"].max_size == 2
-    assert by_pool["light"]["batch_size"] is None
+    assert by_pool["light"] == {"num_cpus": pools.CPUS["light"], "memory": pools.MEMORY["light"]}
+    assert resources.metadata == {"pools": {"control_maps": 2, "convert": 3}, "detectors_on_gpu": ["depth"]}
+
+
+def test_a_small_cluster_reserves_no_memory() -> None:
+    resources = pools.step_resources(ClusterResources(3, 0, 2 * GIB), PoolSizes(1, 1), frozenset())
+    assert not any("memory" in each for each in resources.by_pool.values())
+
+
+def test_options_become_a_budget() -> None:
+    options = Options.model_validate({"cpus": 2.5, "gpus": 3, "memory": "16GB", "object_store_memory": "4GiB"})
+    assert Budget.of(options) == Budget(2.5, 3, 16 * 10**9, 4 * GIB)
+
+
+def test_ray_data_is_limited_to_the_budget() -> None:
+    with DataContext.current(DataContext.get_current().copy()):
+        pools.configure_ray_data(Budget(cpus=4, memory=8 * GIB))
+        limits = DataContext.get_current().execution_options.resource_limits
+        assert (limits.cpu, limits.memory) == (4, 8 * GIB)
+        assert limits.gpu == float("inf")
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_one_core_stays_free_for_light_steps() -> None:
-    assert pools.cluster_resources() == ClusterResources(2, 1)  # of the three cores of the tests' Ray
+    resources = pools.cluster_resources(Budget())  # of the three cores of the tests' Ray
+    assert (resources.cores, resources.gpus) == (2, 1)
+    assert pools.cluster_resources(Budget(cpus=2.5)).cores == 1
+    assert pools.cluster_resources(Budget(gpus=7)).gpus == 7
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
-def test_a_cluster_without_enough_cores_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "FEWEST_CORES", 3)
+@pytest.mark.parametrize("budget", [Budget(cpus=2, gpus=0), Budget(memory=GIB)])
+def test_a_budget_that_is_too_small_is_an_error(budget: Budget) -> None:
     with pytest.raises(ClusterError):
-        pools.cluster_resources(0)
+        pools.cluster_resources(budget)

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.errors import DamagedOutputError
 from pipeline.output.provenance import done_units, read_record, read_records, record_uri, units_to_retry
+from pipeline.storage.database import open_database
 from schemas.provenance import PROVENANCE
 
 
@@ -41,7 +42,9 @@ def test_units_to_retry_have_a_retryable_failure(tmp_path: Path) -> None:
     write(tmp_path, "done", None)
     write(tmp_path, "permanent", None, False)
     write(tmp_path, "transient", False, True)
-    assert units_to_retry(str(tmp_path), ["done", "permanent", "transient"]) == {"transient"}
+    with open_database() as database:
+        assert units_to_retry(str(tmp_path), ["done", "permanent", "transient"], database) == {"transient": 2}
+        assert units_to_retry(str(tmp_path), [], database) == {}
 
 
 def test_a_file_that_is_not_a_record_is_refused(tmp_path: Path) -> None:
@@ -49,6 +52,8 @@ def test_a_file_that_is_not_a_record_is_refused(tmp_path: Path) -> None:
     Path(record_uri(str(tmp_path), "a")).write_bytes(b"text")
     with pytest.raises(DamagedOutputError, match="a.parquet: "):
         read_record(str(tmp_path), "a")
+    with open_database() as database, pytest.raises(DamagedOutputError, match="a.parquet"):
+        units_to_retry(str(tmp_path), ["a"], database)
     pq.write_table(pa.table({"x": [1]}), record_uri(str(tmp_path), "a"))
     with pytest.raises(DamagedOutputError, match="a.parquet: "):
         read_record(str(tmp_path), "a")

@@ -1,5 +1,6 @@
 """Verification finds every kind of damage, and repair prepares the output for the next run."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import NotAnOutputError
-from pipeline.output import plan_store, provenance, run_file
+from pipeline.output import provenance, run_file
+from pipeline.output.findings import Findings
 from pipeline.output.run_file import RunMetadata
-from pipeline.output.verify import Findings, repair, verify
-from pipeline.plan import plan
-from pipeline.steps.commit import Commit
-from pipeline.steps.row_step import rows_to_table
-from schemas.arrow import to_rows
+from pipeline.output.verify import repair, verify
 from schemas.recipe import Recipe
-from schemas.work import Decoded, Encoded, Planned
+from schemas.work import Decoded
+from tests.plans import write_plan, write_records
 from tests.rows import blank_map, edit, encoded_row, failed_row_of
 
 
@@ -30,13 +29,8 @@ def output(tmp_path: Path, decoded: Decoded, recipe: Recipe) -> Path:
         encoded_row(decoded, str(number).encode(), *maps, planned={"photo_id": f"p{number}", "key": f"{number}" * 64})
         for number in range(4)
     ]
-    planned = plan.cut_units([row.planned for row in rows], 2)
     run_file.write_run_file(str(tmp_path), run, {"status": "finished"})
-    plan_store.write_plan(str(tmp_path), planned)
-    units = dict(zip(planned["key"].to_pylist(), planned["unit"].to_pylist(), strict=True))
-    done = [edit(row, planned={"unit": units[row.planned.key]}) for row in rows]
-    failed = failed_row_of(done[3].planned)
-    Commit(str(tmp_path), run, keep_maps=True)(rows_to_table([*done[:3], failed], Encoded))
+    write_records(tmp_path, run, [*rows[:3], failed_row_of(rows[3].planned)], 2)
     return tmp_path
 
 
@@ -147,7 +141,7 @@ def test_repair_leaves_an_output_that_the_next_run_completes(
     remaining = verify(str(output))
     assert not remaining.duplicate
     assert not remaining.altered
-    undone = plan_store.read_plans(str(output)).num_rows - len(recorded(output))
+    undone = remaining.rows - len(recorded(output))
     assert len(remaining.missing) == undone  # only rows of units that the next run converts
     repair(str(output), remaining)  # deletes the images of the records that the first repair deleted
     assert not verify(str(output)).orphaned
@@ -157,17 +151,22 @@ def recorded(output: Path) -> list[dict[str, Any]]:
     return provenance.read_records(str(output), provenance.done_units(str(output))).to_pylist()
 
 
-def test_a_superseded_row_is_not_missing(output: Path) -> None:
+def test_a_superseded_row_is_not_missing(output: Path, decoded: Decoded) -> None:
     delete_a_record(output)
-    old = to_rows(plan_store.read_plans(str(output)), Planned)
-    plan_store.write_plan(str(output), plan.cut_units([edit(row, key=f"{row.key[::-1]}x") for row in old], 2))
+    rows = [edit(decoded.planned, photo_id=f"p{number}", key=f"{number}" * 63 + "x") for number in range(4)]
+    write_plan(output, rows, 2)
     missing = verify(str(output)).missing
     assert len([line for line in missing if line.startswith("p")]) == 4
 
 
+def test_a_row_that_is_planned_in_two_units_is_a_duplicate(output: Path, decoded: Decoded) -> None:
+    write_plan(output, [edit(decoded.planned, photo_id="p0", key="0" * 64)], 2)
+    findings = verify(str(output))
+    assert (len(findings.duplicate), len(findings.missing), findings.rows) == (1, 1, 5)
+
+
 def test_repair_keeps_all_files_if_a_plan_is_lost(output: Path) -> None:
-    (plan_file,) = (output / "_plan").iterdir()
-    plan_file.unlink()
+    shutil.rmtree(output / "_plan")
     before = sorted(path for path in output.rglob("*") if path.is_file())
     findings = verify(str(output))
     assert len(findings.orphaned) == 2
@@ -177,8 +176,7 @@ def test_repair_keeps_all_files_if_a_plan_is_lost(output: Path) -> None:
 
 @pytest.mark.parametrize("damage", [delete_an_image, alter_an_image, damage_a_record, delete_a_row, replace_a_record])
 def test_repair_keeps_damaged_units_of_a_lost_plan(output: Path, damage: Callable[[Path], None]) -> None:
-    (plan_file,) = (output / "_plan").iterdir()
-    plan_file.unlink()
+    shutil.rmtree(output / "_plan")
     damage(output)
     before = sorted(path for path in output.rglob("*") if path.is_file())
     findings = verify(str(output))

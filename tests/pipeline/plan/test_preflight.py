@@ -25,12 +25,16 @@ from tests.conftest import recipe_of
 
 
 def run_plan(manifest: Path | str, output: Path | str, recipe: Recipe, **options: object) -> RunPlan:
-    return preflight(str(manifest), str(output), recipe, Options.model_validate(options), lambda _done, _photos: None)
+    settings = Options.model_validate(options)
+    with preflight(str(manifest), str(output), recipe, settings, lambda _done, _photos: None) as run:
+        return run
 
 
 def test_the_work_is_planned_and_nothing_is_written(photos: Path, recipe: Recipe, tmp_path: Path) -> None:
     found = run_plan(photos, tmp_path / "out", recipe, variants=2, limit=5)
-    assert (found.work.rows, found.fresh.num_rows) == (10, 10)
+    assert found.new is not None
+    assert (found.work.rows, found.new.rows) == (10, 10)
+    assert not found.new.folder.exists()
     assert found.listed is not None
     assert found.blank == {"openpose", "depth"}
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""Commit writes the files of a unit, then its record, which has every row of the unit."""
+"""Commit writes the files of rows, and returns their rows of provenance."""
 
 import hashlib
 import json
@@ -8,26 +8,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from pipeline import storage
-from pipeline.errors import IncompleteUnitError
 from pipeline.output.run_file import RunMetadata
-from pipeline.plan import plan
 from pipeline.steps.commit import Commit, Finished, image_name
 from pipeline.steps.row_step import rows_to_table
-from pipeline.storage import objects
 from schemas.arrow import to_rows
 from schemas.provenance import PROVENANCE, RecordRow
 from schemas.recipe import Recipe
 from schemas.row_parts import Box, Labels
-from schemas.work import Committed, Decoded, Encoded, Failed, Mapped
+from schemas.work import Decoded, Encoded, Failed, Mapped
 from tests.rows import blank_map, edit, encoded_row, failed_row_of, mapped_row, planned_row, png
 
 KEYS = ["a" * 64, "b" * 64]
-UNIT = plan.unit_name(KEYS)
+UNIT = "0123456789abcdef"
 DETECTORS = ("canny", "openpose", "depth")
 
 
@@ -51,22 +47,23 @@ def failed() -> Failed:
     return edit(failed_row_of(planned), failure=failure)
 
 
-def commit(output: object, metadata: RunMetadata, *rows: Finished, **options: bool) -> list[Committed]:
+def commit(output: object, metadata: RunMetadata, *rows: Finished, keep_maps: bool = False) -> pa.Table:
     kind = Mapped if metadata.recipe.mode == "maps" else Encoded
-    return to_rows(Commit(str(output), metadata, **options)(rows_to_table(rows, kind)), Committed)
+    return Commit(str(output), metadata, keep_maps=keep_maps)(rows_to_table(rows, kind))
 
 
-def record_of(output: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(output / "provenance" / f"{UNIT}.parquet").to_pylist()
-    return rows
+def records(output: object, metadata: RunMetadata, *rows: Finished, keep_maps: bool = False) -> list[dict[str, Any]]:
+    """Commit rows, and return their rows of provenance as dictionaries."""
+    committed: list[dict[str, Any]] = commit(output, metadata, *rows, keep_maps=keep_maps).to_pylist()
+    return committed
 
 
 def test_the_record_has_the_image_and_the_failure(
     done: Encoded, failed: Failed, metadata: RunMetadata, tmp_path: Path
 ) -> None:
-    assert [row.failed for row in commit(tmp_path, metadata, done, failed)] == [False, True]
-    assert pq.read_table(tmp_path / "provenance" / f"{UNIT}.parquet").schema == PROVENANCE
-    first, second = record_of(tmp_path)
+    table = commit(tmp_path, metadata, done, failed)
+    assert table.schema == PROVENANCE
+    first, second = table.to_pylist()
     assert (tmp_path / first["uri"]).read_bytes() == b"an image"
     assert first["sha256"] == hashlib.sha256(b"an image").hexdigest()
     assert (first["status"], first["bytes"], first["attempts"]) == ("done", 8, 2)
@@ -87,10 +84,8 @@ def test_the_record_has_the_image_and_the_failure(
     assert not (tmp_path / "maps").exists()
 
 
-def test_a_record_is_read_as_it_was_written(done: Encoded, failed: Failed, metadata: RunMetadata) -> None:
-    commit("memory://commit-record", metadata, done, failed)
-    content = storage.read(f"memory://commit-record/provenance/{UNIT}.parquet")
-    first, second = to_rows(pq.read_table(pa.BufferReader(content)), RecordRow)
+def test_rows_of_provenance_have_the_parts_of_the_rows(done: Encoded, failed: Failed, metadata: RunMetadata) -> None:
+    first, second = to_rows(commit("memory://commit-record", metadata, done, failed), RecordRow)
     assert (first.transform, first.labels) == (done.canvas.transform, done.canvas.labels)
     assert second.failure == failed.failure
 
@@ -102,14 +97,12 @@ def test_a_repeated_unit_writes_the_same_files(
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
     commit(tmp_path, metadata, done, failed, keep_maps=True)
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()) == before
-    assert len(before) == 1 + 3 + 1
+    assert len(before) == 1 + 3
 
 
 def test_kept_maps_are_recorded_with_their_digest(done: Encoded, failed: Failed, metadata: RunMetadata) -> None:
     output = "memory://commit-maps"
-    commit(output, metadata, done, failed, keep_maps=True)
-    record = storage.read(f"{output}/provenance/{UNIT}.parquet")
-    control = pq.read_table(pa.BufferReader(record)).to_pylist()[0]["controls"][0]
+    control = records(output, metadata, done, failed, keep_maps=True)[0]["controls"][0]
     assert control["file_sha256"] == hashlib.sha256(storage.read(f"{output}/{control['uri']}")).hexdigest()
 
 
@@ -117,20 +110,18 @@ def test_a_mask_is_written_unless_too_little_of_it_is_visible(
     done: Encoded, failed: Failed, metadata: RunMetadata, tmp_path: Path
 ) -> None:
     visible = edit(done, canvas={"mask": b"a mask", "labels": Labels(None, None, 0.3)})
-    commit(tmp_path, metadata, visible, failed)
-    record = record_of(tmp_path)[0]
+    record = records(tmp_path, metadata, visible, failed)[0]
     assert (tmp_path / record["label_mask_uri"]).read_bytes() == b"a mask"
     assert record["label_mask_sha256"] == hashlib.sha256(b"a mask").hexdigest()
-    commit(tmp_path, metadata, edit(visible, canvas={"labels": {"mask_visible": 0.2}}), failed)
-    record = record_of(tmp_path)[0]
+    record = records(tmp_path, metadata, edit(visible, canvas={"labels": {"mask_visible": 0.2}}), failed)[0]
     assert (record["label_mask_uri"], record["labels"]["mask_visible"]) == (None, 0.2)
 
 
 def test_sizes_and_maps_exclude_the_padding(
     done: Encoded, failed: Failed, metadata: RunMetadata, tmp_path: Path
 ) -> None:
-    commit(tmp_path, metadata, edit(done, canvas={"padding": {"top": 16, "bottom": 8}}), failed, keep_maps=True)
-    record = record_of(tmp_path)[0]
+    padded = edit(done, canvas={"padding": {"top": 16, "bottom": 8}})
+    record = records(tmp_path, metadata, padded, failed, keep_maps=True)[0]
     assert (record["width"], record["height"], record["padding"]["top"]) == (64, 40, 16)
     with Image.open(tmp_path / record["controls"][0]["uri"]) as kept:
         assert kept.size == (64, 40)
@@ -143,8 +134,7 @@ def test_an_enlarged_image_has_its_labels_and_mask_in_its_own_pixels(
     upscaled = Recipe.model_validate(metadata.recipe.model_dump() | {"upscale": {"net": net, "factor": 2}, "steps": 4})
     labels = Labels((Box(1.0, 2.0, 30.0, 20.0, "cat", 0, 1.0),), None, mask_visible=1.0)
     canvas = {"padding": {"top": 16, "bottom": 8}, "labels": labels, "mask": png(np.ones((40, 64), np.uint8))}
-    commit(tmp_path, replace(metadata, recipe=upscaled), edit(done, canvas=canvas), failed, keep_maps=True)
-    record = record_of(tmp_path)[0]
+    record = records(tmp_path, replace(metadata, recipe=upscaled), edit(done, canvas=canvas), failed, keep_maps=True)[0]
     assert (record["width"], record["height"], record["padding"]["top"]) == (128, 80, 32)
     assert [record["labels"]["boxes"][0][side] for side in "xywh"] == [2, 4, 60, 40]
     assert record["transform"]["scale_x"] == 2 * done.canvas.transform.scale_x
@@ -153,63 +143,15 @@ def test_an_enlarged_image_has_its_labels_and_mask_in_its_own_pixels(
             assert image.size == size
 
 
-def test_detected_and_cached_maps_are_counted(
-    done: Encoded, failed: Failed, metadata: RunMetadata, tmp_path: Path
-) -> None:
-    origins = (("detected", False), ("detected", True), ("manifest", None))
-    maps = tuple(replace(each, origin=o, cached=c) for each, (o, c) in zip(done.maps, origins, strict=True))
-    committed = commit(tmp_path, metadata, edit(done, maps=maps), failed)
-    assert [(row.detected, row.cached) for row in committed] == [(1, 1), (0, 0)]
-
-
 def test_in_mode_maps_the_maps_are_kept_and_there_is_no_image(
     decoded: Decoded, done: Encoded, failed: Failed, metadata: RunMetadata, tmp_path: Path
 ) -> None:
     only_maps = replace(metadata, recipe=metadata.recipe.model_copy(update={"mode": "maps"}))
     mapped = edit(mapped_row(decoded, *done.maps), planned={"unit": UNIT, "key": KEYS[0]})
-    commit(tmp_path, only_maps, mapped, failed)
-    record = record_of(tmp_path)[0]
+    record = records(tmp_path, only_maps, mapped, failed)[0]
     assert (record["status"], record["uri"], record["device"], record["width"]) == ("done", None, None, 64)
     assert len(list((tmp_path / "maps").rglob("*.png"))) == 3
     assert not (tmp_path / "images").exists()
-
-
-def test_the_record_is_written_last(
-    done: Encoded, failed: Failed, metadata: RunMetadata, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    order: list[str] = []
-    put_file = objects.put_file
-    monkeypatch.setattr(objects, "put_file", lambda path, data: (order.append(str(path)), put_file(path, data))[1])
-    commit(tmp_path, metadata, done, failed, keep_maps=True)
-    folders = [uri.removeprefix(str(tmp_path)).split("/")[1] for uri in order]
-    assert folders == ["images", "maps", "maps", "maps", "provenance"]
-
-
-def test_several_units_in_one_table_become_several_records(
-    done: Encoded, failed: Failed, metadata: RunMetadata, tmp_path: Path
-) -> None:
-    alone = edit(done, planned={"unit": plan.unit_name(KEYS[:1])})
-    commit(tmp_path, metadata, done, failed, alone)
-    assert len(list((tmp_path / "provenance").iterdir())) == 2
-
-
-def test_a_retried_unit_keeps_the_rows_that_are_done(
-    done: Encoded, failed: Failed, metadata: RunMetadata, tmp_path: Path
-) -> None:
-    commit(tmp_path, metadata, done, failed)
-    retried = edit(done, planned={"key": KEYS[1], "photo_id": "other"}, image=b"retried")
-    gone = failed_row_of(done.planned)  # its photo was deleted meanwhile
-    again = commit(tmp_path, metadata, gone, retried, keep_done=True)
-    assert [row.failed for row in again] == [False, False]
-    record = record_of(tmp_path)
-    assert [row["status"] for row in record] == ["done", "done"]
-    assert all((tmp_path / row["uri"]).is_file() for row in record)
-
-
-def test_an_incomplete_unit_is_never_recorded(done: Encoded, metadata: RunMetadata, tmp_path: Path) -> None:
-    with pytest.raises(IncompleteUnitError):
-        commit(tmp_path, metadata, done)
-    assert not (tmp_path / "provenance").exists()
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,15 @@ def test_files_lists_all_levels_with_relative_paths(tmp_path: Path) -> None:
     assert storage.names(str(tmp_path / "none")) == []
 
 
+@pytest.mark.parametrize("scheme", ["local", "memory"])
+def test_file_names_are_the_names_of_files(tmp_path: Path, scheme: str) -> None:
+    root = str(tmp_path / "listed") if scheme == "local" else "memory://listed"
+    assert storage.file_names(root) == []
+    for name in ("x/y/z.txt", "x/a.txt", "b.txt"):
+        storage.put(f"{root}/{name}", b"1")
+    assert sorted(storage.file_names(f"{root}/")) == sorted(storage.files(root)) == ["b.txt", "x/a.txt", "x/y/z.txt"]
+
+
 def test_remove_accepts_a_missing_file(tmp_path: Path) -> None:
     storage.remove(str(tmp_path / "none"))
 

@@ -1,0 +1,116 @@
+"""Compare the files of an output with the records: their names, and the content of all files or of a share."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import storage
+from pipeline.output import provenance
+from pipeline.output.file_content import ContentCheck, RecordedFile
+from pipeline.output.findings import Findings, Units
+from pipeline.storage.database import Database
+
+FOLDERS = ("images", "maps", "masks")
+LISTED = 256  # subfolders that are listed together
+BATCH = 8192  # files that are compared together
+_HASHES = 2**64
+
+# The files that the records name, from one pass over the records.
+_NAMED = """
+    SELECT file.name AS name, file_unit AS unit, file.sha256 AS sha256 FROM (
+        SELECT file_unit, unnest(list_concat(
+            [{name: uri, sha256: sha256}, {name: label_mask_uri, sha256: label_mask_sha256}],
+            list_transform(
+                list_filter(controls, lambda control: control.uri IS NOT NULL),
+                lambda control: {name: control.uri, sha256: control.file_sha256}
+            )
+        )) AS file FROM records
+    ) WHERE file.name IS NOT NULL
+"""
+
+
+class FileComparison:
+    """Compares the files of an output with the view `records`.
+
+    Args:
+        output: The address of the output.
+        units: The names of its units.
+        findings: Receives the findings about files.
+        sample: The share of the files whose content is compared, from 0 to 1.
+    """
+
+    def __init__(self, output: str, units: Units, findings: Findings, sample: float) -> None:
+        self._output = output
+        self._units = units
+        self._findings = findings
+        self._sample = sample
+
+    def run(self, database: Database, check_content: ContentCheck) -> None:
+        """Compare the names of all files, and the content of the sample."""
+        database.run("CREATE OR REPLACE TEMP TABLE listed (name VARCHAR)")
+        for names in _list_files(self._output):
+            _insert(names, database)
+        for file in check_content(self._output, self._existing_files(database)):
+            self._findings.altered.append(f"{file.name}: the content differs from its record")
+            self._findings.damaged_units |= {file.unit} & self._units.planned
+        for lines in (self._findings.missing, self._findings.orphaned, self._findings.altered):
+            lines.sort()
+
+    def _existing_files(self, database: Database) -> Iterator[list[RecordedFile]]:
+        """Yield the recorded files of the sample that exist. The other recorded or existing files become findings."""
+        # A row that is recorded twice names the same file, which is read once.
+        named = f"SELECT DISTINCT ON (name) * FROM ({_NAMED})" if self._findings.duplicate else _NAMED
+        chosen = f"md5_number_lower(n.name) < {self._sample} * {_HASHES}"  # the same files in every verification
+        compared = (
+            f"SELECT n.name AS name, unit, sha256, l.name AS listed, {chosen} AS chosen"
+            f" FROM ({named}) n FULL OUTER JOIN listed l ON n.name = l.name"
+        )
+        for batch in database.batches(compared, BATCH):
+            recorded, listed = pc.is_valid(batch["name"]), pc.is_valid(batch["listed"])
+            self._findings.files += pc.sum(recorded).as_py()
+            self._add_orphaned(batch.filter(pc.invert(recorded))["listed"].to_pylist())
+            self._add_missing(batch.filter(pc.invert(listed)))
+            selected = batch.filter(pc.and_(listed, pc.fill_null(batch["chosen"], False)))
+            self._findings.checked += selected.num_rows
+            if selected.num_rows:
+                columns = [selected[name].to_pylist() for name in RecordedFile._fields]
+                yield [RecordedFile(*values) for values in zip(*columns, strict=True)]
+
+    def _add_orphaned(self, names: list[str]) -> None:
+        for name in names:
+            if _unit_of(name) not in self._findings.unplanned_units:
+                self._findings.orphaned.append(f"{name}: not in a record")
+                self._findings.orphaned_files.append(name)
+
+    def _add_missing(self, files: pa.RecordBatch) -> None:
+        self._findings.missing += [f"{name}: the file does not exist" for name in files["name"].to_pylist()]
+        self._findings.damaged_units |= set(files["unit"].to_pylist()) & self._units.planned
+
+
+def _unit_of(name: str) -> str:
+    """Return the unit of a file in one of `FOLDERS`, such as `images/<unit>/<file>`."""
+    return name.split("/")[1]
+
+
+def _list_files(output: str) -> Iterator[list[str]]:
+    """Yield the names of all files in `FOLDERS`, relative to the output, for some subfolders at a time."""
+    for folder in FOLDERS:
+        root = storage.join(output, folder)
+        yield [f"{folder}/{name}" for name in storage.names(root)]
+        subfolders = storage.folders(root)
+        for start in range(0, len(subfolders), LISTED):
+            yield [f"{folder}/{name}" for name in _list_subfolders(root, subfolders[start : start + LISTED])]
+
+
+def _list_subfolders(root: str, subfolders: list[str]) -> list[str]:
+    with ThreadPoolExecutor(provenance.READERS) as readers:
+        listed = readers.map(lambda name: storage.file_names(storage.join(root, name)), subfolders)
+        return [f"{subfolder}/{name}" for subfolder, names in zip(subfolders, listed, strict=True) for name in names]
+
+
+def _insert(names: list[str], database: Database) -> None:
+    database.connection.register("names", pa.table({"name": pa.array(names, pa.string())}))
+    database.run("INSERT INTO listed FROM names")
+    database.connection.unregister("names")

@@ -1,0 +1,34 @@
+"""The options of the command verify."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from jobs.app import app
+from jobs.verify import parse_share
+from pipeline.errors import ClusterError, NotAnOutputError, OptionError
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("1%", 0.01), ("0.5 %", 0.005), ("100%", 1), ("0.25", 0.25), ("1", 1), ("0", 0)]
+)
+def test_a_share_is_a_percentage_or_a_fraction(text: str, share: float) -> None:
+    assert parse_share(text) == share
+
+
+@pytest.mark.parametrize("text", ["", "%", "x", "101%", "2", "-1%", "nan", "1%%", "1% of"])
+def test_other_shares_are_refused(tmp_path: Path, text: str) -> None:
+    done = CliRunner().invoke(app, ["verify", str(tmp_path), f"--sample={text}"])
+    assert isinstance(done.exception, OptionError)
+
+
+def test_a_folder_that_is_not_an_output_is_refused(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["verify", str(tmp_path)])
+    assert isinstance(done.exception, NotAnOutputError)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_cannot_be_reached_is_an_error(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["verify", str(tmp_path), "--address", "127.0.0.1:1"])
+    assert isinstance(done.exception, ClusterError)

@@ -1,0 +1,108 @@
+"""The files of a manifest: one file, a folder, a glob or partitions, in three formats."""
+
+import gzip
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline import storage
+from pipeline.errors import ManifestFormatError, ManifestNotFoundError
+from pipeline.plan.manifest_files import find_files, is_photo_folder
+from tests.pipeline.plan.test_manifest import read, write
+
+
+def test_a_file_a_folder_and_a_glob_are_read(tmp_path: Path) -> None:
+    one = write(tmp_path / "1.parquet", photo_id=["a"], uri=["/a.jpg"])
+    write(tmp_path / "2.parquet", photo_id=["b"], uri=["/b.jpg"], label=["cat"])
+    write(tmp_path / "_hidden.parquet", photo_id=["c"], uri=["/c.jpg"])
+    assert [row["photo_id"] for row in read(one)] == ["a"]
+    assert [row["photo_id"] for row in read(str(tmp_path))] == ["a", "b"]
+    assert [row["label"] for row in read(f"{tmp_path}/[12].parquet")] == [None, "cat"]
+
+
+def test_a_name_with_wildcards_is_a_file_if_it_exists(tmp_path: Path) -> None:
+    path = write(tmp_path / "a[1]*" / "m?.parquet", photo_id=["a"], uri=["x.jpg"])
+    assert [row["uri"] for row in read(path)] == [f"{tmp_path}/a[1]*/x.jpg"]
+
+
+def test_relative_uris_are_based_on_the_folder_of_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uris = ["x/1.jpg", "/x/2.jpg", "s3://b/3.jpg", None, "", "c::4"]
+    ids = list("abcdef")
+    write(tmp_path / "in" / "m.parquet", photo_id=ids, uri=uris, depth_uri=["d.png", *[None] * 5])
+    monkeypatch.chdir(tmp_path)
+    for name in (f"{tmp_path}/in/m.parquet", "in/m.parquet", "in", "./in/*.parquet"):
+        rows = read(name)
+        assert [row["uri"] for row in rows] == [f"{tmp_path}/in/x/1.jpg", *uris[1:]]
+        assert [row["depth_uri"] for row in rows] == [f"{tmp_path}/in/d.png", *[None] * 5]
+
+
+def test_a_partitioned_folder_has_the_columns_of_its_names(tmp_path: Path) -> None:
+    for day, name in (("2026-01-01", "a"), ("2026-01-02", "b")):
+        write(tmp_path / f"day={day}" / "kind=x y" / "p.parquet", photo_id=[name], uri=[f"{name}.jpg"])
+    write(tmp_path / "other" / "p.parquet", photo_id=["c"], uri=["/c.jpg"])
+    rows = read(str(tmp_path))
+    assert [(row["photo_id"], str(row["day"]), row["kind"]) for row in rows] == [
+        ("a", "2026-01-01", "x y"),
+        ("b", "2026-01-02", "x y"),
+    ]
+    assert rows[1]["uri"] == f"{tmp_path}/day=2026-01-02/kind=x y/b.jpg"
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "tsv"])
+def test_csv_is_read_with_the_types_of_known_columns(tmp_path: Path, ending: str) -> None:
+    separator = "\t" if ending == "tsv" else ","
+    box = '"[{""x"": 1, ""y"": 2, ""w"": 3, ""h"": 4, ""category"": ""cat""}]"'
+    lines = [["photo_id", "uri", "width", "etag", "boxes", "note", "score"]]
+    lines += [["007", "a.jpg", "640", "0123", box, "plain", "1.5"], ["008", "", "", "", "", "", "2"]]
+    text = "\n".join(separator.join(line) for line in lines) + "\n"
+    path = tmp_path / f"m.{ending}"
+    path.write_bytes(gzip.compress(text.encode()) if ending.endswith("gz") else text.encode())
+    first, second = read(str(path))
+    assert (first["photo_id"], first["uri"], first["width"]) == ("007", f"{tmp_path}/a.jpg", 640)
+    assert (first["etag"], first["score"], first["note"]) == ("0123", 1.5, "plain")
+    assert first["boxes"] == [{"x": 1.0, "y": 2.0, "w": 3.0, "h": 4.0, "category": "cat"}]
+    assert (second["photo_id"], second["uri"], second["width"]) == ("008", None, None)
+
+
+def test_json_lines_are_read(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text(
+        '{"photo_id": "a", "uri": "a.jpg", "pose_keypoints": [[1, 2, 2.5]], "more": {"x": [1]}}\n'
+        '{"photo_id": "b", "uri": "b.jpg", "boxes": [{"x": 1, "y": 2, "w": 3, "h": 4}]}\n'
+    )
+    first, second = read(str(tmp_path / "m.jsonl"))
+    assert (first["pose_keypoints"], first["more"]) == ([[1.0, 2.0, 2.5]], {"x": [1]})
+    assert second["boxes"] == [{"x": 1.0, "y": 2.0, "w": 3.0, "h": 4.0, "category": None}]
+
+
+def test_files_of_several_formats_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "m1.parquet", photo_id=["a"], uri=["/a.jpg"])
+    (tmp_path / "m2.csv").write_text("photo_id,uri\nb,/b.jpg\n")
+    with pytest.raises(ManifestFormatError):
+        find_files(f"{tmp_path}/m*")
+    assert find_files(str(tmp_path)).format == "parquet"
+
+
+def test_a_folder_without_parquet_files_is_a_photo_folder(photos: Path, tmp_path: Path) -> None:
+    write(tmp_path / "1.parquet", photo_id=["a"], uri=["/a.jpg"])
+    write(tmp_path / "parts" / "a=1" / "1.parquet", photo_id=["a"], uri=["/a.jpg"])
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "metadata.csv").write_text("file_name,text\na.jpg,x\n")
+    assert is_photo_folder(str(photos))
+    assert is_photo_folder(str(tmp_path / "labels"))
+    assert not is_photo_folder(str(tmp_path))
+    assert not is_photo_folder(str(tmp_path / "parts"))
+    assert not is_photo_folder(str(tmp_path / "1.parquet"))
+    with pytest.raises(ManifestNotFoundError):
+        find_files(str(tmp_path / "labels"))
+
+
+def test_files_of_a_bucket_are_read(bucket: str) -> None:
+    for number in range(3):
+        table = pa.table({"photo_id": [f"p{number}"], "uri": [f"p{number}.jpg"]})
+        storage.put_table(f"{bucket}/manifests/day={number}/m.parquet", table)
+    rows = read(f"{bucket}/manifests")
+    assert [(row["photo_id"], row["day"]) for row in rows] == [("p0", 0), ("p1", 1), ("p2", 2)]
+    assert rows[0]["uri"] == f"{bucket}/manifests/day=0/p0.jpg"
+    assert os.environ["AWS_ENDPOINT_URL"] not in str(rows)

@@ -1,0 +1,93 @@
+"""What is left to do: units of the manifest without a record, and the credentials of their rows."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from pipeline.output import plan_store
+from pipeline.plan import plan
+from pipeline.plan.remaining import LEFT_ROWS, remaining_work
+from schemas.work import UNITS
+from tests.planning import manifest_of, plan_into, planning_of, rows_of
+
+
+def record(output: Path, *units: str) -> None:
+    """Write files that mark units as done."""
+    (output / "provenance").mkdir(exist_ok=True)
+    for unit in units:
+        (output / "provenance" / f"{unit}.parquet").touch()
+
+
+def unit_of(output: Path, photo_id: str) -> str:
+    rows = rows_of(plan_store.read_plans(str(output))).to_pylist()
+    return str([row["unit"] for row in rows if row["photo_id"] == photo_id][-1])
+
+
+def test_all_units_of_a_new_plan_are_left() -> None:
+    with planning_of(manifest_of(["a", "b", "c"])) as planning:
+        new = plan.plan_new_rows(planning, [], 2)
+        work = remaining_work(planning, [], new, set(), {})
+        assert len(planning.database.rows(f"FROM {LEFT_ROWS}")) == 3
+    assert work.units.schema == UNITS
+    assert [(row["rows"], row["pending"], row["start"]) for row in work.units.to_pylist()] == [(2, 2, 0), (1, 1, 2)]
+    assert (work.rows, work.done_rows, work.addresses) == (3, 0, None)
+
+
+def test_units_with_a_record_are_done(tmp_path: Path) -> None:
+    table = manifest_of(["a", "b", "c"])
+    plan_into(tmp_path, table, size=1)
+    record(tmp_path, unit_of(tmp_path, "b"))
+    work = plan_into(tmp_path, table)
+    assert (work.rows, work.done_rows) == (2, 1)
+    assert unit_of(tmp_path, "b") not in work.units["unit"].to_pylist()
+    record(tmp_path, *work.units["unit"].to_pylist())
+    assert (plan_into(tmp_path, table).rows, plan_into(tmp_path, table).done_rows) == (0, 3)
+
+
+def test_units_without_a_row_of_the_manifest_are_left_out(tmp_path: Path) -> None:
+    plan_into(tmp_path, manifest_of(["a", "b"], etag=["1", "1"]), size=1)
+    changed = plan_into(tmp_path, manifest_of(["a"], etag=["2"]), size=1)
+    assert changed.units["unit"].to_pylist() == [unit_of(tmp_path, "a")]
+
+
+def test_units_of_another_recipe_are_left_out(tmp_path: Path) -> None:
+    table = manifest_of(["a"])
+    plan_into(tmp_path, table)
+    plans = plan_store.read_plans(str(tmp_path))
+    digests = plans[0].units.set_column(4, "recipe_digest", [["another"]])
+    with planning_of(table) as planning:
+        plan.plan_new_rows(planning, plans)
+        work = remaining_work(planning, [plan_store.StoredPlan(plans[0].uri, digests, plans[0].files)], None, set(), {})
+    assert work.rows == 0
+
+
+def test_units_to_retry_have_their_failed_rows_pending(tmp_path: Path) -> None:
+    table = manifest_of(["a", "b", "c"])
+    plan_into(tmp_path, table, size=3)
+    unit = unit_of(tmp_path, "a")
+    with planning_of(table) as planning:
+        plans = plan_store.read_plans(str(tmp_path))
+        assert plan.plan_new_rows(planning, plans) is None
+        work = remaining_work(planning, plans, None, {unit}, {unit: 1})
+    assert (work.rows, work.units["rows"].to_pylist(), work.done_rows) == (1, [3], 0)
+
+
+def test_credentials_are_written_in_the_order_of_the_units() -> None:
+    ids = [f"p{number}" for number in range(6)]
+    uris = [f"https://host/{name}?sig={name}" if name != "p3" else "/p3.jpg" for name in ids]
+    table = manifest_of(ids, uri=uris, depth_uri=[None, "s3://k:v@b/d.png", None, None, None, None])
+    with planning_of(table, variants=2) as planning:
+        new = plan.plan_new_rows(planning, [], 4)
+        assert new is not None
+        work = remaining_work(planning, [], new, set(), {})
+        rows = rows_of([new.stored()]).to_pylist()
+        assert work.addresses is not None
+        found = pq.read_table(work.addresses).to_pylist()
+    units = work.units["unit"].to_pylist()
+    assert [units.index(row["unit"]) for row in found] == sorted(units.index(row["unit"]) for row in found)
+    assert {row["key"]: row["uri"] for row in found} == {
+        row["key"]: uris[ids.index(row["photo_id"])] for row in rows if row["photo_id"] != "p3"
+    }
+    assert [row["map_uris"] for row in found if row["map_uris"]] == [
+        [{"detector": "depth", "uri": "s3://k:v@b/d.png"}]
+    ] * 2
