@@ -1,7 +1,7 @@
 """photo2anime manifest: list the photos of a folder or bucket."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,8 +36,9 @@ def manifest(
     from jobs.progress import show_progress
     from pipeline.plan.listing import ListingOptions, write_listing
 
-    with _header_reader(address, rate, verbose=verbose) as reader, show_progress() as progress:
-        options = ListingOptions(reader if headers else None, known=out, parts=f"{out}.parts")
+    readers = _header_reader(address, rate, verbose=verbose) if headers else nullcontext()
+    with readers as reader, show_progress() as progress:
+        options = ListingOptions(reader, known=out, parts=f"{out}.parts")
         listing = write_listing(uri, out, options, progress.listing)
     missing = listing.photos - listing.sizes
     note = f", {missing} without a readable header" if headers and missing else ""

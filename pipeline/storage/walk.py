@@ -7,7 +7,7 @@ import logging
 import os
 import stat
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -23,11 +23,18 @@ Page: TypeAlias = list[tuple[str, dict[str, Any]]]
 """Files: the path relative to the listed folder, and the fsspec details (size, etag and others)."""
 
 
+class _Folder(NamedTuple):
+    """A local folder: its path below the root, and the real paths of the folders with the links that led to it."""
+
+    name: str
+    links: tuple[str, ...] = ()
+
+
 def walk_files(folder: str, skip: str = "") -> Iterator[Page]:
     """List the files in a folder and its subfolders in pages.
 
     S3 is listed in pages, a local folder entry by entry. Other file systems list one subfolder after the other, so that
-    a page holds all files of a subfolder. Links to folders are not followed, because they may form loops.
+    a page holds all files of a subfolder. A link to a folder that it is in is not followed, because it forms a loop.
 
     Args:
         folder: The address of the folder.
@@ -46,20 +53,20 @@ def walk_files(folder: str, skip: str = "") -> Iterator[Page]:
 
 
 def _walk_local(root: str, skip: str) -> Iterator[Page]:
-    folders, page = [""], Page()
+    folders, page = [_Folder("")], Page()
     while folders:
         folder = folders.pop()
-        path = join(root, folder) if folder else root
+        path = join(root, folder.name) if folder.name else root
         with translate_errors(path), os.scandir(path) as entries:
             for entry in entries:
-                name = f"{folder}/{entry.name}" if folder else entry.name
+                name = f"{folder.name}/{entry.name}" if folder.name else entry.name
                 info = _local_details(entry)
                 if info is None:
                     continue
                 if info["type"] == "file":
                     page.append((name, info))
-                elif name != skip:
-                    folders.append(name)
+                elif name != skip and (links := _links_to(entry, path, folder.links)) is not None:
+                    folders.append(_Folder(name, links))
                 if len(page) == PAGE_FILES:
                     yield page
                     page = []
@@ -68,7 +75,7 @@ def _walk_local(root: str, skip: str) -> Iterator[Page]:
 
 
 def _local_details(entry: os.DirEntry[str]) -> dict[str, Any] | None:
-    """Return the details of a file or a folder. Returns None for a link to a folder, and for pipes and devices."""
+    """Return the details of a file or a folder, and for a link those of its target. Returns None for other entries."""
     if entry.is_dir(follow_symlinks=False):
         return {"type": "directory"}
     try:
@@ -76,11 +83,21 @@ def _local_details(entry: os.DirEntry[str]) -> dict[str, Any] | None:
     except OSError:  # a link without a target, which is listed, so that the run can record why the photo failed
         found = entry.stat(follow_symlinks=False)
     if stat.S_ISDIR(found.st_mode):
-        LOGGER.warning("%s: a link to a folder, which is not followed", redact(entry.path))
-        return None
+        return {"type": "directory"}
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISLNK(found.st_mode):
         return None
     return {"type": "file", "size": found.st_size, "mtime": found.st_mtime}
+
+
+def _links_to(entry: os.DirEntry[str], parent: str, links: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return `_Folder.links` of a subfolder. Returns None for a link to a folder that it is in, which is a loop."""
+    if not entry.is_symlink():
+        return links
+    target, links = os.path.realpath(entry.path), (*links, os.path.realpath(parent))
+    if any(os.path.commonpath([target, path]) == target for path in links):
+        LOGGER.warning("%s: a link to a folder that it is in, which is not followed", redact(entry.path))
+        return None
+    return links
 
 
 def _is_s3(fs: Any) -> bool:  # noqa: ANN401 - the file systems of fsspec have no types
