@@ -17,7 +17,7 @@ from pipeline.storage.retry import translate_errors, with_retries
 
 LOGGER = logging.getLogger("photo2anime.storage")
 
-PAGE_FILES = 1000  # files of a page of a local folder; S3 has pages of at most the same number
+PAGE_FILES = 1000  # files of a page of a local folder; S3 and Google Cloud Storage have pages of this number by default
 
 Page: TypeAlias = list[tuple[str, dict[str, Any]]]
 """Files: the path relative to the listed folder, and the fsspec details (size, etag and others)."""
@@ -33,8 +33,9 @@ class _Folder(NamedTuple):
 def walk_files(folder: str, skip: str = "") -> Iterator[Page]:
     """List the files in a folder and its subfolders in pages.
 
-    S3 is listed in pages, a local folder entry by entry. Other file systems list one subfolder after the other, so that
-    a page holds all files of a subfolder. A link to a folder that it is in is not followed, because it forms a loop.
+    S3 and Google Cloud Storage are listed in pages, a local folder entry by entry. Other file systems list one
+    subfolder after the other, so that a page holds all files of a subfolder. A link to a folder that it is in is not
+    followed, because it forms a loop.
 
     Args:
         folder: The address of the folder.
@@ -46,8 +47,10 @@ def walk_files(folder: str, skip: str = "") -> Iterator[Page]:
     fs, root = filesystem(folder)
     if isinstance(fs, LocalFileSystem):
         yield from _walk_local(root, skip)
-    elif _is_s3(fs):
+    elif _has_protocol(fs, "s3"):
         yield from _walk_s3(fs, root, folder)
+    elif _has_protocol(fs, "gs"):
+        yield from _walk_gcs(fs, root, folder)
     else:
         yield from _walk_folders(fs, root.rstrip("/"), folder, skip)
 
@@ -100,8 +103,8 @@ def _links_to(entry: os.DirEntry[str], parent: str, links: tuple[str, ...]) -> t
     return links
 
 
-def _is_s3(fs: Any) -> bool:  # noqa: ANN401 - the file systems of fsspec have no types
-    return "s3" in ([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol)
+def _has_protocol(fs: Any, protocol: str) -> bool:  # noqa: ANN401 - the file systems of fsspec have no types
+    return protocol in ([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol)
 
 
 def _walk_s3(fs: Any, root: str, uri: str) -> Iterator[Page]:  # noqa: ANN401 - likewise
@@ -120,6 +123,24 @@ def _walk_s3(fs: Any, root: str, uri: str) -> Iterator[Page]:  # noqa: ANN401 - 
         if not answer.get("IsTruncated"):
             return
         request["ContinuationToken"] = answer["NextContinuationToken"]
+
+
+def _walk_gcs(fs: Any, root: str, uri: str) -> Iterator[Page]:  # noqa: ANN401 - likewise
+    """List the objects of a bucket of Google Cloud Storage whose names have a prefix, as `_walk_s3` does."""
+    bucket, _, key = root.rstrip("/").partition("/")
+    prefix = f"{key}/" if key else ""
+    request = {"prefix": prefix, "maxResults": PAGE_FILES}
+    while True:
+        with translate_errors(uri):
+            answer = fs.call("GET", "b/{}/o", bucket, json_out=True, **request)
+        yield [
+            (entry["name"].removeprefix(prefix), {**entry, "size": int(entry["size"]), "type": "file"})
+            for entry in answer.get("items", [])
+            if not entry["name"].endswith("/")
+        ]
+        if "nextPageToken" not in answer:
+            return
+        request["pageToken"] = answer["nextPageToken"]
 
 
 def _walk_folders(fs: Any, root: str, uri: str, skip: str) -> Iterator[Page]:  # noqa: ANN401 - likewise

@@ -1,9 +1,14 @@
 """Files are listed in pages, and a folder that cannot be listed is an error."""
 
+import json
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
+import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -123,3 +128,46 @@ def test_a_bucket_is_listed_in_pages(bucket: str, monkeypatch: pytest.MonkeyPatc
 def test_a_missing_bucket_is_an_error(bucket: str) -> None:
     with pytest.raises(StorageNotFoundError):
         list(walk_files(f"{bucket}-none"))
+
+
+class GoogleBucket(BaseHTTPRequestHandler):
+    """Answers requests of pages of the bucket `photos` in the format of Google Cloud Storage."""
+
+    names = ("in/", "in/a.jpg", "in/b/c.jpg", "in/b/d e.jpg", "in-2/f.jpg")
+
+    def do_GET(self) -> None:
+        address = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(address.query).items()}
+        first = int(query.get("pageToken", 0))
+        found = [name for name in self.names if name.startswith(query.get("prefix", ""))]
+        items = [{"name": name, "size": "7", "etag": "x", "updated": "2026-01-01T00:00:00Z"} for name in found]
+        answer: dict[str, object] = {"kind": "storage#objects", "items": items[first : first + 2]}
+        if first + 2 < len(items):
+            answer["nextPageToken"] = str(first + 2)
+        self.send_response(200 if address.path == "/storage/v1/b/photos/o" else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *_arguments: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), GoogleBucket) as server:
+        threading.Thread(target=server.serve_forever).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon", "endpoint_url": address})
+        yield
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("google")
+def test_a_bucket_of_google_is_listed_in_pages() -> None:
+    pages = list(walk_files("gs://photos/in"))
+    assert [len(page) for page in pages] == [1, 2]
+    assert names(pages) == ["a.jpg", "b/c.jpg", "b/d e.jpg"]
+    assert pages[0][0][1]["size"] == 7
+    assert len(names(walk_files("gs://photos"))) == 4
+    with pytest.raises(StorageNotFoundError):
+        list(walk_files("gs://none/in"))
