@@ -76,7 +76,7 @@ class ProgressBar(RunProgress):
         """Show the progress of listing a folder."""
         if self._listing is None:
             self._listing = self._progress.add_task("listing", total=photos, state="")
-        self._progress.update(self._listing, completed=done)
+        self._progress.update(self._listing, completed=done, total=photos)
 
     def begin(self, images: int) -> None:
         """Show an empty bar while the models are loaded."""

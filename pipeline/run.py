@@ -31,6 +31,7 @@ from pipeline.quiet import silence_ray
 from pipeline.recipes.load import load_recipe
 from pipeline.steps.chain import Chain, ChainSettings, run_chain
 from pipeline.steps.commit import Commit
+from pipeline.storage.transfer import upload
 from schemas.options import Options
 from schemas.recipe import Recipe
 
@@ -170,7 +171,7 @@ def _write_start(run: RunPlan, metadata: RunMetadata, output: str) -> RemainingW
     run_file.write_run_file(output, metadata, {"status": RUNNING, "rows": run.work.rows})
     run_file.store_recipe(output, metadata.recipe)
     if run.listed is not None:
-        storage.put_table(storage.join(output, MANIFEST_FILE), run.listed)
+        upload(run.listed, storage.join(output, MANIFEST_FILE))
     if run.new is None:
         return run.work
     return run.work.moved(str(run.new.folder), plan_store.write_plan(output, run.new))

@@ -1,61 +1,143 @@
-"""Create a manifest by listing a folder of photos."""
+"""Create a manifest by listing a folder of photos, in memory that does not grow with their number.
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+1. The files are listed in pages, and their rows are written to a temporary Parquet file.
+2. DuckDB finds the photos whose size is not known from an earlier manifest or from an interrupted listing.
+3. Their headers are read in chunks. Each finished chunk is stored as a part, so that a later call does not read it.
+4. DuckDB joins the rows and the sizes, and sorts them by `photo_id`. The manifest is written with one atomic put.
+"""
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
-from PIL import Image
+import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.errors import NoPhotosError
-from pipeline.images.formats import DECODER_ERRORS, EXTENSIONS, FORMATS
-from pipeline.images.photo import read_header
+from pipeline.errors import NoPhotosError, StorageError
+from pipeline.images.formats import EXTENSIONS
+from pipeline.plan.headers import SIZES, VERSION, HeaderReader, ThreadedReader
+from pipeline.storage.database import DEFAULT_MEMORY, Database, literal, open_database, sql_type
+from pipeline.storage.transfer import download, upload
+from pipeline.storage.walk import walk_files
 from schemas.manifest import KNOWN
 
-READERS = 16  # threads; reading a header mostly waits for the network
-HEADER_BLOCK = 64 * 1024  # bytes per read; most photos have their size and EXIF data in the first block
+LOGGER = logging.getLogger("photo2anime.listing")
+
+ROWS_IN_MEMORY = 10_000  # listed rows that are written together
+PART = "headers-"  # prefix of the names of parts
 _LISTED = pa.schema([KNOWN.field(name) for name in ("photo_id", "uri", "width", "height", "bytes", "etag", "modified")])
+_FILES = pa.schema([field for field in _LISTED if field.name not in {"width", "height"}])
+_SAME_VERSION = " AND ".join(f"known.{name} IS NOT DISTINCT FROM listed.{name}" for name in VERSION)
 
 ListingProgress = Callable[[int, int], None]
-"""A callback with the number of finished photos and the number of all photos."""
+"""A callback with the number of photos whose size is known, and the number of photos that have been listed."""
 
 
-def list_photos(
-    folder: str, progress: ListingProgress | None = None, *, skip: str = "", known: pa.Table | None = None
-) -> pa.Table:
-    """Create a manifest of the photos below a folder. Reads only the headers of the photos.
+@dataclass(frozen=True)
+class ListingOptions:
+    """The options of a listing.
+
+    Attributes:
+        reader: Reads the headers. None leaves the sizes out.
+        skip: The address of a subfolder that is not listed, such as the output of the run. Empty for none.
+        known: The address of an earlier manifest of the folder. The sizes of unchanged photos are taken from it.
+        parts: The address of a folder for the finished chunks. It is removed at the end. Empty for a temporary folder.
+        memory: The largest amount of memory that DuckDB uses.
+    """
+
+    reader: HeaderReader | None = None
+    skip: str = ""
+    known: str = ""
+    parts: str = ""
+    memory: str = DEFAULT_MEMORY
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The numbers of a listing.
+
+    Attributes:
+        photos: The number of photos.
+        sizes: The number of photos with a width and a height.
+    """
+
+    photos: int
+    sizes: int
+
+
+def list_photos(folder: str) -> pa.Table:
+    """Create a manifest of the photos below a folder in memory, for folders of few photos."""
+    with tempfile.TemporaryDirectory() as temporary:
+        path = str(Path(temporary) / "photos.parquet")
+        write_listing(folder, path, ListingOptions(ThreadedReader()))
+        return storage.read_table(path).cast(_LISTED)
+
+
+def write_listing(
+    folder: str, target: str, options: ListingOptions, progress: ListingProgress | None = None
+) -> Listing:
+    """Write a manifest of the photos below a folder. Reads only the headers of the photos.
 
     A photo with an invalid header is listed without a size, so that the run can record why it failed.
 
     Args:
         folder: The address of the folder.
+        target: The address of the manifest.
+        options: The options.
         progress: A callback for the progress of the listing.
-        skip: The address of a subfolder that is not listed, such as the output of the run. Empty for none.
-        known: An earlier manifest of the folder. The sizes of unchanged photos are taken from it.
 
     Raises:
-        NoPhotosError: If the folder has no photos.
+        NoPhotosError: The folder has no photos.
+        StorageError: The folder or a subfolder cannot be listed, or the manifest cannot be written.
     """
+    report = progress or (lambda _done, _photos: None)
+    with open_database(options.memory) as database:
+        photos = _write_rows(folder, options.skip, database.folder / "listed.parquet", report)
+        if not photos:
+            raise NoPhotosError(f"{storage.redact(folder)}: no photos found (extensions: {', '.join(EXTENSIONS)})")
+        _create_tables(database)
+        parts = options.parts or str(database.folder / "parts")
+        if options.reader:
+            _load_known_sizes(database, options.known, parts)
+            _read_missing(database, options.reader, parts, lambda done: report(done, photos))
+        sizes = _write_manifest(database, target)
+        if options.reader:
+            _remove_parts(parts)
+    return Listing(photos, sizes)
+
+
+def _write_rows(folder: str, skip: str, path: Path, report: ListingProgress) -> int:
+    """Write the rows of all photos, without sizes, to a Parquet file, in the order of the pages. Returns the number."""
+    rows, written = list[dict[str, Any]](), 0
+    with pq.ParquetWriter(path, _FILES) as file:
+        for page in _photo_pages(folder, skip):
+            rows += page
+            if len(rows) >= ROWS_IN_MEMORY:
+                file.write_table(pa.Table.from_pylist(rows, _FILES))
+                written, rows = written + len(rows), []
+                report(0, written)
+        file.write_table(pa.Table.from_pylist(rows, _FILES))
+    return written + len(rows)
+
+
+def _photo_pages(folder: str, skip: str) -> Iterator[list[dict[str, Any]]]:
     address = storage.absolute(folder)
-    skipped = storage.join(storage.absolute(skip), "") if skip else None
-    listed = [
-        _listed_row(name, storage.join(address, name), info)
-        for name, info in storage.files(folder).items()
-        if name.lower().endswith(EXTENSIONS)
-    ]
-    rows = [row for row in listed if not (skipped and row["uri"].startswith(skipped))]
-    if not rows:
-        raise NoPhotosError(f"{storage.redact(folder)}: no photos found (extensions: {', '.join(EXTENSIONS)})")
-    sizes = {_version(row): (row["width"], row["height"]) for row in known.to_pylist()} if known is not None else {}
-    with ThreadPoolExecutor(READERS) as readers:
-        results = zip(rows, readers.map(lambda row: _size(row, sizes), rows), strict=True)
-        for number, (row, size) in enumerate(results, 1):
-            row["width"], row["height"] = size
-            if progress:
-                progress(number, len(rows))
-    return pa.Table.from_pylist(sorted(rows, key=lambda row: row["photo_id"]), _LISTED)
+    prefix, skipped = storage.join(address, ""), storage.absolute(skip) if skip else ""
+    left_out = skipped.removeprefix(prefix) if skipped.startswith(prefix) else ""
+    for page in walk_files(folder, left_out):
+        yield [
+            _listed_row(name, storage.join(address, name), info)
+            for name, info in page
+            if name.lower().endswith(EXTENSIONS) and not (left_out and name.startswith(f"{left_out}/"))
+        ]
 
 
 def _listed_row(name: str, uri: str, info: dict[str, Any]) -> dict[str, Any]:
@@ -79,20 +161,79 @@ def _as_datetime(modified: datetime | float | str | None) -> datetime | None:
     return modified
 
 
-def _version(row: dict[str, Any]) -> tuple[Any, ...]:
-    """Return the columns that identify one version of a listed photo. They change with its content."""
-    return row["uri"], row["bytes"], row["etag"], row["modified"]
+def _create_tables(database: Database) -> None:
+    """Create the view `listed` of the listed photos, and the empty table `known` of the sizes that are known."""
+    path = literal(str(database.folder / "listed.parquet"))
+    database.run(f"CREATE VIEW listed AS SELECT * FROM read_parquet({path})")
+    database.run(f"CREATE TABLE known ({', '.join(f'{field.name} {sql_type(field.type)}' for field in SIZES)})")
 
 
-def _size(
-    row: dict[str, Any], known: dict[tuple[Any, ...], tuple[int | None, int | None]]
-) -> tuple[int | None, int | None]:
-    """Read the width and height of the upright photo from its header, unless its version is known."""
-    if _version(row) in known:
-        return known[_version(row)]
-    fs, path = storage.filesystem(row["uri"])
-    try:
-        with fs.open(path, "rb", block_size=HEADER_BLOCK) as file, Image.open(file, formats=FORMATS) as image:
-            return read_header(image).size
-    except (*DECODER_ERRORS, *storage.storage_errors()):
-        return None, None
+def _load_known_sizes(database: Database, manifest: str, parts: str) -> None:
+    """Load the sizes of an earlier manifest and of an interrupted listing. Missing and damaged files are ignored.
+
+    Photos without a size are not known, so that their headers are read again: storage may have failed temporarily.
+    """
+    files = [storage.join(parts, name) for name in storage.names(parts) if name.startswith(PART)]
+    for number, uri in enumerate([*files, *([manifest] if manifest else [])]):
+        path = database.folder / f"known-{number}.parquet"
+        try:
+            download(uri, path)
+            _add_sizes(database, f"read_parquet({literal(str(path))})")
+        except (duckdb.Error, StorageError) as error:
+            LOGGER.debug("%s: the headers are read again (%s)", storage.redact(uri), type(error).__name__)
+        path.unlink(missing_ok=True)
+
+
+def _add_sizes(database: Database, relation: str) -> None:
+    database.run(f"INSERT INTO known SELECT {', '.join(SIZES.names)} FROM {relation} WHERE width IS NOT NULL")
+
+
+def _read_missing(database: Database, reader: HeaderReader, parts: str, report: Callable[[int], None]) -> None:
+    """Read the headers of the photos whose size is not known, and store each chunk when it is finished."""
+    path = database.folder / "missing.parquet"
+    missing = f"SELECT {', '.join(VERSION)} FROM listed ANTI JOIN known ON {_SAME_VERSION} ORDER BY photo_id"
+    database.run(f"COPY ({missing}) TO {literal(str(path))} (FORMAT parquet)")
+    with pq.ParquetFile(path) as file:
+        (photos,) = database.row("SELECT count(*) FROM listed")
+        done = photos - file.metadata.num_rows
+        report(done)
+        batches = file.iter_batches(batch_size=reader.photos, use_threads=False)
+        # After an error, the reader is closed at once, so that Ray cancels its tasks while it is connected.
+        with closing(reader(pa.Table.from_batches([batch]) for batch in batches)) as finished:
+            for sizes in finished:
+                storage.put_table(storage.join(parts, _part_name(sizes)), sizes)
+                database.connection.register("part", sizes)
+                _add_sizes(database, "part")
+                database.connection.unregister("part")
+                done += sizes.num_rows
+                report(done)
+
+
+def _part_name(sizes: pa.Table) -> str:
+    """Return the name of a part, which depends on the versions of its photos only."""
+    versions = repr(sizes.select(VERSION).to_pylist())
+    return f"{PART}{hashlib.sha256(versions.encode()).hexdigest()[:32]}.parquet"
+
+
+def _write_manifest(database: Database, target: str) -> int:
+    """Write the manifest, sorted by `photo_id`. Returns the number of photos with a size."""
+    unique = f"SELECT {', '.join(VERSION)}, first(width) AS width, first(height) AS height FROM known GROUP BY ALL"
+    columns = ", ".join(f"known.{name}" if name in {"width", "height"} else f"listed.{name}" for name in _LISTED.names)
+    rows = f"SELECT {columns} FROM listed LEFT JOIN ({unique}) known ON {_SAME_VERSION} ORDER BY listed.photo_id"
+    path = database.folder / "manifest.parquet"
+    database.run(f"COPY ({rows}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+    upload(path, target)
+    return int(database.row(f"SELECT count(width) FROM read_parquet({literal(str(path))})")[0])
+
+
+def _remove_parts(parts: str) -> None:
+    """Delete the parts, and the local folder of them if it has no other files."""
+    with suppress(StorageError):  # the manifest is written, and parts that are left do no harm
+        for name in storage.names(parts):
+            if name.startswith(PART):
+                storage.remove(storage.join(parts, name))
+        storage.remove_partial_files(parts)
+    folder = storage.local_path(parts)
+    if folder is not None:
+        with suppress(OSError):
+            folder.rmdir()

@@ -2,28 +2,28 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from pipeline import storage
-from pipeline.errors import DiskFullError, MissingInputError, StorageNotFoundError
+from pipeline.errors import DiskFullError, MissingInputError
 from pipeline.images.labels import PERSON
 from pipeline.models import checks
 from pipeline.output import plan_store, provenance, run_file
 from pipeline.output.plan_store import NewPlan
-from pipeline.plan import listing, plan, remaining
 from pipeline.plan import manifest as manifests
-from pipeline.plan.listing import ListingProgress
+from pipeline.plan import plan, remaining
+from pipeline.plan.headers import ThreadedReader
+from pipeline.plan.listing import ListingOptions, ListingProgress, write_listing
 from pipeline.plan.manifest_files import is_photo_folder
 from pipeline.plan.plan import Planning
 from pipeline.plan.plan_columns import prompt_columns
 from pipeline.plan.remaining import LEFT_ROWS, RemainingWork
 from pipeline.recipes.prompts import PromptRenderer
 from pipeline.storage import CLOUD_SCHEMES, PUBLIC_SCHEMES
-from pipeline.storage.database import Database, literal, open_database
+from pipeline.storage.database import literal, open_database
 from schemas.options import Options
 from schemas.recipe import Recipe
 
@@ -40,7 +40,7 @@ class RunPlan:
         recipe: The recipe. `compile` is off if the run is too small for `auto`, and the address of the reference image
             is absolute.
         last_run: The content of `_run.json`, or None for a new output.
-        listed: The manifest that was made by listing a folder of photos.
+        listed: The path of the temporary manifest that was made by listing a folder of photos, or None.
         new: The plan to add to the plans of the output, in temporary files, or None.
         work: Everything that is left to do.
         prompt_columns: The columns of the manifest that prompts may name.
@@ -52,7 +52,7 @@ class RunPlan:
 
     recipe: Recipe
     last_run: dict[str, Any] | None
-    listed: pa.Table | None
+    listed: Path | None
     new: NewPlan | None
     work: RemainingWork
     prompt_columns: list[str]
@@ -85,8 +85,10 @@ def preflight(
         last_run = run_file.read_run_file(output)
         run_file.check_recipe(output, last_run, recipe, reconvert=options.recipe_changed == "reconvert")
         # 2. The manifest is valid, and has the columns that the prompts of the recipe name.
-        listed = _list_photos(manifest, output, progress) if is_photo_folder(manifest) else None
-        photos = manifests.open_manifest(_manifest_file(manifest, listed, database), database, options.limit)
+        listed = database.folder / MANIFEST_FILE if is_photo_folder(manifest) else None
+        if listed is not None:
+            _list_photos(manifest, output, listed, options, progress)
+        photos = manifests.open_manifest(str(listed or manifest), database, options.limit)
         columns = prompt_columns(photos, recipe)
         PromptRenderer(recipe, columns)  # raises an error
         # 3. Plan the rows that are new, and find what is left of earlier plans.
@@ -109,23 +111,11 @@ def preflight(
         yield RunPlan(recipe, last_run, listed, new, work, columns, allowed, blank, *caches)
 
 
-def _manifest_file(manifest: str, listed: pa.Table | None, database: Database) -> str:
-    """Return the address of the manifest. That of a folder of photos is a temporary file."""
-    if listed is None:
-        return manifest
-    path = database.folder / MANIFEST_FILE
-    storage.put_table(str(path), listed)
-    return str(path)
-
-
-def _list_photos(folder: str, output: str, progress: ListingProgress) -> pa.Table:
+def _list_photos(folder: str, output: str, target: Path, options: Options, progress: ListingProgress) -> None:
     """List a folder of photos. The last run listed the sizes of photos, and those of unchanged photos are reused."""
-    uri = storage.join(output, MANIFEST_FILE)
-    known = None
-    # If the manifest of the last run is missing or damaged, the sizes of all photos are read from their files.
-    with suppress(pa.ArrowException, KeyError, StorageNotFoundError):
-        known = storage.read_table(uri, ["uri", "bytes", "etag", "modified", "width", "height"])
-    return listing.list_photos(folder, progress, skip=output, known=known)
+    known = storage.join(output, MANIFEST_FILE)
+    listing = ListingOptions(ThreadedReader(), skip=output, known=known, memory=f"{options.plan_memory}B")
+    write_listing(folder, str(target), listing, progress)
 
 
 def _provided_detectors(planning: Planning) -> frozenset[str]:

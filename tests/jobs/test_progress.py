@@ -40,6 +40,14 @@ def test_the_end_of_a_listing_is_logged(caplog: pytest.LogCaptureFixture) -> Non
     assert caplog.messages == ["listing: 3 of 3 photos"]
 
 
+def test_the_bar_of_a_listing_follows_the_number_of_photos() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with ProgressBar(console) as bar:
+        bar.listing(0, 5)
+        bar.listing(6, 9)
+    assert "6/9" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_the_bar_shows_done_failed_rate_and_time_left() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
     with ProgressBar(console) as bar:

@@ -1,0 +1,73 @@
+"""Headers are read in Ray tasks, which share a rate limit, and failed tasks end the listing with one error."""
+
+import math
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import ray
+
+from pipeline.errors import InterruptedRunError, RunStoppedError
+from pipeline.execution.listing import TASK_RATE, RayReader
+from pipeline.plan.listing import Listing, ListingOptions, list_photos, write_listing
+from tests.ray_head import CPUS
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.timeout(1800),
+    pytest.mark.usefixtures("ray_session"),
+]
+
+
+def test_a_listing_of_ray_tasks_equals_one_of_threads(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.parquet"
+    options = ListingOptions(RayReader(photos=2), parts=f"{out}.parts")
+    assert write_listing(str(photos), str(out), options) == Listing(12, 12)
+    assert pq.read_table(out).to_pylist() == list_photos(str(photos)).to_pylist()
+    assert [path.name for path in tmp_path.iterdir()] == ["m.parquet"]
+
+
+def test_chunks_of_an_interrupted_listing_are_kept(photos: Path, tmp_path: Path) -> None:
+    out, calls = tmp_path / "m.parquet", list[int]()
+
+    def interrupt(done: int, _photos: int) -> None:
+        if done == 4:
+            raise InterruptedRunError("interrupted")
+
+    options = ListingOptions(RayReader(photos=2), parts=f"{out}.parts")
+    with pytest.raises(InterruptedRunError):
+        write_listing(str(photos), str(out), options, interrupt)
+    assert len(list(Path(options.parts).glob("headers-*"))) == 2
+    assert write_listing(str(photos), str(out), options, lambda done, _: calls.append(done)) == Listing(12, 12)
+    assert calls == [4, 6, 8, 10, 12]
+
+
+def test_a_failed_task_ends_the_listing() -> None:
+    with pytest.raises(RunStoppedError):
+        list(RayReader()(iter([pa.table({"other": ["column"]})])))
+
+
+@pytest.mark.parametrize("rate", [0.5, TASK_RATE, TASK_RATE + 1, 1e6])
+def test_tasks_share_the_rate(rate: float) -> None:
+    reader = RayReader(rate)
+    assert reader.tasks == min(CPUS, math.ceil(rate / TASK_RATE))
+    assert reader.share is not None
+    assert reader.share * reader.tasks == pytest.approx(rate)
+
+
+def test_no_more_tasks_than_planned_run_at_the_same_time(photos: Path) -> None:
+    reader = RayReader(rate=TASK_RATE, photos=1)
+    assert reader.tasks == 1
+    taken = list[int]()
+
+    def chunks() -> list[pa.Table]:
+        rows = {"uri": [str(photos / "p000.jpg")], "bytes": [1], "etag": [None], "modified": [None]}
+        return [pa.table(rows)] * 3
+
+    results = reader(taken.append(number) or chunk for number, chunk in enumerate(chunks()))  # type: ignore[func-returns-value]
+    next(results)
+    assert taken == [0, 1]
+    assert len(list(results)) == 2
+    assert ray.is_initialized()

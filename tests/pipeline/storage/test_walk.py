@@ -1,0 +1,173 @@
+"""Files are listed in pages, and a folder that cannot be listed is an error."""
+
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from pipeline import storage
+from pipeline.errors import StorageAccessError, StorageError, StorageNotFoundError
+from pipeline.storage import walk
+from pipeline.storage.walk import Page, walk_files
+
+
+def names(pages: Iterable[Page]) -> list[str]:
+    return sorted(name for page in pages for name, _ in page)
+
+
+def write(folder: Path, *files: str) -> None:
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+
+
+def test_local_files_are_listed_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "a", "b", "x/c", "x/y/d", "z/e")
+    monkeypatch.setattr(walk, "PAGE_FILES", 2)
+    pages = list(walk_files(str(tmp_path)))
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert names(pages) == ["a", "b", "x/c", "x/y/d", "z/e"]
+
+
+def test_details_of_a_link_are_those_of_its_file(tmp_path: Path) -> None:
+    write(tmp_path, "a")
+    (tmp_path / "link").symlink_to("a")
+    ((_, first), (_, second)) = next(walk_files(str(tmp_path)))
+    assert first == second
+    assert first["size"] == 1
+
+
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
+    write(tmp_path, "in/a", "other/b", "other/x/c")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "other")
+    (tmp_path / "in" / "again").symlink_to("link/x")
+    (tmp_path / "root").symlink_to("in")
+    for root in ("in", "root"):
+        assert names(walk_files(str(tmp_path / root))) == ["a", "again/c", "link/b", "link/x/c"]
+
+
+def test_loops_of_links_are_not_followed(tmp_path: Path) -> None:
+    write(tmp_path, "a", "x/b", "y/c")
+    (tmp_path / "x" / "loop").symlink_to(tmp_path)
+    (tmp_path / "x" / "y").symlink_to("../y")
+    (tmp_path / "y" / "x").symlink_to("../x")
+    (tmp_path / "self").symlink_to("self")
+    (tmp_path / "broken").symlink_to("none")
+    assert names(walk_files(str(tmp_path))) == ["a", "broken", "self", "x/b", "x/y/c", "y/c", "y/x/b"]
+
+
+def test_pipes_are_not_listed(tmp_path: Path) -> None:
+    write(tmp_path, "a")
+    os.mkfifo(tmp_path / "pipe")
+    assert names(walk_files(str(tmp_path))) == ["a"]
+
+
+@pytest.mark.parametrize("root", ["memory://walk-skip", ""])
+def test_a_subfolder_is_skipped(root: str, tmp_path: Path) -> None:
+    folder = root or str(tmp_path)
+    for name in ("a", "out/b", "x/out/c", "outside/d"):
+        storage.put(f"{folder}/{name}", b"content")
+    assert names(walk_files(folder, "out")) == ["a", "outside/d", "x/out/c"]
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    for folder in (str(tmp_path / "none"), "memory://walk-none"):
+        with pytest.raises(StorageNotFoundError):
+            list(walk_files(folder))
+
+
+def test_a_local_subfolder_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path, "a")
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):  # the path becomes longer than the 4096 bytes that Linux allows
+        os.mkdir("x" * 250, dir_fd=folder)
+        parent, folder = folder, os.open("x" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(parent)
+    os.close(folder)
+    with pytest.raises(StorageError, match="xxx"):
+        list(walk_files(str(tmp_path)))
+
+
+def test_a_remote_subfolder_without_permission_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "x/b", "y/c"):
+        storage.put(f"memory://walk-denied/{name}", b"content")
+    original = MemoryFileSystem.ls
+
+    def ls(self: MemoryFileSystem, path: str, **options: object) -> object:
+        if path.endswith("/x"):
+            raise PermissionError(path)
+        return original(self, path, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "ls", ls)
+    with pytest.raises(StorageAccessError, match="walk-denied/x"):
+        list(walk_files("memory://walk-denied"))
+
+
+def test_a_bucket_is_listed_in_pages(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = ["a.jpg", "b/c.jpg", "b/d/e.jpg", "f.jpg", "g ü.jpg"]
+    for name in expected:
+        storage.put(f"{bucket}/walk-pages/{name}", b"content")
+    storage.put(f"{bucket}/walk-pages-2/other.jpg", b"content")
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
+    pages = list(walk_files(f"{bucket}/walk-pages/"))
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert names(pages) == expected
+    details = pages[0][0][1]
+    assert details["size"] == 7
+    assert {"ETag", "LastModified"} <= details.keys()
+    assert len(names(walk_files(bucket))) >= 6
+
+
+def test_a_missing_bucket_is_an_error(bucket: str) -> None:
+    with pytest.raises(StorageNotFoundError):
+        list(walk_files(f"{bucket}-none"))
+
+
+class GoogleBucket(BaseHTTPRequestHandler):
+    """Answers requests of pages of the bucket `photos` in the format of Google Cloud Storage."""
+
+    names = ("in/", "in/a.jpg", "in/b/c.jpg", "in/b/d e.jpg", "in-2/f.jpg")
+
+    def do_GET(self) -> None:
+        address = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(address.query).items()}
+        first = int(query.get("pageToken", 0))
+        found = [name for name in self.names if name.startswith(query.get("prefix", ""))]
+        items = [{"name": name, "size": "7", "etag": "x", "updated": "2026-01-01T00:00:00Z"} for name in found]
+        answer: dict[str, object] = {"kind": "storage#objects", "items": items[first : first + 2]}
+        if first + 2 < len(items):
+            answer["nextPageToken"] = str(first + 2)
+        self.send_response(200 if address.path == "/storage/v1/b/photos/o" else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *_arguments: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), GoogleBucket) as server:
+        threading.Thread(target=server.serve_forever).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon", "endpoint_url": address})
+        yield
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("google")
+def test_a_bucket_of_google_is_listed_in_pages() -> None:
+    pages = list(walk_files("gs://photos/in"))
+    assert [len(page) for page in pages] == [1, 2]
+    assert names(pages) == ["a.jpg", "b/c.jpg", "b/d e.jpg"]
+    assert pages[0][0][1]["size"] == 7
+    assert len(names(walk_files("gs://photos"))) == 4
+    with pytest.raises(StorageNotFoundError):
+        list(walk_files("gs://none/in"))
