@@ -3,21 +3,19 @@
 import logging
 import os
 import re
-import shutil
 import signal
 import socket
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import ray
-from filelock import FileLock, Timeout
 
 from pipeline.errors import ClusterError
 from pipeline.quiet import silence_stderr
+from pipeline.storage.temporary import temporary_folder
 
 LOGGER = logging.getLogger("photo2anime.cluster")
 
@@ -25,7 +23,6 @@ PREFIX = "p2a-"  # prefix of the names of temporary folders
 # Maximum length of the path of the parent folder. The path of a Unix socket has at most 107 characters. The name of the
 # temporary folder and the names that Ray adds have up to 77, which leaves 30. Two are a reserve.
 LONGEST_PARENT = 28
-LOCK = "run.lock"  # a file in a temporary folder, locked while its run is alive
 CONNECT_SECONDS = 10
 
 
@@ -64,9 +61,9 @@ def connect_ray(
         with _initialize_ray(address, log_settings):
             yield
         return
-    with _temporary_folder() as folder:
+    with temporary_folder(PREFIX, _parent_folder()) as folder:
         count = min(logical_cpus(), int(cpus or logical_cpus()))
-        settings: dict[str, Any] = {"num_cpus": count, "include_dashboard": False, "_temp_dir": folder}
+        settings: dict[str, Any] = {"num_cpus": count, "include_dashboard": False, "_temp_dir": str(folder)}
         settings |= {"object_store_memory": object_store_memory} if object_store_memory else {}
         with _initialize_ray("local", settings | log_settings, silent=not verbose):
             yield
@@ -117,21 +114,7 @@ def _signal_handler_kept() -> Iterator[None]:
             signal.signal(signal.SIGTERM, handler)
 
 
-@contextmanager
-def _temporary_folder() -> Iterator[str]:
-    """Create a temporary folder for Ray. Removes the folders of killed runs, which may contain gigabytes."""
+def _parent_folder() -> str:
+    """Return the folder for Ray's temporary folder: the default one, unless its path is too long."""
     default = tempfile.gettempdir()
-    parent = default if len(default) <= LONGEST_PARENT else "/tmp"  # noqa: S108 - mkdtemp creates a private folder in it
-    for stale in Path(parent).glob(f"{PREFIX}*/{LOCK}"):
-        try:
-            with FileLock(stale, timeout=0):
-                shutil.rmtree(stale.parent, ignore_errors=True)
-                LOGGER.debug("removed the temporary folder of a killed run: %s", stale.parent)
-        except (Timeout, OSError):
-            continue  # the run is alive, or the folder belongs to another user
-    folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
-    with FileLock(Path(folder) / LOCK):
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    return default if len(default) <= LONGEST_PARENT else "/tmp"  # noqa: S108 - a private folder is created in it

@@ -105,13 +105,13 @@ def units_to_retry(output: str, units: Iterable[str], database: Database) -> dic
     """Find the units with a retryable failure, which is one that may succeed in another run.
 
     Returns:
-        The number of failed rows of each of these units.
+        The number of rows of each of these units that are done.
 
     Raises:
         DamagedOutputError: A record cannot be read.
     """
     open_records(output, units, database)
-    failures = "SELECT unit, count(*), bool_or(failure.retryable) AS retryable FROM records WHERE failure IS NOT NULL"
+    counts = "SELECT unit, count(*) FILTER (status = 'done'), bool_or(failure.retryable) FROM records GROUP BY unit"
     with damage_reported():
-        rows = database.rows(f"{failures} GROUP BY unit")
-    return {unit: int(failed) for unit, failed, retryable in rows if retryable}
+        rows = database.rows(counts)
+    return {unit: int(done) for unit, done, retryable in rows if retryable}

@@ -64,7 +64,7 @@ def remaining_work(
         plans: The earlier plans of the output.
         new: The plan of the rows that are new.
         done: The names of the units that are done.
-        retried: The units among them that are processed again, and their numbers of failed rows.
+        retried: The units among them that are processed again, and the numbers of their rows that are done.
     """
     wanted = _wanted_rows(planning) if plans else {}
     digest, left = planning.recipe.digest, []
@@ -76,7 +76,7 @@ def remaining_work(
                 continue
             if name not in done or name in retried:
                 uri = storage.join(plan.uri, unit["part"])
-                pending = retried.get(name, unit["rows"])
+                pending = unit["rows"] - retried.get(name, 0)
                 left.append(
                     {"unit": name, "uri": uri, "start": unit["start"], "rows": unit["rows"], "pending": pending}
                 )

@@ -5,7 +5,6 @@ than the limit continues in temporary files.
 """
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pipeline.errors import MemoryLimitError
 from pipeline.storage.addresses import filesystem
 from pipeline.storage.redaction import redact
+from pipeline.storage.temporary import temporary_folder
 
 DEFAULT_MEMORY = "2GB"
 PREFIX = "p2a-db-"  # prefix of the names of temporary folders
@@ -102,11 +102,11 @@ def open_database(memory: str = DEFAULT_MEMORY) -> Iterator[Database]:
     Args:
         memory: The largest amount of memory that DuckDB uses, such as `2GB`.
     """
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+    with temporary_folder(PREFIX) as folder:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory,
             "threads": str(_cores()),
-            "temp_directory": str(Path(folder) / _SPILLED),
+            "temp_directory": str(folder / _SPILLED),
             # DuckDB would otherwise download an extension that a query needs.
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
@@ -115,7 +115,7 @@ def open_database(memory: str = DEFAULT_MEMORY) -> Iterator[Database]:
         try:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET enable_progress_bar = false")  # it would be printed between the results
-            yield Database(connection, Path(folder))
+            yield Database(connection, folder)
         finally:
             connection.close()
 

@@ -1,4 +1,4 @@
-"""The cluster of a run: temporary folders, the connection and its errors."""
+"""The cluster of a run: the parent of its temporary folder, the connection and its errors."""
 
 import os
 import signal
@@ -6,30 +6,17 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from pipeline.errors import ClusterError
 from pipeline.execution import cluster
 from pipeline.quiet import silence_stderr
 
 
-def test_folders_of_killed_runs_are_removed_and_those_of_active_runs_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    with tempfile.TemporaryDirectory(prefix="swp-") as base:
-        monkeypatch.setattr(tempfile, "tempdir", base)
-        killed, active, other = (Path(base) / f"{cluster.PREFIX}{name}" for name in ("killed", "active", "other"))
-        for folder in (killed, active, other):
-            folder.mkdir()
-        (killed / cluster.LOCK).touch()
-        with FileLock(active / cluster.LOCK), cluster._temporary_folder() as own:
-            assert sorted(Path(base).iterdir()) == sorted([active, other, Path(own)])
-            assert len(own) < 35
-        assert not Path(own).exists()
-
-
-def test_a_long_temporary_folder_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_long_path_is_not_the_parent_of_rays_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with cluster._temporary_folder() as own:
-        assert own.startswith("/tmp/p2a-")  # noqa: S108 - the expected folder
+    assert cluster._parent_folder() == "/tmp"  # noqa: S108 - the expected folder
+    monkeypatch.setattr(tempfile, "tempdir", "/short")
+    assert cluster._parent_folder() == "/short"
 
 
 @pytest.mark.slow

@@ -18,7 +18,8 @@ def write(output: Path, unit: str, *retryable: bool | None) -> None:
     rows: list[dict[str, Any]] = []
     for number, value in enumerate(retryable):
         failure = {"stage": "fetch", "error": "FetchError", "message": "x", "retryable": value}
-        rows.append({"unit": unit, "photo_id": f"{unit}{number}", "failure": None if value is None else failure})
+        status = {"status": "done", "failure": None} if value is None else {"status": "failed", "failure": failure}
+        rows.append({"unit": unit, "photo_id": f"{unit}{number}", **status})
     path = Path(record_uri(str(output), unit))
     path.parent.mkdir(exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, PROVENANCE), path)
@@ -41,9 +42,9 @@ def test_records_are_read_in_unit_order_with_all_or_some_columns(tmp_path: Path)
 def test_units_to_retry_have_a_retryable_failure(tmp_path: Path) -> None:
     write(tmp_path, "done", None)
     write(tmp_path, "permanent", None, False)
-    write(tmp_path, "transient", False, True)
+    write(tmp_path, "transient", None, False, True)
     with open_database() as database:
-        assert units_to_retry(str(tmp_path), ["done", "permanent", "transient"], database) == {"transient": 2}
+        assert units_to_retry(str(tmp_path), ["done", "permanent", "transient"], database) == {"transient": 1}
         assert units_to_retry(str(tmp_path), [], database) == {}
 
 

@@ -68,7 +68,7 @@ def test_units_to_retry_have_their_failed_rows_pending(tmp_path: Path) -> None:
     with planning_of(table) as planning:
         plans = plan_store.read_plans(str(tmp_path))
         assert plan.plan_new_rows(planning, plans) is None
-        work = remaining_work(planning, plans, None, {unit}, {unit: 1})
+        work = remaining_work(planning, plans, None, {unit}, {unit: 2})
     assert (work.rows, work.units["rows"].to_pylist(), work.done_rows) == (1, [3], 0)
 
 

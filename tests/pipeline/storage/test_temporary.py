@@ -1,0 +1,25 @@
+"""Temporary folders are removed at the end, also those of killed processes."""
+
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from pipeline.storage.temporary import LOCK, temporary_folder
+
+
+def test_folders_of_killed_processes_are_removed_and_those_of_active_ones_stay(tmp_path: Path) -> None:
+    killed, active, other = (tmp_path / f"x-{name}" for name in ("killed", "active", "other"))
+    for folder in (killed, active, other):
+        folder.mkdir()
+    (killed / LOCK).touch()
+    with FileLock(active / LOCK), temporary_folder("x-", str(tmp_path)) as own:
+        assert sorted(tmp_path.iterdir()) == sorted([active, other, own])
+        assert own.stat().st_mode & 0o077 == 0  # other users cannot read it
+    assert not own.exists()
+
+
+def test_the_folder_is_removed_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), temporary_folder("x-", str(tmp_path)):
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
