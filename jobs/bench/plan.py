@@ -1,6 +1,8 @@
 """photo2anime bench plan: measure how long planning takes, and how much memory it needs."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from jobs.bench.measurement import Part
-    from pipeline.plan.preflight import RunPlan
+    from pipeline.output.plan_store import NewPlan
+    from pipeline.plan.remaining import RemainingWork
 
 LEFT_ROWS = 1000  # rows that the second run still has to convert
 RECIPE = "demo"
@@ -21,8 +24,8 @@ def plan(
 ) -> None:
     """Plan a synthetic manifest: for a new output, and again with all but about 1,000 rows done.
 
-    All checks before a run are included, up to the moment at which the first unit is loaded. Each part runs in this
-    process, so that the peak memory is that of all parts so far.
+    The second part ends when the first unit is loaded. All parts run in this process, so that the peak memory is that of
+    all parts so far.
     """
     from rich.console import Console
 
@@ -38,30 +41,45 @@ def measure_planning(folder: Path, rows: int, variants: int, memory: str) -> "li
     """Measure the planning of a new output and of one with little left to do."""
     from jobs.bench.measurement import measure
     from pipeline.output import plan_store
-    from pipeline.plan.preflight import preflight
-    from pipeline.recipes.load import load_recipe
-    from schemas.options import Options
 
-    manifest, output, recipe = folder / "photos.parquet", folder / "out", load_recipe(RECIPE)
+    manifest, output = folder / "photos.parquet", folder / "out"
     write_manifest(manifest, rows)
-    options = Options.model_validate({"variants": variants, "plan_memory": memory})
     written: list[Part] = []
 
     def plan_first_run() -> None:
-        with preflight(str(manifest), str(output), recipe, options, lambda _done, _photos: None) as run:
-            new = run.new
+        with planned_work(manifest, output, variants, memory) as (_, new):
             if new is None:
                 raise RuntimeError("the new output has a plan already")
             written.append(measure("write the plan", new.rows, lambda: plan_store.write_plan(str(output), new)))
 
     def plan_second_run() -> None:
-        with preflight(str(manifest), str(output), recipe, options, lambda _done, _photos: None) as run:
-            _load_first_unit(run)
+        with planned_work(manifest, output, variants, memory) as (work, _):
+            _load_first_unit(work)
 
     first = measure("plan a new output", rows * variants, plan_first_run).without(written[0])
     _record_units(output)
     again = measure(f"plan again, all but {LEFT_ROWS:,} rows done", rows * variants, plan_second_run)
     return [first, *written, again]
+
+
+@contextmanager
+def planned_work(
+    manifest: Path, output: Path, variants: int, memory: str
+) -> "Iterator[tuple[RemainingWork, NewPlan | None]]":
+    """Check and plan a manifest as a run does, without the checks of weights and of the disk, which has no room."""
+    from pipeline.output import plan_store, provenance
+    from pipeline.plan import plan as planning
+    from pipeline.plan.manifest import open_manifest
+    from pipeline.plan.remaining import remaining_work
+    from pipeline.recipes.load import load_recipe
+    from pipeline.storage.database import open_database
+
+    with open_database(memory) as database:
+        photos = open_manifest(str(manifest), database)
+        opened = planning.open_planning(database, photos, load_recipe(RECIPE), variants)
+        plans = plan_store.read_plans(str(output))
+        new = planning.plan_new_rows(opened, plans)
+        yield remaining_work(opened, plans, new, provenance.done_units(str(output)), {}), new
 
 
 def write_manifest(path: Path, rows: int) -> None:
@@ -83,11 +101,8 @@ def write_manifest(path: Path, rows: int) -> None:
 
 def _record_units(output: Path) -> None:
     """Mark all units of a plan as done, except the last ones. Runs list the names of records, and do not read them."""
-    from pipeline.output import plan_store, run_file
-    from pipeline.output.run_file import RunMetadata
-    from pipeline.recipes.load import load_recipe
+    from pipeline.output import plan_store
 
-    run_file.write_run_file(str(output), RunMetadata("bench", load_recipe(RECIPE), "", None), {"status": "running"})
     (stored,) = plan_store.read_plans(str(output))
     (output / "provenance").mkdir()
     units = stored.units.to_pylist()
@@ -98,10 +113,12 @@ def _record_units(output: Path) -> None:
         (output / "provenance" / f"{unit['unit']}.parquet").touch()
 
 
-def _load_first_unit(run: "RunPlan") -> None:
+def _load_first_unit(work: "RemainingWork") -> None:
     from pipeline.plan.load_unit import load_unit
-    from pipeline.recipes.prompts import PromptRenderer
+    from pipeline.recipes.load import load_recipe
+    from pipeline.recipes.prompts import PROMPT_COLUMNS, PromptRenderer
     from schemas.arrow import to_rows
     from schemas.work import Unit
 
-    load_unit(to_rows(run.work.units.slice(0, 1), Unit)[0], PromptRenderer(run.recipe, run.prompt_columns))
+    renderer = PromptRenderer(load_recipe(RECIPE), ["photo_id", *PROMPT_COLUMNS])
+    load_unit(to_rows(work.units.slice(0, 1), Unit)[0], renderer)
