@@ -1,7 +1,6 @@
 """photo2anime bench plan: measure how long planning takes, and how much memory it needs."""
 
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jobs.bench.measurement import Part
     from pipeline.output.plan_store import NewPlan
     from pipeline.plan.remaining import RemainingWork
@@ -24,8 +25,8 @@ def plan(
 ) -> None:
     """Plan a synthetic manifest: for a new output, and again with all but about 1,000 rows done.
 
-    The second part ends when the first unit is loaded. All parts run in this process, so that the peak memory is that of
-    all parts so far.
+    The second plan ends when the first unit is loaded. All parts run in this process, so that the peak memory is that
+    of all parts so far.
     """
     from rich.console import Console
 
