@@ -6,6 +6,7 @@ table on its own, which took 10 ms for a batch of tiny photos.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class BatchStep:
     """Applies a step to the rows of a batch.
 
     Args:
-        step: The step. If it is a class, its object is created here, in the process that calls it.
+        step: The step, which is a function.
     """
 
     def __init__(self, step: Step) -> None:
@@ -54,12 +55,33 @@ class BatchStep:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Apply the step."""
-        return pack(self._function(unpack(batch)))
+        return pack(self._apply(unpack(batch)))
+
+    def _apply(self, rows: pa.Table) -> pa.Table:
+        return self._function(rows)
+
+
+class ModelStep(BatchStep):
+    """Applies a step that holds models. Several threads may call it.
+
+    The step itself runs in one thread, because models are not thread-safe. The other threads unpack, pack and transfer
+    batches at the same time, so that a GPU does not wait for them.
+
+    Args:
+        step: The step, which is a class. Its object is created here, in the process that calls it.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._function = self._thread.submit(step.create).result()
+
+    def _apply(self, rows: pa.Table) -> pa.Table:
+        return self._thread.submit(self._function, rows).result()
 
 
 def batch_class(step: Step) -> type[BatchStep]:
-    """Return a subclass of `BatchStep` with the name of a step, which Ray shows in its dashboard."""
-    return type(step.name.title().replace(" ", ""), (BatchStep,), {})
+    """Return a subclass of `BatchStep` or `ModelStep` with the name of a step, which Ray shows in its dashboard."""
+    return type(step.name.title().replace(" ", ""), (ModelStep if step.holds_models else BatchStep,), {})
 
 
 class LoadUnits:

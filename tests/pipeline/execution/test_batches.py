@@ -1,9 +1,12 @@
 """Batches: rows that Ray Data cannot divide, because they are one row of its tables."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pyarrow as pa
 import pytest
 
-from pipeline.execution.batches import BatchStep, CommitBatches, batch_class, pack, unpack, unpack_all
+from pipeline.execution.batches import BatchStep, CommitBatches, ModelStep, batch_class, pack, unpack, unpack_all
 from pipeline.images.arrays import Pixels
 from pipeline.steps.chain import Step
 from pipeline.steps.row_step import rows_to_table, table_to_rows
@@ -14,6 +17,17 @@ from tests.rows import failed_row_of, planned_row
 def double(rows: pa.Table) -> pa.Table:
     """Return each row twice."""
     return pa.concat_tables([rows, rows])
+
+
+class ThreadRecorder:
+    """Returns its rows, with the identifiers of the threads that created and called it in the metadata."""
+
+    def __init__(self) -> None:
+        self._created = threading.get_ident()
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """Return the rows."""
+        return rows.replace_schema_metadata({"created": str(self._created), "called": str(threading.get_ident())})
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -48,6 +62,17 @@ def test_a_step_receives_the_rows_of_a_batch(decoded: Decoded) -> None:
     assert batch_class(step).__name__ == "SomeStep"
     assert issubclass(batch_class(step), BatchStep)
     assert unpack(batch_class(step)(step)(pack(rows_to_table([decoded], Decoded)))).num_rows == 2
+
+
+def test_models_are_created_and_called_in_one_thread(decoded: Decoded) -> None:
+    step = Step("some model", "gpu", ThreadRecorder, {})
+    assert issubclass(batch_class(step), ModelStep)
+    apply, batch = batch_class(step)(step), pack(rows_to_table([decoded], Decoded))
+    with ThreadPoolExecutor(4) as callers:
+        results = list(callers.map(apply, [batch] * 16))
+    threads = {thread for result in results for thread in unpack(result).schema.metadata.values()}
+    assert len(threads) == 1
+    assert str(threading.get_ident()).encode() not in threads
 
 
 def test_commit_receives_the_rows_of_a_batch(decoded: Decoded) -> None:
