@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from jobs.bench.measurement import MemorySamples
     from pipeline.plan.remaining import RemainingWork
     from pipeline.steps.chain import Chain
-    from schemas.recipe import Recipe
 
 TINY = 8  # pixels; the side of photos in runs without a converter
 PHOTOS, LATENCY = 32, 0.1  # for the measurement of fetch: files, and seconds until the server answers
@@ -111,18 +110,15 @@ def measure_flow(folder: Path, rows: int, size: int, work: str, unit_size: int |
     """Plan a synthetic manifest, and run the flow with stand-ins for its steps."""
     from jobs.bench.measurement import sampled_memory
     from jobs.bench.plan import write_manifest
-    from jobs.bench.stand_ins import read_spans
+    from jobs.bench.stand_ins import GPU_SECONDS, read_spans
     from pipeline.execution import pools
     from pipeline.execution.progress import RunProgress
     from pipeline.output.provenance import done_units
-    from pipeline.recipes.load import load_recipe
     from pipeline.run import convert_units
     from schemas.options import Options
 
-    recipe = load_recipe("demo")
-    options = Options(unit_size=unit_size)
     write_manifest(folder / "photos.parquet", rows)
-    remaining, chain = _plan(folder, recipe, options, size, 0 if work == "none" else None)
+    remaining, chain = _plan(folder, size, unit_size, 0 if work == "none" else GPU_SECONDS)
     cluster = pools.cluster_resources(pools.Budget())
     pools.configure_ray_data(pools.Budget())
     resources = pools.step_resources(cluster, pools.PoolSizes(1, 1), frozenset())
@@ -138,7 +134,7 @@ def measure_flow(folder: Path, rows: int, size: int, work: str, unit_size: int |
     first, log = FirstRow(), logging.LoggerAdapter(logging.getLogger("photo2anime.bench"), {})
     begin = time.perf_counter()
     with sampled_memory() as memory:
-        convert_units(remaining, chain, resources, options, first, log)
+        convert_units(remaining, chain, resources, Options(), first, log)
     seconds = time.perf_counter() - begin
     spans = read_spans(folder / "spans")
     busy = sum(end - start for start, end in spans) / max(spans[-1][1] - spans[0][0], 1e-9)
@@ -146,26 +142,21 @@ def measure_flow(folder: Path, rows: int, size: int, work: str, unit_size: int |
     return FlowTimes(rows, first.seconds, seconds - first.seconds, first.rows, memory, busy, records)
 
 
-def _plan(
-    folder: Path, recipe: "Recipe", options: "object", size: int, seconds: float | None
-) -> "tuple[RemainingWork, Chain]":
+def _plan(folder: Path, size: int, unit_size: int | None, seconds: float) -> "tuple[RemainingWork, Chain]":
     """Plan the manifest of a folder, and return the work and the chain of stand-ins."""
     from jobs.bench import stand_ins
+    from jobs.bench.plan import planned_work, prompt_renderer
     from pipeline.output import plan_store
-    from pipeline.plan.preflight import preflight
-    from pipeline.recipes.prompts import PromptRenderer
-    from schemas.options import Options
+    from pipeline.storage.database import DEFAULT_MEMORY
 
-    output = str(folder / "out")
-    (folder / "spans").mkdir()
-    settings = Options.model_validate(options)
-    with preflight(str(folder / "photos.parquet"), output, recipe, settings, lambda _done, _photos: None) as run:
-        if run.new is None:
+    output, spans = folder / "out", folder / "spans"
+    spans.mkdir()
+    with planned_work(folder / "photos.parquet", output, 1, DEFAULT_MEMORY, unit_size) as (work, new):
+        if new is None:
             raise RuntimeError("the new output has a plan already")
-        work = run.work.moved(str(run.new.folder), plan_store.write_plan(output, run.new))
-        load = stand_ins.SyntheticPhotos(output, PromptRenderer(recipe, run.prompt_columns), size)
-    waiting = stand_ins.GPU_SECONDS if seconds is None else seconds
-    return work, stand_ins.stand_in_chain(load, folder / "spans", waiting)
+        moved = work.moved(str(new.folder), plan_store.write_plan(str(output), new))
+    load = stand_ins.SyntheticPhotos(str(output), prompt_renderer(), size)
+    return moved, stand_ins.stand_in_chain(load, spans, seconds)
 
 
 def _unchanged(batch: Any) -> Any:  # noqa: ANN401 - a batch of any format of Ray Data

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jobs.bench.measurement import Part
     from pipeline.output.plan_store import NewPlan
     from pipeline.plan.remaining import RemainingWork
+    from pipeline.recipes.prompts import PromptRenderer
 
 LEFT_ROWS = 1000  # rows that the second run still has to convert
 RECIPE = "demo"
@@ -65,7 +66,7 @@ def measure_planning(folder: Path, rows: int, variants: int, memory: str) -> "li
 
 @contextmanager
 def planned_work(
-    manifest: Path, output: Path, variants: int, memory: str
+    manifest: Path, output: Path, variants: int, memory: str, unit_size: int | None = None
 ) -> "Iterator[tuple[RemainingWork, NewPlan | None]]":
     """Check and plan a manifest as a run does, without the checks of weights and of the disk, which has no room."""
     from pipeline.output import plan_store, provenance
@@ -79,7 +80,7 @@ def planned_work(
         photos = open_manifest(str(manifest), database)
         opened = planning.open_planning(database, photos, load_recipe(RECIPE), variants)
         plans = plan_store.read_plans(str(output))
-        new = planning.plan_new_rows(opened, plans)
+        new = planning.plan_new_rows(opened, plans, unit_size)
         yield remaining_work(opened, plans, new, provenance.done_units(str(output)), {}), new
 
 
@@ -116,10 +117,15 @@ def _record_units(output: Path) -> None:
 
 def _load_first_unit(work: "RemainingWork") -> None:
     from pipeline.plan.load_unit import load_unit
-    from pipeline.recipes.load import load_recipe
-    from pipeline.recipes.prompts import PROMPT_COLUMNS, PromptRenderer
     from schemas.arrow import to_rows
     from schemas.work import Unit
 
-    renderer = PromptRenderer(load_recipe(RECIPE), ["photo_id", *PROMPT_COLUMNS])
-    load_unit(to_rows(work.units.slice(0, 1), Unit)[0], renderer)
+    load_unit(to_rows(work.units.slice(0, 1), Unit)[0], prompt_renderer())
+
+
+def prompt_renderer() -> "PromptRenderer":
+    """Return the renderer of the prompts of the recipe."""
+    from pipeline.recipes.load import load_recipe
+    from pipeline.recipes.prompts import PROMPT_COLUMNS, PromptRenderer
+
+    return PromptRenderer(load_recipe(RECIPE), ["photo_id", *PROMPT_COLUMNS])

@@ -4,22 +4,19 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.bench.crossing import DETECTORS
+from jobs.bench.synthetic_rows import mapped_row
 from pipeline.plan.load_unit import load_unit
 from pipeline.recipes.prompts import PromptRenderer
 from pipeline.steps.chain import Chain, Step
 from pipeline.steps.load import BATCH_ROWS
 from pipeline.steps.row_step import rows_to_table
 from schemas.provenance import PROVENANCE
-from schemas.row_parts import Canvas, ControlMap, Labels, PaddingColumns, Source, Timing, TransformColumns
-from schemas.work import Mapped, Planned, Unit
+from schemas.work import Mapped, Unit
 
 GPU_SECONDS = 0.2 / 8  # per photo
 
@@ -43,15 +40,6 @@ class SyntheticPhotos:
         rows = [mapped_row(row, self.size) for row in load_unit(unit, self.renderer)]
         for start in range(0, len(rows), BATCH_ROWS):
             yield rows_to_table(rows[start : start + BATCH_ROWS], Mapped)
-
-
-def mapped_row(row: Planned, size: int) -> Mapped:
-    """Return a row with a photo and three control maps of random pixels."""
-    pixels = np.random.default_rng(row.seed).integers(0, 256, (size, size, 3), np.uint8)  # [H, W, 3], 0..255
-    transform, padding = TransformColumns(1, 1.0, 1.0, 0.0, 0.0, "crop", 1), PaddingColumns(0, 0, 0, 0)
-    canvas = Canvas(size, size, None, transform, padding, size, size, Labels(None, None), None)
-    maps = tuple(ControlMap(name, "1", "{}", "detected", "cpu", cached=False, pixels=pixels) for name in DETECTORS)
-    return Mapped(row, Timing(datetime.now(UTC)), Source("0" * 64, 100_000), canvas, pixels, (), None, maps)
 
 
 class UnchangedTable:

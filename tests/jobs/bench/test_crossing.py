@@ -1,57 +1,61 @@
-"""photo2anime bench crossing: several ways to pass rows between two steps give the same pixels."""
+"""photo2anime bench crossing: the cost of passing rows between the steps of a run."""
 
+import itertools
 import math
-from dataclasses import asdict
+import re
 
-import numpy as np
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from jobs.app import app
 from jobs.bench import crossing
-from pipeline.steps.row_step import rows_to_table, table_to_rows
-from schemas.work import Mapped
-
-NAMES = [crossing.COPY, crossing.CROSSING, crossing.DICTIONARIES, crossing.STEP]
-
-
-@pytest.fixture(autouse=True)
-def short_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crossing, "MIN_SAMPLE", 0.001)
+from jobs.bench.synthetic_rows import run_crossings
+from pipeline.execution.batches import pack, unpack
+from pipeline.recipes.load import load_recipe
+from pipeline.steps.chain import ChainSettings, photo_steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("goal", "answer"), [(math.inf, "yes"), (0.0, "no")])
 def test_the_command_prints_the_costs_and_whether_the_goal_is_met(
     monkeypatch: pytest.MonkeyPatch, goal: float, answer: str
 ) -> None:
     monkeypatch.setattr(crossing, "GOAL", goal)
     arguments = ["bench", "crossing", "--size", "64", "--rows", "2", "--rounds", "1"]
-    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "120"})
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "160"})
     assert done.exit_code == 0, done.output
-    lines = [line.split("│")[1:-1] for line in done.stdout.splitlines() if line.count("│") == 5]
-    assert [name.strip() for name, *_ in lines] == NAMES
-    figures = [float(cell.replace(",", "")) for _, *cells in lines for cell in cells]
-    assert all(math.isfinite(figure) and figure > 0 for figure in figures)
-    assert f"{answer}, " in done.stdout.splitlines()[-1]
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines() if "│" in line]
+    assert [name for name, *_ in rows] == [*(each.name for each in run_crossings(2, 64)), "all"]
+    sums = [float(row[-2]) for row in rows]
+    assert sum(sums[:-1]) == pytest.approx(sums[-1], abs=0.05)
+    assert re.search(rf"in all: {answer}, ", done.stdout)
 
 
-def test_costs_are_per_photo() -> None:
-    costs = crossing.measure(crossing.mapped_rows(2, 64), rounds=1)
-    assert [cost.name for cost in costs] == NAMES
-    pixels = 4 * 64 * 64 * 3  # a photo and three control maps
-    assert costs[0].bytes == pixels
-    assert all(pixels < cost.bytes < 1.2 * pixels for cost in costs[1:])
+def test_rows_are_unchanged_by_a_crossing() -> None:
+    for each in run_crossings(2, 16):
+        table = each.to_table(each.rows)
+        received = unpack(pack(table))
+        assert received.equals(table), each.name
+        assert each.to_table(each.to_rows(received)).equals(table), each.name
 
 
-def test_the_baseline_with_dictionaries_gives_the_same_table_and_pixels() -> None:
-    rows = crossing.mapped_rows(2, 64)
-    table = rows_to_table(rows, Mapped)
-    records = crossing.records_to_table([asdict(row) for row in rows], table.schema)
-    assert records.equals(table)
-    for row, crossed, record in zip(
-        rows, table_to_rows(table, Mapped), crossing.table_to_records(records), strict=True
-    ):
-        assert isinstance(crossed, Mapped)
-        baseline = [record["pixels"], *(control_map["pixels"] for control_map in record["maps"])]
-        for expected, *images in zip(crossing.images_of(row), crossing.images_of(crossed), baseline, strict=True):
-            assert all(np.array_equal(expected, image) for image in images)
+def test_there_is_a_crossing_after_each_step_of_a_run() -> None:
+    steps = photo_steps(ChainSettings(load_recipe("demo"), frozenset()))
+    names = ["load and fetch", *(step.name for step in steps), "commit", "driver"]
+    assert [each.name for each in run_crossings(1, 16)] == [f"{a}, {b}" for a, b in itertools.pairwise(names)]
+
+
+def test_only_batches_for_other_processes_are_stored() -> None:
+    stored: list[pa.Table] = []
+
+    def store(batch: pa.Table) -> pa.Table:
+        stored.append(batch)
+        return batch
+
+    for each in run_crossings(2, 16):
+        stored.clear()
+        cost = crossing.measure(each, 1, store)
+        assert len(stored) == (2 if each.between_processes else 0)  # the first round is a warm-up
+        assert cost.bytes == pack(each.to_table(each.rows)).nbytes // 2
+        assert set(cost.parts) == set(crossing.PARTS)
