@@ -10,8 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline import storage
 from pipeline.errors import IncompleteUnitError
-from pipeline.output.provenance import read_record, record_uri
-from schemas.provenance import PROVENANCE
+from pipeline.output.provenance import read_record, record_uri, write_record
 
 
 class RecordWriter:
@@ -61,7 +60,7 @@ class RecordWriter:
             raise IncompleteUnitError(f"unit {unit}: {received} rows were received instead of {pending}")
         if self._keep_done:
             tables = [*self._done_before(unit), *tables]
-        storage.put_table(record_uri(self._output, unit), pa.concat_tables(tables).cast(PROVENANCE))
+        write_record(self._output, unit, pa.concat_tables(tables))
         del self._pending[unit], self._rows[unit]
 
     def _done_before(self, unit: str) -> list[pa.Table]:

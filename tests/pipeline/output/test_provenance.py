@@ -8,7 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import DamagedOutputError
-from pipeline.output.provenance import done_units, read_record, read_records, record_uri, units_to_retry
+from pipeline.output.provenance import (
+    SEARCHED,
+    done_units,
+    read_record,
+    read_records,
+    record_uri,
+    units_to_retry,
+    write_record,
+)
 from pipeline.storage.database import open_database
 from schemas.provenance import PROVENANCE
 
@@ -20,9 +28,7 @@ def write(output: Path, unit: str, *retryable: bool | None) -> None:
         failure = {"stage": "fetch", "error": "FetchError", "message": "x", "retryable": value}
         status = {"status": "done", "failure": None} if value is None else {"status": "failed", "failure": failure}
         rows.append({"unit": unit, "photo_id": f"{unit}{number}", **status})
-    path = Path(record_uri(str(output), unit))
-    path.parent.mkdir(exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, PROVENANCE), path)
+    write_record(str(output), unit, pa.Table.from_pylist(rows, PROVENANCE))
 
 
 def test_a_partial_file_is_not_a_record(tmp_path: Path) -> None:
@@ -37,6 +43,14 @@ def test_records_are_read_in_unit_order_with_all_or_some_columns(tmp_path: Path)
     write(tmp_path, "b", None)
     assert read_records(str(tmp_path), ["b", "a"])["photo_id"].to_pylist() == ["a0", "a1", "b0"]
     assert read_records(str(tmp_path), [], ["unit"]).schema.names == ["unit"]
+
+
+def test_a_record_keeps_the_smallest_and_largest_values_of_searched_columns_only(tmp_path: Path) -> None:
+    write(tmp_path, "a", None, None)
+    (group,) = (pq.read_metadata(record_uri(str(tmp_path), "a")).row_group(0),)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    assert {column.path_in_schema for column in columns if column.is_stats_set} == set(SEARCHED)
+    assert set(SEARCHED) <= set(PROVENANCE.names)
 
 
 def test_units_to_retry_have_a_retryable_failure(tmp_path: Path) -> None:
