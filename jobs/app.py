@@ -14,6 +14,7 @@ from jobs.bench.crossing import crossing
 from jobs.bench.flow import flow
 from jobs.bench.maps import maps as bench_maps
 from jobs.bench.plan import plan as bench_plan
+from jobs.bench.start import start
 from jobs.convert import convert
 from jobs.demo import demo
 from jobs.explain import explain
@@ -51,6 +52,7 @@ bench.command("crossing")(crossing)
 bench.command("flow")(flow)
 bench.command("plan")(bench_plan)
 bench.command("maps")(bench_maps)
+bench.command("start")(start)
 app.add_typer(bench, name="bench")
 
 

@@ -1,0 +1,126 @@
+"""Steps that write the time of their calls to files, for `photo2anime bench start`."""
+
+import importlib
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.steps.chain import BatchLoader, Chain, Committer, Step
+from schemas.work import Unit
+
+# The libraries that take most of the time of creating a step, by the name of the step.
+LIBRARIES = {"control maps": "pipeline.detectors.base", "convert": "pipeline.diffusion.generator"}
+
+
+@dataclass(frozen=True)
+class Event:
+    """A span of time in a process.
+
+    Attributes:
+        step: The name of the step.
+        what: What the process did.
+        begin: The begin, in seconds of the Unix epoch.
+        end: The end.
+    """
+
+    step: str
+    what: str
+    begin: float
+    end: float
+
+
+class EventFile:
+    """Writes the events of one object to a file of its own.
+
+    Args:
+        folder: The folder of the files.
+        step: The name of the step.
+    """
+
+    def __init__(self, folder: str, step: str) -> None:
+        self._path, self._step = Path(folder) / uuid.uuid4().hex, step
+
+    def write(self, what: str, begin: float) -> None:
+        """Write an event that ends now."""
+        with self._path.open("a") as file:
+            file.write(json.dumps([self._step, what, begin, time.time()]) + "\n")
+
+
+class TimedStep:
+    """Applies a step, and writes its events: the import of its libraries, its creation and its calls.
+
+    Args:
+        step: The step.
+        folder: The folder of the events.
+    """
+
+    def __init__(self, step: Step, folder: str) -> None:
+        self._events = EventFile(folder, step.name)
+        begin = time.time()
+        if step.name in LIBRARIES:
+            importlib.import_module(LIBRARIES[step.name])
+            self._events.write("import libraries", begin)
+        begin = time.time()
+        self._function = step.create()
+        if step.holds_models:
+            self._events.write("load models", begin)
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """Apply the step."""
+        begin = time.time()
+        result = self._function(rows)
+        self._events.write(f"{rows.num_rows} rows", begin)
+        return result
+
+
+@dataclass(frozen=True)
+class TimedLoader:
+    """Loads the rows of units, and writes the time of each batch."""
+
+    load: BatchLoader
+    folder: str
+
+    def batches(self, unit: Unit) -> Iterator[pa.Table]:
+        """Yield the batches of a unit."""
+        events, begin = EventFile(self.folder, "load and fetch"), time.time()
+        for rows in self.load.batches(unit):
+            events.write(f"{rows.num_rows} rows", begin)
+            yield rows
+            begin = time.time()
+
+
+class TimedCommit:
+    """Commits rows, and writes the time of each call."""
+
+    def __init__(self, commit: Committer, folder: str) -> None:
+        self.output, self._commit = commit.output, commit
+        self._events = EventFile(folder, "commit")
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Commit rows."""
+        begin = time.time()
+        result = self._commit(table)
+        self._events.write(f"{table.num_rows} rows", begin)
+        return result
+
+
+def timed_chain(chain: Chain, folder: str) -> Chain:
+    """Return a chain that writes its events to a folder."""
+    steps = [
+        replace(step, function=TimedStep, arguments={"step": step, "folder": folder})
+        if step.holds_models
+        else replace(step, function=TimedStep(step, folder))
+        for step in chain.steps
+    ]
+    return Chain(TimedLoader(chain.load, folder), steps, TimedCommit(chain.commit, folder))
+
+
+def read_events(folder: Path) -> list[Event]:
+    """Read all events of a folder, sorted by their begin."""
+    lines = [line for path in folder.iterdir() for line in path.read_text().splitlines()]
+    return sorted((Event(*json.loads(line)) for line in lines), key=lambda event: event.begin)
