@@ -4,15 +4,17 @@ import itertools
 from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.plan.remaining import RemainingWork
 from schemas.arrow import columns_of
 from schemas.work import UNITS, Addresses
 
-# A task of Ray Data takes milliseconds of CPU besides its work. A block of several units needs fewer tasks, and the
-# process that loads it decodes a part of the plan once for all of them.
-UNITS_PER_BLOCK = 16
+# A block of several units needs fewer tasks, and the process that loads it decodes a part of the plan once for all of
+# them. Each task takes milliseconds of CPU, and each block 50 KB of memory in the driver. But if a machine fails, the
+# rows of its blocks are loaded again.
+ROWS_PER_BLOCK = 8192
 BLOCKS_PER_CPU = 8  # in a run with enough units, so that all processes share the work
 
 
@@ -23,7 +25,8 @@ def unit_blocks(work: RemainingWork, cpus: int) -> Iterator[pa.Table]:
         work: The units.
         cpus: The number of CPUs of the cluster.
     """
-    size = max(1, min(UNITS_PER_BLOCK, work.units.num_rows // (BLOCKS_PER_CPU * cpus)))
+    rows = pc.max(work.units["rows"]).as_py() or 1
+    size = max(1, min(ROWS_PER_BLOCK // rows, work.units.num_rows // (BLOCKS_PER_CPU * cpus)))
     addresses = _Addresses(work)
     for start in range(0, work.units.num_rows, size):
         block = work.units.slice(start, size)

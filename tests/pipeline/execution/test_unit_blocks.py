@@ -20,10 +20,19 @@ def test_a_block_has_one_unit_in_a_small_run_and_several_in_a_large_one(
     assert [block.num_rows for block in unit_blocks(work, 32)] == [1] * 37
     assert [block.num_rows for block in unit_blocks(work, 1)] == [4] * 9 + [1]
     monkeypatch.setattr(module, "BLOCKS_PER_CPU", 1)
+    monkeypatch.setattr(module, "ROWS_PER_BLOCK", 16)
     blocks = list(unit_blocks(work, 1))
     assert [block.num_rows for block in blocks] == [16, 16, 5]
     assert all(block.schema == UNITS for block in blocks)
     assert [unit for block in blocks for unit in block["unit"].to_pylist()] == work.units["unit"].to_pylist()
+
+
+def test_a_block_has_a_limited_number_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = plan_into(tmp_path, manifest_of([f"p{number}" for number in range(60)]), size=6)
+    monkeypatch.setattr(module, "BLOCKS_PER_CPU", 1)
+    for rows, expected in [(5, [1] * 10), (12, [2] * 5), (1000, [10])]:
+        monkeypatch.setattr(module, "ROWS_PER_BLOCK", rows)
+        assert [block.num_rows for block in unit_blocks(work, 1)] == expected
 
 
 def test_blocks_have_the_credentials_of_their_rows() -> None:
