@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline import storage
 from pipeline.errors import (
@@ -36,7 +36,7 @@ class Manifest:
 
     Attributes:
         uri: The address of the manifest.
-        rows: The number of photos.
+        rows: The number of photos in the view.
         types: The SQL type of each column of the view.
         filled: The columns that have a value in any row.
         has_credentials: Whether an address may have a login or a query.
@@ -84,7 +84,7 @@ def open_manifest(uri: str, database: Database, limit: int | None = None) -> Man
     typed = ", ".join(f"{each} AS {identifier(name)}" for name, each in expressions.items())
     rows = f"SELECT {typed}, {FILE_COLUMN} FROM {relation}" + (f" LIMIT {limit}" if limit is not None else "")
     database.run(f"CREATE OR REPLACE VIEW {VIEW} AS SELECT {selected} FROM ({rows})")
-    return manifest
+    return manifest if limit is None else replace(manifest, rows=min(manifest.rows, limit))
 
 
 def _typed(name: str, types: dict[str, str], files: ManifestFiles) -> str:

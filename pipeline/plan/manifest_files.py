@@ -101,6 +101,8 @@ def reader(files: ManifestFiles, database: Database) -> str:
         options.append("union_by_name = true")
     if files.format == "parquet":
         _check_parquet_columns(files, database, paths)
+    if files.format == "csv":
+        _check_csv_columns(files, database)
     function = {"parquet": "read_parquet", "csv": "read_csv", "json": "read_json"}[files.format]
     if files.format == "json":
         options.append("format = 'newline_delimited'")
@@ -164,6 +166,23 @@ def _is_visible_parquet(name: str) -> bool:
     return name.endswith(".parquet") and not name.rpartition("/")[2].startswith(("_", "."))
 
 
+def _check_csv_columns(files: ManifestFiles, database: Database) -> None:
+    """Raise an error for duplicate columns, which DuckDB renames."""
+    for uri in files.uris:
+        path = literal(database.path(uri))
+        lines = query(f"FROM read_csv({path}, header = false, all_varchar = true) LIMIT 1", uri, database)
+        for names in lines:
+            _check_names([name for name in names if name is not None], uri)
+
+
+def _check_names(names: list[str], uri: str) -> None:
+    """Raise an error for names that differ in case only."""
+    for lower, count in Counter(name.lower() for name in names).items():
+        if count > 1:
+            same = ", ".join(repr(name) for name in names if name.lower() == lower)
+            raise DuplicateColumnError(f"{storage.redact(uri)}: {count} columns have one name: {same}")
+
+
 def _check_parquet_columns(files: ManifestFiles, database: Database, paths: str) -> None:
     """Raise an error for duplicate columns, which DuckDB renames, and for types that it would convert to text."""
     statement = f"SELECT file_name, name, num_children, type, logical_type FROM parquet_schema({paths})"
@@ -174,10 +193,7 @@ def _check_parquet_columns(files: ManifestFiles, database: Database, paths: str)
         by_file[file].append(tuple(entry))
     for file_entries in by_file.values():
         top = _top_level(file_entries)
-        for name, count in Counter(str(name).lower() for name, *_ in top).items():
-            if count > 1:
-                same = ", ".join(repr(entry[0]) for entry in top if str(entry[0]).lower() == name)
-                raise DuplicateColumnError(f"{storage.redact(files.uri)}: {count} columns have one name: {same}")
+        _check_names([str(name) for name, *_ in top], files.uri)
         for name, _, physical, logical in top:
             kinds[str(name)].add(_kind(physical, logical))
     for name, found in kinds.items():

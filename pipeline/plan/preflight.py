@@ -92,8 +92,10 @@ def preflight(
         columns = prompt_columns(photos, recipe)
         PromptRenderer(recipe, columns)  # raises an error
         # 3. Plan the rows that are new, and find what is left of earlier plans.
-        planning = plan.open_planning(database, photos, recipe, options.variants)
         plans = plan_store.read_plans(output)
+        if not plans:  # checked here too, because planning millions of photos takes a minute
+            _check_space(output, recipe, photos.rows * options.variants, keep_maps=options.keep_maps)
+        planning = plan.open_planning(database, photos, recipe, options.variants)
         new = plan.plan_new_rows(planning, plans, options.unit_size)
         done = provenance.done_units(output)
         retried = provenance.units_to_retry(output, done, database) if options.retry_failed else {}
@@ -102,7 +104,7 @@ def preflight(
         _check_credentials(planning, work)
         _check_inputs(planning, work)
         blank = checks.check_models(recipe, _provided_detectors(planning)) if work.units.num_rows else frozenset()
-        if work.units.num_rows:
+        if plans and work.units.num_rows:
             _check_space(output, recipe, work.rows, keep_maps=options.keep_maps)
         caches = [_cache_address(uri) for uri in (options.map_cache, options.compile_cache)]
         recipe = _with_absolute_reference(_with_compilation(recipe, work.rows))

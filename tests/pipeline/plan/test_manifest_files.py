@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import storage
-from pipeline.errors import ManifestFormatError, ManifestNotFoundError
+from pipeline.errors import DuplicateColumnError, ManifestFormatError, ManifestNotFoundError
 from pipeline.plan.manifest_files import find_files, is_photo_folder
 from tests.pipeline.plan.test_manifest import read, write
 
@@ -64,6 +64,16 @@ def test_csv_is_read_with_the_types_of_known_columns(tmp_path: Path, ending: str
     assert (first["etag"], first["score"], first["note"]) == ("0123", 1.5, "plain")
     assert first["boxes"] == [{"x": 1.0, "y": 2.0, "w": 3.0, "h": 4.0, "category": "cat"}]
     assert (second["photo_id"], second["uri"], second["width"]) == ("008", None, None)
+
+
+@pytest.mark.parametrize("header", ["photo_id,uri,uri", "photo_id;uri;URI", '"Photo_id","uri","photo_id"'])
+def test_a_duplicate_column_of_a_csv_file_is_refused(tmp_path: Path, header: str) -> None:
+    separator = ";" if ";" in header else ","
+    (tmp_path / "1.csv").write_text("photo_id,uri\na,/a.jpg\n")
+    (tmp_path / "2.csv").write_text(f"{header}\n{separator.join('bcd')}\n")
+    with pytest.raises(DuplicateColumnError, match=r"2\.csv"):
+        read(f"{tmp_path}/*.csv")
+    assert [row["photo_id"] for row in read(str(tmp_path / "1.csv"))] == ["a"]
 
 
 def test_json_lines_are_read(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from pipeline.errors import (
     StorageAccessError,
     UnsupportedSchemeError,
 )
+from pipeline.output.provenance import record_uri
+from pipeline.output.run_file import RunMetadata, write_run_file
 from pipeline.plan import preflight as module
 from pipeline.plan.preflight import RunPlan, preflight
 from pipeline.recipes.load import load_recipe
@@ -22,6 +24,7 @@ from schemas.detectors import OpenposeSettings, RtmposeSettings
 from schemas.options import Options
 from schemas.recipe import Recipe
 from tests.conftest import recipe_of
+from tests.planning import manifest_of, plan_into
 
 
 def run_plan(manifest: Path | str, output: Path | str, recipe: Recipe, **options: object) -> RunPlan:
@@ -110,13 +113,32 @@ def test_inpainting_needs_a_mask(photos: Path, recipe: Recipe, tmp_path: Path) -
         run_plan(photos, tmp_path / "out", recipe.model_copy(update={"mode": "inpaint"}))
 
 
-def test_a_full_disk_is_an_error_before_the_work(
+def test_a_full_disk_is_an_error_before_planning(
     photos: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = module.shutil.disk_usage(tmp_path)._replace(free=100_000)
+    usage = module.shutil.disk_usage(tmp_path)._replace(free=recipe.area * module.BYTES_PER_PIXEL)  # one image
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _folder: usage)
+    assert run_plan(photos, tmp_path / "out", recipe, limit=1).work.rows == 1
+    monkeypatch.delattr(module.plan, "open_planning")
+    for options in ({"limit": 2}, {"limit": 1, "variants": 2}, {"limit": 1, "keep_maps": True}):
+        with pytest.raises(DiskFullError):
+            run_plan(photos, tmp_path / "out" / "deeper", recipe, **options)
+
+
+def test_a_full_disk_is_an_error_for_the_rows_that_are_left(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = manifest_of(["a", "b"])
+    storage.put_table(str(tmp_path / "m.parquet"), manifest)
+    work = plan_into(tmp_path / "out", manifest, size=1)
+    usage = module.shutil.disk_usage(tmp_path)._replace(free=recipe.area * module.BYTES_PER_PIXEL)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _folder: usage)
+    demo = load_recipe("demo")  # that of the plan
+    write_run_file(str(tmp_path / "out"), RunMetadata("1", demo, "1.0", None), {"status": "running"})
     with pytest.raises(DiskFullError):
-        run_plan(photos, tmp_path / "out" / "deeper", recipe)
+        run_plan(tmp_path / "m.parquet", tmp_path / "out", demo)
+    storage.put(record_uri(str(tmp_path / "out"), work.units["unit"][0].as_py()), b"")
+    assert run_plan(tmp_path / "m.parquet", tmp_path / "out", demo).work.rows == 1
 
 
 @pytest.mark.parametrize(
