@@ -125,15 +125,13 @@ def test_a_full_disk_is_an_error_before_planning(
             run_plan(photos, tmp_path / "out" / "deeper", recipe, **options)
 
 
-def test_a_full_disk_is_an_error_for_the_rows_that_are_left(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_an_error_for_the_rows_that_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo = load_recipe("demo")  # the recipe of the plan
     manifest = manifest_of(["a", "b"])
     storage.put_table(str(tmp_path / "m.parquet"), manifest)
     work = plan_into(tmp_path / "out", manifest, size=1)
-    usage = module.shutil.disk_usage(tmp_path)._replace(free=recipe.area * module.BYTES_PER_PIXEL)
+    usage = module.shutil.disk_usage(tmp_path)._replace(free=demo.area * module.BYTES_PER_PIXEL)
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _folder: usage)
-    demo = load_recipe("demo")  # that of the plan
     write_run_file(str(tmp_path / "out"), RunMetadata("1", demo, "1.0", None), {"status": "running"})
     with pytest.raises(DiskFullError):
         run_plan(tmp_path / "m.parquet", tmp_path / "out", demo)
