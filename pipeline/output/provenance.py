@@ -1,6 +1,7 @@
 """Read the provenance records of an output. A unit is done once its record exists."""
 
 import io
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pipeline.storage.database import Database, describe_error, identifier, lite
 from schemas.provenance import PROVENANCE
 
 FOLDER = "provenance"
-READERS = 16  # threads; reading a record mostly waits for the network
+READERS = 32  # threads; reading a record mostly waits for the network
 # The columns whose smallest and largest values are stored in a record, so that queries skip records without matches.
 # With those of all hundred columns, and the Arrow schema, a record of 32 rows is twice as large.
 SEARCHED = ["status", "photo_id", "key", "uri", "source_uri", "run_id", "started"]
@@ -77,40 +78,55 @@ def done_keys(output: str, unit: str) -> set[str]:
     }
 
 
-def open_records(output: str, units: Iterable[str], database: Database) -> None:
+def open_records(output: str, units: Iterable[str], database: Database) -> list[str]:
     """Create the view `records` of the rows of records, which may be more than fit in memory.
 
     It has the columns of provenance, and two more: `file_unit` is the name of the record's file without its extension,
     and `position` is the number of the row in the file, from 0.
 
+    Returns:
+        The paths of the files that the view reads.
+
     Raises:
         DamagedOutputError: The first record cannot be read.
+        StorageError: A record at another storage cannot be copied.
     """
-    paths = [database.path(record_uri(output, unit)) for unit in sorted(units)]
+    paths = _local_records(output, sorted(units), database)
     columns = ", ".join(identifier(name) for name in PROVENANCE.names)
     places = "parse_filename(filename, true) AS file_unit, file_row_number AS position"
     empty = ", ".join(f"NULL::{sql_type(field.type)} AS {identifier(field.name)}" for field in PROVENANCE)
     source = f"SELECT {columns}, {places} FROM read_parquet({literals(paths)})"
     without_rows = f"SELECT {empty}, NULL::VARCHAR AS file_unit, NULL::BIGINT AS position WHERE false"
-    with damage_reported(
-        paths[0] if paths else FOLDER
-    ):  # DuckDB opens the first record, whose columns it expects of all
+    with damage_reported():  # DuckDB opens the first record, whose columns it expects of all
         database.run(f"CREATE OR REPLACE VIEW records AS {source if paths else without_rows}")
+    return paths
+
+
+def _local_records(output: str, units: list[str], database: Database) -> list[str]:
+    """Return the local paths of records, in order. Records at another storage are copied to the database's folder.
+
+    DuckDB would send nine requests to S3 for each record, and wait for each of them.
+    """
+    if storage.local_path(output) is not None:
+        return [database.path(record_uri(output, unit)) for unit in units]
+    folder = database.folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    paths = {unit: folder / f"{unit}.parquet" for unit in units}
+    missing = [unit for unit, path in paths.items() if not path.exists()]  # verify opens the records twice
+    with ThreadPoolExecutor(READERS) as readers:
+        contents = readers.map(lambda unit: paths[unit].write_bytes(storage.read(record_uri(output, unit))), missing)
+        deque(contents, maxlen=0)
+    return [str(path) for path in paths.values()]
 
 
 @contextmanager
-def damage_reported(source: str = FOLDER) -> Iterator[None]:
-    """Raise the errors of queries of records as `DamagedOutputError`.
-
-    Args:
-        source: The file or folder that is read. Most messages of DuckDB name the file too.
-    """
+def damage_reported() -> Iterator[None]:
+    """Raise the errors of queries of records as `DamagedOutputError`. Most messages of DuckDB name the file."""
     try:
         yield
     except (duckdb.Error, OSError) as error:  # OSError: of fsspec
         reason = describe_error(error) if isinstance(error, duckdb.Error) else f"{type(error).__name__}: {error}"
-        text = f"{storage.redact(source)}: not readable as records ({storage.redact_text(reason)})"
-        raise DamagedOutputError(text) from error
+        raise DamagedOutputError(f"{FOLDER}: not readable as records ({storage.redact_text(reason)})") from error
 
 
 def units_to_retry(output: str, units: Iterable[str], database: Database) -> dict[str, int]:

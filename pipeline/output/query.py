@@ -94,9 +94,10 @@ def open_query(output: str, text: str, memory: str = DEFAULT_MEMORY) -> Iterator
         plans, units = plan_store.read_plans(output), provenance.done_units(output)
         plan_store.open_plans(plans, database)
         plan_store.find_superseded(plans, database)
-        provenance.open_records(output, units, database)
+        records = provenance.open_records(output, units, database)
         _create_views(plans, units, database)
-        _forbid_other_files(_files(output, plans, units, database), database)
+        parts = [storage.join(plan.uri, name) for plan in plans for name in plan.files]
+        _forbid_other_files([*records, *map(database.path, parts)], database)
         yield query
 
 
@@ -120,13 +121,6 @@ def _create_views(plans: list[StoredPlan], units: set[str], database: Database) 
     database.connection.register("index_of_units", index.append_column("recorded", recorded))
     database.run("CREATE TABLE units AS FROM index_of_units")
     database.connection.unregister("index_of_units")
-
-
-def _files(output: str, plans: list[StoredPlan], units: set[str], database: Database) -> list[str]:
-    """Return the paths of all files that queries may read."""
-    records = [provenance.record_uri(output, unit) for unit in units]
-    parts = [storage.join(plan.uri, name) for plan in plans for name in plan.files]
-    return [database.path(uri) for uri in [*records, *parts]]
 
 
 def _forbid_other_files(paths: list[str], database: Database) -> None:

@@ -20,6 +20,12 @@ PUBLIC_SCHEMES = CLOUD_SCHEMES | WEB_SCHEMES
 # The extra (optional dependencies) of photo2anime that installs fsspec's file system for a scheme.
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az", "adl": "az"}
 
+# Each file of S3 is read with one request, without a request for its size before, and more than 10 of them at once.
+fsspec.config.conf["s3"] = {
+    "max_concurrency": 1, "config_kwargs": {"max_pool_connections": 64},
+    **fsspec.config.conf.get("s3", {}),
+}  # fmt: skip
+
 
 def join(root: str, *parts: str) -> str:
     """Join a folder address and path components with slashes."""
