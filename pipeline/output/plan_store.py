@@ -5,6 +5,8 @@ so that a plan without an index is incomplete, and ignored.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pyarrow as pa
 
 from pipeline import storage
 from pipeline.errors import DamagedOutputError
-from pipeline.storage.database import Database, describe_error, literals, sql_type
+from pipeline.storage.database import Database, describe_error, sql_type
 from pipeline.storage.transfer import upload
 from schemas.work import PLAN, PLANNED_UNITS
 
@@ -102,11 +104,11 @@ def open_plans(plans: list[StoredPlan], database: Database) -> None:
     for number, plan in enumerate(plans):
         for returned in (False, True):
             names = [name for name in plan.files if (name == RETURNED) == returned]
-            paths = literals([database.path(storage.join(plan.uri, name)) for name in names])
-            source = f"SELECT {number} AS plan, {returned} AS returned, {columns} FROM read_parquet({paths})"
+            files = database.parquet(storage.join(plan.uri, name) for name in names)
+            source = f"SELECT {number} AS plan, {returned} AS returned, {columns} FROM {files}"
             selects += [source] if names else []
     empty = f"SELECT NULL::INTEGER AS plan, false AS returned, {_nulls()} WHERE false"
-    create(f"CREATE OR REPLACE VIEW {VIEW} AS {' UNION ALL '.join(selects) or empty}", database, "_plan")
+    create(f"CREATE OR REPLACE VIEW {VIEW} AS {' UNION ALL '.join(selects) or empty}", database)
 
 
 def find_superseded(plans: list[StoredPlan], database: Database) -> None:
@@ -118,17 +120,24 @@ def find_superseded(plans: list[StoredPlan], database: Database) -> None:
     later = f"SELECT photo_id, variant, max_by(key, plan) AS latest FROM {VIEW} WHERE plan > 0 GROUP BY ALL"
     superseded = f"SELECT DISTINCT key FROM {VIEW} JOIN ({later}) USING (photo_id, variant) WHERE key <> latest"
     query = superseded if len(plans) > 1 else "SELECT NULL::VARCHAR AS key WHERE false"
-    create(f"CREATE OR REPLACE TEMP TABLE superseded AS {query}", database, "_plan")
+    create(f"CREATE OR REPLACE TEMP TABLE superseded AS {query}", database)
 
 
-def create(statement: str, database: Database, source: str) -> None:
-    """Execute a statement that reads files of an output. Raises `DamagedOutputError` if a file cannot be read."""
-    try:
+def create(statement: str, database: Database) -> None:
+    """Execute a statement that reads files of plans. Raises `DamagedOutputError` if a file cannot be read."""
+    with damage_reported():
         database.run(statement)
+
+
+@contextmanager
+def damage_reported() -> Iterator[None]:
+    """Raise the errors of queries of plans as `DamagedOutputError`."""
+    try:
+        yield
     except (duckdb.Error, OSError) as error:  # OSError: of fsspec
         reason = describe_error(error) if isinstance(error, duckdb.Error) else type(error).__name__
         hint = "Restore the file, or choose another output."
-        raise DamagedOutputError(f"{source}: not readable ({reason})", hint) from error
+        raise DamagedOutputError(f"{FOLDER}: not readable as plans ({reason})", hint) from error
 
 
 def _read_plan(uri: str, names: list[str]) -> StoredPlan:

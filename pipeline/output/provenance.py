@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.errors import DamagedOutputError
-from pipeline.storage.database import Database, describe_error, identifier, literals, sql_type
+from pipeline.storage.database import Database, describe_error, identifier, sql_type
 from schemas.provenance import PROVENANCE
 
 FOLDER = "provenance"
@@ -95,9 +96,10 @@ def open_records(output: str, units: Iterable[str], database: Database) -> list[
     columns = ", ".join(identifier(name) for name in PROVENANCE.names)
     places = "parse_filename(filename, true) AS file_unit, file_row_number AS position"
     empty = ", ".join(f"NULL::{sql_type(field.type)} AS {identifier(field.name)}" for field in PROVENANCE)
-    source = f"SELECT {columns}, {places} FROM read_parquet({literals(paths)})"
+    source = f"SELECT {columns}, {places} FROM {database.parquet(paths)}"
     without_rows = f"SELECT {empty}, NULL::VARCHAR AS file_unit, NULL::BIGINT AS position WHERE false"
-    with damage_reported():  # DuckDB opens the first record, whose columns it expects of all
+    first = f"{FOLDER}/{Path(paths[0]).name}" if paths else FOLDER
+    with damage_reported(first):  # DuckDB opens the first record, whose columns it expects of all
         database.run(f"CREATE OR REPLACE VIEW records AS {source if paths else without_rows}")
     return paths
 
@@ -108,7 +110,7 @@ def _local_records(output: str, units: list[str], database: Database) -> list[st
     DuckDB would send nine requests to S3 for each record, and wait for each of them.
     """
     if storage.local_path(output) is not None:
-        return [database.path(record_uri(output, unit)) for unit in units]
+        return [storage.absolute(record_uri(output, unit)) for unit in units]
     folder = database.folder / FOLDER
     folder.mkdir(exist_ok=True)
     paths = {unit: folder / f"{unit}.parquet" for unit in units}
@@ -120,13 +122,17 @@ def _local_records(output: str, units: list[str], database: Database) -> list[st
 
 
 @contextmanager
-def damage_reported() -> Iterator[None]:
-    """Raise the errors of queries of records as `DamagedOutputError`. Most messages of DuckDB name the file."""
+def damage_reported(source: str = FOLDER) -> Iterator[None]:
+    """Raise the errors of queries of records as `DamagedOutputError`.
+
+    Args:
+        source: The file or folder that is read. Most messages of DuckDB name the file too.
+    """
     try:
         yield
     except (duckdb.Error, OSError) as error:  # OSError: of fsspec
         reason = describe_error(error) if isinstance(error, duckdb.Error) else f"{type(error).__name__}: {error}"
-        raise DamagedOutputError(f"{FOLDER}: not readable as records ({storage.redact_text(reason)})") from error
+        raise DamagedOutputError(f"{source}: not readable as records ({storage.redact_text(reason)})") from error
 
 
 def units_to_retry(output: str, units: Iterable[str], database: Database) -> dict[str, int]:

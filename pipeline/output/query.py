@@ -97,7 +97,7 @@ def open_query(output: str, text: str, memory: str = DEFAULT_MEMORY) -> Iterator
         records = provenance.open_records(output, units, database)
         _create_views(plans, units, database)
         parts = [storage.join(plan.uri, name) for plan in plans for name in plan.files]
-        _forbid_other_files([*records, *map(database.path, parts)], database)
+        _forbid_other_files([*records, *parts], database)
         yield query
 
 
@@ -123,9 +123,10 @@ def _create_views(plans: list[StoredPlan], units: set[str], database: Database) 
     database.connection.unregister("index_of_units")
 
 
-def _forbid_other_files(paths: list[str], database: Database) -> None:
+def _forbid_other_files(uris: list[str], database: Database) -> None:
     """Restrict the database to some files and to its temporary folder, for as long as it is open."""
-    database.run(f"SET allowed_paths = {literals(paths)}")
+    # DuckDB checks the pattern of a file, and then its path.
+    database.run(f"SET allowed_paths = {literals([*map(database.path, uris), *database.patterns(uris)])}")
     database.run("SET python_enable_replacements = false")  # otherwise names of tables may be variables of Python
     database.run("SET enable_external_access = false")
     database.run("SET lock_configuration = true")

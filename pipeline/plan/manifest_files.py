@@ -17,7 +17,7 @@ from pipeline.errors import (
     ManifestNotFoundError,
     ManifestSchemaError,
 )
-from pipeline.storage.database import Database, describe_error, literal, literals
+from pipeline.storage.database import Database, describe_error, identifier, literal, literals
 from schemas.manifest import KNOWN
 
 FORMATS = {
@@ -26,6 +26,8 @@ FORMATS = {
     "json": (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"),
 }
 FILE_COLUMN = "__photo2anime_file"  # the path of the file of a row; no manifest has a column of this name
+_WILDCARDS = re.compile(r"[*?\[]")
+_NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _PARTITION = re.compile(r"[^/=]+=[^/=]*")  # the name of a folder of a hive-partitioned manifest, such as day=2026-01-01
 
 
@@ -37,13 +39,13 @@ class ManifestFiles:
         uri: The address of the manifest.
         uris: The absolute addresses of the files, sorted.
         format: A key of `FORMATS`.
-        partitioned: Whether the names of the folders contain columns.
+        partitions: The columns that the names of the folders contain.
     """
 
     uri: str
     uris: list[str]
     format: str
-    partitioned: bool = False
+    partitions: tuple[str, ...] = ()
 
 
 def find_files(uri: str) -> ManifestFiles:
@@ -56,13 +58,16 @@ def find_files(uri: str) -> ManifestFiles:
         ManifestNotFoundError: No file or folder exists at the address, or the folder has no Parquet files.
         ManifestFormatError: The format of a file is not supported, or the files have several formats.
     """
+    root = ""
     if _is_glob(uri):
         fs, path = storage.filesystem(uri)
         with storage.translate_errors(uri):
             matches = [storage.absolute(fs.unstrip_protocol(name)) for name in sorted(fs.glob(path))]
         uris = [name for name in matches if format_of(name)]
+        fixed = _WILDCARDS.split(uri)[0]
+        root = storage.absolute(fixed[: fixed.rfind("/") + 1] or ".")
     elif storage.is_folder(uri):
-        uris = _parquet_files(uri)
+        uris, root = _parquet_files(uri), storage.absolute(uri)
     elif storage.exists(uri):
         uris = [storage.absolute(uri)]
     else:
@@ -73,8 +78,23 @@ def find_files(uri: str) -> ManifestFiles:
     if len(formats) > 1 or None in formats:
         raise ManifestFormatError(f"{storage.redact(uri)}: unsupported file format, or several formats")
     (kind,) = formats
-    partitioned = any(_PARTITION.fullmatch(folder) for name in uris for folder in name.split("/")[:-1])
-    return ManifestFiles(uri, uris, str(kind), partitioned)
+    return ManifestFiles(uri, uris, str(kind), _partitions(uri, uris, root) if root else ())
+
+
+def _partitions(manifest: str, uris: list[str], root: str) -> tuple[str, ...]:
+    """Return the columns that the names of folders below `root` contain.
+
+    Raises:
+        ManifestSchemaError: The files are in partitions with different columns.
+    """
+    found = set()
+    for uri in uris:
+        folders = uri.removeprefix(root).split("/")[:-1]
+        found.add(tuple(folder.partition("=")[0] for folder in folders if _PARTITION.fullmatch(folder)))
+    if len(found) > 1:
+        described = " and ".join(", ".join(names) or "none" for names in sorted(found)[:2])
+        raise ManifestSchemaError(f"{storage.redact(manifest)}: partitions have different columns ({described})")
+    return found.pop()
 
 
 def is_photo_folder(uri: str) -> bool:
@@ -95,8 +115,8 @@ def reader(files: ManifestFiles, database: Database) -> str:
         DuplicateColumnError: A file has two columns of one name, or of names that differ in case only.
         ManifestSchemaError: A column has different types in the files.
     """
-    paths = literals([database.path(uri) for uri in files.uris])
-    options = [f"filename = {literal(FILE_COLUMN)}", f"hive_partitioning = {str(files.partitioned).lower()}"]
+    paths = literals(database.patterns(files.uris))
+    options = [f"filename = {literal(FILE_COLUMN)}", "hive_partitioning = false"]
     if len(files.uris) > 1:
         options.append("union_by_name = true")
     if files.format == "parquet":
@@ -107,12 +127,24 @@ def reader(files: ManifestFiles, database: Database) -> str:
     if files.format == "json":
         options.append("format = 'newline_delimited'")
     relation = f"{function}({paths}, {', '.join(options)})"
-    if files.format != "csv":
+    names = columns(relation, files, database)
+    if files.format == "csv":
+        # DuckDB detects the types of a CSV file. Without a declared type, the id 007 would become the number 7.
+        texts = [name for name in names if name in KNOWN.names and _is_text(name)]
+        types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in texts)
+        relation = f"{function}({paths}, {', '.join(options)}, types = {{{types}}})" if texts else relation
+    if not files.partitions:
         return relation
-    # DuckDB detects the types of a CSV file. Without a declared type, the id 007 would become the number 7.
-    texts = [name for name in columns(relation, files, database) if name in KNOWN.names and _is_text(name)]
-    types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in texts)
-    return f"{function}({paths}, {', '.join(options)}, types = {{{types}}})" if texts else relation
+    _check_names([*names, *files.partitions], files.uri)
+    values = ", ".join(f"{_partition_value(name)} AS {identifier(name)}" for name in files.partitions)
+    return f"(SELECT *, {values} FROM {relation})"
+
+
+def _partition_value(name: str) -> str:
+    """Return the value of a partition column as SQL, a text, from the path of a file."""
+    # DuckDB reads partitions too, but also from the folders above the manifest, whose names are not part of it.
+    pattern = literal(f"^.*/{re.escape(name)}=([^/]*)/")  # the last folder of this name, which is below the manifest
+    return f"nullif(url_decode(regexp_extract({FILE_COLUMN}, {pattern}, 1)), {literal(_NULL_PARTITION)})"
 
 
 def columns(relation: str, files: ManifestFiles, database: Database) -> dict[str, str]:
@@ -149,7 +181,7 @@ def _is_text(name: str) -> bool:
 
 
 def _is_glob(uri: str) -> bool:
-    return any(wildcard in uri for wildcard in "*?[") and not storage.exists(uri)
+    return bool(_WILDCARDS.search(uri)) and not storage.exists(uri)
 
 
 def _parquet_files(folder: str) -> list[str]:
@@ -169,9 +201,9 @@ def _is_visible_parquet(name: str) -> bool:
 def _check_csv_columns(files: ManifestFiles, database: Database) -> None:
     """Raise an error for duplicate columns, which DuckDB renames."""
     for uri in files.uris:
-        path = literal(database.path(uri))
-        lines = query(f"FROM read_csv({path}, header = false, all_varchar = true) LIMIT 1", uri, database)
-        for names in lines:
+        paths = literals(database.patterns([uri]))
+        source = f"read_csv({paths}, header = false, all_varchar = true, hive_partitioning = false)"
+        for names in query(f"FROM {source} LIMIT 1", uri, database):
             _check_names([name for name in names if name is not None], uri)
 
 

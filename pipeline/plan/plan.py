@@ -156,7 +156,7 @@ def _find_new_rows(planning: Planning, plans: Sequence[StoredPlan]) -> int:
     database.run("CREATE OR REPLACE TEMP TABLE wanted AS SELECT photo_id, variant, key FROM keyed")
     plan_store.open_plans(list(plans), database)
     plan_store.create(
-        f"CREATE OR REPLACE TEMP TABLE fresh AS FROM wanted ANTI JOIN {plan_store.VIEW} USING (key)", database, "_plan"
+        f"CREATE OR REPLACE TEMP TABLE fresh AS FROM wanted ANTI JOIN {plan_store.VIEW} USING (key)", database
     )
     plan_store.find_superseded(list(plans), database)
     database.run("CREATE OR REPLACE TEMP TABLE again AS SELECT key FROM wanted SEMI JOIN superseded USING (key)")
@@ -197,7 +197,7 @@ def _copy(database: Database, query: str, path: object) -> None:
 
 
 def _index(database: Database, path: str, part: str, digest: str) -> pa.Table:
-    rows = f"SELECT unit, file_row_number AS position FROM read_parquet({literal(path)}, file_row_number = true)"
+    rows = f"SELECT unit, file_row_number AS position FROM {database.parquet([path])}"
     index = (
         f"SELECT unit, {literal(part)} AS part, min(position) AS start, count(*) AS rows FROM ({rows}) GROUP BY unit"
     )

@@ -99,11 +99,13 @@ def preflight(
         new = plan.plan_new_rows(planning, plans, options.unit_size)
         done = provenance.done_units(output)
         retried = provenance.units_to_retry(output, done, database) if options.retry_failed else {}
-        work = remaining.remaining_work(planning, plans, new, done, retried)
-        # 4. The buckets can be read, the weights exist, and the images fit on the disk.
-        _check_credentials(planning, work)
-        _check_inputs(planning, work)
-        blank = checks.check_models(recipe, _provided_detectors(planning)) if work.units.num_rows else frozenset()
+        with plan_store.damage_reported():
+            work = remaining.remaining_work(planning, plans, new, done, retried)
+            # 4. The buckets can be read, the weights exist, and the images fit on the disk.
+            _check_credentials(planning, work)
+            _check_inputs(planning, work)
+            provided = _provided_detectors(planning)
+        blank = checks.check_models(recipe, provided) if work.units.num_rows else frozenset()
         if plans and work.units.num_rows:
             _check_space(output, recipe, work.rows, keep_maps=options.keep_maps)
         caches = [_cache_address(uri) for uri in (options.map_cache, options.compile_cache)]

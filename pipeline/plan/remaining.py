@@ -11,7 +11,7 @@ from pipeline.output import plan_store
 from pipeline.output.plan_store import NewPlan, StoredPlan
 from pipeline.plan.plan import Planning
 from pipeline.plan.plan_columns import addresses, has_credentials, plan_columns
-from pipeline.storage.database import literal, literals
+from pipeline.storage.database import literal
 from schemas.arrow import columns_of
 from schemas.manifest import URIS
 from schemas.work import UNITS, Addresses
@@ -102,9 +102,8 @@ def _create_left_rows(planning: Planning, units: pa.Table) -> None:
     if not files:
         database.run(f"CREATE OR REPLACE VIEW {LEFT_ROWS} AS SELECT *, 0 AS position FROM keyed WHERE false")
         return
-    paths = literals([database.path(uri) for uri in files])
-    joined = f"FROM read_parquet({paths}) JOIN left_units USING (unit)"
-    plan_store.create(f"CREATE OR REPLACE VIEW {LEFT_ROWS} AS {joined}", database, "_plan")
+    joined = f"FROM {database.parquet(files)} JOIN left_units USING (unit)"
+    plan_store.create(f"CREATE OR REPLACE VIEW {LEFT_ROWS} AS {joined}", database)
 
 
 def _write_addresses(planning: Planning, units: pa.Table) -> Path | None:

@@ -5,7 +5,8 @@ than the limit continues in temporary files.
 """
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from pipeline.storage.temporary import temporary_folder
 DEFAULT_MEMORY = "2GB"
 PREFIX = "p2a-db-"  # prefix of the names of temporary folders
 _SPILLED = "spilled"
+_WILDCARD = re.compile(r"[*?\[]")  # of the patterns that DuckDB accepts instead of paths
 
 _SQL_TYPES: dict[pa.DataType, str] = {
     pa.string(): "VARCHAR",
@@ -54,17 +56,16 @@ class Database:
         """Execute a statement that returns no rows.
 
         Raises:
-            MemoryLimitError: The statement needs more memory than the limit, and cannot use temporary files.
+            MemoryLimitError: The statement needs more memory than the limit, and cannot use temporary files. The other
+                methods raise it too.
         """
-        try:
+        with _memory_errors():
             self.connection.execute(query)
-        except duckdb.OutOfMemoryException as error:
-            raise MemoryLimitError(f"database: {str(error).splitlines()[0]}") from error
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Execute a query and return its rows."""
-        self.run(query)
-        return self.connection.fetchall()
+        with _memory_errors():
+            return self.connection.execute(query).fetchall()
 
     def row(self, query: str) -> tuple[Any, ...]:
         """Execute a query and return its only row."""
@@ -73,15 +74,26 @@ class Database:
 
     def table(self, query: str) -> pa.Table:
         """Execute a query and return its rows as an Arrow table."""
-        return self.connection.sql(query).to_arrow_table()
+        with _memory_errors():
+            return self.connection.sql(query).to_arrow_table()
 
     def batches(self, query: str, rows: int) -> Iterator[pa.RecordBatch]:
         """Execute a query and return its rows in Arrow batches of about `rows` rows, which are never all in memory."""
-        return iter(self.connection.sql(query).to_arrow_reader(rows))
+        with _memory_errors():
+            yield from self.connection.sql(query).to_arrow_reader(rows)
 
     def release(self) -> None:
         """Close the connection, which frees its memory. The files of the folder are kept."""
         self.connection.close()
+
+    def parquet(self, uris: Iterable[str]) -> str:
+        """Return the table function, as SQL, that reads the Parquet files at some addresses."""
+        # Without the option, a folder such as `seed=5` anywhere in a path would replace the values of the column.
+        return f"read_parquet({literals(self.patterns(uris))}, hive_partitioning = false)"
+
+    def patterns(self, uris: Iterable[str]) -> list[str]:
+        """Return patterns that match the files at some addresses only, even if their names have wildcards."""
+        return [_WILDCARD.sub(r"[\g<0>]", self.path(uri)) for uri in uris]
 
     def path(self, uri: str) -> str:
         """Return the path at which queries find the file of an address, and register its file system."""
@@ -93,6 +105,16 @@ class Database:
         if not any(self.connection.filesystem_is_registered(name) for name in protocols):
             self.connection.register_filesystem(fs)
         return str(fs.unstrip_protocol(path))
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, pa.ArrowException) as error:
+        if "Out of Memory" not in str(error):  # readers of Arrow batches raise an ArrowException with its text
+            raise
+        raise MemoryLimitError(f"database: {str(error).splitlines()[0]}") from error
 
 
 @contextmanager

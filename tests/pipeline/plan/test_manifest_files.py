@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import storage
-from pipeline.errors import DuplicateColumnError, ManifestFormatError, ManifestNotFoundError
+from pipeline.errors import DuplicateColumnError, ManifestFormatError, ManifestNotFoundError, ManifestSchemaError
 from pipeline.plan.manifest_files import find_files, is_photo_folder
 from tests.pipeline.plan.test_manifest import read, write
 
@@ -48,6 +48,46 @@ def test_a_partitioned_folder_has_the_columns_of_its_names(tmp_path: Path) -> No
         ("b", "2026-01-02", "x y"),
     ]
     assert rows[1]["uri"] == f"{tmp_path}/day=2026-01-02/kind=x y/b.jpg"
+
+
+def test_folders_above_the_manifest_have_no_columns(tmp_path: Path) -> None:
+    folder = tmp_path / "width=7" / "photo_id=x"
+    path = write(folder / "m.parquet", photo_id=["a"], uri=["a.jpg"], width=[640])
+    write(tmp_path / "day=1" / "day=2" / "m.parquet", photo_id=["b"], uri=["b.jpg"])
+    write(tmp_path / "day=1" / "day=__HIVE_DEFAULT_PARTITION__" / "m.parquet", photo_id=["c"], uri=["c.jpg"])
+    for name in (path, str(folder), f"{folder}/*.parquet"):
+        assert [(row["photo_id"], row["width"]) for row in read(name)] == [("a", 640)]
+    for name in (f"{tmp_path}/day=1", f"{tmp_path}/day=1/day=*/*.parquet"):
+        assert [(row["photo_id"], row["day"]) for row in read(name)] == [("b", "2"), ("c", None)]
+
+
+def test_partitions_must_fit_together(tmp_path: Path) -> None:
+    write(tmp_path / "day=1" / "m.parquet", photo_id=["a"], uri=["a.jpg"])
+    write(tmp_path / "month=1" / "m.parquet", photo_id=["b"], uri=["b.jpg"])
+    with pytest.raises(ManifestSchemaError):
+        read(str(tmp_path))
+    write(tmp_path / "other" / "Uri=1" / "m.parquet", photo_id=["a"], uri=["a.jpg"])
+    with pytest.raises(DuplicateColumnError):
+        read(str(tmp_path / "other"))
+
+
+@pytest.mark.parametrize("name", ["m*", "m?", "m[1]", "m[*]"])
+@pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
+@pytest.mark.parametrize("root", ["", "memory://wildcards"])
+def test_wildcards_in_the_name_of_an_existing_file_match_no_other_file(
+    tmp_path: Path, name: str, ending: str, root: str
+) -> None:
+    contents = {
+        "csv": "photo_id,uri\n{0},{0}.jpg\n",
+        "jsonl": '{{"photo_id": "{0}", "uri": "{0}.jpg"}}\n',
+    }
+    for each in ("m1", name):
+        path = f"{root or tmp_path}/{each}.{ending}"
+        if ending == "parquet":
+            storage.put_table(path, pa.table({"photo_id": [each], "uri": [f"{each}.jpg"]}))
+        else:
+            storage.put(path, contents[ending].format(each).encode())
+    assert [row["photo_id"] for row in read(path)] == [name]
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "tsv"])
@@ -113,6 +153,6 @@ def test_files_of_a_bucket_are_read(bucket: str) -> None:
         table = pa.table({"photo_id": [f"p{number}"], "uri": [f"p{number}.jpg"]})
         storage.put_table(f"{bucket}/manifests/day={number}/m.parquet", table)
     rows = read(f"{bucket}/manifests")
-    assert [(row["photo_id"], row["day"]) for row in rows] == [("p0", 0), ("p1", 1), ("p2", 2)]
+    assert [(row["photo_id"], row["day"]) for row in rows] == [("p0", "0"), ("p1", "1"), ("p2", "2")]
     assert rows[0]["uri"] == f"{bucket}/manifests/day=0/p0.jpg"
     assert os.environ["AWS_ENDPOINT_URL"] not in str(rows)

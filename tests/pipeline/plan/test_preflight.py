@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline import storage
 from pipeline.errors import (
+    DamagedOutputError,
     DiskFullError,
     ManifestNotFoundError,
     MissingInputError,
@@ -137,6 +139,24 @@ def test_a_full_disk_is_an_error_for_the_rows_that_are_left(tmp_path: Path, monk
         run_plan(tmp_path / "m.parquet", tmp_path / "out", demo)
     storage.put(record_uri(str(tmp_path / "out"), work.units["unit"][0].as_py()), b"")
     assert run_plan(tmp_path / "m.parquet", tmp_path / "out", demo).work.rows == 1
+
+
+@pytest.mark.parametrize("column", ["uri", "key", "unit", "map_uris"])
+def test_a_plan_with_damaged_pages_is_an_error_before_the_work(tmp_path: Path, column: str) -> None:
+    manifest, out, demo = manifest_of(["a", "b"], uri=["s3://x/a", "s3://x/b"]), tmp_path / "out", load_recipe("demo")
+    storage.put_table(str(tmp_path / "m.parquet"), manifest)
+    plan_into(out, manifest, size=1)
+    write_run_file(str(out), RunMetadata("1", demo, "1.0", None), {"status": "running"})
+    (part,) = out.glob("_plan/*/part-*.parquet")
+    group = pq.ParquetFile(part).metadata.row_group(0)
+    chunks = [group.column(number) for number in range(group.num_columns)]
+    chunk = next(chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] == column)
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    content = bytearray(part.read_bytes())
+    content[start : start + chunk.total_compressed_size] = b"\xff" * chunk.total_compressed_size
+    part.write_bytes(content)
+    with pytest.raises(DamagedOutputError):
+        run_plan(tmp_path / "m.parquet", out, demo)
 
 
 @pytest.mark.parametrize(

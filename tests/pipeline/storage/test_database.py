@@ -12,8 +12,8 @@ from schemas.work import PLAN
 def test_files_of_other_file_systems_are_read() -> None:
     storage.put_table("memory://database/a.parquet", pa.table({"x": [1, 2]}))
     with open_database() as database:
-        path = database.path("memory://database/a.parquet")
-        assert database.row(f"SELECT sum(x) FROM read_parquet({literal(path)})") == (3,)  # noqa: S608 - a test
+        files = database.parquet(["memory://database/a.parquet"])
+        assert database.row(f"SELECT sum(x) FROM {files}") == (3,)  # noqa: S608 - a test
 
 
 def test_names_and_texts_are_quoted() -> None:
@@ -37,8 +37,11 @@ def test_a_query_that_needs_more_memory_continues_on_disk() -> None:
 
 
 def test_a_value_that_exceeds_the_limit_is_an_error() -> None:
-    with open_database("50MB") as database, pytest.raises(MemoryLimitError):
-        database.rows("SELECT string_agg(repeat('x', 1000), '') FROM range(1000000)")
+    too_much = "SELECT string_agg(repeat('x', 1000), '') FROM range(1000000)"
+    with open_database("50MB") as database:
+        for call in (database.run, database.rows, database.table, lambda query: list(database.batches(query, 10))):
+            with pytest.raises(MemoryLimitError):
+                call(too_much)
 
 
 def test_the_folder_is_removed_with_the_database() -> None:
