@@ -22,13 +22,13 @@ from pipeline.errors import OutputError, RunStoppedError
 from pipeline.execution.progress import RunProgress
 from pipeline.images.geometry import transform_from_row
 from pipeline.images.photo import read_upright
-from pipeline.output import provenance
 from pipeline.output.verify import repair, verify
 from pipeline.plan.listing import list_photos
 from pipeline.run import Summary
 from schemas.options import Options
 from schemas.recipe import Recipe
 from tests.local_run import RecordedProgress, convert_locally
+from tests.records import read_records
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 BROKEN = {"gone": "/none/gone.jpg", "null": None, "text": "text.jpg", "half": "half.jpg"}
@@ -58,7 +58,7 @@ class Finished:
 
 def rows_of(output: str) -> list[dict[str, Any]]:
     """Return the rows of all records of an output."""
-    return provenance.read_records(output, provenance.done_units(output)).to_pylist()
+    return read_records(output)
 
 
 def digests_of(output: str) -> dict[str, str]:

@@ -15,13 +15,13 @@ from pipeline.detectors.canny import Canny
 from pipeline.errors import RunStoppedError
 from pipeline.execution.progress import RunProgress
 from pipeline.images.geometry import crop_transform
-from pipeline.output import provenance
 from pipeline.plan.listing import list_photos
 from pipeline.recipes.load import load_recipe
 from schemas.detectors import CannySettings
 from schemas.options import Options
 from tests.edge_metrics import above_chance, edge_f1, edges
 from tests.local_run import convert_locally
+from tests.records import read_records
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 COUNT = 12
@@ -49,7 +49,7 @@ def squares(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def images_of(output: str) -> list[bytes]:
     """Return the image files of an output, in the order of their photos."""
-    rows = provenance.read_records(output, provenance.done_units(output)).to_pylist()
+    rows = read_records(output)
     rows.sort(key=lambda row: row["photo_id"])
     assert [row["photo_id"] for row in rows] == [f"photo{number:02d}.png" for number in range(COUNT)]
     return [(Path(output) / row["uri"]).read_bytes() for row in rows]

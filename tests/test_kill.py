@@ -23,6 +23,7 @@ from tests.conftest import TINY
 from tests.local_run import convert_locally
 from tests.planning import rows_of as rows_of_plans
 from tests.ray_head import NO_GPU
+from tests.records import read_records
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(3600)]
 PHOTOS = 12
@@ -74,7 +75,7 @@ def records_of(output: Path) -> int:
 
 
 def rows_of(output: Path) -> list[dict[str, Any]]:
-    return provenance.read_records(str(output), provenance.done_units(str(output))).to_pylist()
+    return read_records(output)
 
 
 def kill_when(reached: Callable[[], bool], photos: Path, output: Path, log: Path) -> None:

@@ -23,7 +23,7 @@ class QueryError(OptionError):
     """A query of the provenance is invalid."""
 
     code = "option.query"
-    hint = "Write a SELECT statement of DuckDB; the view provenance has the columns of schemas/provenance.py."
+    hint = "Write one SELECT statement of DuckDB on the views provenance, plan and units; DESCRIBE lists their columns."
 
 
 class RecipeError(RunError):

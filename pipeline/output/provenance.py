@@ -61,14 +61,6 @@ def read_record(output: str, unit: str, columns: list[str] | None = None) -> pa.
         raise DamagedOutputError(f"{storage.redact(uri)}: not a provenance record ({reason})") from error
 
 
-def read_records(output: str, units: Iterable[str], columns: list[str] | None = None) -> pa.Table:
-    """Read the records of several units in parallel, and concatenate their rows in the order of the unit names."""
-    names = columns or PROVENANCE.names
-    with ThreadPoolExecutor(READERS) as readers:
-        tables = list(readers.map(lambda unit: read_record(output, unit, names), sorted(units)))
-    return pa.concat_tables([pa.schema([PROVENANCE.field(name) for name in names]).empty_table(), *tables])
-
-
 def done_keys(output: str, unit: str) -> set[str]:
     """Return the keys of the rows of a unit that are done in its record. Empty if the unit has no record."""
     if not storage.exists(record_uri(output, unit)):

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.errors import MemoryLimitError, QueryError
+from pipeline.errors import MemoryLimitError, OptionError, QueryError
 from pipeline.output import plan_store, provenance, run_file
 from pipeline.output.plan_store import StoredPlan
 from pipeline.storage.database import DEFAULT_MEMORY, Database, describe_error, literal, literals, open_database
@@ -84,12 +84,16 @@ def open_query(output: str, text: str, memory: str = DEFAULT_MEMORY) -> Iterator
     Raises:
         NotAnOutputError: The folder was not written by photo2anime.
         DamagedOutputError: A plan, or the first record, cannot be read.
-        QueryError: The text is not one SELECT statement, or `memory` is invalid.
+        QueryError: The text is not one SELECT statement.
+        OptionError: `memory` is invalid.
     """
     run_file.check_output(output)
     with ExitStack() as stack:
-        with _query_errors():
+        try:
             database = stack.enter_context(open_database(memory))
+        except duckdb.Error as error:
+            raise OptionError(f"--memory {memory}: invalid amount", "Use a number and a unit, such as 2GB.") from error
+        with _query_errors():
             query = Query(database, _select_statement(text, database))
         plans, units = plan_store.read_plans(output), provenance.done_units(output)
         plan_store.open_plans(plans, database)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline import storage
 from pipeline.errors import IncompleteUnitError
-from pipeline.output.provenance import read_record, record_uri, write_record
+from pipeline.output.provenance import FOLDER, read_record, record_uri, write_record
 
 
 class RecordWriter:
@@ -27,6 +27,7 @@ class RecordWriter:
         self._pending = dict(pending)
         self._keep_done = keep_done
         self._rows: dict[str, list[pa.Table]] = {}
+        storage.remove_partial_files(storage.join(output, FOLDER))  # of killed processes
 
     def add(self, rows: pa.Table) -> None:
         """Add finished rows, a table of `schemas.provenance.RecordRow` rows of any units.

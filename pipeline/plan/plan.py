@@ -4,7 +4,6 @@ A plan never changes once it is written. Rows with new keys, such as those of ad
 additional plan. All queries work on files and temporary tables, so that a plan may be larger than the memory.
 """
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -128,12 +127,9 @@ def _create_photos(database: Database, manifest: Manifest, recipe: Recipe) -> No
         database.run(f"CREATE OR REPLACE VIEW photos AS SELECT *, NULL::VARCHAR AS bucket FROM {manifests.VIEW}")
         return
     known = f"SELECT DISTINCT width, height FROM {manifests.VIEW} WHERE width > 0 AND height > 0"
-    sizes = database.table(known)
-    nearest = functools.lru_cache(nearest_bucket_name)
-    buckets = tuple(recipe.buckets)
-    names = [
-        nearest(*size, buckets) for size in zip(*(sizes[name].to_pylist() for name in ("width", "height")), strict=True)
-    ]
+    sizes, buckets = database.table(known), recipe.buckets
+    pairs = zip(sizes["width"].to_pylist(), sizes["height"].to_pylist(), strict=True)
+    names = [bucket_name(size, buckets) for size in pairs]
     database.connection.register("size_buckets", sizes.append_column("bucket", pa.array(names, pa.string())))
     database.run("CREATE OR REPLACE TEMP TABLE sizes AS FROM size_buckets")
     database.connection.unregister("size_buckets")
@@ -141,10 +137,9 @@ def _create_photos(database: Database, manifest: Manifest, recipe: Recipe) -> No
     database.run(f"CREATE OR REPLACE VIEW photos AS SELECT m.*, s.bucket FROM {join}")
 
 
-def nearest_bucket_name(width: int, height: int, buckets: tuple[tuple[int, int], ...]) -> str:
-    """Return the size of the canvas of a photo, as `WxH`."""
-    bucket = nearest_bucket((width, height), list(buckets))
-    return f"{bucket[0]}x{bucket[1]}"
+def bucket_name(size: tuple[int, int], buckets: list[tuple[int, int]]) -> str:
+    """Return the size of the canvas of a photo with a width and a height, as `WxH`."""
+    return "{}x{}".format(*nearest_bucket(size, buckets))
 
 
 def _find_new_rows(planning: Planning, plans: Sequence[StoredPlan]) -> int:

@@ -12,7 +12,6 @@ from pipeline.output.provenance import (
     SEARCHED,
     done_units,
     read_record,
-    read_records,
     record_uri,
     units_to_retry,
     write_record,
@@ -38,11 +37,13 @@ def test_a_partial_file_is_not_a_record(tmp_path: Path) -> None:
     assert done_units(str(tmp_path)) == {"a"}
 
 
-def test_records_are_read_in_unit_order_with_all_or_some_columns(tmp_path: Path) -> None:
+def test_a_record_is_read_with_all_or_some_columns(tmp_path: Path) -> None:
     write(tmp_path, "a", None, None)
-    write(tmp_path, "b", None)
-    assert read_records(str(tmp_path), ["b", "a"])["photo_id"].to_pylist() == ["a0", "a1", "b0"]
-    assert read_records(str(tmp_path), [], ["unit"]).schema.names == ["unit"]
+    assert read_record(str(tmp_path), "a").schema == PROVENANCE
+    assert read_record(str(tmp_path), "a", ["unit", "photo_id"]).to_pylist() == [
+        {"unit": "a", "photo_id": "a0"},
+        {"unit": "a", "photo_id": "a1"},
+    ]
 
 
 def test_a_record_keeps_the_smallest_and_largest_values_of_searched_columns_only(tmp_path: Path) -> None:

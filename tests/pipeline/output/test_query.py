@@ -7,7 +7,7 @@ import fsspec
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import MemoryLimitError, NotAnOutputError, QueryError
+from pipeline.errors import MemoryLimitError, NotAnOutputError, OptionError, QueryError
 from pipeline.output import run_file
 from pipeline.output.query import open_query
 from pipeline.output.run_file import RunMetadata
@@ -141,7 +141,7 @@ def test_a_memory_limit_is_kept(output: str) -> None:
     sql = "SELECT string_agg(repeat('x', 1000000)) FROM range(1000)"
     with open_query(output, sql, "50MB") as query, pytest.raises(MemoryLimitError):
         query.head(1)
-    with pytest.raises(QueryError), open_query(output, "SELECT 1", "much"):
+    with pytest.raises(OptionError, match="--memory"), open_query(output, "SELECT 1", "much"):
         pass
 
 

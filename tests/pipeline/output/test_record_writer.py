@@ -36,6 +36,14 @@ def test_a_record_is_written_when_all_rows_have_arrived(tmp_path: Path) -> None:
     writer.finish()
 
 
+def test_partial_records_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    partial = tmp_path / "provenance" / ".a.parquet.0123.part"
+    partial.parent.mkdir()
+    partial.touch()
+    RecordWriter(str(tmp_path), {"a": 1})
+    assert not partial.exists()
+
+
 def test_missing_rows_are_an_error(tmp_path: Path) -> None:
     writer = RecordWriter(str(tmp_path), {"a": 2})
     writer.add(rows("a1"))

@@ -10,13 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import NotAnOutputError
-from pipeline.output import provenance, run_file
+from pipeline.output import run_file
 from pipeline.output.findings import Findings
 from pipeline.output.run_file import RunMetadata
 from pipeline.output.verify import repair, verify
 from schemas.recipe import Recipe
 from schemas.work import Decoded
 from tests.plans import write_plan, write_records
+from tests.records import read_records
 from tests.rows import blank_map, edit, encoded_row, failed_row_of
 
 
@@ -148,7 +149,7 @@ def test_repair_leaves_an_output_that_the_next_run_completes(
 
 
 def recorded(output: Path) -> list[dict[str, Any]]:
-    return provenance.read_records(str(output), provenance.done_units(str(output))).to_pylist()
+    return read_records(output)
 
 
 def test_a_superseded_row_is_not_missing(output: Path, decoded: Decoded) -> None:
