@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from jobs.bench.measurement import BUSY, busy_core_seconds, core_count, describe_load, sampled_memory
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -31,6 +33,8 @@ class FlowTimes:
         first_rows: The rows that were finished first, together.
         memory: The private memory of this process during the flow.
         busy: The share of the time between its first and last call that the converter was in its call.
+        driver: The share of one core that this process used.
+        cores: The share of all cores of the machine that any process used.
         records: The number of records.
     """
 
@@ -40,12 +44,20 @@ class FlowTimes:
     first_rows: int
     memory: "MemorySamples"
     busy: float
+    driver: float
+    cores: float
     records: int
 
     @property
     def rate(self) -> float:
         """Rows per second after the first rows."""
         return (self.rows - self.first_rows) / max(self.rest, 1e-9)
+
+    @property
+    def bound(self) -> str:
+        """What limits the speed."""
+        shares = {"the converter": self.busy, "CPU of the driver": self.driver, "CPU of the machine": self.cores}
+        return next((name for name, share in shares.items() if share > BUSY), "waiting")
 
 
 def flow(
@@ -64,9 +76,11 @@ def flow(
     from rich.table import Column, Table
 
     logging.getLogger("photo2anime").setLevel(logging.ERROR)
-    side = size or (TINY if work == "none" else 512)
+    side, load = size or (TINY if work == "none" else 512), describe_load()
     table = Table(
-        Column("what"), Column("figure", justify="right"), title=f"{rows:,} photos of {side}x{side}, --work {work}"
+        Column("what"),
+        Column("figure", justify="right"),
+        title=f"{rows:,} photos of {side}x{side}, --work {work}, {load} before",
     )
     with tempfile.TemporaryDirectory(prefix="p2a-bench-") as folder:
         begin = time.perf_counter()
@@ -86,8 +100,11 @@ def flow(
         "start Ray": f"{started - imported:.1f} s",
         "first row of an empty flow of Ray Data": f"{baseline:.1f} s",
         "first row of this flow": f"{times.first:.1f} s",
+        "all rows": f"{times.first + times.rest:.1f} s",
         "rows after the first": f"{times.rate:,.0f} per second",
         "converter in its call": f"{times.busy:.1%}",
+        "CPU of the driver / of the machine": f"{times.driver:.1f} / {times.cores * core_count():.1f} cores",
+        "bound by": times.bound,
         "memory of the driver (smallest / median / largest)": times.memory.describe(),
         "records": f"{times.records:,}",
         f"fetch {PHOTOS} photos, {LATENCY * 1000:.0f} ms away": f"{fetch:.2f} s",
@@ -108,7 +125,6 @@ def measure_empty_flow() -> float:
 
 def measure_flow(folder: Path, rows: int, size: int, work: str, unit_size: int | None) -> FlowTimes:
     """Plan a synthetic manifest, and run the flow with stand-ins for its steps."""
-    from jobs.bench.measurement import sampled_memory
     from jobs.bench.plan import write_manifest
     from jobs.bench.stand_ins import GPU_SECONDS, read_spans
     from pipeline.execution import pools
@@ -132,14 +148,17 @@ def measure_flow(folder: Path, rows: int, size: int, work: str, unit_size: int |
                 self.seconds, self.rows = time.perf_counter() - begin, done + failed
 
     first, log = FirstRow(), logging.LoggerAdapter(logging.getLogger("photo2anime.bench"), {})
-    begin = time.perf_counter()
+    begin, driver, cores = time.perf_counter(), time.process_time(), busy_core_seconds()
     with sampled_memory() as memory:
         convert_units(remaining, chain, resources, Options(), first, log)
     seconds = time.perf_counter() - begin
+    driver, cores = (time.process_time() - driver) / seconds, (busy_core_seconds() - cores) / seconds / core_count()
     spans = read_spans(folder / "spans")
     busy = sum(end - start for start, end in spans) / max(spans[-1][1] - spans[0][0], 1e-9)
-    records = len(done_units(str(folder / "out")))
-    return FlowTimes(rows, first.seconds, seconds - first.seconds, first.rows, memory, busy, records)
+    records = done_units(str(folder / "out"))
+    return FlowTimes(
+        rows, first.seconds, seconds - first.seconds, first.rows, memory, busy, driver, cores, len(records)
+    )
 
 
 def _plan(folder: Path, size: int, unit_size: int | None, seconds: float) -> "tuple[RemainingWork, Chain]":

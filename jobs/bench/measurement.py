@@ -56,6 +56,20 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def busy_core_seconds() -> float:
+    """Return the seconds that the cores of this machine have worked since it started. 0 if they are unknown."""
+    status = Path("/proc/stat")
+    if not status.exists():
+        return 0.0
+    user, nice, system, _idle, _waiting, *interrupts = map(int, status.read_text().split("\n", 1)[0].split()[1:8])
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+
+
+def describe_load() -> str:
+    """Return the load of this machine, the mean number of running processes in the last minute, as text."""
+    return f"load {os.getloadavg()[0]:.1f}"
+
+
 def measure(name: str, rows: int, function: Callable[[], object]) -> Part:
     """Call a function once and measure it."""
     begin, cpu = time.perf_counter(), time.process_time()

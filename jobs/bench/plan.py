@@ -31,11 +31,12 @@ def plan(
     """
     from rich.console import Console
 
-    from jobs.bench.measurement import core_count, parts_table
+    from jobs.bench.measurement import core_count, describe_load, parts_table
 
+    load = describe_load()
     with tempfile.TemporaryDirectory(prefix="p2a-bench-") as folder:
         parts = measure_planning(Path(folder), rows, variants, memory)
-    title = f"{rows:,} photos, {variants} variants, {core_count()} cores, {memory} for planning"
+    title = f"{rows:,} photos, {variants} variants, {core_count()} cores, {load} before, {memory} for planning"
     Console().print(parts_table(parts, title))
 
 
