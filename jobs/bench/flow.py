@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.steps.chain import Chain
 
 TINY = 8  # pixels; the side of photos in runs without a converter
+REPORTED = 200  # rows that a report shows
 PHOTOS, LATENCY = 32, 0.1  # for the measurement of fetch: files, and seconds until the server answers
 
 
@@ -36,6 +37,7 @@ class FlowTimes:
         driver: The share of one core that this process used.
         cores: The share of all cores of the machine that any process used.
         records: The number of records.
+        report: The seconds of the query for the report of the run.
     """
 
     rows: int
@@ -47,6 +49,7 @@ class FlowTimes:
     driver: float
     cores: float
     records: int
+    report: float
 
     @property
     def rate(self) -> float:
@@ -107,6 +110,7 @@ def flow(
         "bound by": times.bound,
         "memory of the driver (smallest / median / largest)": times.memory.describe(),
         "records": f"{times.records:,}",
+        "query of all records for the report": f"{times.report:.1f} s",
         f"fetch {PHOTOS} photos, {LATENCY * 1000:.0f} ms away": f"{fetch:.2f} s",
     }
     for name, figure in figures.items():
@@ -129,6 +133,7 @@ def measure_flow(folder: Path, rows: int, size: int, work: str, unit_size: int |
     from jobs.bench.stand_ins import GPU_SECONDS, read_spans
     from pipeline.execution import pools
     from pipeline.execution.progress import RunProgress
+    from pipeline.output.current_rows import count_rows
     from pipeline.output.provenance import done_units
     from pipeline.run import convert_units
     from schemas.options import Options
@@ -156,8 +161,11 @@ def measure_flow(folder: Path, rows: int, size: int, work: str, unit_size: int |
     spans = read_spans(folder / "spans")
     busy = sum(end - start for start, end in spans) / max(spans[-1][1] - spans[0][0], 1e-9)
     records = done_units(str(folder / "out"))
+    begin = time.perf_counter()
+    count_rows(str(folder / "out"), REPORTED)
+    report = time.perf_counter() - begin
     return FlowTimes(
-        rows, first.seconds, seconds - first.seconds, first.rows, memory, busy, driver, cores, len(records)
+        rows, first.seconds, seconds - first.seconds, first.rows, memory, busy, driver, cores, len(records), report
     )
 
 

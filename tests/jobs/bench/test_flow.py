@@ -21,6 +21,7 @@ def test_all_rows_go_through_the_flow(tmp_path: Path, work: str) -> None:
     assert len(times.memory.values) >= 2
     assert 0 < times.driver < 2
     assert 0 < times.cores <= 1.01
+    assert times.report > 0
 
 
 @pytest.mark.parametrize(
@@ -33,4 +34,4 @@ def test_all_rows_go_through_the_flow(tmp_path: Path, work: str) -> None:
     ],
 )
 def test_the_bound_is_the_first_one_that_is_busy(busy: float, driver: float, cores: float, bound: str) -> None:
-    assert flow.FlowTimes(10, 1, 1, 1, MemorySamples([1]), busy, driver, cores, 1).bound == bound
+    assert flow.FlowTimes(10, 1, 1, 1, MemorySamples([1]), busy, driver, cores, 1, 1).bound == bound
