@@ -127,8 +127,9 @@ def parts_table(parts: Sequence[Part], title: str) -> "Table":
     """Return a table of parts."""
     from rich.table import Column, Table
 
-    names = ("rows", "seconds", "CPU seconds", "rows per second", "peak memory, MiB")
-    table = Table(Column("what"), *(Column(name, justify="right") for name in names), "bound by", title=title)
+    names = ("rows", "s", "CPU s", "rows/s", "peak MiB")
+    numbers = (Column(name, justify="right", no_wrap=True) for name in names)
+    table = Table(Column("what"), *numbers, "bound by", title=title)
     for part in parts:
         rate = f"{part.rows / max(part.seconds, 1e-9):,.0f}"
         figures = (
