@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from pipeline import storage
 from pipeline.images.arrays import Batch, Pixels
-from pipeline.models import resolve
 from schemas.detectors import DetectorSettings, NetworkSettings, Settings
 
 if TYPE_CHECKING:
@@ -64,6 +63,9 @@ def load_detector(settings: DetectorSettings, device: str = "cpu") -> Detector:
     detector_class: Any = getattr(module, settings.name.title().replace("_", ""))
     if not isinstance(settings, NetworkSettings):
         return cast("Detector", detector_class(settings))
+    # Imported here because it takes 0.2 s, and most processes need no model.
+    from pipeline.models import resolve
+
     located = resolve.locate_detector(settings)
     return cast("Detector", detector_class(settings, located.folder if located else None, device))
 

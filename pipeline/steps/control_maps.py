@@ -18,7 +18,6 @@ from pipeline.detectors.base import BatchDetector, Detector, detector_version, l
 from pipeline.detectors.inpaint import mask_out
 from pipeline.errors import DetectorFailedError, MissingMaskError
 from pipeline.images.arrays import Pixels
-from pipeline.models import resolve
 from pipeline.steps.canvas import canvas_mask
 from pipeline.steps.map_cache import MapCache, map_key
 from pipeline.steps.provided_maps import is_provided, provided_map
@@ -205,6 +204,9 @@ def _with_detector(control_map: ControlMap, settings: DetectorSettings) -> Contr
 
 def _model_columns(settings: DetectorSettings) -> ModelColumns | None:
     """Return the columns of a detector's network, or None if it has none."""
+    # Imported here because it takes 0.2 s, and most processes need no model.
+    from pipeline.models import resolve
+
     located = resolve.locate_detector(settings)
     return located.columns() if located else None
 
