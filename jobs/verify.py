@@ -72,6 +72,9 @@ def _verify(output: str, share: float, address: str | None) -> "Findings":
         return compare(output, sample=share)
     # Imported here because Ray takes seconds to import.
     from pipeline import storage
+    from pipeline.quiet import silence_ray
+
+    silence_ray()
     from pipeline.execution.check_content import altered_files_on_ray
     from pipeline.execution.cluster import connect_ray
 
@@ -84,7 +87,7 @@ def _print_findings(findings: "Findings", share: float) -> None:
     typer.echo(f"{findings.rows} rows in the plan, {findings.files} files in the records{checked}")
     for kind in ("missing", "duplicate", "orphaned", "altered"):
         lines = getattr(findings, kind)
-        for line in lines[:MAX_LINES]:
+        for line in lines.first(MAX_LINES):
             typer.echo(f"{kind}: {line}")
         if len(lines) > MAX_LINES:
             typer.echo(f"{kind}: and {len(lines) - MAX_LINES} more")

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-import ray
-
-from pipeline.execution.ray_errors import run_stopped_error
+from pipeline.execution.ray_tasks import cluster_cores, run_tasks
 from pipeline.output.file_content import RecordedFile, altered_files
 
 FILES = 512  # of one task, which takes seconds
@@ -19,18 +17,9 @@ def altered_files_on_ray(output: str, batches: Iterable[list[RecordedFile]]) -> 
     Raises:
         RunStoppedError: A file cannot be read, or Ray failed.
     """
-    check = ray.remote(_altered)
-    most = TASKS_PER_CPU * max(1, int(ray.cluster_resources().get("CPU", 1)))
-    running: list[ray.ObjectRef[list[RecordedFile]]] = []
-    try:
-        for files in _tasks(batches):
-            running.append(check.remote(output, files))
-            if len(running) >= most:
-                finished, running = ray.wait(running)
-                yield from _results(finished)
-        yield from _results(running)
-    except ray.exceptions.RayError as error:
-        raise run_stopped_error(error) from error
+    arguments = ((output, files) for files in _tasks(batches))
+    for altered in run_tasks(_altered, arguments, TASKS_PER_CPU * cluster_cores()):
+        yield from altered
 
 
 def _altered(output: str, files: list[RecordedFile]) -> list[RecordedFile]:
@@ -40,8 +29,3 @@ def _altered(output: str, files: list[RecordedFile]) -> list[RecordedFile]:
 def _tasks(batches: Iterable[list[RecordedFile]]) -> Iterator[list[RecordedFile]]:
     for batch in batches:
         yield from (batch[start : start + FILES] for start in range(0, len(batch), FILES))
-
-
-def _results(finished: "list[ray.ObjectRef[list[RecordedFile]]]") -> Iterator[RecordedFile]:
-    for reference in finished:
-        yield from ray.get(reference)

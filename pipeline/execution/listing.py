@@ -6,12 +6,10 @@ which the command runs, and a machine that fails loses only the chunks that it w
 
 import math
 from collections.abc import Generator, Iterator
-from contextlib import suppress
 
 import pyarrow as pa
-import ray
 
-from pipeline.execution.ray_errors import run_stopped_error
+from pipeline.execution.ray_tasks import cluster_cores, run_tasks
 from pipeline.plan.headers import CHUNK_PHOTOS, photos_of_a_chunk, read_sizes
 from pipeline.plan.rate_limit import TokenBucket
 
@@ -29,7 +27,7 @@ class RayReader:
     """
 
     def __init__(self, rate: float | None = None, photos: int = CHUNK_PHOTOS) -> None:
-        cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        cores = cluster_cores()
         self.tasks = cores if rate is None else min(cores, math.ceil(rate / TASK_RATE))
         self.share = None if rate is None else rate / self.tasks
         self.photos = photos_of_a_chunk(self.share, photos)
@@ -40,23 +38,7 @@ class RayReader:
         Raises:
             RunStoppedError: A task failed.
         """
-        read = ray.remote(_read_chunk).options(num_cpus=1)
-        running: list[ray.ObjectRef[pa.Table]] = []
-        try:
-            for chunk in chunks:
-                if len(running) == self.tasks:
-                    (finished,), running = ray.wait(running)
-                    yield ray.get(finished)
-                running.append(read.remote(chunk, self.share))
-            while running:
-                (finished,), running = ray.wait(running)
-                yield ray.get(finished)
-        except ray.exceptions.RayError as error:
-            raise run_stopped_error(error) from error
-        finally:
-            with suppress(ray.exceptions.RayError):  # the error that ended the loop is more important
-                for task in running:
-                    ray.cancel(task)
+        return run_tasks(_read_chunk, ((chunk, self.share) for chunk in chunks), self.tasks)
 
 
 def _read_chunk(chunk: pa.Table, rate: float | None) -> pa.Table:

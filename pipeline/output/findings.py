@@ -1,6 +1,61 @@
-"""The problems of an output that `pipeline.output.verify` finds."""
+"""The problems of an output that `pipeline.output.verify` finds, in memory that does not grow with their number."""
 
+import json
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+
+KEPT_LINES = 1000  # lines of each kind of problem that are kept; all are counted
+MEMORY = 2**20  # bytes of names in memory
+
+
+class Lines:
+    """Counts lines of text, and keeps the first ones in alphabetical order."""
+
+    def __init__(self, lines: Iterable[str] = ()) -> None:
+        self._lines: list[str] = []
+        self._count = 0
+        for line in lines:
+            self.add(line)
+
+    def add(self, line: str) -> None:
+        """Add a line."""
+        self._count += 1
+        self._lines.append(line)
+        if len(self._lines) == 2 * KEPT_LINES:
+            self._lines = sorted(self._lines)[:KEPT_LINES]
+
+    def first(self, number: int) -> list[str]:
+        """Return the first lines in alphabetical order, at most `KEPT_LINES`."""
+        return sorted(self._lines)[: min(number, KEPT_LINES)]
+
+    def __len__(self) -> int:
+        """Return the number of all lines."""
+        return self._count
+
+
+class NameFile:
+    """A list of names in a temporary file, which may be larger than the memory. It is removed with this object."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(MEMORY, "w+", encoding="ascii")  # noqa: SIM115 - closed below
+        weakref.finalize(self, self._file.close)
+        self._count = 0
+
+    def add(self, name: str) -> None:
+        """Add a name."""
+        self._file.write(json.dumps(name) + "\n")  # because a name may contain line breaks
+        self._count += 1
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield all names. No name may be added meanwhile."""
+        self._file.seek(0)
+        yield from map(json.loads, self._file)
+
+    def __len__(self) -> int:
+        """Return the number of names."""
+        return self._count
 
 
 @dataclass
@@ -24,14 +79,14 @@ class Findings:
     rows: int = 0
     files: int = 0
     checked: int = 0
-    missing: list[str] = field(default_factory=list)
-    duplicate: list[str] = field(default_factory=list)
-    orphaned: list[str] = field(default_factory=list)
-    altered: list[str] = field(default_factory=list)
+    missing: Lines = field(default_factory=Lines)
+    duplicate: Lines = field(default_factory=Lines)
+    orphaned: Lines = field(default_factory=Lines)
+    altered: Lines = field(default_factory=Lines)
     damaged_units: set[str] = field(default_factory=set)
     unplanned_units: set[str] = field(default_factory=set)
     missing_rows: int = 0
-    orphaned_files: list[str] = field(default_factory=list)
+    orphaned_files: NameFile = field(default_factory=NameFile)
 
     @property
     def valid(self) -> bool:

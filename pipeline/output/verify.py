@@ -45,7 +45,8 @@ def verify(output: str, *, sample: float = 1, check_content: ContentCheck = alte
     def compare(damaged: dict[str, str]) -> Findings:
         """Compare all records but the damaged ones, given with their problems."""
         findings = _new_findings(plans, units)
-        findings.altered += damaged.values()
+        for text in damaged.values():
+            findings.altered.add(text)
         findings.damaged_units |= damaged.keys() & units.planned
         readable = units.recorded - damaged.keys()
         with open_database() as database:
@@ -82,7 +83,7 @@ def _new_findings(plans: list[StoredPlan], units: Units) -> Findings:
     findings = Findings(rows=sum(rows.values()), unplanned_units=set(units.recorded - units.planned))
     for unit in sorted(findings.unplanned_units):
         name = f"{provenance.FOLDER}/{unit}.parquet"
-        findings.orphaned.append(f"{name}: not in a plan; --repair keeps it, because its plan may be lost")
+        findings.orphaned.add(f"{name}: not in a plan; --repair keeps it, because its plan may be lost")
     return findings
 
 

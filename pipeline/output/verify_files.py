@@ -51,12 +51,10 @@ class FileComparison:
         """Compare the names of all files, and the content of the sample."""
         database.run("CREATE OR REPLACE TEMP TABLE listed (name VARCHAR)")
         for names in _list_files(self._output):
-            _insert(names, database)
+            self._insert(names, database)
         for file in check_content(self._output, self._existing_files(database)):
-            self._findings.altered.append(f"{file.name}: the content differs from its record")
+            self._findings.altered.add(f"{file.name}: the content differs from its record")
             self._findings.damaged_units |= {file.unit} & self._units.planned
-        for lines in (self._findings.missing, self._findings.orphaned, self._findings.altered):
-            lines.sort()
 
     def _existing_files(self, database: Database) -> Iterator[list[RecordedFile]]:
         """Yield the recorded files of the sample that exist. The other recorded or existing files become findings."""
@@ -81,12 +79,22 @@ class FileComparison:
     def _add_orphaned(self, names: list[str]) -> None:
         for name in names:
             if _unit_of(name) not in self._findings.unplanned_units:
-                self._findings.orphaned.append(f"{name}: not in a record")
-                self._findings.orphaned_files.append(name)
+                self._findings.orphaned.add(f"{_printable(name)}: not in a record")
+                self._findings.orphaned_files.add(name)
 
     def _add_missing(self, files: pa.RecordBatch) -> None:
-        self._findings.missing += [f"{name}: the file does not exist" for name in files["name"].to_pylist()]
+        for name in files["name"].to_pylist():
+            self._findings.missing.add(f"{name}: the file does not exist")
         self._findings.damaged_units |= set(files["unit"].to_pylist()) & self._units.planned
+
+    def _insert(self, names: list[str], database: Database) -> None:
+        """Add the names of files to the table `listed`. A name that is not valid Unicode cannot be in a record."""
+        invalid = {name for name in names if _printable(name) != name}
+        self._add_orphaned(sorted(invalid))
+        valid = [name for name in names if name not in invalid] if invalid else names
+        database.connection.register("names", pa.table({"name": pa.array(valid, pa.string())}))
+        database.run("INSERT INTO listed FROM names")
+        database.connection.unregister("names")
 
 
 def _unit_of(name: str) -> str:
@@ -95,7 +103,10 @@ def _unit_of(name: str) -> str:
 
 
 def _list_files(output: str) -> Iterator[list[str]]:
-    """Yield the names of all files in `FOLDERS`, relative to the output, for some subfolders at a time."""
+    """Yield the names of all files in `FOLDERS`, relative to the output, for some subfolders at a time.
+
+    A folder in `FOLDERS` may be a link to another disk. All links in it are listed as files, and are not followed.
+    """
     for folder in FOLDERS:
         root = storage.join(output, folder)
         yield [f"{folder}/{name}" for name in storage.names(root)]
@@ -110,7 +121,6 @@ def _list_subfolders(root: str, subfolders: list[str]) -> list[str]:
         return [f"{subfolder}/{name}" for subfolder, names in zip(subfolders, listed, strict=True) for name in names]
 
 
-def _insert(names: list[str], database: Database) -> None:
-    database.connection.register("names", pa.table({"name": pa.array(names, pa.string())}))
-    database.run("INSERT INTO listed FROM names")
-    database.connection.unregister("names")
+def _printable(name: str) -> str:
+    """Return a name with escaped bytes if it is not valid Unicode."""
+    return name.encode(errors="backslashreplace").decode()

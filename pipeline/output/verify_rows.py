@@ -1,8 +1,13 @@
 """Compare the rows of plans and records: every planned row has one row in the record of its unit."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from pipeline.output import provenance
 from pipeline.output.findings import Findings, Units
 from pipeline.storage.database import Database, literals
+
+BATCH = 8192  # rows that are in memory at once
 
 # All rows with their unit. A row of a record is invalid if it has no key, or belongs to another unit than its file.
 _ROWS = """(
@@ -36,7 +41,7 @@ def check_rows(units: Units, database: Database, findings: Findings) -> set[str]
     invalid = {unit for (unit,) in database.rows("SELECT DISTINCT unit FROM mismatched WHERE invalid ORDER BY unit")}
     for unit in sorted(invalid):
         name = f"{provenance.FOLDER}/{unit}.parquet"
-        findings.altered.append(f"{name}: contains rows of another unit or without a key")
+        findings.altered.add(f"{name}: contains rows of another unit or without a key")
     findings.damaged_units |= invalid & units.planned
     # Only the other units are compared row by row.
     database.run(f"DELETE FROM mismatched WHERE list_contains({_list(invalid | findings.damaged_units)}, unit)")
@@ -49,28 +54,34 @@ def check_rows(units: Units, database: Database, findings: Findings) -> set[str]
 def _find_missing(units: Units, database: Database, findings: Findings) -> None:
     keys = "SELECT unit, key FROM mismatched WHERE planned AND recorded = 0 AND key NOT IN (FROM superseded)"
     rows = f"SELECT DISTINCT photo_id, variant, unit, key FROM plan SEMI JOIN ({keys}) USING (unit, key)"
-    for photo_id, variant, unit, _ in database.rows(f"{rows} ORDER BY ALL"):
-        findings.missing.append(f"{photo_id} v{variant} (unit {unit}): not in a record")
+    for photo_id, variant, unit, _ in _stream(rows, database):
+        findings.missing.add(f"{photo_id} v{variant} (unit {unit}): not in a record")
         findings.missing_rows += unit not in units.recorded
         findings.damaged_units |= {unit} & units.recorded
 
 
 def _find_unplanned(units: Units, database: Database, findings: Findings) -> None:
-    for unit, key in database.rows("SELECT unit, key FROM mismatched WHERE NOT planned ORDER BY ALL"):
+    for unit, key in _stream("SELECT unit, key FROM mismatched WHERE NOT planned", database):
         if unit in units.planned:  # otherwise the record is a finding
-            findings.orphaned.append(f"row {key[:10]} in the record of unit {unit}: not in a plan")
+            findings.orphaned.add(f"row {key[:10]} in the record of unit {unit}: not in a plan")
             findings.damaged_units.add(unit)
 
 
 def _find_duplicates(database: Database, findings: Findings) -> None:
-    recorded = "SELECT unit, key, recorded FROM mismatched WHERE planned AND recorded > 1 ORDER BY ALL"
-    for unit, key, count in database.rows(recorded):
-        findings.duplicate.append(f"row {key[:10]} in the record of unit {unit}: recorded {count} times")
+    recorded = "SELECT unit, key, recorded FROM mismatched WHERE planned AND recorded > 1"
+    for unit, key, count in _stream(recorded, database):
+        findings.duplicate.add(f"row {key[:10]} in the record of unit {unit}: recorded {count} times")
         findings.damaged_units.add(unit)
     # Two plans contain the same row in the same unit if a photo or the recipe was changed and then changed back.
     planned = "SELECT key, count(DISTINCT unit) AS units FROM plan SEMI JOIN suspicious USING (key) GROUP BY key"
-    for key, count in database.rows(f"FROM ({planned}) WHERE units > 1 ORDER BY ALL"):
-        findings.duplicate.append(f"row {key[:10]}: planned in {count} units")
+    for key, count in _stream(f"FROM ({planned}) WHERE units > 1", database):
+        findings.duplicate.add(f"row {key[:10]}: planned in {count} units")
+
+
+def _stream(query: str, database: Database) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a query, which may be millions."""
+    for batch in database.batches(query, BATCH):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def _list(units: set[str]) -> str:

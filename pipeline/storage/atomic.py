@@ -31,14 +31,19 @@ def put_stream(path: Path, content: BinaryIO) -> None:
             shutil.copyfileobj(content, file, CHUNK_BYTES)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
-    except FileNotFoundError as error:
-        # Another run on the same output called `remove_partial_files`, or the folder was removed. `with_retries`
-        # repeats the write after a BlockingIOError, but not after a FileNotFoundError.
-        raise BlockingIOError(f"{path}: another process removed the temporary file") from error
+        _rename(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def _rename(partial: Path, path: Path) -> None:
+    try:
+        partial.replace(path)
+    except FileNotFoundError as error:
+        # Another run on the same output called `remove_partial_files`. `with_retries` repeats the write after a
+        # BlockingIOError, but not after a FileNotFoundError.
+        raise BlockingIOError(f"{path}: another process removed the temporary file") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.errors import MemoryLimitError
+from pipeline.errors import DiskFullError, MemoryLimitError
 from pipeline.storage.addresses import filesystem
 from pipeline.storage.redaction import redact
 from pipeline.storage.temporary import temporary_folder
@@ -47,6 +47,18 @@ class Database:
         self.connection = connection
         self.folder = folder
 
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (duckdb.Error, pa.ArrowException) as error:  # readers of Arrow batches raise an ArrowException
+            text = str(error).splitlines()[0]
+            if "No space left on device" in text:
+                raise DiskFullError(f"{self.folder}: no space left for temporary files", "Set TMPDIR.") from error
+            if "Out of Memory" in text:
+                raise MemoryLimitError(f"database: {text}") from error
+            raise
+
     @property
     def spill_folder(self) -> Path:
         """The folder of the temporary files of queries that need more memory than the limit. DuckDB creates it."""
@@ -57,14 +69,15 @@ class Database:
 
         Raises:
             MemoryLimitError: The statement needs more memory than the limit, and cannot use temporary files. The other
-                methods raise it too.
+                methods raise these errors too.
+            DiskFullError: The disk of the temporary files is full.
         """
-        with _memory_errors():
+        with self._errors():
             self.connection.execute(query)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Execute a query and return its rows."""
-        with _memory_errors():
+        with self._errors():
             return self.connection.execute(query).fetchall()
 
     def row(self, query: str) -> tuple[Any, ...]:
@@ -74,12 +87,12 @@ class Database:
 
     def table(self, query: str) -> pa.Table:
         """Execute a query and return its rows as an Arrow table."""
-        with _memory_errors():
+        with self._errors():
             return self.connection.sql(query).to_arrow_table()
 
     def batches(self, query: str, rows: int) -> Iterator[pa.RecordBatch]:
         """Execute a query and return its rows in Arrow batches of about `rows` rows, which are never all in memory."""
-        with _memory_errors():
+        with self._errors():
             yield from self.connection.sql(query).to_arrow_reader(rows)
 
     def release(self) -> None:
@@ -105,16 +118,6 @@ class Database:
         if not any(self.connection.filesystem_is_registered(name) for name in protocols):
             self.connection.register_filesystem(fs)
         return str(fs.unstrip_protocol(path))
-
-
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    try:
-        yield
-    except (duckdb.OutOfMemoryException, pa.ArrowException) as error:
-        if "Out of Memory" not in str(error):  # readers of Arrow batches raise an ArrowException with its text
-            raise
-        raise MemoryLimitError(f"database: {str(error).splitlines()[0]}") from error
 
 
 @contextmanager

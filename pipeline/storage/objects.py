@@ -107,15 +107,20 @@ def files(folder: str, depth: int | None = None) -> dict[str, dict[str, Any]]:
 def file_names(folder: str) -> list[str]:
     """List the paths of the files in a folder and its subfolders, relative to the folder, which need not exist.
 
-    For local folders this is many times faster than `files`, because no details are read.
+    Links of a local folder are listed as files, and are not followed. For local folders this is many times faster than
+    `files`, because no details are read.
     """
     root = local_path(folder)
     if root is None:
         return list(files(folder))
     start = len(str(root)) + 1
     with translate_errors(folder):
-        parents = os.walk(root, onerror=_raise_unless_missing, followlinks=True)
-        return [f"{parent}/{name}"[start:] for parent, _, names in parents for name in names]
+        parents = os.walk(root, onerror=_raise_unless_missing)
+        return [
+            f"{parent}/{name}"[start:]
+            for parent, subfolders, names in parents
+            for name in [*names, *(each for each in subfolders if Path(parent, each).is_symlink())]
+        ]
 
 
 def _raise_unless_missing(error: OSError) -> None:

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from filelock import FileLock, Timeout
 
 LOGGER = logging.getLogger("photo2anime.storage")
 
+NEW_SECONDS = 60  # a folder that was changed in this time is kept, because its process may not have locked it yet
 LOCK = "run.lock"  # a file in each temporary folder, which is locked while its process is alive
 
 
@@ -25,11 +27,13 @@ def temporary_folder(prefix: str, parent: str | None = None) -> Iterator[Path]:
     place = Path(parent or tempfile.gettempdir())
     for stale in place.glob(f"{prefix}*/{LOCK}"):
         try:
+            if time.time() - stale.parent.stat().st_mtime < NEW_SECONDS:
+                continue
             with FileLock(stale, timeout=0):
                 shutil.rmtree(stale.parent, ignore_errors=True)
                 LOGGER.debug("removed the temporary folder of a killed process: %s", stale.parent)
         except (Timeout, OSError):
-            continue  # its process is alive, or it belongs to another user
+            continue  # its process is alive, or it belongs to another user, or another process removes it
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
     with FileLock(folder / LOCK):
         try:

@@ -23,8 +23,13 @@ def download(uri: str, path: Path) -> None:
 def upload(path: Path, uri: str) -> None:
     """Copy a local file to any address. Raises `StorageError` or `DiskFullError`."""
     fs, target = addresses.filesystem(uri)
-    if isinstance(fs, LocalFileSystem):
-        download(str(path), Path(target))
-        return
+
+    def copy() -> None:
+        if isinstance(fs, LocalFileSystem):
+            with path.open("rb") as stream:
+                put_stream(Path(target), stream)
+        else:
+            fs.put_file(str(path), target)
+
     with retry.translate_errors(uri):
-        retry.with_retries(lambda: fs.put_file(str(path), target))
+        retry.with_retries(copy)

@@ -156,7 +156,7 @@ def test_a_superseded_row_is_not_missing(output: Path, decoded: Decoded) -> None
     delete_a_record(output)
     rows = [edit(decoded.planned, photo_id=f"p{number}", key=f"{number}" * 63 + "x") for number in range(4)]
     write_plan(output, rows, 2)
-    missing = verify(str(output)).missing
+    missing = verify(str(output)).missing.first(99)
     assert len([line for line in missing if line.startswith("p")]) == 4
 
 
@@ -189,7 +189,7 @@ def test_repair_keeps_damaged_units_of_a_lost_plan(output: Path, damage: Callabl
 def test_repair_keeps_an_unplanned_record(output: Path) -> None:
     add_an_unplanned_record(output)
     findings = verify(str(output))
-    assert findings.orphaned[0].startswith("provenance/0000.parquet: ")
+    assert findings.orphaned.first(1)[0].startswith("provenance/0000.parquet: ")
     repair(str(output), findings)
     assert len(list((output / "provenance").iterdir())) == 3
 

@@ -1,5 +1,6 @@
 """The comparison of files: samples, and files that are read once."""
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from pipeline.output import run_file
 from pipeline.output.file_content import RecordedFile, altered_files
 from pipeline.output.run_file import RunMetadata
-from pipeline.output.verify import verify
+from pipeline.output.verify import repair, verify
 from schemas.recipe import Recipe
 from schemas.work import Decoded
 from tests.plans import write_records
@@ -73,4 +74,49 @@ def test_names_are_compared_without_a_sample(output: Path) -> None:
     (output / "masks" / "stray.png").write_bytes(b"stray")
     findings = verify(str(output), sample=0)
     assert findings.checked == 0
-    assert (len(findings.missing), findings.orphaned_files) == (1, ["masks/stray.png"])
+    assert (len(findings.missing), list(findings.orphaned_files)) == (1, ["masks/stray.png"])
+
+
+@pytest.fixture
+def precious(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a file outside of the output."""
+    path = tmp_path_factory.mktemp("outside") / "photos" / "precious.jpg"
+    path.parent.mkdir()
+    path.write_bytes(b"precious")
+    return path
+
+
+@pytest.mark.parametrize("place", ["images/{unit}/link", "images/{unit}/deeper/link", "images/link", "masks/link"])
+def test_repair_removes_a_link_and_keeps_what_it_points_to(output: Path, precious: Path, place: str) -> None:
+    unit = next(output.glob("images/*")).name
+    images = sorted(output.glob("images/*/*.png"))
+    for number, target in enumerate([precious.parent, precious, output / "images" / unit, output / "none"]):
+        link = output / f"{place.format(unit=unit)}{number}"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
+    findings = verify(str(output))
+    assert [Path(name).name for name in sorted(findings.orphaned_files)] == [f"link{number}" for number in range(4)]
+    repair(str(output), findings)
+    assert precious.read_bytes() == b"precious"
+    assert sorted(output.glob("images/*/*.png")) == images
+    assert verify(str(output)).valid
+
+
+def test_images_may_be_on_another_disk(output: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = output / "images"
+    moved = tmp_path_factory.mktemp("disk") / "moved"
+    folder.rename(moved)
+    folder.symlink_to(moved)
+    assert verify(str(output)).valid
+    next(moved.rglob("*.png")).write_bytes(b"altered")
+    assert len(verify(str(output)).altered) == 1
+
+
+def test_repair_deletes_a_file_whose_name_is_not_unicode(output: Path) -> None:
+    stray = os.fsencode(next(output.glob("images/*"))) + b"/stray-\xff.png"
+    Path(os.fsdecode(stray)).write_bytes(b"stray")
+    findings = verify(str(output))
+    assert [line.isprintable() for line in findings.orphaned.first(9)] == [True]
+    repair(str(output), findings)
+    assert not os.path.exists(stray)  # noqa: PTH110 - a name of bytes
+    assert verify(str(output)).valid

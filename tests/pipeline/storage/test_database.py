@@ -1,10 +1,11 @@
 """Databases: files at any address, a limit for memory, and quoted names and texts."""
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 from pipeline import storage
-from pipeline.errors import MemoryLimitError
+from pipeline.errors import DiskFullError, MemoryLimitError
 from pipeline.storage.database import identifier, literal, literals, open_database, sql_type
 from schemas.work import PLAN
 
@@ -42,6 +43,17 @@ def test_a_value_that_exceeds_the_limit_is_an_error() -> None:
         for call in (database.run, database.rows, database.table, lambda query: list(database.batches(query, 10))):
             with pytest.raises(MemoryLimitError):
                 call(too_much)
+
+
+def test_a_full_disk_of_temporary_files_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class FullDisk:
+        def execute(self, _query: str) -> None:
+            raise duckdb.IOException('Could not write file "/tmp/x": No space left on device')
+
+    with open_database() as database:
+        monkeypatch.setattr(database, "connection", FullDisk())
+        with pytest.raises(DiskFullError):
+            database.run("SELECT 1")
 
 
 def test_the_folder_is_removed_with_the_database() -> None:

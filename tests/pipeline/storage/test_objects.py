@@ -94,6 +94,15 @@ def test_file_names_are_the_names_of_files(tmp_path: Path, scheme: str) -> None:
     assert sorted(storage.file_names(f"{root}/")) == sorted(storage.files(root)) == ["b.txt", "x/a.txt", "x/y/z.txt"]
 
 
+def test_links_are_listed_as_files_and_not_followed(tmp_path: Path) -> None:
+    storage.put(str(tmp_path / "listed" / "x" / "a.txt"), b"1")
+    storage.put(str(tmp_path / "outside" / "b.txt"), b"1")
+    (tmp_path / "listed" / "folder").symlink_to(tmp_path / "outside")
+    (tmp_path / "listed" / "x" / "file").symlink_to(tmp_path / "outside" / "b.txt")
+    (tmp_path / "listed" / "loop").symlink_to(tmp_path)
+    assert sorted(storage.file_names(str(tmp_path / "listed"))) == ["folder", "loop", "x/a.txt", "x/file"]
+
+
 def test_remove_accepts_a_missing_file(tmp_path: Path) -> None:
     storage.remove(str(tmp_path / "none"))
 

@@ -1,5 +1,8 @@
 """Temporary folders are removed at the end, also those of killed processes."""
 
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -13,10 +16,25 @@ def test_folders_of_killed_processes_are_removed_and_those_of_active_ones_stay(t
     for folder in (killed, active, other):
         folder.mkdir()
     (killed / LOCK).touch()
+    os.utime(killed, (0, 0))
     with FileLock(active / LOCK), temporary_folder("x-", str(tmp_path)) as own:
         assert sorted(tmp_path.iterdir()) == sorted([active, other, own])
         assert own.stat().st_mode & 0o077 == 0  # other users cannot read it
     assert not own.exists()
+
+
+def open_folders(place: str, count: int) -> int:
+    """Open and close temporary folders. Returns the number that existed while they were open."""
+    existed = 0
+    for _ in range(count):
+        with temporary_folder("x-", place) as folder:
+            existed += (folder / LOCK).exists()
+    return existed
+
+
+def test_a_new_folder_is_not_removed_by_another_process(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(4, get_context("spawn")) as processes:
+        assert sum(processes.map(open_folders, [str(tmp_path)] * 4, [200] * 4)) == 800
 
 
 def test_the_folder_is_removed_after_an_error(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import storage
-from pipeline.errors import StorageNotFoundError
+from pipeline.errors import StorageError, StorageNotFoundError
 from pipeline.storage.transfer import download, upload
 
 CONTENT = bytes(range(256)) * 100_000  # larger than one chunk of a copy
@@ -31,3 +31,13 @@ def test_download_of_a_missing_file_creates_no_file(folder: str, tmp_path: Path)
     with pytest.raises(StorageNotFoundError):
         download(storage.join(folder, "none"), tmp_path / "copy" / "none")
     assert not (tmp_path / "copy" / "none").exists()
+
+
+@pytest.mark.parametrize("place", ["/proc/photo2anime/result", "{0}/file/result"])
+def test_an_error_of_an_upload_names_the_target(tmp_path: Path, place: str) -> None:
+    source, target = tmp_path / "source", place.format(tmp_path)
+    source.write_bytes(b"content")
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError) as caught:
+        upload(source, target)
+    assert str(caught.value).startswith(f"{target}: ")
