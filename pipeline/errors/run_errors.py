@@ -143,6 +143,13 @@ class NotAnOutputError(OutputError):
     code = "output.not_an_output"
 
 
+class SameFolderError(OutputError):
+    """The output is the folder of the photos, so that the next run would list the images as photos."""
+
+    code = "output.same_folder"
+    hint = "Choose another output, such as a subfolder."
+
+
 class RecipeChangedError(OutputError):
     """The output was written with another recipe."""
 

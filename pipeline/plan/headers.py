@@ -1,10 +1,11 @@
 """Read the sizes of photos from their headers, in chunks of some thousand photos."""
 
+import io
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import repeat
-from typing import Any, Protocol
+from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 from PIL import Image
@@ -68,24 +69,35 @@ def read_sizes(chunk: pa.Table, bucket: TokenBucket | None = None) -> pa.Table:
         chunk: A table with the columns `VERSION`.
         bucket: Limits the rate of the reads. None for no limit.
     """
-    uris, lengths = chunk["uri"].to_pylist(), chunk["bytes"].to_pylist()
     with ThreadPoolExecutor(READERS) as readers:
-        sizes = list(readers.map(_read_size, uris, lengths, repeat(bucket)))
+        try:
+            sizes = list(readers.map(_read_size, chunk["uri"].to_pylist(), repeat(bucket)))
+        except BaseException:  # an interruption too, after which no thread may wait for its token
+            readers.shutdown(wait=False, cancel_futures=True)
+            if bucket:
+                bucket.close()
+            raise
     columns = [*(chunk[name] for name in VERSION), [width for width, _ in sizes], [height for _, height in sizes]]
     return pa.table(dict(zip(SIZES.names, columns, strict=True)), SIZES)
 
 
-def _read_size(uri: str, length: int | None, bucket: TokenBucket | None) -> tuple[int | None, int | None]:
+def _read_size(uri: str, bucket: TokenBucket | None) -> tuple[int | None, int | None]:
     fs, path = storage.filesystem(uri)
-    # With a known length, s3fs sends one request for a header instead of two.
-    known: dict[str, Any] = {"size": length} if length and uri.startswith("s3://") else {}
     if bucket:
         bucket.take()
-    with (
-        suppress(*DECODER_ERRORS, *storage.storage_errors()),
-        fs.open(path, "rb", block_size=HEADER_BLOCK, **known) as file,
-        Image.open(file, formats=FORMATS) as image,
-    ):
+    with suppress(*storage.storage_errors(), ValueError):  # ValueError: of fsspec for an empty file
+        start = fs.cat_file(path, start=0, end=HEADER_BLOCK)  # one request
+        size = _size_of(io.BytesIO(start))
+        if size is None and len(start) == HEADER_BLOCK:
+            with fs.open(path, "rb", block_size=HEADER_BLOCK) as file:
+                size = _size_of(file)
+        return size or (None, None)
+    return None, None
+
+
+def _size_of(file: BinaryIO) -> tuple[int, int] | None:
+    """Return the width and height of an upright photo, or None if its header is invalid or incomplete."""
+    with suppress(*DECODER_ERRORS), Image.open(file, formats=FORMATS) as image:
         width, height = read_header(image).size
         return width, height
-    return None, None
+    return None

@@ -99,25 +99,27 @@ def write_listing(
         StorageError: The folder or a subfolder cannot be listed, or the manifest cannot be written.
     """
     report = progress or (lambda _done, _photos: None)
+    if storage.is_file(folder):
+        raise NoPhotosError(f"{storage.redact(folder)}: a file, not a folder", "Name the folder of the photos.")
     with open_database(options.memory) as database:
         photos = _write_rows(folder, options.skip, database.folder / "listed.parquet", report)
         if not photos:
-            raise NoPhotosError(f"{storage.redact(folder)}: no photos found (extensions: {', '.join(EXTENSIONS)})")
+            reason = f"no photos found (extensions: {', '.join(EXTENSIONS)})" if storage.exists(folder) else "not found"
+            raise NoPhotosError(f"{storage.redact(folder)}: {reason}")
         _create_tables(database)
         parts = options.parts or str(database.folder / "parts")
         if options.reader:
             _load_known_sizes(database, options.known, parts)
             _read_missing(database, options.reader, parts, lambda done: report(done, photos))
         sizes = _write_manifest(database, target)
-        if options.reader:
-            _remove_parts(parts)
+        _remove_parts(parts)
     return Listing(photos, sizes)
 
 
 def _write_rows(folder: str, skip: str, path: Path, report: ListingProgress) -> int:
     """Write the rows of all photos, without sizes, to a Parquet file, in the order of the pages. Returns the number."""
     rows, written = list[dict[str, Any]](), 0
-    with pq.ParquetWriter(path, _FILES) as file:
+    with storage.translate_errors(str(path)), pq.ParquetWriter(path, _FILES) as file:
         for page in _photo_pages(folder, skip):
             rows += page
             if len(rows) >= ROWS_IN_MEMORY:
@@ -129,15 +131,38 @@ def _write_rows(folder: str, skip: str, path: Path, report: ListingProgress) -> 
 
 
 def _photo_pages(folder: str, skip: str) -> Iterator[list[dict[str, Any]]]:
-    address = storage.absolute(folder)
-    prefix, skipped = storage.join(address, ""), storage.absolute(skip) if skip else ""
-    left_out = skipped.removeprefix(prefix) if skipped.startswith(prefix) else ""
+    """Yield the rows of the photos in each page. Logs how many photos have names that addresses cannot contain."""
+    address, left_out = storage.absolute(folder), _path_below(folder, skip)
+    is_local, invalid, first = storage.local_path(folder) is not None, 0, ""
     for page in walk_files(folder, left_out):
-        yield [
-            _listed_row(name, storage.join(address, name), info)
-            for name, info in page
-            if name.lower().endswith(EXTENSIONS) and not (left_out and name.startswith(f"{left_out}/"))
-        ]
+        photos = [(name, info) for name, info in page if name.lower().endswith(EXTENSIONS)]
+        valid = [(name, info) for name, info in photos if _is_addressable(name, is_local=is_local)]
+        if len(valid) < len(photos):
+            invalid += len(photos) - len(valid)
+            first = first or next(name for name, _ in photos if not _is_addressable(name, is_local=is_local))
+        yield [_listed_row(name, storage.join(address, name), info) for name, info in valid]
+    if invalid:
+        printable = first.encode(errors="backslashreplace").decode()
+        text = "%s: %d photos are left out, because their names are not Unicode or contain '::', such as %s"
+        LOGGER.warning(text, storage.redact(folder), invalid, printable)
+
+
+def _is_addressable(name: str, *, is_local: bool) -> bool:
+    """Return whether a manifest can contain the address of a file. fsspec reads `::` as a chain of addresses."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return is_local or "::" not in name
+
+
+def _path_below(folder: str, subfolder: str) -> str:
+    """Return the path of a subfolder relative to a folder. Empty if it is not in the folder."""
+    if not subfolder:
+        return ""
+    root, inner = (storage.resolved(uri) for uri in (folder, subfolder))
+    prefix = storage.join(root, "")
+    return inner.removeprefix(prefix) if inner.startswith(prefix) else ""
 
 
 def _listed_row(name: str, uri: str, info: dict[str, Any]) -> dict[str, Any]:
@@ -163,8 +188,8 @@ def _as_datetime(modified: datetime | float | str | None) -> datetime | None:
 
 def _create_tables(database: Database) -> None:
     """Create the view `listed` of the listed photos, and the empty table `known` of the sizes that are known."""
-    path = literal(str(database.folder / "listed.parquet"))
-    database.run(f"CREATE VIEW listed AS SELECT * FROM read_parquet({path})")
+    photos = database.parquet([str(database.folder / "listed.parquet")])
+    database.run(f"CREATE VIEW listed AS SELECT * FROM {photos}")
     database.run(f"CREATE TABLE known ({', '.join(f'{field.name} {sql_type(field.type)}' for field in SIZES)})")
 
 
@@ -178,7 +203,7 @@ def _load_known_sizes(database: Database, manifest: str, parts: str) -> None:
         path = database.folder / f"known-{number}.parquet"
         try:
             download(uri, path)
-            _add_sizes(database, f"read_parquet({literal(str(path))})")
+            _add_sizes(database, database.parquet([str(path)]))
         except (duckdb.Error, StorageError) as error:
             LOGGER.debug("%s: the headers are read again (%s)", storage.redact(uri), type(error).__name__)
         path.unlink(missing_ok=True)
@@ -223,7 +248,7 @@ def _write_manifest(database: Database, target: str) -> int:
     path = database.folder / "manifest.parquet"
     database.run(f"COPY ({rows}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)")
     upload(path, target)
-    return int(database.row(f"SELECT count(width) FROM read_parquet({literal(str(path))})")[0])
+    return int(database.row(f"SELECT count(width) FROM {database.parquet([str(path)])}")[0])
 
 
 def _remove_parts(parts: str) -> None:

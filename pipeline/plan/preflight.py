@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import storage
-from pipeline.errors import DiskFullError, MissingInputError
+from pipeline.errors import DiskFullError, MissingInputError, SameFolderError
 from pipeline.images.labels import PERSON
 from pipeline.models import checks
 from pipeline.output import plan_store, provenance, run_file
@@ -117,6 +117,8 @@ def preflight(
 
 def _list_photos(folder: str, output: str, target: Path, options: Options, progress: ListingProgress) -> None:
     """List a folder of photos. The last run listed the sizes of photos, and those of unchanged photos are reused."""
+    if storage.resolved(folder) == storage.resolved(output):
+        raise SameFolderError(f"{storage.redact(output)}: also the folder of the photos")
     known = storage.join(output, MANIFEST_FILE)
     listing = ListingOptions(ThreadedReader(), skip=output, known=known, memory=f"{options.plan_memory}B")
     write_listing(folder, str(target), listing, progress)

@@ -5,13 +5,14 @@ libraries are raised as `StorageError` or `DiskFullError`. Only `read_once` and 
 because the fetch step records them for each photo.
 """
 
-from pipeline.storage.addresses import CLOUD_SCHEMES, PUBLIC_SCHEMES, absolute, filesystem, join, local_path
+from pipeline.storage.addresses import CLOUD_SCHEMES, PUBLIC_SCHEMES, absolute, filesystem, join, local_path, resolved
 from pipeline.storage.objects import (
     check_credentials,
     exists,
     file_names,
     files,
     folders,
+    is_file,
     is_folder,
     names,
     put,
@@ -28,7 +29,8 @@ from pipeline.storage.retry import ATTEMPTS, as_error, is_transient, storage_err
 
 __all__ = [
     "ATTEMPTS", "CLOUD_SCHEMES", "PUBLIC_SCHEMES", "WEB_SCHEMES", "absolute", "as_error", "check_credentials",
-    "exists", "file_names", "files", "filesystem", "folders", "is_folder", "is_transient", "join", "local_path",
-    "names", "put", "put_table", "read", "read_if_exists", "read_once", "read_table", "redact", "redact_all",
-    "redact_text", "remove", "remove_partial_files", "storage_errors", "translate_errors", "with_retries",
+    "exists", "file_names", "files", "filesystem", "folders", "is_file", "is_folder", "is_transient", "join",
+    "local_path", "names", "put", "put_table", "read", "read_if_exists", "read_once", "read_table", "redact",
+    "redact_all", "redact_text", "remove", "remove_partial_files", "resolved", "storage_errors", "translate_errors",
+    "with_retries",
 ]  # fmt: skip

@@ -50,6 +50,12 @@ def absolute(uri: str) -> str:
     return str(fs.unstrip_protocol(path)).rstrip("/")
 
 
+def resolved(uri: str) -> str:
+    """Convert an address to its absolute form, and follow the links of a local path."""
+    path = local_path(uri)
+    return absolute(uri) if path is None else os.path.realpath(path)
+
+
 def filesystem(uri: str) -> tuple[Any, str]:
     """Resolve an address to its fsspec file system and the path within it.
 

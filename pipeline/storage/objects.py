@@ -144,6 +144,14 @@ def is_folder(uri: str) -> bool:
         return bool(with_retries(lambda: fs.isdir(path)))
 
 
+def is_file(uri: str) -> bool:
+    """Return whether a file exists at an address."""
+    fs, path = filesystem(uri)
+    with translate_errors(uri):
+        fs.invalidate_cache()
+        return bool(with_retries(lambda: fs.isfile(path)))
+
+
 def remove(uri: str) -> None:
     """Delete a file. Does nothing if the file does not exist."""
     fs, path = filesystem(uri)

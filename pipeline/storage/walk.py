@@ -18,24 +18,25 @@ from pipeline.storage.retry import translate_errors, with_retries
 LOGGER = logging.getLogger("photo2anime.storage")
 
 PAGE_FILES = 1000  # files of a page of a local folder; S3 and Google Cloud Storage have pages of this number by default
+_LAST_CHARACTER = "\U0010ffff"  # sorted behind all keys of a folder
 
 Page: TypeAlias = list[tuple[str, dict[str, Any]]]
 """Files: the path relative to the listed folder, and the fsspec details (size, etag and others)."""
 
 
 class _Folder(NamedTuple):
-    """A local folder: its path below the root, and the real paths of the folders with the links that led to it."""
+    """A local folder: its path below the root, and whether a link led to it."""
 
     name: str
-    links: tuple[str, ...] = ()
+    linked: bool = False
 
 
 def walk_files(folder: str, skip: str = "") -> Iterator[Page]:
     """List the files in a folder and its subfolders in pages.
 
     S3 and Google Cloud Storage are listed in pages, a local folder entry by entry. Other file systems list one
-    subfolder after the other, so that a page holds all files of a subfolder. A link to a folder that it is in is not
-    followed, because it forms a loop.
+    subfolder after the other, so that a page holds all files of a subfolder. A link to a folder is followed unless the
+    folder is below the root, or was listed through another link, so that links never form a loop.
 
     Args:
         folder: The address of the folder.
@@ -48,33 +49,81 @@ def walk_files(folder: str, skip: str = "") -> Iterator[Page]:
     if isinstance(fs, LocalFileSystem):
         yield from _walk_local(root, skip)
     elif _has_protocol(fs, "s3"):
-        yield from _walk_s3(fs, root, folder)
+        yield from _walk_s3(fs, root, folder, skip)
     elif _has_protocol(fs, "gs"):
-        yield from _walk_gcs(fs, root, folder)
+        yield from _walk_gcs(fs, root, folder, skip)
     else:
         yield from _walk_folders(fs, root.rstrip("/"), folder, skip)
 
 
 def _walk_local(root: str, skip: str) -> Iterator[Page]:
-    folders, page = [_Folder("")], Page()
+    folders, page, links = [_Folder("")], Page(), _Links(root)
     while folders:
         folder = folders.pop()
         path = join(root, folder.name) if folder.name else root
-        with translate_errors(path), os.scandir(path) as entries:
-            for entry in entries:
-                name = f"{folder.name}/{entry.name}" if folder.name else entry.name
-                info = _local_details(entry)
-                if info is None:
-                    continue
-                if info["type"] == "file":
-                    page.append((name, info))
-                elif name != skip and (links := _links_to(entry, path, folder.links)) is not None:
-                    folders.append(_Folder(name, links))
-                if len(page) == PAGE_FILES:
-                    yield page
-                    page = []
+        if folder.linked and not links.enter(path):
+            continue
+        subfolders = []
+        for entry, info in _entries(path, is_root=not folder.name):
+            name = f"{folder.name}/{entry.name}" if folder.name else entry.name
+            if info["type"] == "file":
+                page.append((name, info))
+            elif name != skip:
+                subfolders.append(_Folder(name, folder.linked or entry.is_symlink()))
+            if len(page) == PAGE_FILES:
+                yield page
+                page = []
+        folders += sorted(subfolders, reverse=True)  # which of several links is followed depends on their names only
     if page:
         yield page
+    links.report()
+
+
+class _Links:
+    """The folders that were listed through links.
+
+    Args:
+        root: The path of the listed folder.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root, self._entered = os.path.realpath(root), set[str]()
+        self._left_out: list[str] = []
+
+    def enter(self, path: str) -> bool:
+        """Return whether a folder to which a link leads is not listed otherwise."""
+        target = os.path.realpath(path)
+        if target in self._entered or os.path.commonpath([target, self._root]) == self._root:
+            self._left_out.append(path)
+            return False
+        self._entered.add(target)
+        return True
+
+    def report(self) -> None:
+        """Log how many linked folders were left out."""
+        if self._left_out:
+            text = "%s: %d linked folders are listed once only, such as %s"
+            LOGGER.warning(text, redact(self._root), len(self._left_out), redact(min(self._left_out)))
+
+
+def _entries(path: str, *, is_root: bool) -> Iterator[tuple[os.DirEntry[str], dict[str, Any]]]:
+    """Yield the entries of a folder with their details. An entry that is deleted meanwhile is left out."""
+    with translate_errors(path):
+        try:
+            entries = os.scandir(path)
+        except FileNotFoundError:
+            if is_root:
+                raise
+            return
+    with entries:
+        while True:
+            with translate_errors(path):
+                entry = next(entries, None)
+                if entry is None:
+                    return
+                info = _local_details(entry)
+            if info is not None:
+                yield entry, info
 
 
 def _local_details(entry: os.DirEntry[str]) -> dict[str, Any] | None:
@@ -84,6 +133,8 @@ def _local_details(entry: os.DirEntry[str]) -> dict[str, Any] | None:
     try:
         found = entry.stat()
     except OSError:  # a link without a target, which is listed, so that the run can record why the photo failed
+        if not entry.is_symlink():
+            return None  # deleted since the folder was read
         found = entry.stat(follow_symlinks=False)
     if stat.S_ISDIR(found.st_mode):
         return {"type": "directory"}
@@ -92,55 +143,57 @@ def _local_details(entry: os.DirEntry[str]) -> dict[str, Any] | None:
     return {"type": "file", "size": found.st_size, "mtime": found.st_mtime}
 
 
-def _links_to(entry: os.DirEntry[str], parent: str, links: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return `_Folder.links` of a subfolder. Returns None for a link to a folder that it is in, which is a loop."""
-    if not entry.is_symlink():
-        return links
-    target, links = os.path.realpath(entry.path), (*links, os.path.realpath(parent))
-    if any(os.path.commonpath([target, path]) == target for path in links):
-        LOGGER.warning("%s: a link to a folder that it is in, which is not followed", redact(entry.path))
-        return None
-    return links
-
-
 def _has_protocol(fs: Any, protocol: str) -> bool:  # noqa: ANN401 - the file systems of fsspec have no types
     return protocol in ([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol)
 
 
-def _walk_s3(fs: Any, root: str, uri: str) -> Iterator[Page]:  # noqa: ANN401 - likewise
+def _walk_s3(fs: Any, root: str, uri: str, skip: str) -> Iterator[Page]:  # noqa: ANN401 - likewise
     """List the objects of a bucket whose keys have a prefix. Each request returns one page of all subfolders."""
     bucket, key, _ = fs.split_path(root.rstrip("/"))
     prefix = f"{key}/" if key else ""
+    skipped = f"{prefix}{skip}/" if skip else None
     request = {"Bucket": bucket, "Prefix": prefix, **fs.req_kw}
     while True:
         with translate_errors(uri):
             answer = fs.call_s3("list_objects_v2", **request)  # which repeats the request after temporary errors
-        yield [
-            (entry["Key"].removeprefix(prefix), {**entry, "size": entry["Size"], "type": "file"})
-            for entry in answer.get("Contents", [])
-            if not entry["Key"].endswith("/")
-        ]
+        page = [(entry["Key"], {**entry, "size": entry["Size"]}) for entry in answer.get("Contents", [])]
+        yield _files_of(page, prefix, skipped)
         if not answer.get("IsTruncated"):
             return
-        request["ContinuationToken"] = answer["NextContinuationToken"]
+        request.pop("ContinuationToken", None)
+        if skipped and page[-1][0].startswith(skipped):
+            request["StartAfter"] = skipped + _LAST_CHARACTER
+        else:
+            request["ContinuationToken"] = answer["NextContinuationToken"]
 
 
-def _walk_gcs(fs: Any, root: str, uri: str) -> Iterator[Page]:  # noqa: ANN401 - likewise
+def _walk_gcs(fs: Any, root: str, uri: str, skip: str) -> Iterator[Page]:  # noqa: ANN401 - likewise
     """List the objects of a bucket of Google Cloud Storage whose names have a prefix, as `_walk_s3` does."""
     bucket, _, key = root.rstrip("/").partition("/")
     prefix = f"{key}/" if key else ""
+    skipped = f"{prefix}{skip}/" if skip else None
     request = {"prefix": prefix, "maxResults": PAGE_FILES}
     while True:
         with translate_errors(uri):
             answer = fs.call("GET", "b/{}/o", bucket, json_out=True, **request)
-        yield [
-            (entry["name"].removeprefix(prefix), {**entry, "size": int(entry["size"]), "type": "file"})
-            for entry in answer.get("items", [])
-            if not entry["name"].endswith("/")
-        ]
+        page = [(entry["name"], {**entry, "size": int(entry["size"])}) for entry in answer.get("items", [])]
+        yield _files_of(page, prefix, skipped)
         if "nextPageToken" not in answer:
             return
-        request["pageToken"] = answer["nextPageToken"]
+        request.pop("pageToken", None)
+        if skipped and page and page[-1][0].startswith(skipped):
+            request["startOffset"] = skipped + _LAST_CHARACTER
+        else:
+            request["pageToken"] = answer["nextPageToken"]
+
+
+def _files_of(objects: Page, prefix: str, skipped: str | None) -> Page:
+    """Return the files of a page, by their path below the prefix, without those of the skipped subfolder."""
+    return [
+        (key.removeprefix(prefix), {**info, "type": "file"})
+        for key, info in objects
+        if not key.endswith("/") and not (skipped and key.startswith(skipped))
+    ]
 
 
 def _walk_folders(fs: Any, root: str, uri: str, skip: str) -> Iterator[Page]:  # noqa: ANN401 - likewise

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from fsspec.implementations.local import LocalFileSystem
+from PIL import Image
 
-from pipeline.images.photo import read_upright
-from pipeline.plan.headers import CHUNK_PHOTOS, SIZES, ThreadedReader, photos_of_a_chunk, read_sizes
+from pipeline import storage
+from pipeline.images.photo import ORIENTATION_TAG, read_upright
+from pipeline.plan import headers
+from pipeline.plan.headers import CHUNK_PHOTOS, HEADER_BLOCK, SIZES, ThreadedReader, photos_of_a_chunk, read_sizes
 from pipeline.plan.rate_limit import TokenBucket
 
 
@@ -22,6 +26,51 @@ def test_sizes_are_in_the_order_of_the_photos(photos: Path) -> None:
     assert sizes.schema == SIZES
     expected = [read_upright(path.read_bytes()).size for path in paths[:-1]]
     assert list(zip(*sizes.select(["width", "height"]).to_pydict().values(), strict=True)) == [*expected, (None, None)]
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff", "gif", "avif"])
+@pytest.mark.parametrize("side", [40, 400])
+def test_the_size_of_large_and_small_files_is_that_of_the_upright_photo(tmp_path: Path, kind: str, side: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (side, side // 2, 3), np.uint8)
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = 6
+    rotated = {} if kind == "gif" else {"exif": exif}
+    path = tmp_path / f"photo.{kind}"
+    Image.fromarray(noise).save(path, **rotated, **({"quality": 99} if kind in {"jpeg", "webp", "avif"} else {}))
+    assert (path.stat().st_size > HEADER_BLOCK) == (side == 400)
+    sizes = read_sizes(chunk_of(str(path))).to_pylist()[0]
+    assert (sizes["width"], sizes["height"]) == read_upright(path.read_bytes()).size
+
+
+def test_a_header_of_s3_is_read_with_one_request(bucket: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3fs = pytest.importorskip("s3fs")
+    paths = sorted(photos.iterdir())
+    for path in paths:
+        storage.put(f"{bucket}/headers/{path.name}", path.read_bytes())
+    requests, original = list[str](), s3fs.S3FileSystem._call_s3
+
+    async def counted(self: object, method: str, *arguments: object, **options: object) -> object:
+        requests.append(method)
+        return await original(self, method, *arguments, **options)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
+    sizes = read_sizes(chunk_of(*(f"{bucket}/headers/{path.name}" for path in paths)))
+    assert sizes["width"].null_count == 0
+    assert requests == ["get_object"] * len(paths)
+
+
+def test_an_interruption_ends_the_waiting_for_tokens(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = TokenBucket(1e-6)  # a token takes days
+    chunk = chunk_of(*map(str, photos.iterdir()))
+
+    def interrupted(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(headers, "list", interrupted, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        read_sizes(chunk, bucket)
+    with pytest.raises(InterruptedError):
+        bucket.take()
 
 
 def test_a_photo_takes_a_token_before_it_is_opened(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

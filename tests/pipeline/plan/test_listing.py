@@ -1,5 +1,6 @@
 """Folders of photos are listed by their headers, and an interrupted listing continues."""
 
+import os
 import subprocess
 import sys
 import time
@@ -80,9 +81,37 @@ def test_the_output_inside_of_the_folder_is_skipped(tmp_path: Path) -> None:
     assert pq.read_table(target)["photo_id"].to_pylist() == ["a.png", "outside.png"]
 
 
-def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
+def test_an_output_that_is_named_through_a_link_is_skipped(tmp_path: Path) -> None:
+    for name in ("in/a.png", "in/out/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    (tmp_path / "link").symlink_to("in")
+    for folder, output in [("in", "link/out"), ("link", "in/out"), ("link", "link/out")]:
+        options = ListingOptions(skip=str(tmp_path / output))
+        assert write_listing(str(tmp_path / folder), str(tmp_path / "m.parquet"), options).photos == 1
+
+
+def test_names_that_a_manifest_cannot_contain_are_left_out(
+    tmp_path: Path, bucket: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in (b"a.png", b"b\xff.png", b"c::d.png"):
+        Image.new("RGB", (8, 8)).save(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    assert list_photos(str(tmp_path))["photo_id"].to_pylist() == ["a.png", "c::d.png"]
+    assert list_photos(str(tmp_path))["width"].null_count == 0
+    assert [record.args[1] for record in caplog.records if record.args] == [1, 1]
+    fs, root = storage.filesystem(f"{bucket}/names")
+    for name in ("a.png", "c::d.png"):
+        fs.pipe_file(f"{root}/{name}", b"no photo")
+    assert list_photos(f"{bucket}/names")["photo_id"].to_pylist() == ["a.png"]
+
+
+def test_a_folder_without_photos_is_refused(tmp_path: Path, bucket: str) -> None:
     with pytest.raises(NoPhotosError):
         list_photos(str(tmp_path))
+    (tmp_path / "a.txt").write_text("text")
+    for name in (str(tmp_path / "a.txt"), f"{bucket}/none"):
+        with pytest.raises(NoPhotosError):
+            list_photos(name)
     with pytest.raises(StorageNotFoundError):
         list_photos(str(tmp_path / "none"))
 

@@ -14,6 +14,7 @@ from pipeline.errors import (
     MissingInputError,
     ModelError,
     RunError,
+    SameFolderError,
     StorageAccessError,
     UnsupportedSchemeError,
 )
@@ -113,6 +114,13 @@ def test_an_ip_adapter_needs_a_reference_and_the_address_becomes_absolute(
 def test_inpainting_needs_a_mask(photos: Path, recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(MissingInputError):
         run_plan(photos, tmp_path / "out", recipe.model_copy(update={"mode": "inpaint"}))
+
+
+def test_the_output_must_not_be_the_folder_of_the_photos(photos: Path, recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(photos)
+    for output in (photos, tmp_path / "link"):
+        with pytest.raises(SameFolderError):
+            run_plan(photos, output, recipe)
 
 
 def test_a_full_disk_is_an_error_before_planning(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,7 +51,7 @@ def test_links_to_folders_are_followed(tmp_path: Path) -> None:
     (tmp_path / "in" / "again").symlink_to("link/x")
     (tmp_path / "root").symlink_to("in")
     for root in ("in", "root"):
-        assert names(walk_files(str(tmp_path / root))) == ["a", "again/c", "link/b", "link/x/c"]
+        assert names(walk_files(str(tmp_path / root))) == ["a", "again/c", "link/b"]  # x is listed through `again`
 
 
 def test_loops_of_links_are_not_followed(tmp_path: Path) -> None:
@@ -60,7 +61,32 @@ def test_loops_of_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "y" / "x").symlink_to("../x")
     (tmp_path / "self").symlink_to("self")
     (tmp_path / "broken").symlink_to("none")
-    assert names(walk_files(str(tmp_path))) == ["a", "broken", "self", "x/b", "x/y/c", "y/c", "y/x/b"]
+    assert names(walk_files(str(tmp_path))) == ["a", "broken", "self", "x/b", "y/c"]
+
+
+def test_folders_that_link_to_each_other_are_listed_once(tmp_path: Path) -> None:
+    outside = [tmp_path / "outside" / f"{number}" for number in range(9)]
+    for folder in outside:
+        write(folder, "photo")
+        for other in outside:
+            (folder / f"to-{other.name}").symlink_to(other)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "first").symlink_to(outside[3])
+    (tmp_path / "in" / "up").symlink_to(tmp_path)
+    found = names(walk_files(str(tmp_path / "in")))
+    assert len(found) == 9
+    assert found == names(walk_files(str(tmp_path / "in")))
+
+
+def test_entries_that_are_deleted_meanwhile_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "a", "b", "c", "x/d", "y/e")
+    monkeypatch.setattr(walk, "PAGE_FILES", 1)
+    pages = walk_files(str(tmp_path))
+    first = names([next(pages)])
+    shutil.rmtree(tmp_path / "y")
+    for name in {"a", "b", "c"} - {*first}:
+        (tmp_path / name).unlink()
+    assert names([*pages]) == ["x/d"]
 
 
 def test_pipes_are_not_listed(tmp_path: Path) -> None:
@@ -75,6 +101,18 @@ def test_a_subfolder_is_skipped(root: str, tmp_path: Path) -> None:
     for name in ("a", "out/b", "x/out/c", "outside/d"):
         storage.put(f"{folder}/{name}", b"content")
     assert names(walk_files(folder, "out")) == ["a", "outside/d", "x/out/c"]
+
+
+@pytest.mark.parametrize("skip", ["out", "none"])
+def test_the_pages_of_a_skipped_subfolder_are_not_requested(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, skip: str
+) -> None:
+    for name in ("a", *(f"out/{number:02d}" for number in range(20)), "out0", "outside/d"):
+        storage.put(f"{bucket}/walk-skip/{name}", b"content")
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "3")
+    pages = list(walk_files(f"{bucket}/walk-skip", skip))
+    assert [name for name in names(pages) if not name.startswith("out/")] == ["a", "out0", "outside/d"]
+    assert (len(names(pages)), len(pages)) == ((3, 2) if skip == "out" else (23, 8))
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
