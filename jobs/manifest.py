@@ -1,7 +1,7 @@
 """photo2anime manifest: list the photos of a folder or bucket."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +9,9 @@ import typer
 from jobs.options import Address, Verbose
 
 if TYPE_CHECKING:
-    from pipeline.plan.headers import HeaderReader
+    from collections.abc import Iterator
+
+    from pipeline.plan.listing import ListingOptions
 
 Headers = Annotated[
     bool,
@@ -34,30 +36,31 @@ def manifest(
     of new and changed photos.
     """
     from jobs.progress import show_progress
-    from pipeline.plan.listing import ListingOptions, write_listing
+    from pipeline.plan.listing import write_listing
 
-    readers = _header_reader(address, rate, verbose=verbose) if headers else nullcontext()
-    with readers as reader, show_progress() as progress:
-        options = ListingOptions(reader, known=out, parts=f"{out}.parts")
-        listing = write_listing(uri, out, options, progress.listing)
+    with _listing_options(address, rate, headers=headers, verbose=verbose) as options, show_progress() as progress:
+        listing = write_listing(uri, out, replace(options, known=out, parts=f"{out}.parts"), progress.listing)
     missing = listing.photos - listing.sizes
     note = f", {missing} without a readable header" if headers and missing else ""
     typer.echo(f"{listing.photos} photos{note}: {out}")
 
 
 @contextmanager
-def _header_reader(address: str | None, rate: float | None, *, verbose: bool) -> Iterator["HeaderReader"]:
-    """Return the reader of headers, which uses threads, or with an address the tasks of a Ray cluster."""
+def _listing_options(
+    address: str | None, rate: float | None, *, headers: bool, verbose: bool
+) -> "Iterator[ListingOptions]":
+    """Return the options that list with this process, or with an address on a Ray cluster."""
     from pipeline.plan.headers import ThreadedReader
+    from pipeline.plan.listing import ListingOptions
     from pipeline.quiet import silence_ray
 
     if address is None:
-        yield ThreadedReader(rate)
+        yield ListingOptions(ThreadedReader(rate) if headers else None)
         return
     if not verbose:
         silence_ray()
     from pipeline.execution.cluster import connect_ray
-    from pipeline.execution.listing import RayReader
+    from pipeline.execution.listing import RayReader, walk_on_ray
 
     with connect_ray(address, verbose=verbose):
-        yield RayReader(rate)
+        yield ListingOptions(RayReader(rate) if headers else None, walk=walk_on_ray)

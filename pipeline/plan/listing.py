@@ -12,9 +12,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -26,7 +25,7 @@ from pipeline.images.formats import EXTENSIONS
 from pipeline.plan.headers import SIZES, VERSION, HeaderReader, ThreadedReader
 from pipeline.storage.database import DEFAULT_MEMORY, Database, literal, open_database, sql_type
 from pipeline.storage.transfer import download, upload
-from pipeline.storage.walk import walk_files
+from pipeline.storage.walk import Entry, Page, walk_files
 from schemas.manifest import KNOWN
 
 LOGGER = logging.getLogger("photo2anime.listing")
@@ -37,7 +36,10 @@ _LISTED = pa.schema([KNOWN.field(name) for name in ("photo_id", "uri", "width", 
 _FILES = pa.schema([field for field in _LISTED if field.name not in {"width", "height"}])
 _SAME_VERSION = " AND ".join(f"known.{name} IS NOT DISTINCT FROM listed.{name}" for name in VERSION)
 
-ListingProgress = Callable[[int, int], None]
+Walk: TypeAlias = Callable[[str, str], Iterator[Page]]
+"""Lists the files of a folder in pages, without one subfolder, as `walk_files` does."""
+
+ListingProgress: TypeAlias = Callable[[int, int], None]
 """A callback with the number of photos whose size is known, and the number of photos that have been listed."""
 
 
@@ -51,6 +53,7 @@ class ListingOptions:
         known: The address of an earlier manifest of the folder. The sizes of unchanged photos are taken from it.
         parts: The address of a folder for the finished chunks. It is removed at the end. Empty for a temporary folder.
         memory: The largest amount of memory that DuckDB uses.
+        walk: Lists the files of a folder.
     """
 
     reader: HeaderReader | None = None
@@ -58,6 +61,7 @@ class ListingOptions:
     known: str = ""
     parts: str = ""
     memory: str = DEFAULT_MEMORY
+    walk: Walk = walk_files
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def write_listing(
     if storage.is_file(folder):
         raise NoPhotosError(f"{storage.redact(folder)}: a file, not a folder", "Name the folder of the photos.")
     with open_database(options.memory) as database:
-        photos = _write_rows(folder, options.skip, database.folder / "listed.parquet", report)
+        photos = _write_rows(folder, options, database.folder / "listed.parquet", report)
         if not photos:
             reason = f"no photos found (extensions: {', '.join(EXTENSIONS)})" if storage.exists(folder) else "not found"
             raise NoPhotosError(f"{storage.redact(folder)}: {reason}")
@@ -116,11 +120,11 @@ def write_listing(
     return Listing(photos, sizes)
 
 
-def _write_rows(folder: str, skip: str, path: Path, report: ListingProgress) -> int:
+def _write_rows(folder: str, options: ListingOptions, path: Path, report: ListingProgress) -> int:
     """Write the rows of all photos, without sizes, to a Parquet file, in the order of the pages. Returns the number."""
     rows, written = list[dict[str, Any]](), 0
     with storage.translate_errors(str(path)), pq.ParquetWriter(path, _FILES) as file:
-        for page in _photo_pages(folder, skip):
+        for page in _photo_pages(folder, options):
             rows += page
             if len(rows) >= ROWS_IN_MEMORY:
                 file.write_table(pa.Table.from_pylist(rows, _FILES))
@@ -130,17 +134,17 @@ def _write_rows(folder: str, skip: str, path: Path, report: ListingProgress) -> 
     return written + len(rows)
 
 
-def _photo_pages(folder: str, skip: str) -> Iterator[list[dict[str, Any]]]:
+def _photo_pages(folder: str, options: ListingOptions) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of the photos in each page. Logs how many photos have names that addresses cannot contain."""
-    address, left_out = storage.absolute(folder), _path_below(folder, skip)
-    is_local, invalid, first = storage.local_path(folder) is not None, 0, ""
-    for page in walk_files(folder, left_out):
-        photos = [(name, info) for name, info in page if name.lower().endswith(EXTENSIONS)]
-        valid = [(name, info) for name, info in photos if _is_addressable(name, is_local=is_local)]
+    address, is_local = storage.absolute(folder), storage.local_path(folder) is not None
+    invalid, first = 0, ""
+    for page in options.walk(folder, _path_below(folder, options.skip)):
+        photos = [entry for entry in page if entry.name.lower().endswith(EXTENSIONS)]
+        valid = [entry for entry in photos if _is_addressable(entry.name, is_local=is_local)]
         if len(valid) < len(photos):
             invalid += len(photos) - len(valid)
-            first = first or next(name for name, _ in photos if not _is_addressable(name, is_local=is_local))
-        yield [_listed_row(name, storage.join(address, name), info) for name, info in valid]
+            first = first or next(entry.name for entry in photos if entry not in valid)
+        yield [_listed_row(entry, storage.join(address, entry.name)) for entry in valid]
     if invalid:
         printable = first.encode(errors="backslashreplace").decode()
         text = "%s: %d photos are left out, because their names are not Unicode or contain '::', such as %s"
@@ -165,25 +169,14 @@ def _path_below(folder: str, subfolder: str) -> str:
     return inner.removeprefix(prefix) if inner.startswith(prefix) else ""
 
 
-def _listed_row(name: str, uri: str, info: dict[str, Any]) -> dict[str, Any]:
-    """Create the manifest row of a file from its fsspec details, whose keys depend on the file system."""
-    modified = info.get("LastModified") or info.get("last_modified") or info.get("updated") or info.get("mtime")
-    etag = info.get("ETag") or info.get("etag")
+def _listed_row(entry: Entry, uri: str) -> dict[str, Any]:
     return {
-        "photo_id": name,
+        "photo_id": entry.name,
         "uri": uri,
-        "bytes": info["size"],
-        "etag": str(etag).strip('"') if etag else None,
-        "modified": _as_datetime(modified),
+        "bytes": entry.size,
+        "etag": entry.etag,
+        "modified": entry.modified,
     }
-
-
-def _as_datetime(modified: datetime | float | str | None) -> datetime | None:
-    if isinstance(modified, str):
-        return datetime.fromisoformat(modified)
-    if isinstance(modified, (int, float)):
-        return datetime.fromtimestamp(modified, UTC)
-    return modified
 
 
 def _create_tables(database: Database) -> None:

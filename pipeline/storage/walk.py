@@ -7,6 +7,7 @@ import logging
 import os
 import stat
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeAlias
 
 from fsspec.implementations.local import LocalFileSystem
@@ -20,8 +21,24 @@ LOGGER = logging.getLogger("photo2anime.storage")
 PAGE_FILES = 1000  # files of a page of a local folder; S3 and Google Cloud Storage have pages of this number by default
 _LAST_CHARACTER = "\U0010ffff"  # sorted behind all keys of a folder
 
-Page: TypeAlias = list[tuple[str, dict[str, Any]]]
-"""Files: the path relative to the listed folder, and the fsspec details (size, etag and others)."""
+
+class Entry(NamedTuple):
+    """A listed file."""
+
+    name: str  # the path relative to the listed folder
+    size: int | None  # in bytes
+    etag: str | None
+    modified: datetime | None
+
+    @classmethod
+    def of(cls, name: str, info: dict[str, Any]) -> "Entry":
+        """Create an entry from the details of a file, whose keys depend on the file system."""
+        modified = info.get("LastModified") or info.get("last_modified") or info.get("updated") or info.get("mtime")
+        etag, size = info.get("ETag") or info.get("etag"), info.get("Size", info.get("size"))
+        return cls(name, None if size is None else int(size), str(etag).strip('"') if etag else None, _time(modified))
+
+
+Page: TypeAlias = list[Entry]
 
 
 class _Folder(NamedTuple):
@@ -29,6 +46,14 @@ class _Folder(NamedTuple):
 
     name: str
     linked: bool = False
+
+
+def _time(modified: datetime | float | str | None) -> datetime | None:
+    if isinstance(modified, str):
+        return datetime.fromisoformat(modified)
+    if isinstance(modified, (int, float)):
+        return datetime.fromtimestamp(modified, UTC)
+    return modified
 
 
 def walk_files(folder: str, skip: str = "") -> Iterator[Page]:
@@ -49,11 +74,34 @@ def walk_files(folder: str, skip: str = "") -> Iterator[Page]:
     if isinstance(fs, LocalFileSystem):
         yield from _walk_local(root, skip)
     elif _has_protocol(fs, "s3"):
-        yield from _walk_s3(fs, root, folder, skip)
+        yield from (page for page, _ in _walk_s3(fs, root, folder, skip))
     elif _has_protocol(fs, "gs"):
-        yield from _walk_gcs(fs, root, folder, skip)
+        yield from (page for page, _ in _walk_gcs(fs, root, folder, skip))
     else:
         yield from _walk_folders(fs, root.rstrip("/"), folder, skip)
+
+
+def list_level(folder: str) -> Iterator[tuple[Page, list[str]]]:
+    """List the files and the names of the subfolders of a folder in pages, without the files of the subfolders.
+
+    Args:
+        folder: The address of the folder, which is not a local one.
+
+    Raises:
+        StorageError: The folder cannot be listed.
+    """
+    fs, root = filesystem(folder)
+    if _has_protocol(fs, "s3"):
+        yield from _walk_s3(fs, root, folder, delimiter="/")
+    elif _has_protocol(fs, "gs"):
+        yield from _walk_gcs(fs, root, folder, delimiter="/")
+    else:
+        fs.invalidate_cache()
+        with translate_errors(folder):
+            entries = _list_folder(fs, root.rstrip("/"))
+        names = [(entry["name"].rstrip("/").rpartition("/")[2], entry) for entry in entries]
+        page = [Entry.of(name, entry) for name, entry in names if entry["type"] != "directory"]
+        yield page, [name for name, entry in names if entry["type"] == "directory"]
 
 
 def _walk_local(root: str, skip: str) -> Iterator[Page]:
@@ -67,7 +115,7 @@ def _walk_local(root: str, skip: str) -> Iterator[Page]:
         for entry, info in _entries(path, is_root=not folder.name):
             name = f"{folder.name}/{entry.name}" if folder.name else entry.name
             if info["type"] == "file":
-                page.append((name, info))
+                page.append(Entry.of(name, info))
             elif name != skip:
                 subfolders.append(_Folder(name, folder.linked or entry.is_symlink()))
             if len(page) == PAGE_FILES:
@@ -147,50 +195,67 @@ def _has_protocol(fs: Any, protocol: str) -> bool:  # noqa: ANN401 - the file sy
     return protocol in ([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol)
 
 
-def _walk_s3(fs: Any, root: str, uri: str, skip: str) -> Iterator[Page]:  # noqa: ANN401 - likewise
-    """List the objects of a bucket whose keys have a prefix. Each request returns one page of all subfolders."""
+def _walk_s3(
+    fs: Any,  # noqa: ANN401 - likewise
+    root: str,
+    uri: str,
+    skip: str = "",
+    delimiter: str = "",
+) -> Iterator[tuple[Page, list[str]]]:
+    """List the objects of a bucket whose keys have a prefix. Each request returns one page of all subfolders.
+
+    With a delimiter, the names of the subfolders are returned instead of the objects in them.
+    """
     bucket, key, _ = fs.split_path(root.rstrip("/"))
     prefix = f"{key}/" if key else ""
     skipped = f"{prefix}{skip}/" if skip else None
-    request = {"Bucket": bucket, "Prefix": prefix, **fs.req_kw}
+    request = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter, **fs.req_kw}
     while True:
         with translate_errors(uri):
             answer = fs.call_s3("list_objects_v2", **request)  # which repeats the request after temporary errors
-        page = [(entry["Key"], {**entry, "size": entry["Size"]}) for entry in answer.get("Contents", [])]
-        yield _files_of(page, prefix, skipped)
+        objects = [(entry["Key"], entry) for entry in answer.get("Contents", [])]
+        folders = [entry["Prefix"] for entry in answer.get("CommonPrefixes", [])]
+        yield _files_of(objects, prefix, skipped), [name.removeprefix(prefix).rstrip("/") for name in folders]
         if not answer.get("IsTruncated"):
             return
         request.pop("ContinuationToken", None)
-        if skipped and page[-1][0].startswith(skipped):
+        if skipped and objects and objects[-1][0].startswith(skipped):
             request["StartAfter"] = skipped + _LAST_CHARACTER
         else:
             request["ContinuationToken"] = answer["NextContinuationToken"]
 
 
-def _walk_gcs(fs: Any, root: str, uri: str, skip: str) -> Iterator[Page]:  # noqa: ANN401 - likewise
+def _walk_gcs(
+    fs: Any,  # noqa: ANN401 - likewise
+    root: str,
+    uri: str,
+    skip: str = "",
+    delimiter: str = "",
+) -> Iterator[tuple[Page, list[str]]]:
     """List the objects of a bucket of Google Cloud Storage whose names have a prefix, as `_walk_s3` does."""
     bucket, _, key = root.rstrip("/").partition("/")
     prefix = f"{key}/" if key else ""
     skipped = f"{prefix}{skip}/" if skip else None
-    request = {"prefix": prefix, "maxResults": PAGE_FILES}
+    request = {"prefix": prefix, "maxResults": PAGE_FILES} | ({"delimiter": delimiter} if delimiter else {})
     while True:
         with translate_errors(uri):
             answer = fs.call("GET", "b/{}/o", bucket, json_out=True, **request)
-        page = [(entry["name"], {**entry, "size": int(entry["size"])}) for entry in answer.get("items", [])]
-        yield _files_of(page, prefix, skipped)
+        objects = [(entry["name"], entry) for entry in answer.get("items", [])]
+        folders = answer.get("prefixes", [])
+        yield _files_of(objects, prefix, skipped), [name.removeprefix(prefix).rstrip("/") for name in folders]
         if "nextPageToken" not in answer:
             return
         request.pop("pageToken", None)
-        if skipped and page and page[-1][0].startswith(skipped):
+        if skipped and objects and objects[-1][0].startswith(skipped):
             request["startOffset"] = skipped + _LAST_CHARACTER
         else:
             request["pageToken"] = answer["nextPageToken"]
 
 
-def _files_of(objects: Page, prefix: str, skipped: str | None) -> Page:
-    """Return the files of a page, by their path below the prefix, without those of the skipped subfolder."""
+def _files_of(objects: list[tuple[str, dict[str, Any]]], prefix: str, skipped: str | None) -> Page:
+    """Return the files of a page, without those of the skipped subfolder and the objects that mark folders."""
     return [
-        (key.removeprefix(prefix), {**info, "type": "file"})
+        Entry.of(key.removeprefix(prefix), info)
         for key, info in objects
         if not key.endswith("/") and not (skipped and key.startswith(skipped))
     ]
@@ -210,7 +275,7 @@ def _walk_folders(fs: Any, root: str, uri: str, skip: str) -> Iterator[Page]:  #
             if name == folder:  # some object stores list the object that marks a folder in the folder itself
                 continue
             if entry["type"] != "directory":
-                page.append((relative, entry))
+                page.append(Entry.of(relative, entry))
             elif relative != skip:
                 folders.append(name)
         yield page

@@ -28,8 +28,7 @@ def test_photos_without_a_readable_header_are_counted(photos: Path, tmp_path: Pa
 
 def test_no_headers_leaves_the_sizes_out(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.parquet"
-    no_cluster = ("--address", "127.0.0.1:1")  # which is not needed
-    assert list_folder(photos, out, "--no-headers", *no_cluster).splitlines() == [f"12 photos: {out}"]
+    assert list_folder(photos, out, "--no-headers").splitlines() == [f"12 photos: {out}"]
     assert pq.read_table(out)["width"].null_count == 12
     list_folder(photos, out, "--rate", "1000")
     assert pq.read_table(out)["width"].null_count == 0

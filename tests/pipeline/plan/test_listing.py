@@ -208,8 +208,11 @@ def test_a_killed_listing_reads_the_missing_headers_only(photos: Path, tmp_path:
 
 
 def test_without_a_reader_no_photo_is_opened(photos: Path, tmp_path: Path, opened: list[str]) -> None:
-    out = tmp_path / "m.parquet"
-    assert write_listing(str(photos), str(out), ListingOptions()) == Listing(12, 0)
+    out, parts = tmp_path / "m.parquet", tmp_path / "parts"
+    parts.mkdir()
+    (parts / "headers-1.parquet").touch()  # of an interrupted listing
+    assert write_listing(str(photos), str(out), ListingOptions(parts=str(parts))) == Listing(12, 0)
+    assert not parts.exists()
     assert opened == []
     listed = pq.read_table(out)
     assert listed.drop_columns(["width", "height"]).equals(

@@ -1,10 +1,12 @@
 """Files are listed in pages, and a folder that cannot be listed is an error."""
 
+import hashlib
 import json
 import os
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -16,11 +18,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 from pipeline import storage
 from pipeline.errors import StorageAccessError, StorageError, StorageNotFoundError
 from pipeline.storage import walk
-from pipeline.storage.walk import Page, walk_files
+from pipeline.storage.walk import Page, list_level, walk_files
 
 
 def names(pages: Iterable[Page]) -> list[str]:
-    return sorted(name for page in pages for name, _ in page)
+    return sorted(entry.name for page in pages for entry in page)
 
 
 def write(folder: Path, *files: str) -> None:
@@ -40,9 +42,9 @@ def test_local_files_are_listed_in_pages(tmp_path: Path, monkeypatch: pytest.Mon
 def test_details_of_a_link_are_those_of_its_file(tmp_path: Path) -> None:
     write(tmp_path, "a")
     (tmp_path / "link").symlink_to("a")
-    ((_, first), (_, second)) = next(walk_files(str(tmp_path)))
-    assert first == second
-    assert first["size"] == 1
+    (first, second) = next(walk_files(str(tmp_path)))
+    assert first[1:] == second[1:]
+    assert first.size == 1
 
 
 def test_links_to_folders_are_followed(tmp_path: Path) -> None:
@@ -103,6 +105,13 @@ def test_a_subfolder_is_skipped(root: str, tmp_path: Path) -> None:
     assert names(walk_files(folder, "out")) == ["a", "outside/d", "x/out/c"]
 
 
+def test_a_level_of_other_file_systems_is_listed() -> None:
+    for name in ("a", "x/b", "x/y/c"):
+        storage.put(f"memory://walk-level/{name}", b"content")
+    ((page, subfolders),) = list_level("memory://walk-level")
+    assert (names([page]), subfolders) == (["a"], ["x"])
+
+
 @pytest.mark.parametrize("skip", ["out", "none"])
 def test_the_pages_of_a_skipped_subfolder_are_not_requested(
     bucket: str, monkeypatch: pytest.MonkeyPatch, skip: str
@@ -157,9 +166,12 @@ def test_a_bucket_is_listed_in_pages(bucket: str, monkeypatch: pytest.MonkeyPatc
     pages = list(walk_files(f"{bucket}/walk-pages/"))
     assert [len(page) for page in pages] == [2, 2, 1]
     assert names(pages) == expected
-    details = pages[0][0][1]
-    assert details["size"] == 7
-    assert {"ETag", "LastModified"} <= details.keys()
+    assert pages[0][0].size == 7
+    assert pages[0][0].etag == hashlib.md5(b"content").hexdigest()  # noqa: S324 - as S3 does
+    assert pages[0][0].modified is not None
+    levels = list(list_level(f"{bucket}/walk-pages"))
+    assert names(page for page, _ in levels) == ["a.jpg", "f.jpg", "g ü.jpg"]
+    assert [name for _, subfolders in levels for name in subfolders] == ["b"]
     assert len(names(walk_files(bucket))) >= 6
 
 
@@ -171,15 +183,22 @@ def test_a_missing_bucket_is_an_error(bucket: str) -> None:
 class GoogleBucket(BaseHTTPRequestHandler):
     """Answers requests of pages of the bucket `photos` in the format of Google Cloud Storage."""
 
-    names = ("in/", "in/a.jpg", "in/b/c.jpg", "in/b/d e.jpg", "in-2/f.jpg")
+    names = ("in-2/f.jpg", "in/", "in/a.jpg", "in/b/c.jpg", "in/b/d e.jpg")
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(address.query).items()}
         first = int(query.get("pageToken", 0))
-        found = [name for name in self.names if name.startswith(query.get("prefix", ""))]
+        prefix, delimiter = query.get("prefix", ""), query.get("delimiter")
+        found = [name for name in self.names if name.startswith(prefix) and name >= query.get("startOffset", "")]
+        folders = {
+            name[: name.index("/", len(prefix)) + 1] for name in found if delimiter and "/" in name[len(prefix) :]
+        }
+        found = [name for name in found if not any(name.startswith(folder) for folder in folders)]
         items = [{"name": name, "size": "7", "etag": "x", "updated": "2026-01-01T00:00:00Z"} for name in found]
         answer: dict[str, object] = {"kind": "storage#objects", "items": items[first : first + 2]}
+        if folders:
+            answer["prefixes"] = sorted(folders)
         if first + 2 < len(items):
             answer["nextPageToken"] = str(first + 2)
         self.send_response(200 if address.path == "/storage/v1/b/photos/o" else 404)
@@ -205,7 +224,11 @@ def test_a_bucket_of_google_is_listed_in_pages() -> None:
     pages = list(walk_files("gs://photos/in"))
     assert [len(page) for page in pages] == [1, 2]
     assert names(pages) == ["a.jpg", "b/c.jpg", "b/d e.jpg"]
-    assert pages[0][0][1]["size"] == 7
+    assert pages[0][0].size == 7
+    assert pages[0][0].modified == datetime(2026, 1, 1, tzinfo=UTC)
     assert len(names(walk_files("gs://photos"))) == 4
+    assert names(walk_files("gs://photos", "in")) == ["in-2/f.jpg"]
+    assert names(walk_files("gs://photos/in", "b")) == ["a.jpg"]
+    assert [(names([page]), folders) for page, folders in list_level("gs://photos/in")] == [(["a.jpg"], ["b"])]
     with pytest.raises(StorageNotFoundError):
         list(walk_files("gs://none/in"))
