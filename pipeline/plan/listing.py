@@ -147,7 +147,7 @@ def _photo_pages(folder: str, options: ListingOptions) -> Iterator[list[dict[str
         yield [_listed_row(entry, storage.join(address, entry.name)) for entry in valid]
     if invalid:
         printable = first.encode(errors="backslashreplace").decode()
-        text = "%s: %d photos are left out, because their names are not Unicode or contain '::', such as %s"
+        text = "%s: photos that are left out, because their names are not Unicode or contain '::': %d, such as %s"
         LOGGER.warning(text, storage.redact(folder), invalid, printable)
 
 

@@ -150,7 +150,7 @@ class _Links:
     def report(self) -> None:
         """Log how many linked folders were left out."""
         if self._left_out:
-            text = "%s: %d linked folders are listed once only, such as %s"
+            text = "%s: a folder with several links is listed once; links that are left out: %d, such as %s"
             LOGGER.warning(text, redact(self._root), len(self._left_out), redact(min(self._left_out)))
 
 
