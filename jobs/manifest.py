@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobs.options import Address, Verbose
+from pipeline import storage
+from pipeline.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +26,7 @@ Rate = Annotated[
 
 def manifest(
     uri: Annotated[str, typer.Argument(help="A folder or bucket address with photos.")],
-    out: Annotated[str, typer.Option("-o", "--out", help="The Parquet file to write.")],
+    out: Annotated[str, typer.Option("-o", "--out", help="The .parquet file to write.")],
     address: Address = None,
     headers: Headers = True,
     rate: Rate = None,
@@ -35,6 +37,8 @@ def manifest(
     After an interruption, the same command reads only the headers that it has not read yet. Later, it reads the headers
     of new and changed photos.
     """
+    if not out.lower().endswith(".parquet"):
+        raise OptionError(f"--out {storage.redact(out)}: not a .parquet file", "End the name with .parquet.")
     from jobs.progress import show_progress
     from pipeline.plan.listing import write_listing
 

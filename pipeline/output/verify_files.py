@@ -79,7 +79,7 @@ class FileComparison:
     def _add_orphaned(self, names: list[str]) -> None:
         for name in names:
             if _unit_of(name) not in self._findings.unplanned_units:
-                self._findings.orphaned.add(f"{_printable(name)}: not in a record")
+                self._findings.orphaned.add(f"{storage.escape(name)}: not in a record")
                 self._findings.orphaned_files.add(name)
 
     def _add_missing(self, files: pa.RecordBatch) -> None:
@@ -89,7 +89,7 @@ class FileComparison:
 
     def _insert(self, names: list[str], database: Database) -> None:
         """Add the names of files to the table `listed`. A name that is not valid Unicode cannot be in a record."""
-        invalid = {name for name in names if _printable(name) != name}
+        invalid = {name for name in names if storage.escape(name) != name}
         self._add_orphaned(sorted(invalid))
         valid = [name for name in names if name not in invalid] if invalid else names
         database.connection.register("names", pa.table({"name": pa.array(valid, pa.string())}))
@@ -119,8 +119,3 @@ def _list_subfolders(root: str, subfolders: list[str]) -> list[str]:
     with ThreadPoolExecutor(provenance.READERS) as readers:
         listed = readers.map(lambda name: storage.file_names(storage.join(root, name)), subfolders)
         return [f"{subfolder}/{name}" for subfolder, names in zip(subfolders, listed, strict=True) for name in names]
-
-
-def _printable(name: str) -> str:
-    """Return a name with escaped bytes if it is not valid Unicode."""
-    return name.encode(errors="backslashreplace").decode()

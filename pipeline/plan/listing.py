@@ -146,9 +146,8 @@ def _photo_pages(folder: str, options: ListingOptions) -> Iterator[list[dict[str
             first = first or next(entry.name for entry in photos if entry not in valid)
         yield [_listed_row(entry, storage.join(address, entry.name)) for entry in valid]
     if invalid:
-        printable = first.encode(errors="backslashreplace").decode()
         text = "%s: photos that are left out, because their names are not Unicode or contain '::': %d, such as %s"
-        LOGGER.warning(text, storage.redact(folder), invalid, printable)
+        LOGGER.warning(text, storage.redact(folder), invalid, storage.escape(first))
 
 
 def _is_addressable(name: str, *, is_local: bool) -> bool:

@@ -185,5 +185,5 @@ def _absolute(name: str) -> str:
     if name not in URIS:
         return column
     folder = f"regexp_replace({FILE_COLUMN}, '/[^/]*$', '')"
-    is_relative = f"{column} <> '' AND NOT contains({column}, '://') AND NOT contains({column}, '::')"
+    is_relative = f"{column} <> '' AND NOT contains({column}, '://')"
     return f"CASE WHEN {is_relative} AND {column}[1] <> '/' THEN {folder} || '/' || {column} ELSE {column} END"

@@ -87,7 +87,7 @@ def _read(uri: str | None, allowed: frozenset[str]) -> tuple[bytes, int]:
 def _check_allowed(uri: str, allowed: frozenset[str]) -> None:
     """Raise an error for an address that the run does not allow."""
     scheme = "file" if PurePath(uri).is_absolute() or "://" not in uri else uri.partition("://")[0]
-    if "::" in uri:
+    if "::" in uri and "://" in uri:  # a local path without a scheme may contain `::`
         raise SchemeNotAllowedError(f"{storage.redact(uri)}: chained addresses are not allowed")
     if scheme not in allowed:
         raise SchemeNotAllowedError(f"{storage.redact(uri)}: {scheme!r} addresses are not allowed (--allow {scheme})")

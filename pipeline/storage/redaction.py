@@ -47,3 +47,8 @@ def redact_all(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, dict):
         return {key: redact_all(entry) for key, entry in value.items()}
     return [redact_all(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def escape(path: str) -> str:
+    r"""Write the bytes of a local path that are not UTF-8 as `\xff`, so that it can be printed."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -8,7 +8,7 @@ import ray
 from typer.testing import CliRunner
 
 from jobs.app import app
-from pipeline.errors import ClusterError
+from pipeline.errors import ClusterError, OptionError
 
 
 def list_folder(photos: Path, out: Path, *options: str) -> str:
@@ -32,6 +32,13 @@ def test_no_headers_leaves_the_sizes_out(photos: Path, tmp_path: Path) -> None:
     assert pq.read_table(out)["width"].null_count == 12
     list_folder(photos, out, "--rate", "1000")
     assert pq.read_table(out)["width"].null_count == 0
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m", "folder/"])
+def test_an_output_that_cannot_be_read_as_a_manifest_is_refused(photos: Path, tmp_path: Path, name: str) -> None:
+    done = CliRunner().invoke(app, ["manifest", str(photos), "-o", f"{tmp_path}/{name}"])
+    assert isinstance(done.exception, OptionError)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_rate_that_is_not_positive_is_refused(photos: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_relative_uris_are_based_on_the_folder_of_their_file(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     for name in (f"{tmp_path}/in/m.parquet", "in/m.parquet", "in", "./in/*.parquet"):
         rows = read(name)
-        assert [row["uri"] for row in rows] == [f"{tmp_path}/in/x/1.jpg", *uris[1:]]
+        assert [row["uri"] for row in rows] == [f"{tmp_path}/in/x/1.jpg", *uris[1:5], f"{tmp_path}/in/c::4"]
         assert [row["depth_uri"] for row in rows] == [f"{tmp_path}/in/d.png", *[None] * 5]
 
 

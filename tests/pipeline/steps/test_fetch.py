@@ -41,6 +41,11 @@ def test_the_photo_its_maps_and_its_mask_are_read(tmp_path: Path) -> None:
     assert fetched.timing.attempts == 1
 
 
+def test_a_local_path_may_contain_two_colons(tmp_path: Path) -> None:
+    (tmp_path / "a::b.jpg").write_bytes(b"photo")
+    assert fetch(planned_row(uri=f"{tmp_path}/a::b.jpg"), LOCAL).photo == b"photo"
+
+
 @pytest.mark.parametrize("files", [{"mask_uri": "/none.png"}, {"map_uris": (MapUri("seg", "/none.png"),)}])
 def test_a_missing_map_or_mask_is_an_error(tmp_path: Path, files: dict[str, Any]) -> None:
     (tmp_path / "a.jpg").write_bytes(b"photo")
@@ -61,6 +66,8 @@ def test_a_missing_map_or_mask_is_an_error(tmp_path: Path, files: dict[str, Any]
         ("http://[bad", InvalidUriError),
         ("http://a..b/x.jpg", FetchError),
         ("simplecache::file:///etc/passwd", SchemeNotAllowedError),
+        ("simplecache::/etc/passwd", FileMissingError),
+        ("/x::http://127.0.0.1/y", SchemeNotAllowedError),
     ],
 )
 def test_an_address_that_cannot_be_read_is_not_retryable(uri: str | None, error: type[FetchError]) -> None:
