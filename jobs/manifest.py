@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobs.options import Address, Verbose
-from pipeline import storage
 from pipeline.errors import OptionError
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def manifest(
     of new and changed photos.
     """
     if not out.lower().endswith(".parquet"):
-        raise OptionError(f"--out {storage.redact(out)}: not a .parquet file", "End the name with .parquet.")
+        raise OptionError("--out: not the name of a .parquet file", "End the name with .parquet.")
     from jobs.progress import show_progress
     from pipeline.plan.listing import write_listing
 

@@ -15,6 +15,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 
 from pipeline.errors import ClusterError
+from pipeline.execution.block_statistics import DropBlockStatistics
 from pipeline.plan.preflight import RunPlan
 from pipeline.steps.chain import Pool
 from schemas.options import Options
@@ -190,6 +191,7 @@ def configure_ray_data(budget: Budget, *, verbose: bool = False) -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = verbose
     context.target_max_block_size = BLOCK_BYTES
+    context.custom_execution_callback_classes = [DropBlockStatistics]
     # A pool grows while all of its processes have as many batches as they may have.
     context.actor_pool_util_upscaling_threshold = BATCHES_IN_FLIGHT / CONCURRENT_CALLS
     context.execution_options.resource_limits = ExecutionResources(

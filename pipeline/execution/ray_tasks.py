@@ -1,6 +1,7 @@
 """Run a function in Ray tasks, some at a time."""
 
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -26,22 +27,31 @@ def run_tasks(function: Callable[..., R], arguments: Iterable[tuple[Any, ...]], 
         RunStoppedError: A task failed.
     """
     task = ray.remote(function).options(num_cpus=1)
-    running: list[ray.ObjectRef[R]] = []
+    running: dict[Future[R], ray.ObjectRef[R]] = {}
     try:
         for each in arguments:
             if len(running) == most:
-                (finished,), running = ray.wait(running)
-                yield ray.get(finished)
-            running.append(task.remote(*each))
+                yield _next_result(running)
+            reference = task.remote(*each)
+            running[reference.future()] = reference
         while running:
-            (finished,), running = ray.wait(running)
-            yield ray.get(finished)
+            yield _next_result(running)
     except ray.exceptions.RayError as error:
         raise run_stopped_error(error) from error
     finally:
         with suppress(ray.exceptions.RayError):  # the error that ended the loop is more important
-            for reference in running:
+            for reference in running.values():
                 ray.cancel(reference)
+
+
+def _next_result(running: "dict[Future[R], ray.ObjectRef[R]]") -> R:
+    """Wait for the first task that finishes, remove it, and return its result.
+
+    It waits for futures, because `ray.wait` handles an interruption only when a task finishes, and then fails.
+    """
+    future = wait(running, return_when=FIRST_COMPLETED).done.pop()
+    del running[future]
+    return future.result()
 
 
 def cluster_cores() -> int:

@@ -1,0 +1,22 @@
+"""Drop the statistics that Ray Data keeps of every block until the end of a flow, so that the driver's memory is flat.
+
+They would be printed by `Dataset.stats`, which this project does not use. For each batch of photos, they take 3 KB and
+fragment the memory, which made 13 KB in all: 4 GB in a run of 10 million photos.
+"""
+
+from typing import TYPE_CHECKING
+
+from ray.data._internal.execution.execution_callback import ExecutionCallback
+
+if TYPE_CHECKING:
+    from ray.data._internal.execution.streaming_executor import StreamingExecutor
+
+
+class DropBlockStatistics(ExecutionCallback):
+    """Removes the statistics of blocks at each step of Ray Data's scheduler."""
+
+    def on_execution_step(self, executor: "StreamingExecutor") -> None:
+        """Clear the statistics of all operators."""
+        for operator in executor._topology or ():  # noqa: SLF001 - Ray Data has no option for it
+            for blocks in operator.get_stats().values():
+                blocks.clear()
