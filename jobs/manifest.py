@@ -38,6 +38,8 @@ def manifest(
     """
     if not out.lower().endswith(".parquet"):
         raise OptionError("--out: not the name of a .parquet file", "End the name with .parquet.")
+    if rate and not headers:
+        raise OptionError("--rate: without effect, because --no-headers reads no headers", "Omit one of the two.")
     from jobs.progress import show_progress
     from pipeline.plan.listing import write_listing
 

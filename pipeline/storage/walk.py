@@ -209,6 +209,7 @@ def _walk_s3(
     bucket, key, _ = fs.split_path(root.rstrip("/"))
     prefix = f"{key}/" if key else ""
     skipped = f"{prefix}{skip}/" if skip else None
+    is_sorted = not bucket.endswith("--x-s3")  # S3 Express lists the keys of its buckets in any order
     request = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter, **fs.req_kw}
     while True:
         with translate_errors(uri):
@@ -219,7 +220,7 @@ def _walk_s3(
         if not answer.get("IsTruncated"):
             return
         request.pop("ContinuationToken", None)
-        if skipped and objects and objects[-1][0].startswith(skipped):
+        if is_sorted and skipped and objects and objects[-1][0].startswith(skipped):
             request["StartAfter"] = skipped + _LAST_CHARACTER
         else:
             request["ContinuationToken"] = answer["NextContinuationToken"]

@@ -34,9 +34,10 @@ def test_no_headers_leaves_the_sizes_out(photos: Path, tmp_path: Path) -> None:
     assert pq.read_table(out)["width"].null_count == 0
 
 
-@pytest.mark.parametrize("name", ["m.csv", "m", "folder/"])
-def test_an_output_that_cannot_be_read_as_a_manifest_is_refused(photos: Path, tmp_path: Path, name: str) -> None:
-    done = CliRunner().invoke(app, ["manifest", str(photos), "-o", f"{tmp_path}/{name}"])
+@pytest.mark.parametrize("options", [["m.csv"], ["m"], ["folder/"], ["m.parquet", "--no-headers", "--rate", "1"]])
+def test_options_that_make_no_sense_are_refused(photos: Path, tmp_path: Path, options: list[str]) -> None:
+    name, *others = options
+    done = CliRunner().invoke(app, ["manifest", str(photos), "-o", f"{tmp_path}/{name}", *others])
     assert isinstance(done.exception, OptionError)
     assert not list(tmp_path.iterdir())
 
