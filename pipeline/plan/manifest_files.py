@@ -27,6 +27,7 @@ FORMATS = {
 }
 FILE_COLUMN = "__photo2anime_file"  # the path of the file of a row; no manifest has a column of this name
 _WILDCARDS = re.compile(r"[*?\[]")
+_CSV = "comment = ''"  # otherwise DuckDB may take rows that begin with # for comments
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _PARTITION = re.compile(r"[^/=]+=[^/=]*")  # the name of a folder of a hive-partitioned manifest, such as day=2026-01-01
 
@@ -123,6 +124,7 @@ def reader(files: ManifestFiles, database: Database) -> str:
         _check_parquet_columns(files, database, paths)
     if files.format == "csv":
         _check_csv_columns(files, database)
+        options.append(_CSV)
     function = {"parquet": "read_parquet", "csv": "read_csv", "json": "read_json"}[files.format]
     if files.format == "json":
         options.append("format = 'newline_delimited'")
@@ -202,7 +204,7 @@ def _check_csv_columns(files: ManifestFiles, database: Database) -> None:
     """Raise an error for duplicate columns, which DuckDB renames."""
     for uri in files.uris:
         paths = literals(database.patterns([uri]))
-        source = f"read_csv({paths}, header = false, all_varchar = true, hive_partitioning = false)"
+        source = f"read_csv({paths}, {_CSV}, header = false, all_varchar = true, hive_partitioning = false)"
         for names in query(f"FROM {source} LIMIT 1", uri, database):
             _check_names([name for name in names if name is not None], uri)
 

@@ -116,6 +116,21 @@ def test_a_duplicate_column_of_a_csv_file_is_refused(tmp_path: Path, header: str
     assert [row["photo_id"] for row in read(str(tmp_path / "1.csv"))] == ["a"]
 
 
+def test_no_row_of_a_csv_file_is_a_comment(tmp_path: Path) -> None:
+    rows = [f"#{number},/p/{number},plain" for number in range(4)]
+    rows += [f"p{number},/p/{number},#best photo" for number in range(6)]
+    (tmp_path / "m.csv").write_text("\n".join(["photo_id,uri,prompt", *rows]) + "\n")
+    found = read(str(tmp_path / "m.csv"))
+    assert len(found) == 10
+    assert [row["prompt"] for row in found] == ["plain"] * 4 + ["#best photo"] * 6
+
+
+@pytest.mark.parametrize("name", ["photo", "ROWID", "place", "variant", "variants", "bucket"])
+def test_a_column_with_a_name_of_planning_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ManifestSchemaError):
+        read(write(tmp_path / "m.parquet", photo_id=["a"], uri=["/a.jpg"], **{name: [1]}))
+
+
 def test_json_lines_are_read(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text(
         '{"photo_id": "a", "uri": "a.jpg", "pose_keypoints": [[1, 2, 2.5]], "more": {"x": [1]}}\n'
