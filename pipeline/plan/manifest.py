@@ -8,7 +8,6 @@ from pipeline import storage
 from pipeline.errors import (
     ColumnTypeError,
     DuplicateIdError,
-    ManifestSchemaError,
     MissingColumnError,
     MissingIdError,
     NoPhotosError,
@@ -21,7 +20,6 @@ from schemas.manifest import KNOWN, MAP_URIS, REQUIRED, URIS
 from schemas.row_parts import MANIFEST_BOX, POINTS
 
 VIEW = "manifest"
-RESERVED = frozenset({"rowid", "photo", "place", "variant", "variants", "bucket"})  # columns of the queries of planning
 _INTEGERS = ("INTEGER", "BIGINT")
 _TEXT_TYPE, _SCALAR = re.compile("VARCHAR"), re.compile(r"[A-Z0-9_ ]+(\(\d+,\d+\))?")
 # The source types that a nested column accepts. A cast from another type could return nulls instead of failing.
@@ -79,10 +77,6 @@ def open_manifest(uri: str, database: Database, limit: int | None = None) -> Man
     for name in REQUIRED.names:
         if name not in types:
             raise MissingColumnError(f"{source}: column {name!r} is missing (columns: {', '.join(types) or 'none'})")
-    for name in types:
-        if name.lower() in RESERVED:
-            text = f"{source}: column {name!r} has a name that planning uses itself"
-            raise ManifestSchemaError(text, "Rename the column.")
     expressions = {field.name: _typed(field.name, types, files) for field in KNOWN}
     expressions |= {name: identifier(name) for name in types if name not in expressions}
     manifest = _check_rows(relation, types, expressions, files, database)

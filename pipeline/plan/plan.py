@@ -17,7 +17,7 @@ from pipeline.plan import manifest as manifests
 from pipeline.plan.load_unit import planned_rows
 from pipeline.plan.manifest import Manifest
 from pipeline.plan.manifest_files import manifest_errors
-from pipeline.plan.plan_columns import plan_columns, prompt_columns, register_functions
+from pipeline.plan.plan_columns import photo_column, plan_columns, prompt_columns, register_functions
 from pipeline.recipes.prompts import PromptRenderer
 from pipeline.storage.database import Database, identifier, literal, open_database, sql_type
 from schemas.arrow import to_rows, to_table
@@ -123,8 +123,10 @@ def _plan_new_rows(planning: Planning, plans: Sequence[StoredPlan], size: int | 
 
 def _create_photos(database: Database, manifest: Manifest, recipe: Recipe) -> None:
     """Create the view `photos`: the manifest with the bucket of each photo, or null if its size is unknown."""
+    columns = ", ".join(f"m.{identifier(name)} AS {photo_column(name)}" for name in manifest.types)
     if not {"width", "height"} <= manifest.filled:
-        database.run(f"CREATE OR REPLACE VIEW photos AS SELECT *, NULL::VARCHAR AS bucket FROM {manifests.VIEW}")
+        source = f"SELECT {columns}, NULL::VARCHAR AS bucket FROM {manifests.VIEW} m"
+        database.run(f"CREATE OR REPLACE VIEW photos AS {source}")
         return
     known = f"SELECT DISTINCT width, height FROM {manifests.VIEW} WHERE width > 0 AND height > 0"
     sizes, buckets = database.table(known), recipe.buckets
@@ -134,7 +136,7 @@ def _create_photos(database: Database, manifest: Manifest, recipe: Recipe) -> No
     database.run("CREATE OR REPLACE TEMP TABLE sizes AS FROM size_buckets")
     database.connection.unregister("size_buckets")
     join = f"{manifests.VIEW} m LEFT JOIN sizes s ON m.width = s.width AND m.height = s.height"
-    database.run(f"CREATE OR REPLACE VIEW photos AS SELECT m.*, s.bucket FROM {join}")
+    database.run(f"CREATE OR REPLACE VIEW photos AS SELECT {columns}, s.bucket FROM {join}")
 
 
 def bucket_name(size: tuple[int, int], buckets: list[tuple[int, int]]) -> str:

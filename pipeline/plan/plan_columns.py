@@ -13,6 +13,7 @@ from pipeline import storage
 from pipeline.plan.manifest import Manifest
 from pipeline.recipes.prompts import PROMPT_COLUMNS
 from pipeline.storage.database import Database, identifier, literal
+from schemas.manifest import KNOWN
 from schemas.prompt import template_columns
 from schemas.recipe import Recipe
 
@@ -40,6 +41,15 @@ def _on_texts(function: Callable[[str], str]) -> Callable[[pa.Array], pa.Array]:
     return apply
 
 
+def photo_column(name: str) -> str:
+    """Return the name of a column of a manifest in the view `photos`, quoted for SQL.
+
+    Columns that the program does not know have a prefix, so that their names, such as `rowid`, cannot have a meaning in
+    a query.
+    """
+    return identifier(name if name in KNOWN.names else f"extra {name}")
+
+
 def plan_columns(manifest: Manifest, recipe: Recipe) -> dict[str, str]:
     """Return the SQL expression of each column of a plan but the unit, for photos `m` and their `variant`."""
     extra = manifest.extra_columns(recipe.detectors)
@@ -51,7 +61,7 @@ def plan_columns(manifest: Manifest, recipe: Recipe) -> dict[str, str]:
         "recipe_digest": literal(recipe.digest),
         **addresses(manifest, recipe, public=True),
         **{name: f"m.{name}" for name in ("pose_keypoints", "boxes", "keypoints", *PROMPT_COLUMNS)},
-        "manifest": _json_object({name: (f"m.{identifier(name)}", manifest.types[name]) for name in extra}),
+        "manifest": _json_object({name: (f"m.{photo_column(name)}", manifest.types[name]) for name in extra}),
     }
     return columns | {"key": key(columns, manifest, recipe)}
 
@@ -105,7 +115,7 @@ def key(columns: dict[str, str], manifest: Manifest, recipe: Recipe) -> str:
         recipe: The recipe, whose digest covers its prompts and its seed.
     """
     named = [name for name in _named_columns(recipe) if name in manifest.extra_columns(recipe.detectors)]
-    texts = _json_object({name: (f"m.{identifier(name)}", manifest.types[name]) for name in named})
+    texts = _json_object({name: (f"m.{photo_column(name)}", manifest.types[name]) for name in named})
     if any(name in manifest.filled for name in PROMPT_COLUMNS):
         templates = "contains(concat(m.prompt, m.negative_prompt), '{')"
         texts = f"CASE WHEN {templates} THEN {columns['manifest']} ELSE {texts} END"

@@ -125,12 +125,6 @@ def test_no_row_of_a_csv_file_is_a_comment(tmp_path: Path) -> None:
     assert [row["prompt"] for row in found] == ["plain"] * 4 + ["#best photo"] * 6
 
 
-@pytest.mark.parametrize("name", ["photo", "ROWID", "place", "variant", "variants", "bucket"])
-def test_a_column_with_a_name_of_planning_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ManifestSchemaError):
-        read(write(tmp_path / "m.parquet", photo_id=["a"], uri=["/a.jpg"], **{name: [1]}))
-
-
 def test_json_lines_are_read(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text(
         '{"photo_id": "a", "uri": "a.jpg", "pose_keypoints": [[1, 2, 2.5]], "more": {"x": [1]}}\n'

@@ -1,5 +1,6 @@
 """Plans: every row once, units named by their keys, and rows that are new, changed, or changed back."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,33 @@ def test_the_variants_of_a_photo_share_a_unit_if_they_fit(photos: int, variants:
         units.setdefault(photo, set()).add(unit)
     fits = size is None or variants <= size
     assert all(len(names) == 1 for names in units.values()) == fits
+
+
+INTERNAL = [
+    "rowid",
+    "photo",
+    "PHOTO",
+    "place",
+    "variant",
+    "variants",
+    "bucket",
+    "number",
+    "planned",
+    "m",
+    "key",
+    "unit",
+]
+
+
+@pytest.mark.parametrize("name", INTERNAL)
+@pytest.mark.parametrize("values", [[None, 7, None, -1, 2**62], ["x", None, "y", "1", ""], [0.5, None, 1.5, 2.5, 3.5]])
+def test_a_column_with_a_name_of_a_query_is_an_ordinary_column(name: str, values: list[Any]) -> None:
+    ids = ["a", "b", "c", "d", "e"]
+    table = planned(manifest_of(ids, **{name: values}), variants=2, size=4)
+    assert table["photo_id"].to_pylist() == [each for each in ids for _ in range(2)]
+    assert [len(keys) for keys in units_of(table).values()] == [4, 4, 2]
+    assert table["bucket"].null_count == table.num_rows
+    assert [json.loads(text)[name] for text in table["manifest"].to_pylist()] == [each for each in values for _ in "01"]
 
 
 @settings(max_examples=10)
