@@ -37,9 +37,9 @@ def manifest(
     of new and changed photos.
     """
     if not out.lower().endswith(".parquet"):
-        raise OptionError("--out: not the name of a .parquet file", "End the name with .parquet.")
+        raise OptionError("--out: the name does not end with .parquet", "Name a .parquet file.")
     if rate and not headers:
-        raise OptionError("--rate: without effect, because --no-headers reads no headers", "Omit one of the two.")
+        raise OptionError("--rate: has no effect with --no-headers", "Omit one of the two.")
     from jobs.progress import show_progress
     from pipeline.plan.listing import write_listing
 
@@ -54,7 +54,7 @@ def manifest(
 def _listing_options(
     address: str | None, rate: float | None, *, headers: bool, verbose: bool
 ) -> "Iterator[ListingOptions]":
-    """Return the options that list with this process, or with an address on a Ray cluster."""
+    """Return the options of a listing by this process, or by a Ray cluster if an address is given."""
     from pipeline.plan.headers import ThreadedReader
     from pipeline.plan.listing import ListingOptions
     from pipeline.quiet import silence_ray

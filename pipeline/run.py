@@ -21,12 +21,12 @@ from pipeline import storage
 from pipeline.errors import RunError, RunStoppedError, TooManyFailuresError
 from pipeline.execution.progress import RunProgress
 from pipeline.models import checks
-from pipeline.output import plan_store, run_file
+from pipeline.output import run_file
 from pipeline.output.record_writer import RecordWriter
 from pipeline.output.report import write_report
 from pipeline.output.run_file import RunMetadata, git_commit, project_version
 from pipeline.plan.preflight import MANIFEST_FILE, RunPlan, preflight
-from pipeline.plan.remaining import RemainingWork
+from pipeline.plan.remaining import RemainingWork, store_plan
 from pipeline.quiet import silence_ray
 from pipeline.recipes.load import load_recipe
 from pipeline.steps.chain import Chain, ChainSettings, run_chain
@@ -172,9 +172,7 @@ def _write_start(run: RunPlan, metadata: RunMetadata, output: str) -> RemainingW
     run_file.store_recipe(output, metadata.recipe)
     if run.listed is not None:
         upload(run.listed, storage.join(output, MANIFEST_FILE))
-    if run.new is None:
-        return run.work
-    return run.work.moved(str(run.new.folder), plan_store.write_plan(output, run.new))
+    return store_plan(run.work, run.new, output)
 
 
 def convert_units(

@@ -13,7 +13,7 @@ from pipeline.output.plan_store import StoredPlan
 from pipeline.plan import plan
 from pipeline.plan.manifest import open_manifest
 from pipeline.plan.plan import Planning
-from pipeline.plan.remaining import RemainingWork, remaining_work
+from pipeline.plan.remaining import RemainingWork, remaining_work, store_plan
 from pipeline.recipes.load import load_recipe
 from pipeline.storage.database import Database, open_database
 from schemas.arrow import to_rows
@@ -68,4 +68,4 @@ def plan_into(output: Path, table: pa.Table, variants: int = 1, size: int | None
         new = plan.plan_new_rows(planning, plans, size)
         done = {path.stem for path in (output / "provenance").glob("*.parquet")}
         work = remaining_work(planning, plans, new, done, {})
-        return work if new is None else work.moved(str(new.folder), plan_store.write_plan(str(output), new))
+        return store_plan(work, new, str(output))

@@ -53,17 +53,12 @@ class Finished:
 
     @property
     def rows(self) -> dict[str, dict[str, Any]]:
-        return {row["photo_id"]: row for row in rows_of(self.output)}
-
-
-def rows_of(output: str) -> list[dict[str, Any]]:
-    """Return the rows of all records of an output."""
-    return read_records(output)
+        return {row["photo_id"]: row for row in read_records(self.output)}
 
 
 def digests_of(output: str) -> dict[str, str]:
     """Return the digests of the images of an output, by photo."""
-    return {row["photo_id"]: row["sha256"] for row in rows_of(output)}
+    return {row["photo_id"]: row["sha256"] for row in read_records(output)}
 
 
 def files_of(output: str) -> dict[str, tuple[int, int]]:
@@ -99,7 +94,7 @@ def finished(photos: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFact
 
 
 def test_every_row_is_recorded_exactly_once(finished: Finished) -> None:
-    counts = Counter(row["photo_id"] for row in rows_of(finished.output))
+    counts = Counter(row["photo_id"] for row in read_records(finished.output))
     assert set(counts.values()) == {1}
     assert len(counts) == 16
     assert (finished.summary.converted, finished.summary.failed, finished.summary.failed_in_all) == (12, 4, 4)
@@ -204,7 +199,7 @@ def small(photos: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_images_do_not_depend_on_the_unit_size(finished: Finished, small: Path) -> None:
-    rows = rows_of(str(small / "out"))
+    rows = read_records(str(small / "out"))
     assert len(rows) == 3
     for row in rows:
         assert row["sha256"] == finished.rows[row["photo_id"]]["sha256"]
@@ -221,7 +216,7 @@ def test_reconvert_keeps_the_images_and_the_text_of_the_previous_recipe(
     assert (summary.converted, summary.earlier) == (6, 0)
     assert verify(output).valid
     assert len(storage.names(f"{output}/_recipes")) == 2
-    rows = rows_of(output)
+    rows = read_records(output)
     assert len({row["sha256"] for row in rows}) == len(rows) == 9
     assert Counter(row["uri"].rpartition(".")[2] for row in rows) == {"webp": 6, "png": 3}
 
@@ -235,7 +230,7 @@ def test_new_and_changed_photos_are_converted_and_a_repaired_image_has_the_same_
     table.append({"photo_id": "new", "uri": str(photos / "p005.jpg")})
     manifest = str(tmp_path / "m.parquet")
     storage.put_table(manifest, pa.Table.from_pylist(table))
-    lost = next(row for row in rows_of(output) if row["photo_id"] == "p002.jpg")
+    lost = next(row for row in read_records(output) if row["photo_id"] == "p002.jpg")
     (Path(output) / lost["uri"]).unlink()
     (Path(output) / "images" / "stray.png").write_bytes(b"stray")
     findings = verify(output)
@@ -244,7 +239,7 @@ def test_new_and_changed_photos_are_converted_and_a_repaired_image_has_the_same_
     summary = convert_locally(manifest, output, recipe)
     assert (summary.converted, summary.earlier) == (3, 1)
     assert verify(output).valid
-    rows = rows_of(output)
+    rows = read_records(output)
     assert [row["sha256"] for row in rows if row["photo_id"] == "p002.jpg"] == [lost["sha256"]]
     assert Counter(row["photo_id"] for row in rows) == {"p000.jpg": 1, "p001.jpg": 2, "p002.jpg": 1, "new": 1}
     assert convert_locally(manifest, output, recipe).converted == 0

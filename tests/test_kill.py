@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -74,10 +73,6 @@ def records_of(output: Path) -> int:
     return len(provenance.done_units(str(output)))
 
 
-def rows_of(output: Path) -> list[dict[str, Any]]:
-    return read_records(output)
-
-
 def kill_when(reached: Callable[[], bool], photos: Path, output: Path, log: Path) -> None:
     """Start a run and kill it as soon as its output has reached a state; on a busy machine it may have finished."""
     with running(photos, output, log) as process:
@@ -92,12 +87,12 @@ def test_a_killed_run_resumes_and_ends_like_an_undisturbed_run(photos: Path, rec
 
     kill_when(lambda: any(output.glob("_plan/*/units.parquet")), photos, output, log)  # the work is planned
     kill_when(lambda: records_of(output) > 0, photos, output, log)  # and partly done
-    recorded = {row["key"]: row["sha256"] for row in rows_of(output)}
+    recorded = {row["key"]: row["sha256"] for row in read_records(output)}
     assert recorded
     with running(photos, output, log) as process:
         assert process.wait() == 0, log.read_text()
 
-    rows = rows_of(output)
+    rows = read_records(output)
     assert recorded.items() <= {row["key"]: row["sha256"] for row in rows}.items()  # nothing is lost
     assert Counter(row["key"] for row in rows) == Counter(
         rows_of_plans(plan_store.read_plans(str(output)))["key"].to_pylist()
@@ -106,4 +101,6 @@ def test_a_killed_run_resumes_and_ends_like_an_undisturbed_run(photos: Path, rec
     assert verify(str(output)).valid
     undisturbed = tmp_path / "undisturbed"
     convert_locally(str(photos), str(undisturbed), recipe, Options(unit_size=1))
-    assert {row["uri"]: row["sha256"] for row in rows} == {row["uri"]: row["sha256"] for row in rows_of(undisturbed)}
+    assert {row["uri"]: row["sha256"] for row in rows} == {
+        row["uri"]: row["sha256"] for row in read_records(undisturbed)
+    }

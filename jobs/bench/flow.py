@@ -12,8 +12,6 @@ import typer
 from jobs.bench.measurement import BUSY, busy_core_seconds, core_count, describe_load, sampled_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from jobs.bench.measurement import MemorySamples
     from pipeline.plan.remaining import RemainingWork
     from pipeline.steps.chain import Chain
@@ -62,6 +60,20 @@ class FlowTimes:
         shares = {"the converter": self.busy, "CPU of the driver": self.driver, "CPU of the machine": self.cores}
         return next((name for name, share in shares.items() if share > BUSY), "waiting")
 
+    def figures(self) -> dict[str, str]:
+        """Return the measurements as text."""
+        return {
+            "first row of this flow": f"{self.first:.1f} s",
+            "all rows": f"{self.first + self.rest:.1f} s",
+            "rows after the first": f"{self.rate:,.0f} per second",
+            "converter in its call": f"{self.busy:.1%}",
+            "CPU of the driver / of the machine": f"{self.driver:.1f} / {self.cores * core_count():.1f} cores",
+            "bound by": self.bound,
+            "memory of the driver (smallest / median / largest)": self.memory.describe(),
+            "records": f"{self.records:,}",
+            "query of all records for the report": f"{self.report:.1f} s",
+        }
+
 
 def flow(
     rows: Annotated[int, typer.Option(min=1, help="The number of photos.")] = 10_000,
@@ -98,19 +110,11 @@ def flow(
             baseline = measure_empty_flow()
             times = measure_flow(Path(folder), rows, side, work, unit_size)
         fetch = measure_fetch(PHOTOS, LATENCY)
-    figures: Mapping[str, str] = {
+    figures = {
         "import Ray Data": f"{imported - begin:.1f} s",
         "start Ray": f"{started - imported:.1f} s",
         "first row of an empty flow of Ray Data": f"{baseline:.1f} s",
-        "first row of this flow": f"{times.first:.1f} s",
-        "all rows": f"{times.first + times.rest:.1f} s",
-        "rows after the first": f"{times.rate:,.0f} per second",
-        "converter in its call": f"{times.busy:.1%}",
-        "CPU of the driver / of the machine": f"{times.driver:.1f} / {times.cores * core_count():.1f} cores",
-        "bound by": times.bound,
-        "memory of the driver (smallest / median / largest)": times.memory.describe(),
-        "records": f"{times.records:,}",
-        "query of all records for the report": f"{times.report:.1f} s",
+        **times.figures(),
         f"fetch {PHOTOS} photos, {LATENCY * 1000:.0f} ms away": f"{fetch:.2f} s",
     }
     for name, figure in figures.items():
@@ -129,8 +133,9 @@ def measure_empty_flow() -> float:
 
 def measure_flow(folder: Path, rows: int, size: int, work: str, unit_size: int | None) -> FlowTimes:
     """Plan a synthetic manifest, and run the flow with stand-ins for its steps."""
+    from jobs.bench.events import read_events
     from jobs.bench.plan import write_manifest
-    from jobs.bench.stand_ins import GPU_SECONDS, read_spans
+    from jobs.bench.stand_ins import GPU_SECONDS
     from pipeline.execution import pools
     from pipeline.execution.progress import RunProgress
     from pipeline.output.current_rows import count_rows
@@ -158,8 +163,8 @@ def measure_flow(folder: Path, rows: int, size: int, work: str, unit_size: int |
         convert_units(remaining, chain, resources, Options(), first, log)
     seconds = time.perf_counter() - begin
     driver, cores = (time.process_time() - driver) / seconds, (busy_core_seconds() - cores) / seconds / core_count()
-    spans = read_spans(folder / "spans")
-    busy = sum(end - start for start, end in spans) / max(spans[-1][1] - spans[0][0], 1e-9)
+    calls = read_events(folder / "calls")
+    busy = sum(call.end - call.begin for call in calls) / max(calls[-1].end - calls[0].begin, 1e-9)
     records = done_units(str(folder / "out"))
     begin = time.perf_counter()
     count_rows(str(folder / "out"), REPORTED)
@@ -173,17 +178,15 @@ def _plan(folder: Path, size: int, unit_size: int | None, seconds: float) -> "tu
     """Plan the manifest of a folder, and return the work and the chain of stand-ins."""
     from jobs.bench import stand_ins
     from jobs.bench.plan import planned_work, prompt_renderer
-    from pipeline.output import plan_store
+    from pipeline.plan.remaining import store_plan
     from pipeline.storage.database import DEFAULT_MEMORY
 
-    output, spans = folder / "out", folder / "spans"
-    spans.mkdir()
+    output, calls = folder / "out", folder / "calls"
+    calls.mkdir()
     with planned_work(folder / "photos.parquet", output, 1, DEFAULT_MEMORY, unit_size) as (work, new):
-        if new is None:
-            raise RuntimeError("the new output has a plan already")
-        moved = work.moved(str(new.folder), plan_store.write_plan(str(output), new))
+        stored = store_plan(work, new, str(output))
     load = stand_ins.SyntheticPhotos(str(output), prompt_renderer(), size)
-    return moved, stand_ins.stand_in_chain(load, spans, seconds)
+    return stored, stand_ins.stand_in_chain(load, calls, seconds)
 
 
 def _unchanged(batch: Any) -> Any:  # noqa: ANN401 - a batch of any format of Ray Data

@@ -1,7 +1,6 @@
 """Steps that replace those of a run in `photo2anime bench flow`: synthetic photos, and a converter that only waits."""
 
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.bench.events import EventFile
 from jobs.bench.synthetic_rows import mapped_row
 from pipeline.plan.load_unit import load_unit
 from pipeline.recipes.prompts import PromptRenderer
@@ -54,12 +54,12 @@ class WaitingConverter:
     """Waits as long as a GPU works, drops the pixels of the maps, and writes the begin and end of each call to a file.
 
     Args:
-        spans: The folder of the files, one for each process.
+        calls: The folder of the files, one for each process.
         seconds: The time to wait for each photo.
     """
 
-    def __init__(self, spans: str, seconds: float) -> None:
-        self._path, self._seconds = Path(spans) / uuid.uuid4().hex, seconds
+    def __init__(self, calls: str, seconds: float) -> None:
+        self._calls, self._seconds = EventFile(calls, "convert"), seconds
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Return the rows without their control maps, which later steps do not need."""
@@ -67,8 +67,7 @@ class WaitingConverter:
         time.sleep(self._seconds * table.num_rows)
         maps = pa.nulls(table.num_rows, table.schema.field("maps").type)
         result = table.set_column(table.schema.get_field_index("maps"), table.schema.field("maps"), maps)
-        with self._path.open("a") as file:
-            file.write(f"{begin} {time.time()}\n")
+        self._calls.write("call", begin)
         return result
 
 
@@ -92,24 +91,18 @@ class RecordColumns:
         return pa.table(columns, schema=PROVENANCE)
 
 
-def stand_in_chain(load: SyntheticPhotos, spans: Path, seconds: float) -> Chain:
+def stand_in_chain(load: SyntheticPhotos, calls: Path, seconds: float) -> Chain:
     """Return a chain with as many steps as that of a run, whose steps pass on their tables without reading the rows.
 
     Args:
         load: Makes the photos.
-        spans: The folder in which the converter writes its calls.
+        calls: The folder in which the converter writes its calls.
         seconds: The time that the converter waits for each photo.
     """
     steps = [
         Step("decode", "light", UnchangedTable()),
         Step("control maps", "control_maps", UnchangedTable, {}),
-        Step("convert", "gpu", WaitingConverter, {"spans": str(spans), "seconds": seconds}),
+        Step("convert", "gpu", WaitingConverter, {"calls": str(calls), "seconds": seconds}),
         Step("encode", "light", UnchangedTable()),
     ]
     return Chain(load, steps, RecordColumns(load.output))
-
-
-def read_spans(spans: Path) -> list[tuple[float, float]]:
-    """Read the begin and the end of all calls of the converter, sorted."""
-    lines = [line.split() for path in spans.iterdir() for line in path.read_text().splitlines()]
-    return sorted((float(begin), float(end)) for begin, end in lines)

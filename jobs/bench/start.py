@@ -1,4 +1,4 @@
-"""photo2anime bench start: name the seconds until the first images of the demo."""
+"""photo2anime bench start: measure what happens until the first images of the demo are written."""
 
 import logging
 import tempfile
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jobs.bench.timed_steps import Event
+    from jobs.bench.events import Event
     from pipeline.plan.preflight import RunPlan
     from schemas.options import Options
 
@@ -44,7 +44,7 @@ def measure_start(folder: Path) -> "tuple[list[Event], list[Event], float]":
         The events before the flow and in the flow, in seconds from the start without the empty flow, and the seconds of
         the empty flow.
     """
-    from jobs.bench.timed_steps import Event
+    from jobs.bench.events import Event
 
     begin = time.time()
     before: list[Event] = []
@@ -77,21 +77,20 @@ def measure_start(folder: Path) -> "tuple[list[Event], list[Event], float]":
 
 def _measure_flows(run: "RunPlan", options: "Options", output: str, spans: Path) -> "tuple[float, list[Event]]":
     """Return the seconds of the empty flow, and the events of the flow of a run."""
+    from jobs.bench.events import read_events
     from jobs.bench.flow import measure_empty_flow
-    from jobs.bench.timed_steps import read_events, timed_chain
+    from jobs.bench.timed_steps import timed_chain
     from pipeline.execution import pools
     from pipeline.execution.progress import RunProgress
-    from pipeline.output import plan_store
     from pipeline.output.run_file import RunMetadata, project_version
+    from pipeline.plan.remaining import store_plan
     from pipeline.run import convert_units
     from pipeline.steps.chain import ChainSettings, run_chain
     from pipeline.steps.commit import Commit
 
     resources = pools.plan_resources(run, options)
     baseline = measure_empty_flow()
-    if run.new is None:
-        raise RuntimeError("the new output has a plan already")
-    work = run.work.moved(str(run.new.folder), plan_store.write_plan(output, run.new))
+    work = store_plan(run.work, run.new, output)
     commit = Commit(output, RunMetadata("bench", run.recipe, project_version(), None), keep_maps=True)
     settings = ChainSettings.of(run, resources.gpu_detectors, keep_maps=True)
     chain = timed_chain(run_chain(settings, commit), str(spans))

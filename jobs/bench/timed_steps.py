@@ -1,54 +1,18 @@
 """Steps that write the time of their calls to files, for `photo2anime bench start`."""
 
 import importlib
-import json
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pyarrow as pa
 
+from jobs.bench.events import EventFile
 from pipeline.steps.chain import BatchLoader, Chain, Committer, Step
 from schemas.work import Unit
 
 # The libraries that take most of the time of creating a step, by the name of the step.
 LIBRARIES = {"control maps": "pipeline.detectors.base", "convert": "pipeline.diffusion.generator"}
-
-
-@dataclass(frozen=True)
-class Event:
-    """A span of time in a process.
-
-    Attributes:
-        step: The name of the step.
-        what: What the process did.
-        begin: The begin, in seconds of the Unix epoch.
-        end: The end.
-    """
-
-    step: str
-    what: str
-    begin: float
-    end: float
-
-
-class EventFile:
-    """Writes the events of one object to a file of its own.
-
-    Args:
-        folder: The folder of the files.
-        step: The name of the step.
-    """
-
-    def __init__(self, folder: str, step: str) -> None:
-        self._path, self._step = Path(folder) / uuid.uuid4().hex, step
-
-    def write(self, what: str, begin: float) -> None:
-        """Write an event that ends now."""
-        with self._path.open("a") as file:
-            file.write(json.dumps([self._step, what, begin, time.time()]) + "\n")
 
 
 class TimedStep:
@@ -118,9 +82,3 @@ def timed_chain(chain: Chain, folder: str) -> Chain:
         for step in chain.steps
     ]
     return Chain(TimedLoader(chain.load, folder), steps, TimedCommit(chain.commit, folder))
-
-
-def read_events(folder: Path) -> list[Event]:
-    """Read all events of a folder, sorted by their begin."""
-    lines = [line for path in folder.iterdir() for line in path.read_text().splitlines()]
-    return sorted((Event(*json.loads(line)) for line in lines), key=lambda event: event.begin)

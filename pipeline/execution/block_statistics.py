@@ -1,7 +1,7 @@
 """Drop the statistics that Ray Data keeps of every block until the end of a flow, so that the driver's memory is flat.
 
-They would be printed by `Dataset.stats`, which this project does not use. For each batch of photos, they take 3 KB and
-fragment the memory, which made 13 KB in all: 4 GB in a run of 10 million photos.
+`Dataset.stats` prints these statistics, and this project does not use it. They take 3 KB for each batch of photos. With
+the fragmentation that they cause, the memory of the driver grew by 13 KB for each batch, and by 5 KB without them.
 """
 
 from typing import TYPE_CHECKING

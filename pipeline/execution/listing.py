@@ -6,7 +6,7 @@ the machine on which the command runs, and a machine that fails loses only the c
 
 import math
 from collections.abc import Generator, Iterator
-from typing import cast
+from dataclasses import replace
 
 import pyarrow as pa
 import ray
@@ -19,8 +19,9 @@ from pipeline.execution.ray_tasks import cluster_cores, run_tasks
 from pipeline.plan.headers import CHUNK_PHOTOS, photos_of_a_chunk, read_sizes
 from pipeline.plan.rate_limit import TokenBucket
 from pipeline.storage.walk import Entry, Page, list_level, walk_files
+from schemas.arrow import to_rows, to_table
 
-MOST_BLOCKS = 1000  # of subfolders; each one is listed by one task after the other
+MOST_BLOCKS = 1000  # blocks of subfolders; one task lists the subfolders of a block one after the other
 TASK_RATE = 50  # headers per second that one task reads from slow storage; a limited rate is shared by no more tasks
 
 
@@ -51,7 +52,7 @@ def walk_on_ray(folder: str, skip: str = "") -> Iterator[Page]:
     tables = blocks.map_batches(_SubfolderLister(folder, skip), batch_size=1, batch_format="pyarrow")
     try:
         for table in tables.iter_batches(batch_size=None, batch_format="pyarrow"):
-            yield [Entry(**row) for row in cast("pa.Table", table).to_pylist()]
+            yield to_rows(table, Entry)
     except ray.exceptions.RayError as error:
         raise run_stopped_error(error) from error
 
@@ -67,18 +68,7 @@ class _SubfolderLister:
         for name in names["subfolder"].to_pylist():
             skip = self._skip.removeprefix(f"{name}/") if self._skip.startswith(f"{name}/") else ""
             for page in walk_files(storage.join(self._folder, name), skip):
-                entries = [entry._replace(name=f"{name}/{entry.name}") for entry in page]
-                yield pa.Table.from_pylist([entry._asdict() for entry in entries], _ENTRIES)
-
-
-_ENTRIES = pa.schema(
-    [
-        ("name", pa.string()),
-        ("size", pa.int64()),
-        ("etag", pa.string()),
-        ("modified", pa.timestamp("us", tz="UTC")),
-    ]
-)
+                yield to_table([replace(entry, name=f"{name}/{entry.name}") for entry in page], Entry)
 
 
 class RayReader:

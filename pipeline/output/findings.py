@@ -49,7 +49,7 @@ class NameFile:
         self._count += 1
 
     def __iter__(self) -> Iterator[str]:
-        """Yield all names. No name may be added meanwhile."""
+        """Yield all names. Do not add names during the iteration."""
         self._file.seek(0)
         yield from map(json.loads, self._file)
 

@@ -1,7 +1,6 @@
 """Read the provenance records of an output. A unit is done once its record exists."""
 
 import io
-from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -82,7 +81,7 @@ def open_records(output: str, units: Iterable[str], database: Database) -> list[
 
     Raises:
         DamagedOutputError: The first record cannot be read.
-        StorageError: A record at another storage cannot be copied.
+        StorageError: A record on remote storage cannot be copied.
     """
     paths = _local_records(output, sorted(units), database)
     columns = ", ".join(identifier(name) for name in PROVENANCE.names)
@@ -97,7 +96,7 @@ def open_records(output: str, units: Iterable[str], database: Database) -> list[
 
 
 def _local_records(output: str, units: list[str], database: Database) -> list[str]:
-    """Return the local paths of records, in order. Records at another storage are copied to the database's folder.
+    """Return the local paths of records, in order. Records on remote storage are copied to the database's folder.
 
     DuckDB would send nine requests to S3 for each record, and wait for each of them.
     """
@@ -108,8 +107,7 @@ def _local_records(output: str, units: list[str], database: Database) -> list[st
     paths = {unit: folder / f"{unit}.parquet" for unit in units}
     missing = [unit for unit, path in paths.items() if not path.exists()]  # verify opens the records twice
     with ThreadPoolExecutor(READERS) as readers:
-        contents = readers.map(lambda unit: paths[unit].write_bytes(storage.read(record_uri(output, unit))), missing)
-        deque(contents, maxlen=0)
+        list(readers.map(lambda unit: paths[unit].write_bytes(storage.read(record_uri(output, unit))), missing))
     return [str(path) for path in paths.values()]
 
 

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import repeat
 from typing import BinaryIO, Protocol
 
@@ -69,14 +69,11 @@ def read_sizes(chunk: pa.Table, bucket: TokenBucket | None = None) -> pa.Table:
         chunk: A table with the columns `VERSION`.
         bucket: Limits the rate of the reads. None for no limit.
     """
-    with ThreadPoolExecutor(READERS) as readers:
-        try:
-            sizes = list(readers.map(_read_size, chunk["uri"].to_pylist(), repeat(bucket)))
-        except BaseException:  # an interruption too, after which no thread may wait for its token
-            readers.shutdown(wait=False, cancel_futures=True)
-            if bucket:
-                bucket.close()
-            raise
+    with ThreadPoolExecutor(READERS) as readers, ExitStack() as interruption:
+        if bucket:
+            interruption.callback(bucket.close)  # so that no thread waits for its token after an interruption
+        sizes = list(readers.map(_read_size, chunk["uri"].to_pylist(), repeat(bucket)))
+        interruption.pop_all()
     columns = [*(chunk[name] for name in VERSION), [width for width, _ in sizes], [height for _, height in sizes]]
     return pa.table(dict(zip(SIZES.names, columns, strict=True)), SIZES)
 

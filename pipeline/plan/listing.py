@@ -146,7 +146,7 @@ def _photo_pages(folder: str, options: ListingOptions) -> Iterator[list[dict[str
             first = first or next(entry.name for entry in photos if entry not in valid)
         yield [_listed_row(entry, storage.join(address, entry.name)) for entry in valid]
     if invalid:
-        text = "%s: photos that are left out, because their names are not Unicode or contain '::': %d, such as %s"
+        text = "%s: left out %d photo(s) whose names are not valid Unicode or contain '::', such as %s"
         LOGGER.warning(text, storage.redact(folder), invalid, storage.escape(first))
 
 

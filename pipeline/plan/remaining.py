@@ -86,6 +86,11 @@ def remaining_work(
     return RemainingWork(units, done_rows, _write_addresses(planning, units))
 
 
+def store_plan(work: RemainingWork, new: NewPlan | None, output: str) -> RemainingWork:
+    """Write a new plan to an output. Returns the work, whose units name the written files instead of temporary ones."""
+    return work if new is None else work.moved(str(new.folder), plan_store.write_plan(output, new))
+
+
 def _wanted_rows(planning: Planning) -> dict[str, int]:
     """Return the number of rows of the manifest in each unit of the earlier plans."""
     rows = f"SELECT unit FROM {plan_store.VIEW} SEMI JOIN wanted USING (key) WHERE NOT returned"

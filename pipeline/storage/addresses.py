@@ -20,7 +20,7 @@ PUBLIC_SCHEMES = CLOUD_SCHEMES | WEB_SCHEMES
 # The extra (optional dependencies) of photo2anime that installs fsspec's file system for a scheme.
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az", "adl": "az"}
 
-# Each file of S3 is read with one request, without a request for its size before, and more than 10 of them at once.
+# By default, s3fs requests the size of each file before it reads the file, and opens at most 10 connections.
 fsspec.config.conf["s3"] = {
     "max_concurrency": 1, "config_kwargs": {"max_pool_connections": 64},
     **fsspec.config.conf.get("s3", {}),

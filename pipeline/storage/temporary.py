@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 LOGGER = logging.getLogger("photo2anime.storage")
 
-NEW_SECONDS = 60  # a folder that was changed in this time is kept, because its process may not have locked it yet
+NEW_SECONDS = 60  # younger folders are kept, because their process may not have locked them yet
 LOCK = "run.lock"  # a file in each temporary folder, which is locked while its process is alive
 
 

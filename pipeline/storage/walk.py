@@ -6,7 +6,8 @@ A folder that cannot be listed is an error, because its files would otherwise be
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeAlias
 
@@ -22,7 +23,8 @@ PAGE_FILES = 1000  # files of a page of a local folder; S3 and Google Cloud Stor
 _LAST_CHARACTER = "\U0010ffff"  # sorted behind all keys of a folder
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Entry:
     """A listed file."""
 
     name: str  # the path relative to the listed folder
@@ -139,7 +141,7 @@ class _Links:
         self._left_out: list[str] = []
 
     def enter(self, path: str) -> bool:
-        """Return whether a folder to which a link leads is not listed otherwise."""
+        """Return whether the target of a link has not been listed yet, and mark it as listed."""
         target = os.path.realpath(path)
         if target in self._entered or os.path.commonpath([target, self._root]) == self._root:
             self._left_out.append(path)
@@ -150,7 +152,7 @@ class _Links:
     def report(self) -> None:
         """Log how many linked folders were left out."""
         if self._left_out:
-            text = "%s: a folder with several links is listed once; links that are left out: %d, such as %s"
+            text = "%s: left out %d link(s) to folders that are listed already, such as %s"
             LOGGER.warning(text, redact(self._root), len(self._left_out), redact(min(self._left_out)))
 
 
@@ -195,62 +197,71 @@ def _has_protocol(fs: Any, protocol: str) -> bool:  # noqa: ANN401 - the file sy
     return protocol in ([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol)
 
 
-def _walk_s3(
-    fs: Any,  # noqa: ANN401 - likewise
-    root: str,
-    uri: str,
-    skip: str = "",
-    delimiter: str = "",
-) -> Iterator[tuple[Page, list[str]]]:
-    """List the objects of a bucket whose keys have a prefix. Each request returns one page of all subfolders.
+class _Answer(NamedTuple):
+    """One page of a listing of a bucket."""
 
-    With a delimiter, the names of the subfolders are returned instead of the objects in them.
-    """
+    objects: list[tuple[str, dict[str, Any]]]  # keys and details
+    prefixes: list[str]  # of the subfolders; only with a delimiter
+    token: str | None  # of the next page
+
+
+def _walk_s3(fs: Any, root: str, uri: str, skip: str = "", delimiter: str = "") -> Iterator[tuple[Page, list[str]]]:  # noqa: ANN401 - likewise
+    """List the objects of a bucket of S3, as `_walk_bucket` does."""
     bucket, key, _ = fs.split_path(root.rstrip("/"))
-    prefix = f"{key}/" if key else ""
-    skipped = f"{prefix}{skip}/" if skip else None
-    is_sorted = not bucket.endswith("--x-s3")  # S3 Express lists the keys of its buckets in any order
-    request = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter, **fs.req_kw}
-    while True:
+
+    def request(prefix: str, token: str | None, start: str | None) -> _Answer:
+        place = {"ContinuationToken": token} if token else {"StartAfter": start} if start else {}
         with translate_errors(uri):
-            answer = fs.call_s3("list_objects_v2", **request)  # which repeats the request after temporary errors
+            answer = fs.call_s3(  # which repeats the request after temporary errors
+                "list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter=delimiter, **place, **fs.req_kw
+            )
         objects = [(entry["Key"], entry) for entry in answer.get("Contents", [])]
-        folders = [entry["Prefix"] for entry in answer.get("CommonPrefixes", [])]
-        yield _files_of(objects, prefix, skipped), [name.removeprefix(prefix).rstrip("/") for name in folders]
-        if not answer.get("IsTruncated"):
-            return
-        request.pop("ContinuationToken", None)
-        if is_sorted and skipped and objects and objects[-1][0].startswith(skipped):
-            request["StartAfter"] = skipped + _LAST_CHARACTER
-        else:
-            request["ContinuationToken"] = answer["NextContinuationToken"]
+        prefixes = [entry["Prefix"] for entry in answer.get("CommonPrefixes", [])]
+        return _Answer(objects, prefixes, answer.get("NextContinuationToken"))
+
+    is_sorted = not bucket.endswith("--x-s3")  # S3 Express lists the keys of its buckets in any order
+    return _walk_bucket(request, key, skip, is_sorted=is_sorted)
 
 
-def _walk_gcs(
-    fs: Any,  # noqa: ANN401 - likewise
-    root: str,
-    uri: str,
-    skip: str = "",
-    delimiter: str = "",
-) -> Iterator[tuple[Page, list[str]]]:
-    """List the objects of a bucket of Google Cloud Storage whose names have a prefix, as `_walk_s3` does."""
+def _walk_gcs(fs: Any, root: str, uri: str, skip: str = "", delimiter: str = "") -> Iterator[tuple[Page, list[str]]]:  # noqa: ANN401 - likewise
+    """List the objects of a bucket of Google Cloud Storage, as `_walk_bucket` does."""
     bucket, _, key = root.rstrip("/").partition("/")
+
+    def request(prefix: str, token: str | None, start: str | None) -> _Answer:
+        options = {"delimiter": delimiter, "pageToken": token, "startOffset": None if token else start}
+        given = {name: value for name, value in options.items() if value}
+        with translate_errors(uri):
+            answer = fs.call("GET", "b/{}/o", bucket, json_out=True, prefix=prefix, maxResults=PAGE_FILES, **given)
+        objects = [(entry["name"], entry) for entry in answer.get("items", [])]
+        return _Answer(objects, answer.get("prefixes", []), answer.get("nextPageToken"))
+
+    return _walk_bucket(request, key, skip, is_sorted=True)
+
+
+def _walk_bucket(
+    request: Callable[[str, str | None, str | None], _Answer], key: str, skip: str, *, is_sorted: bool
+) -> Iterator[tuple[Page, list[str]]]:
+    """Yield the files whose keys have a prefix, and the names of the subfolders if the requests have a delimiter.
+
+    Args:
+        request: Returns a page for a prefix, the token of the page, and the key after which the listing starts.
+        key: The key of the folder. Empty for the whole bucket.
+        skip: The path of a subfolder whose pages are not requested. Empty for none.
+        is_sorted: Whether the keys are sorted.
+    """
     prefix = f"{key}/" if key else ""
     skipped = f"{prefix}{skip}/" if skip else None
-    request = {"prefix": prefix, "maxResults": PAGE_FILES} | ({"delimiter": delimiter} if delimiter else {})
+    token: str | None = None
+    start: str | None = None
     while True:
-        with translate_errors(uri):
-            answer = fs.call("GET", "b/{}/o", bucket, json_out=True, **request)
-        objects = [(entry["name"], entry) for entry in answer.get("items", [])]
-        folders = answer.get("prefixes", [])
-        yield _files_of(objects, prefix, skipped), [name.removeprefix(prefix).rstrip("/") for name in folders]
-        if "nextPageToken" not in answer:
+        answer = request(prefix, token, start)
+        names = [name.removeprefix(prefix).rstrip("/") for name in answer.prefixes]
+        yield _files_of(answer.objects, prefix, skipped), names
+        if answer.token is None:
             return
-        request.pop("pageToken", None)
-        if skipped and objects and objects[-1][0].startswith(skipped):
-            request["startOffset"] = skipped + _LAST_CHARACTER
-        else:
-            request["pageToken"] = answer["nextPageToken"]
+        token = answer.token
+        if is_sorted and skipped and answer.objects and answer.objects[-1][0].startswith(skipped):
+            token, start = None, skipped + _LAST_CHARACTER
 
 
 def _files_of(objects: list[tuple[str, dict[str, Any]]], prefix: str, skipped: str | None) -> Page:

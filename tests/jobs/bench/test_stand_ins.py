@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from jobs.bench.stand_ins import SyntheticPhotos, read_spans, stand_in_chain
+from jobs.bench.events import read_events
+from jobs.bench.stand_ins import SyntheticPhotos, stand_in_chain
 from pipeline.execution.unit_blocks import unit_blocks
 from pipeline.recipes.prompts import PromptRenderer
 from pipeline.steps.row_step import table_to_rows
@@ -43,6 +44,6 @@ def test_every_row_becomes_a_row_of_provenance(tmp_path: Path) -> None:
     assert rows.schema == PROVENANCE
     assert sorted(rows["photo_id"].to_pylist()) == [f"p{number}" for number in range(5)]
     assert set(rows["status"].to_pylist()) == {"done"}
-    spans = read_spans(tmp_path / "spans")
+    spans = [(call.begin, call.end) for call in read_events(tmp_path / "spans")]
     assert len(spans) == 3
     assert all(begin <= end for begin, end in spans)

@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.app import app
-from jobs.bench.timed_steps import EventFile, TimedStep, read_events
+from jobs.bench.events import EventFile, read_events
+from jobs.bench.timed_steps import TimedStep
 from pipeline.steps.chain import Step
 
 

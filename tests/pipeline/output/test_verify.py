@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -142,14 +141,10 @@ def test_repair_leaves_an_output_that_the_next_run_completes(
     remaining = verify(str(output))
     assert not remaining.duplicate
     assert not remaining.altered
-    undone = remaining.rows - len(recorded(output))
+    undone = remaining.rows - len(read_records(output))
     assert len(remaining.missing) == undone  # only rows of units that the next run converts
     repair(str(output), remaining)  # deletes the images of the records that the first repair deleted
     assert not verify(str(output)).orphaned
-
-
-def recorded(output: Path) -> list[dict[str, Any]]:
-    return read_records(output)
 
 
 def test_a_superseded_row_is_not_missing(output: Path, decoded: Decoded) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_details_of_a_link_are_those_of_its_file(tmp_path: Path) -> None:
     write(tmp_path, "a")
     (tmp_path / "link").symlink_to("a")
     (first, second) = next(walk_files(str(tmp_path)))
-    assert first[1:] == second[1:]
+    assert replace(first, name=second.name) == second
     assert first.size == 1
 
 
