@@ -31,6 +31,7 @@ def convert(
     plan_memory: options.PlanMemory = "2GB",
     unit_size: options.UnitSize = None,
     recipe_changed: options.RecipeChanged = "refuse",
+    removed_photos: options.RemovedPhotos = "keep",
     retry_failed: options.RetryFailed = False,
     verbose: options.Verbose = False,
     log_level: options.LogLevelOption = None,

@@ -73,6 +73,9 @@ UnitSize = Annotated[
 RecipeChanged = Annotated[
     str, typer.Option(help="If the output was written with another recipe: refuse the run, or reconvert its photos.")
 ]
+RemovedPhotos = Annotated[
+    str, typer.Option(help="If planned photos without an image have left the manifest: keep or drop their rows.")
+]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Retry rows that failed with a temporary error, such as a network error.")
 ]

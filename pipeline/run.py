@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import storage
-from pipeline.errors import RunError, RunStoppedError, TooManyFailuresError
+from pipeline.errors import PlanConflictError, RunError, RunStoppedError, SupersededError, TooManyFailuresError
 from pipeline.execution.progress import RunProgress
 from pipeline.models import checks
 from pipeline.output import run_file
@@ -41,7 +41,13 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("photo2anime.run")
 
 RUNNING, FINISHED = "running", "finished"
+PLAN_ATTEMPTS = 5
 LOGGED_FAILURES = 20  # failed rows of a run that are logged as warnings; all of them are in provenance
+
+_ABSENT_ROWS = (
+    "%d planned rows without an image are not in this manifest; convert their manifest,"
+    " or drop them with --removed-photos drop"
+)
 
 RunLog: TypeAlias = "logging.LoggerAdapter[logging.Logger]"
 
@@ -94,10 +100,22 @@ def convert(
             converted.
         RunStoppedError: The run ended early. The same call continues it.
     """
-    begin, options, progress = time.monotonic(), options or Options(), progress or RunProgress()
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     output = storage.absolute(output)  # workers may have another working folder
+    for _ in range(PLAN_ATTEMPTS - 1):
+        try:
+            return _convert(manifest, output, recipe, options or Options(), progress or RunProgress())
+        except PlanConflictError as error:
+            LOGGER.info("%s: planning again", error)
+    return _convert(manifest, output, recipe, options or Options(), progress or RunProgress())
+
+
+def _convert(manifest: str, output: str, recipe: Recipe, options: Options, progress: RunProgress) -> Summary:
+    """Convert the photos of a manifest. Raises `PlanConflictError` if another run planned at the same time."""
+    begin = time.monotonic()
     with preflight(manifest, output, recipe, options, progress.listing) as run:
+        if run.work.absent_rows and options.limit is None:
+            LOGGER.warning(_ABSENT_ROWS, run.work.absent_rows)
         if _is_finished(run):
             return _summary(run, run.last_run or {}, output, Counter(), begin)
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
@@ -199,10 +217,11 @@ def convert_units(
     progress.begin(planned)
     for rows in photos_to_anime(work, chain, resources):
         records.add(rows)
-        failed = rows.filter(pc.equal(rows["status"], "failed"))
+        failed = rows.filter(_is_failure(rows))
         _log_failures(failed, counts["failed"], log)
-        counts.update(failed=failed.num_rows, converted=rows.num_rows - failed.num_rows, **_count_maps(rows))
-        progress.advance(counts["converted"], counts["failed"])
+        converted = pc.sum(pc.equal(rows["status"], "done")).as_py() or 0
+        counts.update(failed=failed.num_rows, converted=converted, processed=rows.num_rows, **_count_maps(rows))
+        progress.advance(counts["processed"] - counts["failed"], counts["failed"])
         if counts["failed"] > options.max_failure_rate * planned:
             raise TooManyFailuresError(
                 f"{storage.redact(output)}: {counts['failed']} of {planned} rows failed,"
@@ -210,6 +229,12 @@ def convert_units(
             )
     records.finish()
     return counts
+
+
+def _is_failure(rows: pa.Table) -> pa.ChunkedArray:
+    """Return whether each row is a failure that counts: superseded rows do not."""
+    code = pc.fill_null(pc.struct_field(rows["failure"], "code"), SupersededError.code)
+    return pc.not_equal(code, SupersededError.code)
 
 
 def _count_maps(rows: pa.Table) -> dict[str, int]:

@@ -25,6 +25,7 @@ class Options(BaseModel):
         unit_size: The number of rows in a unit. None chooses 32 to 512, and fewer for a small plan.
         plan_memory: The largest memory in bytes that planning uses.
         recipe_changed: Whether to refuse or to reconvert an output of another recipe.
+        removed_photos: Whether rows of photos that the manifest no longer has, and that have no image, stay planned.
         retry_failed: Whether to convert units with retryable failures again.
         verbose: Whether to show the logs of Ray.
     """
@@ -46,5 +47,6 @@ class Options(BaseModel):
     unit_size: Annotated[int, Field(ge=1, le=1024)] | None = None
     plan_memory: Annotated[ByteSize, Field(ge=100 * 10**6)] = ByteSize(2 * 10**9)
     recipe_changed: Literal["refuse", "reconvert"] = "refuse"
+    removed_photos: Literal["keep", "drop"] = "keep"
     retry_failed: bool = False
     verbose: bool = False

@@ -83,6 +83,7 @@ class Unit:
     start: int  # the position of the first row of the unit in the file
     rows: Int32
     pending: Int32  # rows to process; the others are done in an earlier record of the unit
+    superseded: tuple[str, ...] | None = None  # keys of rows that a later plan replaced or removed
     addresses: tuple[Addresses, ...] | None = None  # of the rows that have credentials
 
 
@@ -107,6 +108,7 @@ class Planned:
     prompt: str
     negative_prompt: str
     prompt_error: str | None  # the reason if a prompt of the manifest is invalid
+    superseded: bool  # whether a later plan replaced or removed the row, which then fails without being fetched
     manifest: str
 
 

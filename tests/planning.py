@@ -67,5 +67,5 @@ def plan_into(output: Path, table: pa.Table, variants: int = 1, size: int | None
         plans = plan_store.read_plans(str(output))
         new = plan.plan_new_rows(planning, plans, size)
         done = {path.stem for path in (output / "provenance").glob("*.parquet")}
-        work = remaining_work(planning, plans, new, done, {})
+        work = remaining_work(planning, plans, new, done)
         return store_plan(work, new, str(output))

@@ -35,7 +35,8 @@ def write_plan(output: str | Path, rows: Sequence[Planned], size: int) -> list[s
     ]
     with tempfile.TemporaryDirectory() as folder:
         storage.put_table(f"{folder}/{PART}", table.cast(PLAN))
-        plan_store.write_plan(str(output), NewPlan(Path(folder), pa.Table.from_pylist(index, PLANNED_UNITS), 0))
+        number = len(plan_store.read_plans(str(output))) + 1
+        plan_store.write_plan(str(output), NewPlan(number, Path(folder), pa.Table.from_pylist(index, PLANNED_UNITS)))
     return units
 
 

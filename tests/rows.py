@@ -52,6 +52,7 @@ def planned_row(**changes: Any) -> Planned:
         prompt="a cat",
         negative_prompt="",
         prompt_error=None,
+        superseded=False,
         manifest="{}",
     )
     return edit(row, **changes)

@@ -85,7 +85,7 @@ def kill_when(reached: Callable[[], bool], photos: Path, output: Path, log: Path
 def test_a_killed_run_resumes_and_ends_like_an_undisturbed_run(photos: Path, recipe: Recipe, tmp_path: Path) -> None:
     output, log = tmp_path / "out", tmp_path / "log"
 
-    kill_when(lambda: any(output.glob("_plan/*/units.parquet")), photos, output, log)  # the work is planned
+    kill_when(lambda: any(output.glob("_plan/*.parquet")), photos, output, log)  # the work is planned
     kill_when(lambda: records_of(output) > 0, photos, output, log)  # and partly done
     recorded = {row["key"]: row["sha256"] for row in read_records(output)}
     assert recorded

@@ -82,7 +82,7 @@ def planned_work(
         opened = planning.open_planning(database, photos, load_recipe(RECIPE), variants)
         plans = plan_store.read_plans(str(output))
         new = planning.plan_new_rows(opened, plans, unit_size)
-        yield remaining_work(opened, plans, new, provenance.done_units(str(output)), {}), new
+        yield remaining_work(opened, plans, new, provenance.done_units(str(output))), new
 
 
 def write_manifest(path: Path, rows: int) -> None:

@@ -30,6 +30,13 @@ class FileMissingError(FetchError):
     hint = "Correct the uri in the manifest, or restore the file."
 
 
+class SupersededError(FetchError):
+    """A later plan replaced the row, or the manifest no longer has its photo."""
+
+    code = "fetch.superseded"
+    hint = "Nothing needs to be done. Reports do not count this row."
+
+
 class EmptyFileError(FetchError):
     """The file has no content."""
 

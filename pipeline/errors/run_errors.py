@@ -164,6 +164,13 @@ class DamagedOutputError(OutputError):
     hint = "Restore the file. If it is the record of a planned unit, photo2anime verify --repair can delete it instead."
 
 
+class PlanConflictError(OutputError):
+    """Several runs planned rows of the output at the same time."""
+
+    code = "output.plan_conflict"
+    hint = "Run the same command again."
+
+
 class DiskFullError(OutputError):
     """The disk has too little free space."""
 

@@ -1,10 +1,14 @@
-"""Read and write the plans of an output: folders in `_plan/` that never change once they are complete.
+"""Read and write the plans of an output, which never change once they are complete.
 
-A plan consists of Parquet files with its rows, sorted by unit, and an index of its units. The index is written last,
-so that a plan without an index is incomplete, and ignored.
+A plan consists of Parquet files with its rows, sorted by unit, and an index of its units. The files are in a folder of
+`_plan/` that is named after their content. The index is written last, so that files without an index are ignored. Its
+name is the number of the plan, and it is never replaced: of two runs that plan the same rows at once, one has to plan
+again.
 """
 
 import hashlib
+import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,15 +18,19 @@ import duckdb
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.errors import DamagedOutputError
+from pipeline.errors import DamagedOutputError, PlanConflictError
 from pipeline.storage.database import Database, describe_error, sql_type
 from pipeline.storage.transfer import upload
 from schemas.work import PLAN, PLANNED_UNITS
 
 FOLDER = "_plan"
-INDEX = "units.parquet"
 RETURNED = "returned.parquet"  # rows that were planned before, and are current again
+REMOVED = "removed.parquet"  # rows of photos that the manifest no longer has, which are no longer current
 VIEW = "plan"
+_INDEX = re.compile(r"(\d{5,})\.parquet")
+_CHANGES = {RETURNED: "returned", REMOVED: "removed"}
+_FOLDER_DIGITS = 16  # hexadecimal digits of the name of a folder
+_HINT = "Restore the file, or choose another output."
 
 
 @dataclass(frozen=True)
@@ -30,11 +38,13 @@ class StoredPlan:
     """A complete plan of an output.
 
     Attributes:
-        uri: The address of its folder.
+        number: The number of the plan, from 1 on.
+        uri: The address of the folder of its files.
         units: The index: a table of `schemas.work.PlannedUnit` rows.
         files: The names of all files with rows.
     """
 
+    number: int
     uri: str
     units: pa.Table
     files: list[str]
@@ -45,14 +55,14 @@ class NewPlan:
     """A plan in temporary files, to be added to an output.
 
     Attributes:
+        number: The number of the plan: one more than that of the last plan that was read before.
         folder: The folder of its files.
         units: The index: a table of `schemas.work.PlannedUnit` rows.
-        returned: The number of rows that were planned before, and are current again.
     """
 
+    number: int
     folder: Path
     units: pa.Table
-    returned: int
 
     @property
     def rows(self) -> int:
@@ -61,7 +71,9 @@ class NewPlan:
 
     def stored(self) -> StoredPlan:
         """Return the plan as it is read from its temporary files."""
-        return StoredPlan(str(self.folder), self.units, sorted(path.name for path in self.folder.glob("*.parquet")))
+        return StoredPlan(
+            self.number, str(self.folder), self.units, sorted(path.name for path in self.folder.glob("*.parquet"))
+        )
 
 
 def read_plans(output: str) -> list[StoredPlan]:
@@ -70,54 +82,76 @@ def read_plans(output: str) -> list[StoredPlan]:
     Raises:
         DamagedOutputError: An index or a file of a plan is missing or damaged.
     """
-    files: dict[str, list[str]] = {}
-    for path in sorted(storage.files(storage.join(output, FOLDER))):
-        plan, _, name = path.partition("/")
-        if name.endswith(".parquet") and not name.startswith("."):
-            files.setdefault(plan, []).append(name)
-    return [
-        _read_plan(storage.join(storage.absolute(output), FOLDER, plan), names)
-        for plan, names in files.items()
-        if INDEX in names
-    ]
+    paths = set(storage.files(storage.join(output, FOLDER)))
+    numbers = sorted(int(match[1]) for match in map(_INDEX.fullmatch, paths) if match)
+    return [_read_plan(output, number, paths) for number in numbers]
 
 
 def write_plan(output: str, plan: NewPlan) -> str:
-    """Write a plan to `_plan/`, under a name that sorts after the names of the existing plans. Returns its address."""
-    number = len(read_plans(output)) + 1
-    digest = hashlib.sha256("".join(plan.units["unit"].to_pylist()).encode()).hexdigest()
-    folder = storage.join(output, FOLDER, f"{number:05d}-{digest[:16]}")
-    for name in plan.stored().files:
-        upload(plan.folder / name, storage.join(folder, name))
-    storage.put_table(storage.join(folder, INDEX), plan.units)
-    return storage.absolute(folder)
+    """Write a plan to `_plan/`. Returns the address of the folder of its files.
+
+    Raises:
+        PlanConflictError: Another run wrote a plan of this number meanwhile, which has other rows or other units.
+    """
+    files = plan.stored().files
+    folder = _content_digest([plan.folder / name for name in files])
+    for name in files:
+        upload(plan.folder / name, storage.join(output, FOLDER, folder, name))
+    metadata = {"folder": folder, "files": json.dumps(files)}
+    index = storage.parquet_content(plan.units.replace_schema_metadata(metadata))
+    uri = storage.join(storage.absolute(output), FOLDER, folder)
+    if not storage.put_new(_index_uri(output, plan.number), index):
+        paths = set(storage.files(storage.join(output, FOLDER)))
+        if _read_plan(output, plan.number, paths).uri != uri:
+            raise PlanConflictError(f"{storage.redact(output)}: another run planned other units at the same time")
+    return uri
+
+
+def _index_uri(output: str, number: int) -> str:
+    return storage.join(output, FOLDER, f"{number:05d}.parquet")
+
+
+def _content_digest(paths: list[Path]) -> str:
+    """Return a digest of the content of files, and of their names."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()[:_FOLDER_DIGITS]
 
 
 def open_plans(plans: list[StoredPlan], database: Database) -> None:
-    """Create the view `plan` of all rows of plans, with the number of their plan, from 0.
+    """Create the view `plan` of all rows of plans, with the number of their plan, and their change.
+
+    The change is `new`, `returned` for a row that was planned before and is current again, or `removed` for a row that
+    was planned before, and whose photo the manifest no longer has.
 
     Raises:
         DamagedOutputError: A file of a plan cannot be read.
     """
     columns = ", ".join(f"{field.name}::{sql_type(field.type)} AS {field.name}" for field in PLAN)
     selects = []
-    for number, plan in enumerate(plans):
-        for returned in (False, True):
-            names = [name for name in plan.files if (name == RETURNED) == returned]
-            files = database.parquet(storage.join(plan.uri, name) for name in names)
-            source = f"SELECT {number} AS plan, {returned} AS returned, {columns} FROM {files}"
-            selects += [source] if names else []
-    empty = f"SELECT NULL::INTEGER AS plan, false AS returned, {_nulls()} WHERE false"
+    for plan in plans:
+        changes: dict[str, list[str]] = {}
+        for name in plan.files:
+            changes.setdefault(_CHANGES.get(name, "new"), []).append(storage.join(plan.uri, name))
+        for change, uris in changes.items():
+            files = database.parquet(uris)
+            selects.append(f"SELECT {plan.number} AS plan, '{change}' AS change, {columns} FROM {files}")
+    empty = f"SELECT NULL::INTEGER AS plan, NULL::VARCHAR AS change, {_nulls()} WHERE false"
     create(f"CREATE OR REPLACE VIEW {VIEW} AS {' UNION ALL '.join(selects) or empty}", database)
 
 
 def find_superseded(plans: list[StoredPlan], database: Database) -> None:
     """Create the table `superseded` of keys that differ from the latest key of their photo and variant.
 
-    The key of a photo and variant changes when the photo or the recipe changes. `open_plans` must be called before.
+    The key of a photo and variant changes when the photo or the recipe changes. A removed row has no latest key.
+    `open_plans` must be called before.
     """
     # A row of the first plan can only be superseded by a later plan, and later plans are usually much smaller.
-    later = f"SELECT photo_id, variant, max_by(key, plan) AS latest FROM {VIEW} WHERE plan > 0 GROUP BY ALL"
+    first = min((plan.number for plan in plans), default=0)
+    key = "CASE WHEN change = 'removed' THEN '' ELSE key END"
+    later = f"SELECT photo_id, variant, max_by({key}, plan) AS latest FROM {VIEW} WHERE plan > {first} GROUP BY ALL"
     superseded = f"SELECT DISTINCT key FROM {VIEW} JOIN ({later}) USING (photo_id, variant) WHERE key <> latest"
     query = superseded if len(plans) > 1 else "SELECT NULL::VARCHAR AS key WHERE false"
     create(f"CREATE OR REPLACE TEMP TABLE superseded AS {query}", database)
@@ -136,21 +170,24 @@ def damage_reported() -> Iterator[None]:
         yield
     except (duckdb.Error, OSError) as error:  # OSError: of fsspec
         reason = describe_error(error) if isinstance(error, duckdb.Error) else type(error).__name__
-        hint = "Restore the file, or choose another output."
-        raise DamagedOutputError(f"{FOLDER}: not readable as plans ({reason})", hint) from error
+        raise DamagedOutputError(f"{FOLDER}: not readable as plans ({reason})", _HINT) from error
 
 
-def _read_plan(uri: str, names: list[str]) -> StoredPlan:
-    """Read the index of one plan, and check that the files that it names exist."""
-    index, hint = storage.join(uri, INDEX), "Restore the file, or choose another output."
+def _read_plan(output: str, number: int, paths: set[str]) -> StoredPlan:
+    """Read the index of one plan, and check that the files that it names are among the existing ones."""
+    index = _index_uri(output, number)
     try:
-        units = storage.read_table(index, PLANNED_UNITS.names).cast(PLANNED_UNITS)
-    except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-        raise DamagedOutputError(f"{storage.redact(index)}: not the index of a plan ({error})", hint) from error
-    missing = sorted(set(units["part"].to_pylist()) - set(names))
-    if missing:
-        raise DamagedOutputError(f"{storage.redact(storage.join(uri, missing[0]))}: a file of a plan is missing", hint)
-    return StoredPlan(uri, units, [name for name in names if name != INDEX])
+        table = storage.read_table(index, PLANNED_UNITS.names)
+        metadata = table.schema.metadata
+        folder, files = metadata[b"folder"].decode(), json.loads(metadata[b"files"])
+        units = table.cast(PLANNED_UNITS)
+    except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
+        raise DamagedOutputError(f"{storage.redact(index)}: not the index of a plan ({error})", _HINT) from error
+    for name in files:
+        if f"{folder}/{name}" not in paths:
+            uri = storage.redact(storage.join(output, FOLDER, folder, name))
+            raise DamagedOutputError(f"{uri}: a file of a plan is missing", _HINT)
+    return StoredPlan(number, storage.join(storage.absolute(output), FOLDER, folder), units, files)
 
 
 def _nulls() -> str:

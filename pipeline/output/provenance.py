@@ -128,6 +128,11 @@ def damage_reported(source: str = FOLDER) -> Iterator[None]:
 def units_to_retry(output: str, units: Iterable[str], database: Database) -> dict[str, int]:
     """Find the units with a retryable failure, which is one that may succeed in another run.
 
+    Args:
+        output: The address of the output.
+        units: The units that have a record.
+        database: A database with the table `superseded`, whose rows are not retried.
+
     Returns:
         The number of rows of each of these units that are done.
 
@@ -135,7 +140,8 @@ def units_to_retry(output: str, units: Iterable[str], database: Database) -> dic
         DamagedOutputError: A record cannot be read.
     """
     open_records(output, units, database)
-    counts = "SELECT unit, count(*) FILTER (status = 'done'), bool_or(failure.retryable) FROM records GROUP BY unit"
+    retryable = "bool_or(failure.retryable AND key NOT IN (FROM superseded))"
+    counts = f"SELECT unit, count(*) FILTER (status = 'done'), {retryable} FROM records GROUP BY unit"
     with damage_reported():
         rows = database.rows(counts)
     return {unit: int(done) for unit, done, retryable in rows if retryable}

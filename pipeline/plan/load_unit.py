@@ -41,7 +41,9 @@ def load_unit(unit: Unit, renderer: PromptRenderer, *, keep_done: str | None = N
 
         done = provenance.done_keys(keep_done, unit.unit)
         rows = [row for row in rows if row.key not in done]
-    return planned_rows(rows, renderer, {each.key: each for each in unit.addresses or ()})
+    addresses, superseded = {each.key: each for each in unit.addresses or ()}, frozenset(unit.superseded or ())
+    planned = planned_rows(rows, renderer, addresses)
+    return [replace(row, superseded=True) if row.key in superseded else row for row in planned]
 
 
 def planned_rows(
@@ -60,6 +62,7 @@ def _planned(row: PlanRow, renderer: PromptRenderer, addresses: Addresses | None
         prompt=prompts["prompt"] or "",
         negative_prompt=prompts["negative_prompt"] or "",
         prompt_error=prompts["prompt_error"],
+        superseded=False,
     )
     if addresses is None:
         return planned

@@ -6,12 +6,13 @@ additional plan. All queries work on files and temporary tables, so that a plan 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
 from pipeline import storage
 from pipeline.images.geometry import nearest_bucket
-from pipeline.output import plan_store
+from pipeline.output import plan_store, provenance
 from pipeline.output.plan_store import NewPlan, StoredPlan
 from pipeline.plan import manifest as manifests
 from pipeline.plan.load_unit import planned_rows
@@ -61,7 +62,9 @@ def open_planning(database: Database, manifest: Manifest, recipe: Recipe, varian
     return Planning(database, manifest, recipe, variants)
 
 
-def plan_new_rows(planning: Planning, plans: Sequence[StoredPlan], size: int | None = None) -> NewPlan | None:
+def plan_new_rows(
+    planning: Planning, plans: Sequence[StoredPlan], size: int | None = None, *, drop_removed: bool = False
+) -> NewPlan | None:
     """Plan the rows that are new, or that are current again, in temporary files.
 
     A row is new if no earlier plan has its key. A row is current again if a photo or the recipe was changed and then
@@ -72,15 +75,17 @@ def plan_new_rows(planning: Planning, plans: Sequence[StoredPlan], size: int | N
         planning: The rows of the manifest.
         plans: The earlier plans of the output.
         size: The maximum number of rows in a unit. By default, it grows with the plan.
+        drop_removed: Whether rows that the manifest no longer has, and that have no image, are no longer current. The
+            view `records` must exist.
 
     Returns:
-        The plan, or None if no row is new or current again.
+        The plan, or None if no row changes.
 
     Raises:
         ManifestError: A file of the manifest is damaged, or a value is out of range.
     """
     with manifest_errors(planning.manifest.uri):
-        return _plan_new_rows(planning, plans, size)
+        return _plan_new_rows(planning, plans, size, drop_removed=drop_removed)
 
 
 def unit_size(rows: int, variants: int) -> int:
@@ -89,11 +94,12 @@ def unit_size(rows: int, variants: int) -> int:
     return min(large, UNIT_SIZES[-1], max(variants, rows // MIN_UNITS))
 
 
-def _plan_new_rows(planning: Planning, plans: Sequence[StoredPlan], size: int | None) -> NewPlan | None:
+def _plan_new_rows(
+    planning: Planning, plans: Sequence[StoredPlan], size: int | None, *, drop_removed: bool
+) -> NewPlan | None:
     database = planning.database
-    returned = 0
     if plans:
-        returned = _find_new_rows(planning, plans)
+        _find_new_rows(planning, plans)
         new = "SELECT photo_id, list_sort(list(variant)) AS variants FROM fresh GROUP BY photo_id"
         source = f"SELECT m.*, new.variants FROM photos m JOIN ({new}) new USING (photo_id)"
     else:
@@ -103,22 +109,18 @@ def _plan_new_rows(planning: Planning, plans: Sequence[StoredPlan], size: int | 
     photos, rows, most = database.row(
         "SELECT count(*), coalesce(sum(len(variants)), 0), max(len(variants)) FROM sorted"
     )
-    if not photos and not returned:
-        return None
     folder = database.folder / "plan"
     folder.mkdir()
     units = _write_parts(planning, folder, photos, size or unit_size(rows, most or 1), most or 1)
-    if returned:
-        query = (
-            f"SELECT * EXCLUDE (plan, returned) FROM {plan_store.VIEW} SEMI JOIN again USING (key) WHERE NOT returned"
-        )
-        _copy(
-            database,
-            f"{query} QUALIFY row_number() OVER (PARTITION BY key ORDER BY plan) = 1",
-            folder / "returned.parquet",
-        )
+    if plans:
+        _copy_rows(database, _RETURNED, folder / plan_store.RETURNED)
+    if plans and drop_removed:
+        with provenance.damage_reported():
+            database.run("CREATE OR REPLACE TEMP TABLE images AS SELECT key FROM records WHERE status = 'done'")
+        _copy_rows(database, _REMOVED, folder / plan_store.REMOVED)
     database.run("DROP TABLE sorted")
-    return NewPlan(folder, units, returned)
+    planned = NewPlan(max((plan.number for plan in plans), default=0) + 1, folder, units)
+    return planned if planned.stored().files else None
 
 
 def _create_photos(database: Database, manifest: Manifest, recipe: Recipe) -> None:
@@ -144,11 +146,8 @@ def bucket_name(size: tuple[int, int], buckets: list[tuple[int, int]]) -> str:
     return "{}x{}".format(*nearest_bucket(size, buckets))
 
 
-def _find_new_rows(planning: Planning, plans: Sequence[StoredPlan]) -> int:
-    """Create the tables `wanted`, `fresh` and `again`. Returns the number of rows that are current again.
-
-    They have all rows of the manifest, the new rows, and the keys that are current again.
-    """
+def _find_new_rows(planning: Planning, plans: Sequence[StoredPlan]) -> None:
+    """Create the tables `wanted`, `fresh` and `superseded`: rows of the manifest, new rows, and superseded keys."""
     database = planning.database
     database.run("CREATE OR REPLACE TEMP TABLE wanted AS SELECT photo_id, variant, key FROM keyed")
     plan_store.open_plans(list(plans), database)
@@ -156,9 +155,19 @@ def _find_new_rows(planning: Planning, plans: Sequence[StoredPlan]) -> int:
         f"CREATE OR REPLACE TEMP TABLE fresh AS FROM wanted ANTI JOIN {plan_store.VIEW} USING (key)", database
     )
     plan_store.find_superseded(list(plans), database)
-    database.run("CREATE OR REPLACE TEMP TABLE again AS SELECT key FROM wanted SEMI JOIN superseded USING (key)")
-    (returned,) = database.row("SELECT count(*) FROM again")
-    return int(returned)
+
+
+# Each row is in one unit: that of the first plan in which its key was new.
+_RETURNED = f"""
+    SELECT * EXCLUDE (plan, change) FROM {plan_store.VIEW}
+    SEMI JOIN (FROM wanted SEMI JOIN superseded USING (key)) USING (key) WHERE change = 'new'
+    QUALIFY row_number() OVER (PARTITION BY key ORDER BY plan) = 1
+"""
+_REMOVED = f"""
+    SELECT * EXCLUDE (plan, change) FROM {plan_store.VIEW}
+    ANTI JOIN superseded USING (key) ANTI JOIN wanted USING (photo_id, variant)
+    ANTI JOIN images USING (key) WHERE change = 'new'
+"""
 
 
 def _write_parts(planning: Planning, folder: object, photos: int, size: int, most: int) -> pa.Table:
@@ -191,6 +200,14 @@ def _copy(database: Database, query: str, path: object) -> None:
     typed = ", ".join(f"{field.name}::{sql_type(field.type)} AS {field.name}" for field in PLAN)
     options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}"
     database.run(f"COPY (SELECT {typed} FROM ({query})) TO {literal(str(path))} ({options})")
+
+
+def _copy_rows(database: Database, query: str, path: Path) -> None:
+    """Write the rows of a query that reads earlier plans to a file, unless there are none."""
+    plan_store.create(f"CREATE OR REPLACE TEMP TABLE changed AS {query}", database)
+    if database.row("SELECT count(*) FROM changed")[0]:
+        _copy(database, "FROM changed", path)
+    database.run("DROP TABLE changed")
 
 
 def _index(database: Database, path: str, part: str, digest: str) -> pa.Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import storage
-from pipeline.errors import DiskFullError, MissingInputError, SameFolderError
+from pipeline.errors import DiskFullError, MissingInputError, OptionError, SameFolderError
 from pipeline.images.labels import PERSON
 from pipeline.models import checks
 from pipeline.output import plan_store, provenance, run_file
@@ -80,6 +80,8 @@ def preflight(
     Raises:
         RunError: A check failed. Nothing was written to the output.
     """
+    if options.limit is not None and options.removed_photos == "drop":
+        raise OptionError("--removed-photos drop: needs the whole manifest", "Omit --limit.")
     with open_database(f"{options.plan_memory}B") as database:
         # 1. The output is new, or was written by this program, with this recipe unless another one is accepted.
         last_run = run_file.read_run_file(output)
@@ -91,16 +93,17 @@ def preflight(
         photos = manifests.open_manifest(str(listed or manifest), database, options.limit)
         columns = prompt_columns(photos, recipe)
         PromptRenderer(recipe, columns)  # raises an error
-        # 3. Plan the rows that are new, and find what is left of earlier plans.
+        # 3. Plan the rows that are new or removed, and find what is left of earlier plans.
         plans = plan_store.read_plans(output)
         if not plans:  # checked here too, because planning millions of photos takes a minute
             _check_space(output, recipe, photos.rows * options.variants, keep_maps=options.keep_maps)
         planning = plan.open_planning(database, photos, recipe, options.variants)
-        new = plan.plan_new_rows(planning, plans, options.unit_size)
-        done = provenance.done_units(output)
-        retried = provenance.units_to_retry(output, done, database) if options.retry_failed else {}
+        done, drop_removed = provenance.done_units(output), options.removed_photos == "drop"
+        if drop_removed:
+            provenance.open_records(output, done, database)
+        new = plan.plan_new_rows(planning, plans, options.unit_size, drop_removed=drop_removed)
         with plan_store.damage_reported():
-            work = remaining.remaining_work(planning, plans, new, done, retried)
+            work = remaining.remaining_work(planning, plans, new, done, retry=output if options.retry_failed else None)
             # 4. The buckets can be read, the weights exist, and the images fit on the disk.
             _check_credentials(planning, work)
             _check_inputs(planning, work)

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import storage
-from pipeline.output import plan_store
+from pipeline.output import plan_store, provenance
 from pipeline.output.plan_store import NewPlan, StoredPlan
 from pipeline.plan.plan import Planning
 from pipeline.plan.plan_columns import addresses, has_credentials, plan_columns
-from pipeline.storage.database import literal
+from pipeline.storage.database import Database, literal
 from schemas.arrow import columns_of
 from schemas.manifest import URIS
 from schemas.work import UNITS, Addresses
@@ -26,12 +27,15 @@ class RemainingWork:
     Attributes:
         units: A table of `schemas.work.Unit` rows, without the addresses. Those of a new plan name its temporary files.
         done_rows: The number of rows of this manifest and these variants whose unit is done.
+        absent_rows: The number of planned rows that the manifest does not have, and whose unit is not done. This run
+            does not process them.
         addresses: A Parquet file with the columns of `schemas.work.Addresses` and the unit, in the order of `units`.
             It has the rows whose addresses have credentials, and is None if there are none.
     """
 
     units: pa.Table
     done_rows: int
+    absent_rows: int = 0
     addresses: Path | None = None
 
     @property
@@ -53,7 +57,8 @@ def remaining_work(
     plans: Sequence[StoredPlan],
     new: NewPlan | None,
     done: set[str],
-    retried: Mapping[str, int],
+    *,
+    retry: str | None = None,
 ) -> RemainingWork:
     """Find the units that are not done and contain a row of the manifest.
 
@@ -64,26 +69,26 @@ def remaining_work(
         plans: The earlier plans of the output.
         new: The plan of the rows that are new.
         done: The names of the units that are done.
-        retried: The units among them that are processed again, and the numbers of their rows that are done.
+        retry: The address of the output, to process the units with retryable failures again.
     """
+    database, every = planning.database, [*plans, *([new.stored()] if new else [])]
     wanted = _wanted_rows(planning) if plans else {}
-    digest, left = planning.recipe.digest, []
-    for plan in [*plans, *([new.stored()] if new else [])]:
+    plan_store.open_plans(every, database)
+    plan_store.find_superseded(every, database)
+    retried = provenance.units_to_retry(retry, done, database) if retry else {}
+    tables = [UNITS.empty_table()]
+    for plan in every:
         is_new = new is not None and plan.uri == str(new.folder)
-        for unit in plan.units.to_pylist():
-            name = unit["unit"]
-            if unit["recipe_digest"] != digest or not (is_new or wanted.get(name)):
-                continue
-            if name not in done or name in retried:
-                uri = storage.join(plan.uri, unit["part"])
-                pending = unit["rows"] - retried.get(name, 0)
-                left.append(
-                    {"unit": name, "uri": uri, "start": unit["start"], "rows": unit["rows"], "pending": pending}
-                )
-    units = pa.Table.from_pylist([each | {"addresses": None} for each in left], UNITS)
+        units = plan.units.filter(pc.equal(plan.units["recipe_digest"], planning.recipe.digest))
+        names = units["unit"].to_pylist()
+        left = [(is_new or name in wanted) and (name not in done or name in retried) for name in names]
+        tables.append(_units_of(plan, units.filter(pa.array(left, pa.bool_())), retried))
+    units = pa.concat_tables(tables)
     done_rows = sum(count for name, count in wanted.items() if name in done and name not in retried)
-    _create_left_rows(planning, units)
-    return RemainingWork(units, done_rows, _write_addresses(planning, units))
+    units = _create_left_rows(planning, units)
+    unwanted = [unit for plan in plans for unit in plan.units["unit"].to_pylist() if unit not in wanted]
+    absent_rows = _count_absent_rows([unit for unit in unwanted if unit not in done], database)
+    return RemainingWork(units, done_rows, absent_rows, _write_addresses(planning, units))
 
 
 def store_plan(work: RemainingWork, new: NewPlan | None, output: str) -> RemainingWork:
@@ -91,13 +96,45 @@ def store_plan(work: RemainingWork, new: NewPlan | None, output: str) -> Remaini
     return work if new is None else work.moved(str(new.folder), plan_store.write_plan(output, new))
 
 
+def _units_of(plan: StoredPlan, index: pa.Table, retried: Mapping[str, int]) -> pa.Table:
+    """Return a table of `schemas.work.Unit` rows for units of a plan.
+
+    Args:
+        plan: The plan.
+        index: The rows of the index of the plan.
+        retried: The number of done rows of each unit that is processed again.
+    """
+    rows = zip(index["unit"].to_pylist(), index["rows"].to_pylist(), strict=True)
+    columns = {
+        "unit": index["unit"],
+        "uri": pa.array([storage.join(plan.uri, part) for part in index["part"].to_pylist()], pa.string()),
+        "start": index["start"],
+        "rows": index["rows"],
+        "pending": pa.array([count - retried.get(unit, 0) for unit, count in rows], pa.int32()),
+    }
+    nulls = {name: pa.nulls(index.num_rows, UNITS.field(name).type) for name in UNITS.names if name not in columns}
+    return pa.table(columns | nulls, UNITS)
+
+
 def _wanted_rows(planning: Planning) -> dict[str, int]:
     """Return the number of rows of the manifest in each unit of the earlier plans."""
-    rows = f"SELECT unit FROM {plan_store.VIEW} SEMI JOIN wanted USING (key) WHERE NOT returned"
+    rows = f"SELECT unit FROM {plan_store.VIEW} SEMI JOIN wanted USING (key) WHERE change = 'new'"
     return dict(planning.database.rows(f"SELECT unit, count(*) FROM ({rows}) GROUP BY unit"))
 
 
-def _create_left_rows(planning: Planning, units: pa.Table) -> None:
+def _count_absent_rows(units: list[str], database: Database) -> int:
+    """Count the current rows of units without a row of the manifest."""
+    if not units:
+        return 0
+    database.connection.register("absent_units", pa.table({"unit": units}))
+    current = f"SELECT key FROM {plan_store.VIEW} SEMI JOIN absent_units USING (unit) ANTI JOIN superseded USING (key)"
+    (count,) = database.row(f"SELECT count(DISTINCT key) FROM ({current})")
+    database.connection.unregister("absent_units")
+    return int(count)
+
+
+def _create_left_rows(planning: Planning, units: pa.Table) -> pa.Table:
+    """Create the view `left_rows` without superseded rows. Returns the units with the keys of these rows."""
     database = planning.database
     positions = units.select(["unit"]).append_column("position", pa.array(range(units.num_rows), pa.int64()))
     database.connection.register("left_units_arrow", positions)
@@ -106,9 +143,15 @@ def _create_left_rows(planning: Planning, units: pa.Table) -> None:
     files = sorted(set(units["uri"].to_pylist()))
     if not files:
         database.run(f"CREATE OR REPLACE VIEW {LEFT_ROWS} AS SELECT *, 0 AS position FROM keyed WHERE false")
-        return
+        return units
     joined = f"FROM {database.parquet(files)} JOIN left_units USING (unit)"
-    plan_store.create(f"CREATE OR REPLACE VIEW {LEFT_ROWS} AS {joined}", database)
+    plan_store.create(f"CREATE OR REPLACE VIEW {LEFT_ROWS} AS {joined} ANTI JOIN superseded USING (key)", database)
+    if not database.row("SELECT count(*) FROM superseded")[0]:
+        return units
+    keys = f"SELECT unit, list(key ORDER BY key) AS keys FROM ({joined} SEMI JOIN superseded USING (key)) GROUP BY unit"
+    superseded = dict(database.rows(keys))
+    column = pa.array([superseded.get(unit) for unit in units["unit"].to_pylist()], UNITS.field("superseded").type)
+    return units.set_column(UNITS.get_field_index("superseded"), UNITS.field("superseded"), column)
 
 
 def _write_addresses(planning: Planning, units: pa.Table) -> Path | None:

@@ -21,6 +21,7 @@ from pipeline.errors import (
     PrivateAddressError,
     SchemeNotAllowedError,
     StorageError,
+    SupersededError,
 )
 from pipeline.steps.row_step import record_on_error
 from schemas.row_parts import ProvidedFile, Source, Timing
@@ -37,8 +38,10 @@ def fetch(row: Planned, allowed: frozenset[str]) -> Fetched:
         allowed: The allowed schemes, `file` for local files, and `private` for web addresses of private hosts.
 
     Raises:
-        FetchError: A file cannot be read, or its address is not allowed.
+        FetchError: A file cannot be read, its address is not allowed, or a later plan replaced the row.
     """
+    if row.superseded:
+        raise SupersededError("plan: a later plan replaced or removed the row", retryable=True)
     started = datetime.now(UTC)
     photo, attempts = _read(row.uri, allowed)
     source = Source(hashlib.sha256(photo).hexdigest(), len(photo))

@@ -1,5 +1,6 @@
 """Write local files atomically and durably."""
 
+import errno
 import io
 import os
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 CHUNK_BYTES = 2**24  # bytes of a stream that are in memory at once
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)  # of file systems without hard links
 
 
 def put_file(path: Path, content: bytes) -> None:
@@ -16,6 +18,27 @@ def put_file(path: Path, content: bytes) -> None:
     Creates the folder if it is missing, and replaces an existing file.
     """
     put_stream(path, io.BytesIO(content))
+
+
+def put_new_file(path: Path, content: bytes) -> None:
+    """Write bytes to a local file atomically, unless the file exists. Creates the folder if it is missing.
+
+    Raises:
+        FileExistsError: If the file exists.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
+    try:
+        _write(partial, io.BytesIO(content))
+        path.hardlink_to(partial)  # unlike a rename, it does not replace a file
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with path.open("xb") as file:
+            file.write(content)
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync_folder(path.parent)
 
 
 def put_stream(path: Path, content: BinaryIO) -> None:
@@ -27,14 +50,19 @@ def put_stream(path: Path, content: BinaryIO) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
     try:
-        with partial.open("wb") as file:
-            shutil.copyfileobj(content, file, CHUNK_BYTES)
-            file.flush()
-            os.fsync(file.fileno())
+        _write(partial, content)
         _rename(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def _write(path: Path, content: BinaryIO) -> None:
+    """Write a stream to a file, and flush it to disk."""
+    with path.open("wb") as file:
+        shutil.copyfileobj(content, file, CHUNK_BYTES)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _rename(partial: Path, path: Path) -> None:

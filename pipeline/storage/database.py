@@ -96,8 +96,10 @@ class Database:
             yield from self.connection.sql(query).to_arrow_reader(rows)
 
     def release(self) -> None:
-        """Close the connection, which frees its memory. The files of the folder are kept."""
+        """Close the connection, and return its memory to the system. The files of the folder are kept."""
         self.connection.close()
+        for pool in (pa.default_memory_pool(), pa.system_memory_pool()):
+            pool.release_unused()
 
     def parquet(self, uris: Iterable[str]) -> str:
         """Return the table function, as SQL, that reads the Parquet files at some addresses."""

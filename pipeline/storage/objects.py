@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.storage.addresses import filesystem, local_path
-from pipeline.storage.atomic import put_file
+from pipeline.storage.atomic import put_file, put_new_file
 from pipeline.storage.retry import as_error, lacks_credentials, storage_errors, translate_errors, with_retries
 
 
@@ -46,6 +46,29 @@ def put(uri: str, content: bytes) -> None:
             with_retries(lambda: fs.pipe_file(path, content))
 
 
+def put_new(uri: str, content: bytes) -> bool:
+    """Write a file atomically, unless the file exists.
+
+    Of several processes that call this at once, one writes the file. Amazon S3, Google Cloud Storage, Azure and local
+    file systems guarantee this; a server that ignores the condition of a request replaces the file.
+
+    Returns:
+        Whether the file was written. It may be False too if the answer of a storage to the first attempt was lost.
+    """
+    fs, path = filesystem(uri)
+    with translate_errors(uri):
+        try:
+            if isinstance(fs, LocalFileSystem):
+                with_retries(lambda: put_new_file(Path(path), content))
+            else:
+                with_retries(lambda: fs.pipe_file(path, content, mode="create"))
+        except storage_errors():
+            if not exists(uri):  # the storages report an existing file by different errors
+                raise
+            return False
+    return True
+
+
 def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
     """Read a Parquet file.
 
@@ -65,9 +88,14 @@ def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
 
 def put_table(uri: str, table: pa.Table) -> None:
     """Write a table to a Parquet file atomically."""
+    put(uri, parquet_content(table))
+
+
+def parquet_content(table: pa.Table) -> bytes:
+    """Return the content of a Parquet file with a table."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
-    put(uri, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def names(folder: str) -> list[str]:

@@ -59,6 +59,7 @@ def test_units_to_retry_have_a_retryable_failure(tmp_path: Path) -> None:
     write(tmp_path, "permanent", None, False)
     write(tmp_path, "transient", None, False, True)
     with open_database() as database:
+        database.run("CREATE TABLE superseded (key VARCHAR)")
         assert units_to_retry(str(tmp_path), ["done", "permanent", "transient"], database) == {"transient": 1}
         assert units_to_retry(str(tmp_path), [], database) == {}
 

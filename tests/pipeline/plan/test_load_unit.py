@@ -1,5 +1,6 @@
 """Loading a unit: the rows at its place in the plan, with prompts and credentials."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,15 @@ def test_credentials_replace_the_addresses_of_the_plan(tmp_path: Path) -> None:
     first, _ = load_unit(unit, PLAIN)
     assert first.uri == "https://h/a"
     secret = Addresses(first.key, "https://h/a?sig=1", None, "s3://k:v@b/m.png", None)
-    first, second = load_unit(Unit(unit.unit, unit.uri, unit.start, unit.rows, 2, (secret,)), PLAIN)
+    first, second = load_unit(replace(unit, addresses=(secret,)), PLAIN)
     assert (first.uri, first.mask_uri, second.uri) == ("https://h/a?sig=1", "s3://k:v@b/m.png", "/b.jpg")
+
+
+def test_rows_that_a_later_plan_replaced_are_marked(tmp_path: Path) -> None:
+    (unit,) = units_of(tmp_path, manifest_of(["a", "b"]), 2)
+    _, second = load_unit(unit, PLAIN)
+    marked = load_unit(replace(unit, superseded=(second.key,)), PLAIN)
+    assert [row.superseded for row in marked] == [False, True]
 
 
 def test_rows_that_are_done_are_left_out(tmp_path: Path) -> None:

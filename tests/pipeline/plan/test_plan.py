@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pipeline.errors import ColumnTypeError, ManifestFormatError
 from pipeline.output import plan_store
 from pipeline.plan import plan
+from pipeline.storage.database import open_database
 from schemas.arrow import to_rows
 from schemas.work import Planned
 from tests.planning import RECIPE, manifest_of, plan_into, planned, planned_rows, planning_of, rows_of
@@ -99,7 +100,7 @@ def test_the_index_names_the_place_of_each_unit(monkeypatch: pytest.MonkeyPatch)
         for unit in new.units.to_pylist():
             rows = rows_of([new.stored()]).filter(pa.compute.field("unit") == unit["unit"])
             (only,) = (each for each in [unit["part"]] if each)
-            part = plan_store.StoredPlan(str(new.folder), new.units, [only])
+            part = plan_store.StoredPlan(1, str(new.folder), new.units, [only])
             assert rows_of([part]).slice(unit["start"], unit["rows"]) == rows
 
 
@@ -173,6 +174,39 @@ def test_a_row_that_changed_back_is_current_again(tmp_path: Path) -> None:
     assert back.rows == 2
     assert plan_into(tmp_path, old).rows == 2
     assert len(plan_store.read_plans(str(tmp_path))) == 3
+
+
+def drop_removed(output: Path, table: pa.Table, images: list[str]) -> None:
+    """Add the changes of a manifest to the plans of an output, in which the photos `images` are converted."""
+    with planning_of(table) as planning:
+        plans = plan_store.read_plans(str(output))
+        keys = {row["photo_id"]: row["key"] for row in rows_of(plans).to_pylist()}
+        records = pa.table({"key": [keys[name] for name in images], "status": ["done"] * len(images)})
+        planning.database.connection.register("records", records)
+        new = plan.plan_new_rows(planning, plans, drop_removed=True)
+        assert new is not None
+        plan_store.write_plan(str(output), new)
+
+
+def current_photos(output: Path) -> set[str]:
+    """Return the photos of the planned rows that are not superseded."""
+    plans = plan_store.read_plans(str(output))
+    with open_database() as database:
+        plan_store.open_plans(plans, database)
+        plan_store.find_superseded(plans, database)
+        return {name for (name,) in database.rows("SELECT photo_id FROM plan ANTI JOIN superseded USING (key)")}
+
+
+def test_removed_photos_without_an_image_are_dropped_until_they_return(tmp_path: Path) -> None:
+    every, some = manifest_of(["a", "b", "c"]), manifest_of(["a"])
+    plan_into(tmp_path, every, size=1)
+    assert plan_into(tmp_path, some).absent_rows == 2
+    drop_removed(tmp_path, some, images=["b"])
+    assert current_photos(tmp_path) == {"a", "b"}
+    assert plan_into(tmp_path, some).absent_rows == 1
+    assert plan_into(tmp_path, every).rows == 3
+    assert current_photos(tmp_path) == {"a", "b", "c"}
+    assert [each.units.num_rows for each in plan_store.read_plans(str(tmp_path))] == [3, 0, 0]
 
 
 def test_photos_on_the_command_line_keep_their_order() -> None:

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.output import plan_store
+from pipeline.output.provenance import done_units, write_record
 from pipeline.plan import plan
-from pipeline.plan.remaining import LEFT_ROWS, remaining_work
+from pipeline.plan.remaining import LEFT_ROWS, RemainingWork, remaining_work
+from schemas.provenance import PROVENANCE
 from schemas.work import UNITS
 from tests.planning import manifest_of, plan_into, planning_of, rows_of
 
@@ -26,7 +29,7 @@ def unit_of(output: Path, photo_id: str) -> str:
 def test_all_units_of_a_new_plan_are_left() -> None:
     with planning_of(manifest_of(["a", "b", "c"])) as planning:
         new = plan.plan_new_rows(planning, [], 2)
-        work = remaining_work(planning, [], new, set(), {})
+        work = remaining_work(planning, [], new, set())
         assert len(planning.database.rows(f"FROM {LEFT_ROWS}")) == 3
     assert work.units.schema == UNITS
     assert [(row["rows"], row["pending"], row["start"]) for row in work.units.to_pylist()] == [(2, 2, 0), (1, 1, 2)]
@@ -57,19 +60,53 @@ def test_units_of_another_recipe_are_left_out(tmp_path: Path) -> None:
     digests = plans[0].units.set_column(4, "recipe_digest", [["another"]])
     with planning_of(table) as planning:
         plan.plan_new_rows(planning, plans)
-        work = remaining_work(planning, [plan_store.StoredPlan(plans[0].uri, digests, plans[0].files)], None, set(), {})
+        work = remaining_work(planning, [plan_store.StoredPlan(1, plans[0].uri, digests, plans[0].files)], None, set())
     assert work.rows == 0
 
 
 def test_units_to_retry_have_their_failed_rows_pending(tmp_path: Path) -> None:
     table = manifest_of(["a", "b", "c"])
     plan_into(tmp_path, table, size=3)
-    unit = unit_of(tmp_path, "a")
-    with planning_of(table) as planning:
-        plans = plan_store.read_plans(str(tmp_path))
-        assert plan.plan_new_rows(planning, plans) is None
-        work = remaining_work(planning, plans, None, {unit}, {unit: 2})
+    write_record_of(tmp_path, unit_of(tmp_path, "a"), ["done", "failed", "done"])
+    work = work_to_retry(tmp_path, table)
     assert (work.rows, work.units["rows"].to_pylist(), work.done_rows) == (1, [3], 0)
+
+
+def test_units_whose_failed_rows_were_replaced_are_not_retried(tmp_path: Path) -> None:
+    plan_into(tmp_path, manifest_of(["a", "b"]), size=2)
+    write_record_of(tmp_path, unit_of(tmp_path, "a"), ["done", "failed"])
+    changed = manifest_of(["a", "b"], etag=[None, "2"])
+    plan_into(tmp_path, changed)
+    record(tmp_path, unit_of(tmp_path, "b"))
+    write_record_of(tmp_path, unit_of(tmp_path, "b"), ["done"])
+    assert work_to_retry(tmp_path, changed).rows == 0
+
+
+def write_record_of(output: Path, unit: str, statuses: list[str]) -> None:
+    """Write the record of a unit whose rows have these statuses. The failures may succeed in another run."""
+    rows = [row for row in rows_of(plan_store.read_plans(str(output))).to_pylist() if row["unit"] == unit]
+    failure = {"stage": "fetch", "error": "FetchError", "message": "x", "retryable": True}
+    parts = [{"status": each, "failure": failure if each == "failed" else None} for each in statuses]
+    records = [{name: row[name] for name in ("unit", "photo_id", "variant", "key")} for row in rows]
+    table = [row | part for row, part in zip(records, parts, strict=True)]
+    write_record(str(output), unit, pa.Table.from_pylist(table, PROVENANCE))
+
+
+def work_to_retry(output: Path, table: pa.Table) -> RemainingWork:
+    """Return the work of a run with `retry_failed`, for a manifest without new rows."""
+    with planning_of(table) as planning:
+        plans = plan_store.read_plans(str(output))
+        assert plan.plan_new_rows(planning, plans) is None
+        return remaining_work(planning, plans, None, done_units(str(output)), retry=str(output))
+
+
+def test_rows_of_changed_photos_are_named_in_their_unfinished_unit(tmp_path: Path) -> None:
+    plan_into(tmp_path, manifest_of(["a", "b"], etag=["1", "1"]), size=2)
+    work = plan_into(tmp_path, manifest_of(["a", "b"], etag=["1", "2"]), size=2)
+    first, second = work.units.to_pylist()
+    keys = {row["photo_id"]: row["key"] for row in rows_of(plan_store.read_plans(str(tmp_path))[:1]).to_pylist()}
+    assert (first["superseded"], second["superseded"]) == ([keys["b"]], None)
+    assert (first["pending"], second["pending"], work.absent_rows) == (2, 1, 0)
 
 
 def test_credentials_are_written_in_the_order_of_the_units() -> None:
@@ -79,7 +116,7 @@ def test_credentials_are_written_in_the_order_of_the_units() -> None:
     with planning_of(table, variants=2) as planning:
         new = plan.plan_new_rows(planning, [], 4)
         assert new is not None
-        work = remaining_work(planning, [], new, set(), {})
+        work = remaining_work(planning, [], new, set())
         rows = rows_of([new.stored()]).to_pylist()
         assert work.addresses is not None
         found = pq.read_table(work.addresses).to_pylist()

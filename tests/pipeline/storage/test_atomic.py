@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.storage.atomic import put_file
+from pipeline.storage.atomic import put_file, put_new_file
 
 
 def test_put_file_creates_the_folder_and_replaces_an_existing_file(tmp_path: Path) -> None:
@@ -26,3 +26,19 @@ def test_a_failed_write_keeps_the_existing_file(tmp_path: Path, monkeypatch: pyt
         put_file(tmp_path / "b.txt", b"new")
     assert (tmp_path / "b.txt").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_new_file_never_replaces_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_new_file(tmp_path / "a" / "linked", b"first")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EPERM, "no hard links")
+
+    monkeypatch.setattr(Path, "hardlink_to", fail)  # as on file systems without hard links
+    put_new_file(tmp_path / "a" / "copied", b"first")
+    monkeypatch.undo()
+    for name in ("linked", "copied"):
+        with pytest.raises(FileExistsError):
+            put_new_file(tmp_path / "a" / name, b"second")
+        assert (tmp_path / "a" / name).read_bytes() == b"first"
+    assert len(list((tmp_path / "a").iterdir())) == 2

@@ -29,6 +29,17 @@ def test_read_returns_what_was_put_last(tmp_path: Path) -> None:
         assert storage.names(root) == ["a.bin"]
 
 
+def test_of_several_writers_of_a_new_file_one_succeeds(tmp_path: Path, bucket: str) -> None:
+    for root in (str(tmp_path), "memory://new", f"{bucket}/new"):
+        target = storage.join(root, "a.bin")
+        with ThreadPoolExecutor(8) as writers:
+            written = list(writers.map(lambda number, uri=target: storage.put_new(uri, b"%d" % number), range(8)))
+        assert written.count(True) == 1
+        assert storage.read(target) == b"%d" % written.index(True)
+    with pytest.raises(StorageError):
+        storage.put_new("s3://no-such-bucket/a.bin", b"")
+
+
 def test_remove_partial_files_keeps_complete_files(tmp_path: Path) -> None:
     (tmp_path / ".a.bin.0123.part").write_bytes(b"partial")
     (tmp_path / "a.bin").write_bytes(b"complete")
