@@ -47,7 +47,7 @@ def verify(
         removed, damaged = len(findings.orphaned_files), len(findings.damaged_units)
         typer.echo(f"Removed {removed} files and the records of {damaged} damaged units.")
         if damaged or findings.missing_rows:
-            typer.echo("Run convert again to convert what is missing, or drop removed photos with --removed-photos drop.")
+            typer.echo("Run convert again to convert what is missing, or to drop it with --removed-photos drop.")
         elif findings.unplanned_units:
             typer.echo("Run convert again to restore the plan, then verify again.")
     raise typer.Exit(1)

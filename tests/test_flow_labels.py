@@ -13,7 +13,7 @@ from pipeline.run import Summary
 from schemas.options import Options
 from schemas.recipe import Recipe
 from tests.local_run import convert_locally
-from tests.test_flow import rows_of
+from tests.records import read_records
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -53,7 +53,7 @@ def variants(labelled: Path, recipe: Recipe) -> Summary:
 def test_labels_and_given_maps_are_transformed_for_every_variant(variants: Summary) -> None:
     assert (variants.converted, variants.failed) == (6, 0)
     assert verify(variants.output).valid
-    for row in rows_of(variants.output):
+    for row in read_records(variants.output):
         assert [control["origin"] for control in row["controls"]] == ["detected", "manifest", "manifest"]
         assert row["controls"][2]["source_uri"].endswith("/depth.png")
         (box,), (width, height) = row["labels"]["boxes"], (row["width"], row["height"])
@@ -83,7 +83,7 @@ def test_mode_maps_writes_control_maps_only_and_uses_the_cache(
     assert verify(output).valid
     assert len(list(Path(output).glob("maps/*/*.png"))) == 6
     assert not (Path(output) / "images").exists()
-    assert [row["status"] for row in rows_of(output)] == ["done", "done"]
+    assert [row["status"] for row in read_records(output)] == ["done", "done"]
     again = convert_locally(manifest, output, maps_only)
     assert (again.converted, again.earlier) == (0, 2)
     with pytest.raises(OutputError, match="mode"):

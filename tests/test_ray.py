@@ -21,7 +21,8 @@ from schemas.detectors import DepthSettings
 from schemas.options import Options
 from schemas.recipe import Recipe
 from tests.local_run import RecordedProgress, convert_locally
-from tests.test_flow import BROKEN, Finished, rows_of, write_manifest_with_broken_photos
+from tests.records import read_records
+from tests.test_flow import BROKEN, Finished, write_manifest_with_broken_photos
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(1800)]
 UNIT = 3
@@ -59,7 +60,7 @@ def run_file(finished: Finished) -> dict[str, Any]:
 
 
 def test_every_row_is_recorded_exactly_once(finished: Finished) -> None:
-    counts = Counter(row["photo_id"] for row in rows_of(finished.output))
+    counts = Counter(row["photo_id"] for row in read_records(finished.output))
     assert set(counts.values()) == {1}
     assert len(counts) == 12 + len(BROKEN)
     assert (finished.summary.converted, finished.summary.failed, finished.summary.failed_in_all) == (12, 4, 4)
@@ -72,7 +73,7 @@ def test_images_and_maps_have_the_bytes_of_a_run_without_ray(
 ) -> None:
     local = str(tmp_path / "local")
     convert_locally(finished.manifest, local, gpu_recipe, Options(unit_size=5))
-    for row in rows_of(local):
+    for row in read_records(local):
         on_ray = finished.rows[row["photo_id"]]
         assert on_ray["sha256"] == row["sha256"]
         assert [each["sha256"] for each in on_ray["controls"]] == [each["sha256"] for each in row["controls"]]
