@@ -14,7 +14,8 @@ from pipeline.errors import (
 )
 from pipeline.plan import manifest_files
 from pipeline.plan.manifest_files import FILE_COLUMN, ManifestFiles
-from pipeline.storage.database import Database, identifier, sql_type
+from pipeline.plan.sql_types import struct_fields
+from pipeline.storage.database import Database, identifier, literals, sql_type
 from schemas.detectors import Settings
 from schemas.manifest import KNOWN, MAP_URIS, REQUIRED, URIS
 from schemas.row_parts import MANIFEST_BOX, POINTS
@@ -26,6 +27,7 @@ _TEXT_TYPE, _SCALAR = re.compile("VARCHAR"), re.compile(r"[A-Z0-9_ ]+(\(\d+,\d+\
 _BOXES = re.compile(r'STRUCT\(.*\bx\b.*\)\[\]|"NULL"\[\]', re.IGNORECASE)
 _POINTS = re.compile(r'[A-Z0-9(),]*\[\]\[\]|"NULL"(\[\])+')
 _FLOATS = ("FLOAT", "DOUBLE")
+_BOX_LIST, _BOX_FIELDS = f"{sql_type(MANIFEST_BOX)}[]", [field.name for field in MANIFEST_BOX]
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,28 @@ def _typed(name: str, types: dict[str, str], files: ManifestFiles) -> str:
     if kind in _FLOATS and target in _INTEGERS:
         return f"try_cast({_without_nan(column)} AS {target})"
     if is_nested and kind == "VARCHAR" and files.format == "csv":
-        return f"try_cast(try_cast({column} AS JSON) AS {target})"
-    accepted = {"VARCHAR": _TEXT_TYPE, sql_type(MANIFEST_BOX) + "[]": _BOXES, sql_type(POINTS): _POINTS}.get(
-        target, _SCALAR
-    )
-    if not accepted.fullmatch(kind):
+        return _from_json(column, target)
+    accepted = {"VARCHAR": _TEXT_TYPE, _BOX_LIST: _BOXES, sql_type(POINTS): _POINTS}.get(target, _SCALAR)
+    if not accepted.fullmatch(kind) or (target == _BOX_LIST and not _has_box_fields(kind)):
         raise ColumnTypeError(f"{storage.redact(files.uri)}: column {name!r} has type {kind}, not {target}")
     return f"try_cast({column} AS {target})"
+
+
+def _from_json(column: str, target: str) -> str:
+    """Return a column of JSON text, as SQL, with a nested type. The value is null if a box has an unknown field."""
+    value = f"try_cast({column} AS JSON)"
+    cast = f"try_cast({value} AS {target})"
+    if target != _BOX_LIST:
+        return cast
+    return f"CASE WHEN list_has_all({literals(_BOX_FIELDS)}, flatten(json_keys({value}, '$[*]'))) THEN {cast} END"
+
+
+def _has_box_fields(kind: str) -> bool:
+    """Return whether a type has the fields of a box only. A cast would leave out other fields, such as `lable`."""
+    if kind == '"NULL"[]':
+        return True
+    fields = struct_fields(kind.removesuffix("[]"))
+    return all(name.lower() in _BOX_FIELDS for name, _ in fields)
 
 
 def _without_nan(column: str) -> str:

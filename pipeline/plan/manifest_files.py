@@ -17,8 +17,8 @@ from pipeline.errors import (
     ManifestNotFoundError,
     ManifestSchemaError,
 )
+from pipeline.plan.json_lines import json_names, json_relation
 from pipeline.storage.database import Database, describe_error, identifier, literal, literals
-from schemas.manifest import KNOWN
 
 FORMATS = {
     "parquet": (".parquet",),
@@ -27,7 +27,9 @@ FORMATS = {
 }
 FILE_COLUMN = "__photo2anime_file"  # the path of the file of a row; no manifest has a column of this name
 _WILDCARDS = re.compile(r"[*?\[]")
-_CSV = "comment = ''"  # otherwise DuckDB may take rows that begin with # for comments
+# Values stay as they are written: DuckDB would read the id 007 as the number 7, and rows that begin with # as comments.
+# It would not detect quotes that only late rows have.
+_CSV = """all_varchar = true, comment = '', quote = '"', escape = '"'"""
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _PARTITION = re.compile(r"[^/=]+=[^/=]*")  # the name of a folder of a hive-partitioned manifest, such as day=2026-01-01
 
@@ -116,30 +118,29 @@ def reader(files: ManifestFiles, database: Database) -> str:
         DuplicateColumnError: A file has two columns of one name, or of names that differ in case only.
         ManifestSchemaError: A column has different types in the files.
     """
-    paths = literals(database.patterns(files.uris))
-    options = [f"filename = {literal(FILE_COLUMN)}", "hive_partitioning = false"]
-    if len(files.uris) > 1:
-        options.append("union_by_name = true")
-    if files.format == "parquet":
-        _check_parquet_columns(files, database, paths)
-    if files.format == "csv":
-        _check_csv_columns(files, database)
-        options.append(_CSV)
-    function = {"parquet": "read_parquet", "csv": "read_csv", "json": "read_json"}[files.format]
-    if files.format == "json":
-        options.append("format = 'newline_delimited'")
-    relation = f"{function}({paths}, {', '.join(options)})"
-    names = columns(relation, files, database)
-    if files.format == "csv":
-        # DuckDB detects the types of a CSV file. Without a declared type, the id 007 would become the number 7.
-        texts = [name for name in names if name in KNOWN.names and _is_text(name)]
-        types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in texts)
-        relation = f"{function}({paths}, {', '.join(options)}, types = {{{types}}})" if texts else relation
+    relation = _relation(files, database)
     if not files.partitions:
         return relation
-    _check_names([*names, *files.partitions], files.uri)
+    _check_names([*columns(relation, files, database), *files.partitions], files.uri)
     values = ", ".join(f"{_partition_value(name)} AS {identifier(name)}" for name in files.partitions)
     return f"(SELECT *, {values} FROM {relation})"
+
+
+def _relation(files: ManifestFiles, database: Database) -> str:
+    """Return `reader` without the columns of partitions."""
+    patterns = database.patterns(files.uris)
+    paths, options = literals(patterns), [f"filename = {literal(FILE_COLUMN)}", "hive_partitioning = false"]
+    if files.format == "json":
+        with manifest_errors(files.uri):
+            _check_names(json_names(patterns, database), files.uri)
+            return json_relation(patterns, options, database)
+    if len(files.uris) > 1:
+        options.append("union_by_name = true")
+    if files.format == "csv":
+        _check_csv_columns(files, database)
+        return f"read_csv({', '.join([paths, _CSV, *options])}, header = true)"
+    _check_parquet_columns(files, database, paths)
+    return f"read_parquet({', '.join([paths, *options])})"
 
 
 def _partition_value(name: str) -> str:
@@ -178,10 +179,6 @@ def query(statement: str, uri: str, database: Database) -> list[tuple[Any, ...]]
         return database.rows(statement)
 
 
-def _is_text(name: str) -> bool:
-    return str(KNOWN.field(name).type) == "string"
-
-
 def _is_glob(uri: str) -> bool:
     return bool(_WILDCARDS.search(uri)) and not storage.exists(uri)
 
@@ -204,7 +201,7 @@ def _check_csv_columns(files: ManifestFiles, database: Database) -> None:
     """Raise an error for duplicate columns, which DuckDB renames."""
     for uri in files.uris:
         paths = literals(database.patterns([uri]))
-        source = f"read_csv({paths}, {_CSV}, header = false, all_varchar = true, hive_partitioning = false)"
+        source = f"read_csv({paths}, {_CSV}, header = false, hive_partitioning = false)"
         for names in query(f"FROM {source} LIMIT 1", uri, database):
             _check_names([name for name in names if name is not None], uri)
 

@@ -11,6 +11,7 @@ from duckdb.func import PythonUDFType
 
 from pipeline import storage
 from pipeline.plan.manifest import Manifest
+from pipeline.plan.sql_types import split_types, struct_fields
 from pipeline.recipes.prompts import PROMPT_COLUMNS
 from pipeline.storage.database import Database, identifier, literal
 from schemas.manifest import KNOWN
@@ -172,29 +173,3 @@ _JSON_VALUES = {
     "JSON": f"{_REDACT_TEXT}({{0}}::VARCHAR)::JSON",
     "UNION": f"{_REDACT_TEXT}({{0}}::VARCHAR)",
 }
-
-
-def struct_fields(kind: str) -> list[tuple[str, str]]:
-    """Split the SQL type of a struct, such as `STRUCT(a INTEGER, "b c" VARCHAR[])`, into names and types."""
-    return [_split_field(field) for field in split_types(kind.removeprefix("STRUCT(").removesuffix(")"))]
-
-
-def split_types(text: str) -> list[str]:
-    """Split SQL at the commas that are neither in parentheses nor in quotes."""
-    parts, depth, quoted = [""], 0, False
-    for character in text:
-        quoted ^= character == '"'
-        depth += 0 if quoted else {"(": 1, ")": -1}.get(character, 0)
-        if character == "," and not depth and not quoted:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part.strip() for part in parts]
-
-
-def _split_field(text: str) -> tuple[str, str]:
-    if not text.startswith('"'):
-        name, _, kind = text.partition(" ")
-        return name, kind
-    end = text.replace('""', "  ").index('"', 1)
-    return text[1:end].replace('""', '"'), text[end + 2 :]

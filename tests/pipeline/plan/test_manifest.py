@@ -123,6 +123,7 @@ def test_a_limit_takes_the_first_photos(tmp_path: Path) -> None:
         ({"photo_id": ["a"], "uri": ["x"], "pose_keypoints": [3.5]}, ColumnTypeError, "'pose_keypoints' .* DOUBLE"),
         ({"photo_id": ["a"], "uri": ["x"], "boxes": [[[1, 2, 3, 4]]]}, ColumnTypeError, "'boxes' .* BIGINT"),
         ({"photo_id": ["a"], "uri": ["x"], "boxes": [[{"left": 1}]]}, ColumnTypeError, "'boxes' .* STRUCT"),
+        ({"photo_id": ["a"], "uri": ["x"], "boxes": [[{"x": 1, "lable": "cat"}]]}, ColumnTypeError, "lable"),
         ({"photo_id": ["a"], "uri": ["x"], "mask_uri": [3]}, ColumnTypeError, "'mask_uri' .* BIGINT, not VARCHAR"),
         ({"photo_id": ["a", None], "uri": ["x", "y"]}, MissingIdError, "row 1 "),
         ({"photo_id": [""], "uri": ["x"]}, MissingIdError, "row 0 "),

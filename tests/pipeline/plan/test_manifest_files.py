@@ -8,7 +8,13 @@ import pyarrow as pa
 import pytest
 
 from pipeline import storage
-from pipeline.errors import DuplicateColumnError, ManifestFormatError, ManifestNotFoundError, ManifestSchemaError
+from pipeline.errors import (
+    ColumnTypeError,
+    DuplicateColumnError,
+    ManifestFormatError,
+    ManifestNotFoundError,
+    ManifestSchemaError,
+)
 from pipeline.plan.manifest_files import find_files, is_photo_folder
 from tests.pipeline.plan.test_manifest import read, write
 
@@ -95,13 +101,13 @@ def test_csv_is_read_with_the_types_of_known_columns(tmp_path: Path, ending: str
     separator = "\t" if ending == "tsv" else ","
     box = '"[{""x"": 1, ""y"": 2, ""w"": 3, ""h"": 4, ""category"": ""cat""}]"'
     lines = [["photo_id", "uri", "width", "etag", "boxes", "note", "score"]]
-    lines += [["007", "a.jpg", "640", "0123", box, "plain", "1.5"], ["008", "", "", "", "", "", "2"]]
+    lines += [["007", "a.jpg", "640", "0123", box, "plain", "1.50"], ["008", "", "", "", "", "", "2"]]
     text = "\n".join(separator.join(line) for line in lines) + "\n"
     path = tmp_path / f"m.{ending}"
     path.write_bytes(gzip.compress(text.encode()) if ending.endswith("gz") else text.encode())
     first, second = read(str(path))
     assert (first["photo_id"], first["uri"], first["width"]) == ("007", f"{tmp_path}/a.jpg", 640)
-    assert (first["etag"], first["score"], first["note"]) == ("0123", 1.5, "plain")
+    assert (first["etag"], first["score"], first["note"]) == ("0123", "1.50", "plain")
     assert first["boxes"] == [{"x": 1.0, "y": 2.0, "w": 3.0, "h": 4.0, "category": "cat"}]
     assert (second["photo_id"], second["uri"], second["width"]) == ("008", None, None)
 
@@ -116,6 +122,29 @@ def test_a_duplicate_column_of_a_csv_file_is_refused(tmp_path: Path, header: str
     assert [row["photo_id"] for row in read(str(tmp_path / "1.csv"))] == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("width", "640.5"),
+        ("height", "tall"),
+        ("modified", "yesterday"),
+        ("boxes", '"[{""x"": 1, ""lable"": ""cat""}]"'),
+        ("keypoints", "1 2"),
+    ],
+)
+def test_an_invalid_value_in_a_late_row_of_a_csv_file_is_refused(tmp_path: Path, column: str, value: str) -> None:
+    rows = [f"{number},/p/{number}," for number in range(30_000)]
+    (tmp_path / "m.csv").write_text("\n".join([f"photo_id,uri,{column}", *rows, f"x,/x,{value}"]) + "\n")
+    with pytest.raises(ColumnTypeError, match="row 30000"):
+        read(str(tmp_path / "m.csv"))
+
+
+def test_the_values_of_a_csv_file_stay_as_they_are_written(tmp_path: Path) -> None:
+    content = '\ufeff2,photo_id,uri,day\r\n007,a,/a.jpg,01/02/2026\r\n1e3,b,/b.jpg," x"\r\n'
+    (tmp_path / "m.csv").write_bytes(content.encode())
+    assert [(row["2"], row["day"]) for row in read(str(tmp_path / "m.csv"))] == [("007", "01/02/2026"), ("1e3", " x")]
+
+
 def test_no_row_of_a_csv_file_is_a_comment(tmp_path: Path) -> None:
     rows = [f"#{number},/p/{number},plain" for number in range(4)]
     rows += [f"p{number},/p/{number},#best photo" for number in range(6)]
@@ -123,16 +152,6 @@ def test_no_row_of_a_csv_file_is_a_comment(tmp_path: Path) -> None:
     found = read(str(tmp_path / "m.csv"))
     assert len(found) == 10
     assert [row["prompt"] for row in found] == ["plain"] * 4 + ["#best photo"] * 6
-
-
-def test_json_lines_are_read(tmp_path: Path) -> None:
-    (tmp_path / "m.jsonl").write_text(
-        '{"photo_id": "a", "uri": "a.jpg", "pose_keypoints": [[1, 2, 2.5]], "more": {"x": [1]}}\n'
-        '{"photo_id": "b", "uri": "b.jpg", "boxes": [{"x": 1, "y": 2, "w": 3, "h": 4}]}\n'
-    )
-    first, second = read(str(tmp_path / "m.jsonl"))
-    assert (first["pose_keypoints"], first["more"]) == ([[1.0, 2.0, 2.5]], {"x": [1]})
-    assert second["boxes"] == [{"x": 1.0, "y": 2.0, "w": 3.0, "h": 4.0, "category": None}]
 
 
 def test_files_of_several_formats_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.plan.plan_columns import split_types, struct_fields
 from pipeline.recipes.load import load_recipe
 from schemas.recipe import Recipe
 from tests.planning import RECIPE, manifest_of, planned_rows
@@ -145,9 +144,3 @@ def test_extra_columns_are_strict_json_without_credentials() -> None:
 
 def test_an_invalid_address_in_a_text_is_kept() -> None:
     assert "see" in extra_of(uri_note=["see http://[link] here"])["uri_note"]
-
-
-def test_sql_types_are_split_at_their_own_commas() -> None:
-    assert split_types("VARCHAR, DECIMAL(10,2)[]") == ["VARCHAR", "DECIMAL(10,2)[]"]
-    fields = struct_fields('STRUCT(a INTEGER, "b, ""c" STRUCT(d VARCHAR, e DOUBLE)[])')
-    assert fields == [("a", "INTEGER"), ('b, "c', "STRUCT(d VARCHAR, e DOUBLE)[]")]
