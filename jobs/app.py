@@ -1,8 +1,10 @@
 """The entry point: `photo2anime COMMAND`. Commands import heavy libraries inside their functions."""
 
+import errno
 import logging
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
@@ -27,7 +29,7 @@ from jobs.preview import preview
 from jobs.query import query
 from jobs.recipes import list_recipes, lock, show
 from jobs.verify import verify
-from pipeline.errors import InterruptedRunError, RunError
+from pipeline.errors import DiskFullError, InterruptedRunError, RunError
 
 app = typer.Typer(
     help="Convert datasets of photos to anime, with the provenance of every image.",
@@ -72,7 +74,10 @@ def main() -> None:
 
 
 def run_command(command: Callable[[], None]) -> None:
-    """Run a command. If it raises a `RunError`, write one line to standard error and exit with its `exit_code`."""
+    """Run a command. If it raises a `RunError`, write one line to standard error and exit with its `exit_code`.
+
+    A full disk is reported as a `DiskFullError`, also where a temporary file is written.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
@@ -80,6 +85,12 @@ def run_command(command: Callable[[], None]) -> None:
     except RunError as error:
         report_error(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        full = DiskFullError(f"{error.filename or tempfile.gettempdir()}: no space left")
+        report_error(full)
+        sys.exit(full.exit_code)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:

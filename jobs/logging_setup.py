@@ -7,6 +7,7 @@ import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from jobs.terminal_text import escape_controls
 from pipeline.errors import RunError
 
 if TYPE_CHECKING:
@@ -37,6 +38,14 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields, ensure_ascii=False, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """Formats a record as one line of text, and its exception as further lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - a name of the standard library
+        """Return the line, without control characters."""
+        return escape_controls(super().formatMessage(record))
 
 
 class StderrHandler(logging.Handler):
@@ -85,7 +94,8 @@ def report_error(error: RunError) -> None:
     if any(isinstance(handler.formatter, JsonFormatter) for handler in _own_handlers()):
         LOGGER.error(str(error), extra={"code": error.code})
     else:
-        print(f"photo2anime: {error} [{error.code}]", file=sys.stderr)  # noqa: T201 - an error message is not a log record
+        line = escape_controls(f"photo2anime: {error} [{error.code}]")
+        print(line, file=sys.stderr)  # noqa: T201 - an error message is not a log record
 
 
 def _own_handlers() -> list[logging.Handler]:
@@ -100,8 +110,9 @@ def _new_handler(log_format: LogFormat) -> logging.Handler:
         from rich.logging import RichHandler
 
         handler = RichHandler(console=Console(stderr=True), show_path=False, log_time_format="[%X]")
+        handler.setFormatter(TextFormatter())
     else:
         handler = StderrHandler()
-        handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(TEXT_FORMAT))
+        handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter(TEXT_FORMAT))
     handler.set_name(HANDLER_NAME)
     return handler

@@ -130,7 +130,7 @@ def _override_logging(context: typer.Context, arguments: dict[str, Any]) -> None
 
 
 def _parse_options(arguments: dict[str, Any]) -> "Options":
-    from pydantic import ValidationError
+    from pydantic import ByteSize, ValidationError
 
     from pipeline.errors import OptionError
     from schemas.options import Options
@@ -140,4 +140,7 @@ def _parse_options(arguments: dict[str, Any]) -> "Options":
     except ValidationError as error:
         first = error.errors()[0]
         option = "-".join(map(str, first["loc"])).replace("_", "-")
-        raise OptionError(f"--{option}: {first['msg']}") from error
+        message = first["msg"]
+        if first["type"] == "greater_than_equal" and isinstance(first["input"], str):  # an amount of memory
+            message = f"{first['input']} is less than {ByteSize(first['ctx']['ge']).human_readable(decimal=True)}"
+        raise OptionError(f"--{option}: {message}") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from jobs.terminal_text import escape_controls
 from pipeline.errors import OptionError
 
 if TYPE_CHECKING:
@@ -100,5 +101,5 @@ def _print_table(headers: list[str], rows: Sequence[Sequence[str | None]]) -> No
 
     table = Table(*(Column(Text(name), overflow="fold") for name in headers), box=box.SIMPLE_HEAD)
     for row in rows:
-        table.add_row(*(Text(value or "") for value in row))
+        table.add_row(*(Text("\n".join(map(escape_controls, (value or "").split("\n")))) for value in row))
     Console().print(table)

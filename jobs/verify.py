@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobs.options import Address
+from jobs.terminal_text import escape_controls
 from pipeline.errors import OptionError
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _print_findings(findings: "Findings", share: float) -> None:
     for kind in ("missing", "duplicate", "orphaned", "altered"):
         lines = getattr(findings, kind)
         for line in lines.first(MAX_LINES):
-            typer.echo(f"{kind}: {line}")
+            typer.echo(f"{kind}: {escape_controls(line)}")
         if len(lines) > MAX_LINES:
             typer.echo(f"{kind}: and {len(lines) - MAX_LINES} more")
     if findings.valid:

@@ -15,8 +15,8 @@ class OptionError(RunError):
 class MemoryLimitError(OptionError):
     """A query needs more memory than the limit, and cannot continue in temporary files."""
 
-    code = "option.plan_memory"
-    hint = "Set a higher --plan-memory, or --memory of photo2anime query."
+    code = "option.memory_limit"
+    hint = "Divide the dataset into parts, with an output for each part."
 
 
 class QueryError(OptionError):

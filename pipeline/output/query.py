@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.errors import MemoryLimitError, OptionError, QueryError
+from pipeline.errors import OptionError, QueryError
 from pipeline.output import plan_store, provenance, run_file
 from pipeline.output.plan_store import StoredPlan
 from pipeline.storage.database import DEFAULT_MEMORY, Database, describe_error, literal, literals, open_database
@@ -34,7 +34,7 @@ class Query:
     """
 
     def __init__(self, database: Database, statement: str) -> None:
-        self._connection = database.connection
+        self._database = database
         self._folder = database.spill_folder  # the only folder in which DuckDB may write
         self._select = f"(\n{statement}\n)"  # the line breaks end comments
 
@@ -45,12 +45,12 @@ class Query:
             QueryError: The query is invalid.
         """
         with _query_errors():
-            return self._connection.sql(f"SELECT COLUMNS(*)::VARCHAR FROM {self._select} LIMIT {rows}").to_arrow_table()
+            return self._database.table(f"SELECT COLUMNS(*)::VARCHAR FROM {self._select} LIMIT {rows}")
 
     def count(self) -> int:
         """Return the number of rows of the result."""
         with _query_errors():
-            ((rows,),) = self._connection.execute(f"SELECT count(*) FROM {self._select}").fetchall()
+            (rows,) = self._database.row(f"SELECT count(*) FROM {self._select}")
         return int(rows)
 
     def write(self, kind: Format) -> Path:
@@ -65,7 +65,7 @@ class Query:
         self._folder.mkdir(exist_ok=True)
         path = self._folder / f"result.{kind}"
         with _query_errors():
-            self._connection.execute(f"COPY {self._select} TO {literal(str(path))} ({_FORMATS[kind]})")
+            self._database.run(f"COPY {self._select} TO {literal(str(path))} ({_FORMATS[kind]})")
         return path
 
 
@@ -90,7 +90,7 @@ def open_query(output: str, text: str, memory: str = DEFAULT_MEMORY) -> Iterator
     run_file.check_output(output)
     with ExitStack() as stack:
         try:
-            database = stack.enter_context(open_database(memory))
+            database = stack.enter_context(open_database(memory, "--memory"))
         except duckdb.Error as error:
             raise OptionError(f"--memory {memory}: invalid amount", "Use a number and a unit, such as 2GB.") from error
         with _query_errors():
@@ -107,10 +107,13 @@ def open_query(output: str, text: str, memory: str = DEFAULT_MEMORY) -> Iterator
 
 def _select_statement(text: str, database: Database) -> str:
     """Return the only statement of a text. Raises `QueryError` if it is not a SELECT statement, or has parameters."""
+    try:
+        content = text.encode()  # the offsets of tokens count bytes
+    except UnicodeEncodeError as error:
+        raise QueryError("query: not valid Unicode") from error
     statements = database.connection.extract_statements(text)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise QueryError("query: not a single SELECT statement")
-    content = text.encode()  # the offsets of tokens count bytes
     end = next((offset for offset, _ in duckdb.tokenize(text) if content[offset : offset + 1] == b";"), len(content))
     return content[:end].decode()
 
@@ -138,11 +141,9 @@ def _forbid_other_files(uris: list[str], database: Database) -> None:
 
 @contextmanager
 def _query_errors() -> Iterator[None]:
-    """Raise errors of DuckDB as `QueryError`, or as `MemoryLimitError`."""
+    """Raise errors of DuckDB as `QueryError`, except those that `Database` translates."""
     try:
         yield
-    except duckdb.OutOfMemoryException as error:
-        raise MemoryLimitError(f"query: {describe_error(error)}", "Set a higher --memory.") from error
     except (duckdb.Error, OSError) as error:  # OSError: of fsspec
         reason = describe_error(error) if isinstance(error, duckdb.Error) else storage.redact_text(str(error))
         raise QueryError(f"query: {reason}") from error

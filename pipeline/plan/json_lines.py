@@ -23,8 +23,7 @@ def json_relation(paths: Sequence[str], options: Sequence[str], database: Databa
     """
     files, lines = literals(list(paths)), "format = 'newline_delimited'"
     every = f"sample_size = -1, maximum_sample_files = {len(paths)}, union_by_name = {len(paths) > 1}"
-    detected = database.connection.sql(f"FROM read_json({files}, {lines}, {every}, hive_partitioning = false)")
-    types = zip(detected.columns, detected.types, strict=True)
+    types = database.columns(f"read_json({files}, {lines}, {every}, hive_partitioning = false)")
     columns = ", ".join(f"{literal(name)}: {literal(_type_with_text(kind))}" for name, kind in types)
     return f"read_json({', '.join([files, lines, *options])}, columns = {{{columns}}})"
 

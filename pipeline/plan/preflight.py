@@ -82,7 +82,7 @@ def preflight(
     """
     if options.limit is not None and options.removed_photos == "drop":
         raise OptionError("--removed-photos drop: needs the whole manifest", "Omit --limit.")
-    with open_database(f"{options.plan_memory}B") as database:
+    with open_database(f"{options.plan_memory}B", "--plan-memory") as database:
         # 1. The output is new, or was written by this program, with this recipe unless another one is accepted.
         last_run = run_file.read_run_file(output)
         run_file.check_recipe(output, last_run, recipe, reconvert=options.recipe_changed == "reconvert")

@@ -13,9 +13,10 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from duckdb.sqltypes import DuckDBPyType
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.errors import DiskFullError, MemoryLimitError
+from pipeline.errors import DiskFullError, InterruptedRunError, MemoryLimitError
 from pipeline.storage.addresses import filesystem
 from pipeline.storage.redaction import redact
 from pipeline.storage.temporary import temporary_folder
@@ -23,6 +24,7 @@ from pipeline.storage.temporary import temporary_folder
 DEFAULT_MEMORY = "2GB"
 PREFIX = "p2a-db-"  # prefix of the names of temporary folders
 _SPILLED = "spilled"
+_INTERRUPTED = "Query interrupted"  # DuckDB raises it as a RuntimeError, in place of the error of the signal handler
 _WILDCARD = re.compile(r"[*?\[]")  # of the patterns that DuckDB accepts instead of paths
 
 _SQL_TYPES: dict[pa.DataType, str] = {
@@ -43,9 +45,10 @@ class Database:
         folder: A temporary folder, which is removed with the database.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path, option: str | None = None) -> None:
         self.connection = connection
         self.folder = folder
+        self._option = option
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -56,8 +59,13 @@ class Database:
             if "No space left on device" in text:
                 raise DiskFullError(f"{self.folder}: no space left for temporary files", "Set TMPDIR.") from error
             if "Out of Memory" in text:
-                raise MemoryLimitError(f"database: {text}") from error
+                hint = f"Set a higher {self._option}." if self._option else None
+                raise MemoryLimitError(f"database: {text}", hint) from error
             raise
+        except RuntimeError as error:
+            if str(error) != _INTERRUPTED:
+                raise
+            raise InterruptedRunError("interrupted") from error
 
     @property
     def spill_folder(self) -> Path:
@@ -71,6 +79,7 @@ class Database:
             MemoryLimitError: The statement needs more memory than the limit, and cannot use temporary files. The other
                 methods raise these errors too.
             DiskFullError: The disk of the temporary files is full.
+            InterruptedRunError: A signal was received whose handler raised an error.
         """
         with self._errors():
             self.connection.execute(query)
@@ -89,6 +98,12 @@ class Database:
         """Execute a query and return its rows as an Arrow table."""
         with self._errors():
             return self.connection.sql(query).to_arrow_table()
+
+    def columns(self, relation: str) -> list[tuple[str, DuckDBPyType]]:
+        """Return the names and the types of the columns of a relation, such as a table function."""
+        with self._errors():
+            found = self.connection.sql(f"FROM {relation}")
+        return list(zip(found.columns, found.types, strict=True))
 
     def batches(self, query: str, rows: int) -> Iterator[pa.RecordBatch]:
         """Execute a query and return its rows in Arrow batches of about `rows` rows, which are never all in memory."""
@@ -123,11 +138,12 @@ class Database:
 
 
 @contextmanager
-def open_database(memory: str = DEFAULT_MEMORY) -> Iterator[Database]:
+def open_database(memory: str = DEFAULT_MEMORY, option: str | None = None) -> Iterator[Database]:
     """Open a temporary database.
 
     Args:
         memory: The largest amount of memory that DuckDB uses, such as `2GB`.
+        option: The option of the command line that sets it, for hints.
     """
     with temporary_folder(PREFIX) as folder:
         config: dict[str, str | bool | int | float | list[str]] = {
@@ -142,7 +158,7 @@ def open_database(memory: str = DEFAULT_MEMORY) -> Iterator[Database]:
         try:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET enable_progress_bar = false")  # it would be printed between the results
-            yield Database(connection, folder)
+            yield Database(connection, folder, option)
         finally:
             connection.close()
 

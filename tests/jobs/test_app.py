@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from jobs.app import app
+from jobs.app import app, run_command
 from pipeline import storage
-from pipeline.errors import ManifestError, ModelError, OptionError, RecipeError, RunError
+from pipeline.errors import DiskFullError, ManifestError, ModelError, OptionError, RecipeError, RunError
 from pipeline.recipes.load import load_recipe
 from tests.conftest import TINY
 from tests.local_run import convert_locally
@@ -124,3 +124,13 @@ def test_convert_and_verify_have_their_exit_codes(photos: Path, tmp_path: Path) 
     assert "missing: " in missing.stdout
     assert "Run convert again" in missing.stdout
     assert json.loads(storage.read(str(tmp_path / "out" / "_run.json")))["failed_in_all"] == 1
+
+
+def test_a_full_disk_is_reported_where_any_file_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    def write() -> None:
+        Path("/dev/full").write_text("x")
+
+    with pytest.raises(SystemExit) as stopped:
+        run_command(write)
+    assert stopped.value.code == DiskFullError.exit_code
+    assert DiskFullError.code in capsys.readouterr().err

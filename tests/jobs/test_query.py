@@ -2,6 +2,11 @@
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -75,3 +80,32 @@ def test_an_invalid_query_is_refused(output: str) -> None:
     assert isinstance(done.exception, QueryError)
     assert done.exception.exit_code == 2
     assert (done.stdout, len(str(done.exception).splitlines())) == ("", 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_query_ends_with_one_line(output: str, tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "temporary").mkdir()
+    endless = "SELECT sum(a.i * b.i) FROM range(10000000) a(i), range(10000000) b(i) WHERE a.i + b.i > 5"
+    command = [sys.executable, "-c", "from jobs.app import main; main()", "query", output, endless]
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        while process.poll() is None and not list((tmp_path / "temporary").glob("p2a-db-*")):
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, errors = process.communicate()
+    assert (process.returncode, errors.count("\n")) == (1, 1), errors
+    assert "run.interrupted" in errors
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_control_characters_of_values_are_not_printed(output: str) -> None:
+    done = CliRunner().invoke(app, ["query", output, "SELECT 'a' || chr(27) || '[2J' AS x, 'b' || chr(10) || 'c' AS y"])
+    assert done.exit_code == 0
+    assert "\x1b" not in done.stdout
+    assert "a\\x1b[2J" in done.stdout
+
+
+def test_a_query_that_is_not_unicode_is_refused(output: str) -> None:
+    done = CliRunner().invoke(app, ["query", output, "SELECT '\udcff'"])
+    assert isinstance(done.exception, QueryError)
