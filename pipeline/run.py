@@ -105,8 +105,8 @@ def convert(
     for _ in range(PLAN_ATTEMPTS - 1):
         try:
             return _convert(manifest, output, recipe, options or Options(), progress or RunProgress())
-        except PlanConflictError as error:
-            LOGGER.info("%s: planning again", error)
+        except PlanConflictError:
+            LOGGER.info("%s: another run added a plan at the same time; planning again", storage.redact(output))
     return _convert(manifest, output, recipe, options or Options(), progress or RunProgress())
 
 
@@ -135,7 +135,7 @@ def _convert(manifest: str, output: str, recipe: Recipe, options: Options, progr
             with _started():
                 settings = ChainSettings.of(run, resources.gpu_detectors, keep_maps=options.keep_maps)
                 commit = Commit(output, metadata, keep_maps=options.keep_maps)
-                chain = run_chain(settings, commit, keep_done=options.retry_failed)
+                chain = run_chain(settings, commit, keep_done=run.work.keep_done)
                 counts = convert_units(work, chain, resources, options, progress, log)
                 return _finish(run, metadata, output, counts, resources.metadata, begin)
 
@@ -213,7 +213,7 @@ def convert_units(
 
     planned, counts, output = work.rows, Counter[str](), chain.commit.output
     pending = dict(zip(work.units["unit"].to_pylist(), work.units["pending"].to_pylist(), strict=True))
-    records = RecordWriter(output, pending, keep_done=options.retry_failed)
+    records = RecordWriter(output, pending, keep_done=work.keep_done)
     progress.begin(planned)
     for rows in photos_to_anime(work, chain, resources):
         records.add(rows)

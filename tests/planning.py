@@ -66,6 +66,5 @@ def plan_into(output: Path, table: pa.Table, variants: int = 1, size: int | None
     with planning_of(table, variants=variants) as planning:
         plans = plan_store.read_plans(str(output))
         new = plan.plan_new_rows(planning, plans, size)
-        done = {path.stem for path in (output / "provenance").glob("*.parquet")}
-        work = remaining_work(planning, plans, new, done)
+        work = remaining_work(planning, plans, new, str(output))
         return store_plan(work, new, str(output))

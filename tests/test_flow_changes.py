@@ -56,7 +56,9 @@ def test_of_two_runs_that_plan_at_once_one_plans_again(
     assert verify(output).valid
 
 
-def test_removed_photos_are_reported_until_they_are_dropped(folder: Path, recipe: Recipe, tmp_path: Path) -> None:
+def test_removed_photos_are_reported_until_they_are_dropped(
+    folder: Path, photos: Path, recipe: Recipe, tmp_path: Path
+) -> None:
     output = str(tmp_path / "out")
     interrupt(folder, output, recipe)
     left = {path.name for path in folder.iterdir()} - {row["photo_id"] for row in read_records(output)}
@@ -74,6 +76,10 @@ def test_removed_photos_are_reported_until_they_are_dropped(folder: Path, recipe
     assert (dropped.converted, dropped.failed_in_all) == (0, 0)
     assert verify(output).valid
     assert convert_locally(str(folder), output, recipe).failed_in_all == 0
+    for name in left:
+        shutil.copy2(photos / name, folder)
+    assert convert_locally(str(folder), output, recipe).converted == 2
+    assert verify(output).valid
 
 
 def test_a_replaced_photo_is_converted_once_and_its_old_row_is_no_failure(
@@ -93,3 +99,9 @@ def test_a_replaced_photo_is_converted_once_and_its_old_row_is_no_failure(
     again = convert_locally(str(folder), output, recipe, Options(retry_failed=True))
     assert (again.converted, again.failed, again.earlier) == (0, 0, 4)
     assert len(storage.names(f"{output}/provenance")) == 3
+    shutil.copy2(photos / left[0], folder)  # changed back: its row was recorded without an image
+    back = convert_locally(str(folder), output, recipe)
+    assert (back.converted, back.failed_in_all) == (1, 0)
+    assert [row["status"] for row in read_records(output) if row["photo_id"] == left[0]] == ["done", "done"]
+    assert verify(output).valid
+    assert convert_locally(str(folder), output, recipe).converted == 0

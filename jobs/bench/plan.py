@@ -70,7 +70,7 @@ def planned_work(
     manifest: Path, output: Path, variants: int, memory: str, unit_size: int | None = None
 ) -> "Iterator[tuple[RemainingWork, NewPlan | None]]":
     """Check and plan a manifest as a run does, without the checks of weights and of the disk, which has no room."""
-    from pipeline.output import plan_store, provenance
+    from pipeline.output import plan_store
     from pipeline.plan import plan as planning
     from pipeline.plan.manifest import open_manifest
     from pipeline.plan.remaining import remaining_work
@@ -82,7 +82,7 @@ def planned_work(
         opened = planning.open_planning(database, photos, load_recipe(RECIPE), variants)
         plans = plan_store.read_plans(str(output))
         new = planning.plan_new_rows(opened, plans, unit_size)
-        yield remaining_work(opened, plans, new, provenance.done_units(str(output))), new
+        yield remaining_work(opened, plans, new, str(output)), new
 
 
 def write_manifest(path: Path, rows: int) -> None:

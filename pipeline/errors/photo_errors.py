@@ -34,7 +34,7 @@ class SupersededError(FetchError):
     """A later plan replaced the row, or the manifest no longer has its photo."""
 
     code = "fetch.superseded"
-    hint = "Nothing needs to be done. Reports do not count this row."
+    hint = "Nothing needs to be done. The row is converted if it becomes current again."
 
 
 class EmptyFileError(FetchError):

@@ -103,6 +103,8 @@ def write_plan(output: str, plan: NewPlan) -> str:
     if not storage.put_new(_index_uri(output, plan.number), index):
         paths = set(storage.files(storage.join(output, FOLDER)))
         if _read_plan(output, plan.number, paths).uri != uri:
+            for name in files:  # no other run can use them: its plan would have the same number
+                storage.remove(storage.join(uri, name))
             raise PlanConflictError(f"{storage.redact(output)}: another run planned other units at the same time")
     return uri
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.errors import DamagedOutputError
-from pipeline.storage.database import Database, describe_error, identifier, sql_type
+from pipeline.storage.database import Database, describe_error, identifier, literal, sql_type
 from schemas.provenance import PROVENANCE
 
 FOLDER = "provenance"
@@ -125,13 +125,14 @@ def damage_reported(source: str = FOLDER) -> Iterator[None]:
         raise DamagedOutputError(f"{source}: not readable as records ({storage.redact_text(reason)})") from error
 
 
-def units_to_retry(output: str, units: Iterable[str], database: Database) -> dict[str, int]:
+def units_to_retry(output: str, units: Iterable[str], database: Database, code: str | None = None) -> dict[str, int]:
     """Find the units with a retryable failure, which is one that may succeed in another run.
 
     Args:
         output: The address of the output.
         units: The units that have a record.
         database: A database with the table `superseded`, whose rows are not retried.
+        code: The code of the failures. Defaults to all codes.
 
     Returns:
         The number of rows of each of these units that are done.
@@ -140,7 +141,8 @@ def units_to_retry(output: str, units: Iterable[str], database: Database) -> dic
         DamagedOutputError: A record cannot be read.
     """
     open_records(output, units, database)
-    retryable = "bool_or(failure.retryable AND key NOT IN (FROM superseded))"
+    of_code = f"failure.code = {literal(code)}" if code else "true"
+    retryable = f"bool_or(failure.retryable AND {of_code} AND key NOT IN (FROM superseded))"
     counts = f"SELECT unit, count(*) FILTER (status = 'done'), {retryable} FROM records GROUP BY unit"
     with damage_reported():
         rows = database.rows(counts)

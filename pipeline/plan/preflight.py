@@ -98,12 +98,12 @@ def preflight(
         if not plans:  # checked here too, because planning millions of photos takes a minute
             _check_space(output, recipe, photos.rows * options.variants, keep_maps=options.keep_maps)
         planning = plan.open_planning(database, photos, recipe, options.variants)
-        done, drop_removed = provenance.done_units(output), options.removed_photos == "drop"
+        drop_removed = options.removed_photos == "drop"
         if drop_removed:
-            provenance.open_records(output, done, database)
+            provenance.open_records(output, provenance.done_units(output), database)
         new = plan.plan_new_rows(planning, plans, options.unit_size, drop_removed=drop_removed)
         with plan_store.damage_reported():
-            work = remaining.remaining_work(planning, plans, new, done, retry=output if options.retry_failed else None)
+            work = remaining.remaining_work(planning, plans, new, output, retry_failed=options.retry_failed)
             # 4. The buckets can be read, the weights exist, and the images fit on the disk.
             _check_credentials(planning, work)
             _check_inputs(planning, work)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import storage
+from pipeline.errors import SupersededError
 from pipeline.output import plan_store, provenance
 from pipeline.output.plan_store import NewPlan, StoredPlan
 from pipeline.plan.plan import Planning
@@ -29,6 +30,7 @@ class RemainingWork:
         done_rows: The number of rows of this manifest and these variants whose unit is done.
         absent_rows: The number of planned rows that the manifest does not have, and whose unit is not done. This run
             does not process them.
+        keep_done: Whether a unit may have an earlier record, whose done rows are kept.
         addresses: A Parquet file with the columns of `schemas.work.Addresses` and the unit, in the order of `units`.
             It has the rows whose addresses have credentials, and is None if there are none.
     """
@@ -36,6 +38,7 @@ class RemainingWork:
     units: pa.Table
     done_rows: int
     absent_rows: int = 0
+    keep_done: bool = False
     addresses: Path | None = None
 
     @property
@@ -56,9 +59,9 @@ def remaining_work(
     planning: Planning,
     plans: Sequence[StoredPlan],
     new: NewPlan | None,
-    done: set[str],
+    output: str,
     *,
-    retry: str | None = None,
+    retry_failed: bool = False,
 ) -> RemainingWork:
     """Find the units that are not done and contain a row of the manifest.
 
@@ -68,14 +71,20 @@ def remaining_work(
         planning: The rows of the manifest. If there are earlier plans, `plan_new_rows` was called before.
         plans: The earlier plans of the output.
         new: The plan of the rows that are new.
-        done: The names of the units that are done.
-        retry: The address of the output, to process the units with retryable failures again.
+        output: The address of the output.
+        retry_failed: Whether units with retryable failures are processed again.
+
+    Raises:
+        DamagedOutputError: A plan or a record cannot be read.
     """
     database, every = planning.database, [*plans, *([new.stored()] if new else [])]
     wanted = _wanted_rows(planning) if plans else {}
     plan_store.open_plans(every, database)
     plan_store.find_superseded(every, database)
-    retried = provenance.units_to_retry(retry, done, database) if retry else {}
+    done = provenance.done_units(output)
+    retried = _returned_units(every, output, done, database)
+    if retry_failed:
+        retried |= provenance.units_to_retry(output, done, database)
     tables = [UNITS.empty_table()]
     for plan in every:
         is_new = new is not None and plan.uri == str(new.folder)
@@ -88,7 +97,7 @@ def remaining_work(
     units = _create_left_rows(planning, units)
     unwanted = [unit for plan in plans for unit in plan.units["unit"].to_pylist() if unit not in wanted]
     absent_rows = _count_absent_rows([unit for unit in unwanted if unit not in done], database)
-    return RemainingWork(units, done_rows, absent_rows, _write_addresses(planning, units))
+    return RemainingWork(units, done_rows, absent_rows, bool(retried), _write_addresses(planning, units))
 
 
 def store_plan(work: RemainingWork, new: NewPlan | None, output: str) -> RemainingWork:
@@ -120,6 +129,19 @@ def _wanted_rows(planning: Planning) -> dict[str, int]:
     """Return the number of rows of the manifest in each unit of the earlier plans."""
     rows = f"SELECT unit FROM {plan_store.VIEW} SEMI JOIN wanted USING (key) WHERE change = 'new'"
     return dict(planning.database.rows(f"SELECT unit, count(*) FROM ({rows}) GROUP BY unit"))
+
+
+def _returned_units(plans: Sequence[StoredPlan], output: str, done: set[str], database: Database) -> dict[str, int]:
+    """Find the units with a row that was not current when the unit was processed, and is current again.
+
+    Returns:
+        The number of rows of each of these units that are done.
+    """
+    if not any(plan_store.RETURNED in plan.files for plan in plans):
+        return {}
+    returned = database.rows(f"SELECT DISTINCT unit FROM {plan_store.VIEW} WHERE change = 'returned'")
+    units = [unit for (unit,) in returned if unit in done]
+    return provenance.units_to_retry(output, units, database, SupersededError.code)
 
 
 def _count_absent_rows(units: list[str], database: Database) -> int:

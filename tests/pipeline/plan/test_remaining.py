@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.output import plan_store
-from pipeline.output.provenance import done_units, write_record
+from pipeline.output.provenance import write_record
 from pipeline.plan import plan
 from pipeline.plan.remaining import LEFT_ROWS, RemainingWork, remaining_work
 from schemas.provenance import PROVENANCE
@@ -26,10 +26,10 @@ def unit_of(output: Path, photo_id: str) -> str:
     return str([row["unit"] for row in rows if row["photo_id"] == photo_id][-1])
 
 
-def test_all_units_of_a_new_plan_are_left() -> None:
+def test_all_units_of_a_new_plan_are_left(tmp_path: Path) -> None:
     with planning_of(manifest_of(["a", "b", "c"])) as planning:
         new = plan.plan_new_rows(planning, [], 2)
-        work = remaining_work(planning, [], new, set())
+        work = remaining_work(planning, [], new, str(tmp_path))
         assert len(planning.database.rows(f"FROM {LEFT_ROWS}")) == 3
     assert work.units.schema == UNITS
     assert [(row["rows"], row["pending"], row["start"]) for row in work.units.to_pylist()] == [(2, 2, 0), (1, 1, 2)]
@@ -60,7 +60,8 @@ def test_units_of_another_recipe_are_left_out(tmp_path: Path) -> None:
     digests = plans[0].units.set_column(4, "recipe_digest", [["another"]])
     with planning_of(table) as planning:
         plan.plan_new_rows(planning, plans)
-        work = remaining_work(planning, [plan_store.StoredPlan(1, plans[0].uri, digests, plans[0].files)], None, set())
+        stored = plan_store.StoredPlan(1, plans[0].uri, digests, plans[0].files)
+        work = remaining_work(planning, [stored], None, str(tmp_path))
     assert work.rows == 0
 
 
@@ -97,7 +98,7 @@ def work_to_retry(output: Path, table: pa.Table) -> RemainingWork:
     with planning_of(table) as planning:
         plans = plan_store.read_plans(str(output))
         assert plan.plan_new_rows(planning, plans) is None
-        return remaining_work(planning, plans, None, done_units(str(output)), retry=str(output))
+        return remaining_work(planning, plans, None, str(output), retry_failed=True)
 
 
 def test_rows_of_changed_photos_are_named_in_their_unfinished_unit(tmp_path: Path) -> None:
@@ -109,14 +110,14 @@ def test_rows_of_changed_photos_are_named_in_their_unfinished_unit(tmp_path: Pat
     assert (first["pending"], second["pending"], work.absent_rows) == (2, 1, 0)
 
 
-def test_credentials_are_written_in_the_order_of_the_units() -> None:
+def test_credentials_are_written_in_the_order_of_the_units(tmp_path: Path) -> None:
     ids = [f"p{number}" for number in range(6)]
     uris = [f"https://host/{name}?sig={name}" if name != "p3" else "/p3.jpg" for name in ids]
     table = manifest_of(ids, uri=uris, depth_uri=[None, "s3://k:v@b/d.png", None, None, None, None])
     with planning_of(table, variants=2) as planning:
         new = plan.plan_new_rows(planning, [], 4)
         assert new is not None
-        work = remaining_work(planning, [], new, set())
+        work = remaining_work(planning, [], new, str(tmp_path))
         rows = rows_of([new.stored()]).to_pylist()
         assert work.addresses is not None
         found = pq.read_table(work.addresses).to_pylist()
