@@ -8,12 +8,13 @@ from jobs.logging_setup import configure_logging, report_error
 from jobs.terminal_text import escape_controls
 from pipeline.errors import StorageError
 
-HOSTILE = "a\x1b]0;title\x07\n2026 ERROR forged\x9b2J\x7f\udcff é漢.jpg"
-SAFE = "a\\x1b]0;title\\x07\\x0a2026 ERROR forged\\x9b2J\\x7f\\udcff é漢.jpg"
+HOSTILE = "a\x1b]0;title\x07\n2026 ERROR forged\x9b2J\x7f é漢.jpg"
+SAFE = "a\\x1b]0;title\\x07\\x0a2026 ERROR forged\\x9b2J\\x7f é漢.jpg"
 
 
 def test_control_characters_are_escaped_and_other_characters_stay() -> None:
     assert escape_controls(HOSTILE) == SAFE
+    assert escape_controls("invalid \udcff") == "invalid \\udcff"
 
 
 def test_messages_cannot_write_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
