@@ -35,14 +35,14 @@ def test_a_block_has_a_limited_number_of_rows(tmp_path: Path, monkeypatch: pytes
         assert [block.num_rows for block in unit_blocks(work, 1)] == expected
 
 
-def test_blocks_have_the_credentials_of_their_rows() -> None:
+def test_blocks_have_the_credentials_of_their_rows(tmp_path: Path) -> None:
     ids = [f"p{number}" for number in range(5)]
     uris = [f"https://host/{name}?sig={name}" if name not in {"p0", "p2"} else "/p.jpg" for name in ids]
     with planning_of(manifest_of(ids, uri=uris), variants=2) as planning:
         new = plan.plan_new_rows(planning, [], 2)
         units = [
             unit
-            for block in unit_blocks(remaining_work(planning, [], new, set(), {}), 9)
+            for block in unit_blocks(remaining_work(planning, [], new, str(tmp_path)), 9)
             for unit in to_rows(block, Unit)
         ]
     found = [[each.uri for each in unit.addresses or ()] for unit in units]
