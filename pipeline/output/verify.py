@@ -9,6 +9,7 @@ An output has no problem if:
 A superseded row, whose photo and variant have a later key, need not be recorded.
 """
 
+import itertools
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,6 +23,7 @@ from pipeline.output.verify_files import FileComparison
 from pipeline.output.verify_rows import check_rows
 from pipeline.storage.database import open_database
 
+REMOVED_AT_ONCE = 1000
 COLUMNS = ["unit", "key", "uri", "sha256", "controls", "label_mask_uri", "label_mask_sha256"]
 
 
@@ -71,10 +73,12 @@ def verify(output: str, *, sample: float = 1, check_content: ContentCheck = alte
 
 def repair(output: str, findings: Findings) -> None:
     """Delete orphaned files, and the records of damaged units so that the next run converts these units again."""
-    for name in findings.orphaned_files:
-        storage.remove(storage.join(output, name))
-    for unit in sorted(findings.damaged_units):
-        storage.remove(provenance.record_uri(output, unit))
+    files = (storage.join(output, name) for name in findings.orphaned_files)
+    records = (provenance.record_uri(output, unit) for unit in sorted(findings.damaged_units))
+    uris = itertools.chain(files, records)
+    with ThreadPoolExecutor(provenance.READERS) as threads:
+        while batch := list(itertools.islice(uris, REMOVED_AT_ONCE)):  # because the names may not fit in memory
+            list(threads.map(storage.remove, batch))
 
 
 def _new_findings(plans: list[StoredPlan], units: Units) -> Findings:

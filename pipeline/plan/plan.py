@@ -65,17 +65,18 @@ def open_planning(database: Database, manifest: Manifest, recipe: Recipe, varian
 def plan_new_rows(
     planning: Planning, plans: Sequence[StoredPlan], size: int | None = None, *, drop_removed: bool = False
 ) -> NewPlan | None:
-    """Plan the rows that are new, or that are current again, in temporary files.
+    """Plan the rows that are new, that are current again, or that were removed, in temporary files.
 
     A row is new if no earlier plan has its key. A row is current again if a photo or the recipe was changed and then
     changed back: an earlier plan has its key, but the last key of its photo and variant is another one. It is planned
-    again in its old unit, and its image is reused.
+    again in its old unit, and its image is reused. A row was removed if the manifest no longer has its photo and
+    variant.
 
     Args:
         planning: The rows of the manifest.
         plans: The earlier plans of the output.
         size: The maximum number of rows in a unit. By default, it grows with the plan.
-        drop_removed: Whether rows that the manifest no longer has, and that have no image, are no longer current. The
+        drop_removed: Whether removed rows without an image are planned as such, so that they are no longer current. The
             view `records` must exist.
 
     Returns:
