@@ -6,17 +6,18 @@ than the limit continues in temporary files.
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
 from duckdb.sqltypes import DuckDBPyType
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.errors import DiskFullError, InterruptedRunError, MemoryLimitError
+from pipeline.errors import DiskFullError, MemoryLimitError
 from pipeline.storage.addresses import filesystem
 from pipeline.storage.redaction import redact
 from pipeline.storage.temporary import temporary_folder
@@ -24,8 +25,10 @@ from pipeline.storage.temporary import temporary_folder
 DEFAULT_MEMORY = "2GB"
 PREFIX = "p2a-db-"  # prefix of the names of temporary folders
 _SPILLED = "spilled"
-_INTERRUPTED = "Query interrupted"  # DuckDB raises it as a RuntimeError, in place of the error of the signal handler
+_INTERRUPT_SECONDS = 0.1  # until an interruption is repeated, because DuckDB drops one that precedes its statement
 _WILDCARD = re.compile(r"[*?\[]")  # of the patterns that DuckDB accepts instead of paths
+
+T = TypeVar("T")
 
 _SQL_TYPES: dict[pa.DataType, str] = {
     pa.string(): "VARCHAR",
@@ -45,10 +48,29 @@ class Database:
         folder: A temporary folder, which is removed with the database.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path, option: str | None = None) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, folder: Path, thread: Executor, option: str | None = None
+    ) -> None:
         self.connection = connection
         self.folder = folder
+        self._thread = thread
         self._option = option
+
+    def _call(self, statement: Callable[[], T]) -> T:
+        """Call a function that uses the connection, and interrupt it if a signal handler raises an error.
+
+        The function is called in another thread, because DuckDB runs no signal handlers during a sort, which can take
+        minutes. In the main thread it would also replace their errors by a `RuntimeError`.
+        """
+        result: Future[T] = Future()  # not that of `submit`, which is lost if a signal is received in `submit`
+        with self._errors():
+            try:
+                self._thread.submit(_set_result, result, statement)
+                return result.result()
+            finally:
+                while not (result.done() or result.cancel()):
+                    self.connection.interrupt()
+                    wait([result], _INTERRUPT_SECONDS)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -62,10 +84,6 @@ class Database:
                 hint = f"Set a higher {self._option}." if self._option else None
                 raise MemoryLimitError(f"database: {text}", hint) from error
             raise
-        except RuntimeError as error:
-            if str(error) != _INTERRUPTED:
-                raise
-            raise InterruptedRunError("interrupted") from error
 
     @property
     def spill_folder(self) -> Path:
@@ -79,15 +97,12 @@ class Database:
             MemoryLimitError: The statement needs more memory than the limit, and cannot use temporary files. The other
                 methods raise these errors too.
             DiskFullError: The disk of the temporary files is full.
-            InterruptedRunError: A signal was received whose handler raised an error.
         """
-        with self._errors():
-            self.connection.execute(query)
+        self._call(lambda: self.connection.execute(query))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Execute a query and return its rows."""
-        with self._errors():
-            return self.connection.execute(query).fetchall()
+        return self._call(lambda: self.connection.execute(query).fetchall())
 
     def row(self, query: str) -> tuple[Any, ...]:
         """Execute a query and return its only row."""
@@ -96,19 +111,18 @@ class Database:
 
     def table(self, query: str) -> pa.Table:
         """Execute a query and return its rows as an Arrow table."""
-        with self._errors():
-            return self.connection.sql(query).to_arrow_table()
+        return self._call(lambda: self.connection.sql(query).to_arrow_table())
 
     def columns(self, relation: str) -> list[tuple[str, DuckDBPyType]]:
         """Return the names and the types of the columns of a relation, such as a table function."""
-        with self._errors():
-            found = self.connection.sql(f"FROM {relation}")
+        found = self._call(lambda: self.connection.sql(f"FROM {relation}"))
         return list(zip(found.columns, found.types, strict=True))
 
     def batches(self, query: str, rows: int) -> Iterator[pa.RecordBatch]:
         """Execute a query and return its rows in Arrow batches of about `rows` rows, which are never all in memory."""
-        with self._errors():
-            yield from self.connection.sql(query).to_arrow_reader(rows)
+        reader = self._call(lambda: self.connection.sql(query).to_arrow_reader(rows))
+        while (batch := self._call(lambda: next(reader, None))) is not None:
+            yield batch
 
     def release(self) -> None:
         """Close the connection, and return its memory to the system. The files of the folder are kept."""
@@ -145,7 +159,7 @@ def open_database(memory: str = DEFAULT_MEMORY, option: str | None = None) -> It
         memory: The largest amount of memory that DuckDB uses, such as `2GB`.
         option: The option of the command line that sets it, for hints.
     """
-    with temporary_folder(PREFIX) as folder:
+    with temporary_folder(PREFIX) as folder, ThreadPoolExecutor(1, "database") as thread:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory,
             "threads": str(_cores()),
@@ -158,7 +172,7 @@ def open_database(memory: str = DEFAULT_MEMORY, option: str | None = None) -> It
         try:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET enable_progress_bar = false")  # it would be printed between the results
-            yield Database(connection, folder, option)
+            yield Database(connection, folder, thread, option)
         finally:
             connection.close()
 
@@ -190,6 +204,15 @@ def sql_type(kind: pa.DataType) -> str:
 def describe_error(error: duckdb.Error) -> str:
     """Return the first line of an error of DuckDB, without credentials."""
     return redact(str(error).splitlines()[0])
+
+
+def _set_result(result: "Future[T]", statement: Callable[[], T]) -> None:
+    if not result.set_running_or_notify_cancel():
+        return
+    try:
+        result.set_result(statement())
+    except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
+        result.set_exception(error)
 
 
 def _cores() -> int:

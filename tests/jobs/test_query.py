@@ -84,13 +84,23 @@ def test_an_invalid_query_is_refused(output: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_query_ends_with_one_line(output: str, tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("statement", "state"),
+    [
+        ("SELECT sum(a.i * b.i) FROM range(10000000) a(i), range(10000000) b(i) WHERE a.i + b.i > 5", "p2a-db-*"),
+        ("SELECT md5(i::VARCHAR) AS text FROM range(60000000) r(i) ORDER BY text", "p2a-db-*/spilled/*"),
+    ],
+)
+def test_an_interrupted_query_ends_with_one_line(
+    output: str, tmp_path: Path, statement: str, state: str, number: signal.Signals
+) -> None:
     (tmp_path / "temporary").mkdir()
-    endless = "SELECT sum(a.i * b.i) FROM range(10000000) a(i), range(10000000) b(i) WHERE a.i + b.i > 5"
-    command = [sys.executable, "-c", "from jobs.app import main; main()", "query", output, endless]
+    command = [sys.executable, "-c", "from jobs.app import main; main()", "query", output, statement]
     environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        while process.poll() is None and not list((tmp_path / "temporary").glob("p2a-db-*")):
+    with subprocess.Popen(
+        [*command, "--format=csv", "--memory=50MB"], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        while process.poll() is None and not list((tmp_path / "temporary").glob(state)):
             time.sleep(0.05)
         process.send_signal(number)
         _, errors = process.communicate()

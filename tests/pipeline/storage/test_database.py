@@ -1,11 +1,16 @@
-"""Databases: files at any address, a limit for memory, and quoted names and texts."""
+"""Databases: files at any address, a limit for memory, interruption, and quoted names and texts."""
+
+import os
+import signal
+import threading
+from types import FrameType
 
 import duckdb
 import pyarrow as pa
 import pytest
 
 from pipeline import storage
-from pipeline.errors import DiskFullError, MemoryLimitError
+from pipeline.errors import DiskFullError, InterruptedRunError, MemoryLimitError
 from pipeline.storage.database import identifier, literal, literals, open_database, sql_type
 from schemas.work import PLAN
 
@@ -54,6 +59,43 @@ def test_a_full_disk_of_temporary_files_is_an_error(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(database, "connection", FullDisk())
         with pytest.raises(DiskFullError):
             database.run("SELECT 1")
+
+
+@pytest.mark.parametrize("call", ["run", "rows", "table", "columns", "batches"])
+def test_a_signal_interrupts_every_kind_of_statement(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    interrupted = threading.Event()
+
+    class Busy:
+        def execute(self, _query: str) -> None:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            interrupted.wait()
+            raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+
+        sql = execute
+
+        def interrupt(self) -> None:
+            interrupted.set()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise InterruptedRunError("interrupted")
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    try:
+        with open_database() as database, monkeypatch.context() as patched:
+            patched.setattr(database, "connection", Busy())
+            with pytest.raises(InterruptedRunError):
+                list(database.batches("", 1)) if call == "batches" else getattr(database, call)("")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert interrupted.is_set()
+
+
+def test_a_database_is_usable_after_a_part_of_the_batches() -> None:
+    with open_database() as database:
+        batches = database.batches("SELECT * FROM range(1000000)", 10)
+        assert next(batches).num_rows
+        batches.close()
+        assert database.row("SELECT 1") == (1,)
 
 
 def test_the_folder_is_removed_with_the_database() -> None:
