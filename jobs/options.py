@@ -140,7 +140,10 @@ def _parse_options(arguments: dict[str, Any]) -> "Options":
     except ValidationError as error:
         first = error.errors()[0]
         option = "-".join(map(str, first["loc"])).replace("_", "-")
-        message = first["msg"]
-        if first["type"] == "greater_than_equal" and isinstance(first["input"], str):  # an amount of memory
-            message = f"{first['input']} is less than {ByteSize(first['ctx']['ge']).human_readable(decimal=True)}"
-        raise OptionError(f"--{option}: {message}") from error
+        if option.endswith("memory"):
+            problem = "invalid amount"
+            if first["type"] == "greater_than_equal":
+                problem = f"less than {ByteSize(first['ctx']['ge']).human_readable(decimal=True)}"
+            hint = "Write a number and a unit, such as 2GB."
+            raise OptionError(f"--{option} {first['input']}: {problem}", hint) from error
+        raise OptionError(f"--{option}: {first['msg']}") from error

@@ -5,12 +5,13 @@ and plans, and of its own temporary folder.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import duckdb
 import pyarrow as pa
+from pydantic import ByteSize, Field, TypeAdapter, ValidationError
 
 from pipeline import storage
 from pipeline.errors import OptionError, QueryError
@@ -23,6 +24,12 @@ Format: TypeAlias = Literal["csv", "json", "parquet"]
 
 VIEW = "provenance"
 _FORMATS: dict[str, str] = {"csv": "FORMAT csv, HEADER", "json": "FORMAT json", "parquet": "FORMAT parquet"}
+_MEMORY = TypeAdapter(Annotated[ByteSize, Field(ge=50 * 10**6, le=10**18)])  # DuckDB accepts "none", for no limit
+_HINTS = {
+    duckdb.StatementType.EXPLAIN: "Use DESCRIBE or SUMMARIZE.",
+    # DuckDB creates a type for the values of a PIVOT that does not name them.
+    duckdb.StatementType.MULTI: "Name the values of PIVOT: FROM units PIVOT (count(*) FOR recorded IN (true, false)).",
+}
 
 
 class Query:
@@ -88,11 +95,7 @@ def open_query(output: str, text: str, memory: str = DEFAULT_MEMORY) -> Iterator
         OptionError: `memory` is invalid.
     """
     run_file.check_output(output)
-    with ExitStack() as stack:
-        try:
-            database = stack.enter_context(open_database(memory, "--memory"))
-        except duckdb.Error as error:
-            raise OptionError(f"--memory {memory}: invalid amount", "Use a number and a unit, such as 2GB.") from error
+    with open_database(f"{_memory_limit(memory)}B", "--memory") as database:
         with _query_errors():
             query = Query(database, _select_statement(text, database))
         plans, units = plan_store.read_plans(output), provenance.done_units(output)
@@ -105,6 +108,15 @@ def open_query(output: str, text: str, memory: str = DEFAULT_MEMORY) -> Iterator
         yield query
 
 
+def _memory_limit(memory: str) -> int:
+    """Return an amount of memory in bytes."""
+    try:
+        return _MEMORY.validate_python(memory)
+    except ValidationError as error:
+        hint = "Write a number and a unit, such as 2GB, of at least 50MB."
+        raise OptionError(f"--memory {memory}: invalid amount", hint) from error
+
+
 def _select_statement(text: str, database: Database) -> str:
     """Return the only statement of a text. Raises `QueryError` if it is not a SELECT statement, or has parameters."""
     try:
@@ -113,7 +125,8 @@ def _select_statement(text: str, database: Database) -> str:
         raise QueryError("query: not valid Unicode") from error
     statements = database.connection.extract_statements(text)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise QueryError("query: not a single SELECT statement")
+        hint = _HINTS.get(statements[0].type) if len(statements) == 1 else None
+        raise QueryError("query: not a single SELECT statement", hint)
     end = next((offset for offset, _ in duckdb.tokenize(text) if content[offset : offset + 1] == b";"), len(content))
     return content[:end].decode()
 

@@ -134,3 +134,12 @@ def test_a_full_disk_is_reported_where_any_file_is_written(capsys: pytest.Captur
         run_command(write)
     assert stopped.value.code == DiskFullError.exit_code
     assert DiskFullError.code in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("amount", ["much", "", "-1", "2X", "50kB"])
+@pytest.mark.parametrize("option", ["--plan-memory", "--memory", "--object-store-memory"])
+def test_an_amount_of_memory_that_is_invalid_or_too_small_is_refused(tmp_path: Path, option: str, amount: str) -> None:
+    command = ["convert", "photos.csv", "--output", str(tmp_path / "out"), "--recipe", "demo", f"{option}={amount}"]
+    done = CliRunner().invoke(app, command)
+    assert isinstance(done.exception, OptionError)
+    assert f"{option} {amount}:" in str(done.exception)

@@ -68,6 +68,33 @@ def test_plans_and_units_are_views(output: str) -> None:
     assert sorted(row["recorded"] for row in rows) == ["false", "true"]
 
 
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("DESCRIBE units", 6),
+        ("DESCRIBE SELECT unit FROM plan", 1),
+        ("SUMMARIZE units", 6),
+        ("SUMMARIZE SELECT unit FROM plan", 1),
+        ("FROM units", 2),
+        ("TABLE units", 2),
+        ("VALUES (1)", 1),
+        ("UNPIVOT units ON unit INTO NAME name VALUE value", 2),
+        ("FROM (SELECT unit, rows FROM units) PIVOT (sum(rows) FOR unit IN ('a', 'b'))", 1),
+    ],
+)
+def test_statements_that_only_read_are_written_too(output: str, sql: str, rows: int) -> None:
+    with open_query(output, sql) as query:
+        assert query.count() == query.head(100).num_rows == rows
+        assert len(query.write("json").read_text().splitlines()) == rows
+
+
+@pytest.mark.parametrize("sql", ["EXPLAIN FROM units", "PIVOT units ON recorded USING count(*)", "SELECT 1; SELECT 2"])
+def test_each_kind_of_refused_statement_has_its_own_hint(output: str, sql: str) -> None:
+    with pytest.raises(QueryError) as refused, open_query(output, sql):
+        pass
+    assert (QueryError.hint in str(refused.value)) == (sql == "SELECT 1; SELECT 2")
+
+
 def test_the_number_of_rows_is_known(output: str) -> None:
     with open_query(output, "FROM provenance ORDER BY photo_id") as query:
         assert query.count() == 3
@@ -141,8 +168,14 @@ def test_a_memory_limit_is_kept(output: str) -> None:
     sql = "SELECT string_agg(repeat('x', 1000000)) FROM range(1000)"
     with open_query(output, sql, "50MB") as query, pytest.raises(MemoryLimitError):
         query.head(1)
-    with pytest.raises(OptionError, match="--memory"), open_query(output, "SELECT 1", "much"):
+
+
+@pytest.mark.parametrize("memory", ["much", "", "-1", "none", "80%", "2", "5kB", "99999999TB", "\udcff"])
+def test_an_amount_of_memory_that_is_invalid_or_too_small_is_refused(output: str, memory: str) -> None:
+    with pytest.raises(OptionError) as refused, open_query(output, "SELECT 1", memory):
         pass
+    assert refused.value.code == OptionError.code
+    assert f"--memory {memory}:" in str(refused.value)
 
 
 def test_a_folder_that_is_not_an_output_is_refused(tmp_path: Path) -> None:
