@@ -4,7 +4,11 @@ import json
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import IO
+
+from pipeline.storage.temporary import full_disk_reported
 
 KEPT_LINES = 1000  # lines of each kind of problem that are kept; all are counted
 MEMORY = 2**20  # bytes of names in memory
@@ -40,22 +44,29 @@ class NameFile:
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(MEMORY, "w+", encoding="ascii")  # noqa: SIM115 - closed below
-        weakref.finalize(self, self._file.close)
+        weakref.finalize(self, _close, self._file)
         self._count = 0
 
     def add(self, name: str) -> None:
-        """Add a name."""
-        self._file.write(json.dumps(name) + "\n")  # because a name may contain line breaks
+        """Add a name. Raises `DiskFullError` if the disk of temporary files is full."""
+        with full_disk_reported():
+            self._file.write(json.dumps(name) + "\n")  # because a name may contain line breaks
         self._count += 1
 
     def __iter__(self) -> Iterator[str]:
         """Yield all names. Do not add names during the iteration."""
-        self._file.seek(0)
+        with full_disk_reported():  # this writes the names that are still in memory
+            self._file.seek(0)
         yield from map(json.loads, self._file)
 
     def __len__(self) -> int:
         """Return the number of names."""
         return self._count
+
+
+def _close(file: IO[str]) -> None:
+    with suppress(OSError):  # the names in memory do not fit on a full disk, and are not needed
+        file.close()
 
 
 @dataclass

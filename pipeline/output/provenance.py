@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.errors import DamagedOutputError
 from pipeline.storage.database import Database, describe_error, identifier, literal, sql_type
+from pipeline.storage.temporary import full_disk_reported
 from schemas.provenance import PROVENANCE
 
 FOLDER = "provenance"
@@ -82,6 +83,7 @@ def open_records(output: str, units: Iterable[str], database: Database) -> list[
     Raises:
         DamagedOutputError: The first record cannot be read.
         StorageError: A record on remote storage cannot be copied.
+        DiskFullError: The copies of records do not fit on the disk.
     """
     paths = _local_records(output, sorted(units), database)
     columns = ", ".join(identifier(name) for name in PROVENANCE.names)
@@ -106,7 +108,7 @@ def _local_records(output: str, units: list[str], database: Database) -> list[st
     folder.mkdir(exist_ok=True)
     paths = {unit: folder / f"{unit}.parquet" for unit in units}
     missing = [unit for unit, path in paths.items() if not path.exists()]  # verify opens the records twice
-    with ThreadPoolExecutor(READERS) as readers:
+    with ThreadPoolExecutor(READERS) as readers, full_disk_reported(folder):
         list(readers.map(lambda unit: paths[unit].write_bytes(storage.read(record_uri(output, unit))), missing))
     return [str(path) for path in paths.values()]
 

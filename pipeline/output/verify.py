@@ -9,7 +9,6 @@ An output has no problem if:
 A superseded row, whose photo and variant have a later key, need not be recorded.
 """
 
-import itertools
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,7 +22,8 @@ from pipeline.output.verify_files import FileComparison
 from pipeline.output.verify_rows import check_rows
 from pipeline.storage.database import open_database
 
-REMOVED_AT_ONCE = 1000
+# The memory of the database. With it, a process that finds 4,000,000 missing rows uses 1.15 GB at most.
+MEMORY = "1GB"
 COLUMNS = ["unit", "key", "uri", "sha256", "controls", "label_mask_uri", "label_mask_sha256"]
 
 
@@ -51,7 +51,7 @@ def verify(output: str, *, sample: float = 1, check_content: ContentCheck = alte
             findings.altered.add(text)
         findings.damaged_units |= damaged.keys() & units.planned
         readable = units.recorded - damaged.keys()
-        with open_database() as database:
+        with open_database(MEMORY) as database:
             plan_store.open_plans(plans, database)
             plan_store.find_superseded(plans, database)
             provenance.open_records(output, readable, database)
@@ -73,12 +73,10 @@ def verify(output: str, *, sample: float = 1, check_content: ContentCheck = alte
 
 def repair(output: str, findings: Findings) -> None:
     """Delete orphaned files, and the records of damaged units so that the next run converts these units again."""
-    files = (storage.join(output, name) for name in findings.orphaned_files)
-    records = (provenance.record_uri(output, unit) for unit in sorted(findings.damaged_units))
-    uris = itertools.chain(files, records)
-    with ThreadPoolExecutor(provenance.READERS) as threads:
-        while batch := list(itertools.islice(uris, REMOVED_AT_ONCE)):  # because the names may not fit in memory
-            list(threads.map(storage.remove, batch))
+    for name in findings.orphaned_files:
+        storage.remove(storage.join(output, name))
+    for unit in sorted(findings.damaged_units):
+        storage.remove(provenance.record_uri(output, unit))
 
 
 def _new_findings(plans: list[StoredPlan], units: Units) -> Findings:

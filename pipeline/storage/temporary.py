@@ -1,5 +1,6 @@
 """Create temporary folders, and remove those of killed processes, which may contain gigabytes."""
 
+import errno
 import logging
 import shutil
 import tempfile
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from pipeline.errors import DiskFullError
 
 LOGGER = logging.getLogger("photo2anime.storage")
 
@@ -34,9 +37,26 @@ def temporary_folder(prefix: str, parent: str | None = None) -> Iterator[Path]:
                 LOGGER.debug("removed the temporary folder of a killed process: %s", stale.parent)
         except (Timeout, OSError):
             continue  # its process is alive, or it belongs to another user, or another process removes it
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+    with full_disk_reported(place):
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
     with FileLock(folder / LOCK):
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def full_disk_reported(place: Path | None = None) -> Iterator[None]:
+    """Raise the error of a full disk as `DiskFullError`, where a temporary file is written.
+
+    Args:
+        place: The folder of the file. Defaults to that of `tempfile`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        message = f"{place or tempfile.gettempdir()}: no space left for temporary files"
+        raise DiskFullError(message, "Free some space, or set TMPDIR.") from error

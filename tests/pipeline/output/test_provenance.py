@@ -1,5 +1,7 @@
 """Reading provenance records, and the units with retryable failures."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import DamagedOutputError
+from pipeline.errors import DamagedOutputError, DiskFullError
 from pipeline.output.provenance import (
     SEARCHED,
+    damage_reported,
     done_units,
+    open_records,
     read_record,
     record_uri,
     units_to_retry,
@@ -20,7 +24,7 @@ from pipeline.storage.database import open_database
 from schemas.provenance import PROVENANCE
 
 
-def write(output: Path, unit: str, *retryable: bool | None) -> None:
+def write(output: Path | str, unit: str, *retryable: bool | None) -> None:
     """Write a record with one row for each value: None for a done row, else whether its failure is retryable."""
     rows: list[dict[str, Any]] = []
     for number, value in enumerate(retryable):
@@ -74,3 +78,13 @@ def test_a_file_that_is_not_a_record_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [1]}), record_uri(str(tmp_path), "a"))
     with pytest.raises(DamagedOutputError, match="a.parquet: "):
         read_record(str(tmp_path), "a")
+
+
+def test_a_full_disk_of_copied_records_is_not_a_damaged_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_path: Path, _content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write("memory://copied", "a", None)
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with open_database() as database, pytest.raises(DiskFullError), damage_reported():
+        open_records("memory://copied", ["a"], database)

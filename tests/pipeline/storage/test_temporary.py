@@ -1,6 +1,8 @@
 """Temporary folders are removed at the end, also those of killed processes."""
 
+import errno
 import os
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from pipeline.errors import DiskFullError
 from pipeline.storage.temporary import LOCK, temporary_folder
 
 
@@ -41,3 +44,16 @@ def test_the_folder_is_removed_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), temporary_folder("x-", str(tmp_path)):
         raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES])
+def test_a_folder_that_does_not_fit_on_the_disk_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(**_options: str) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", fail)
+    expected = OSError if number == errno.EACCES else DiskFullError
+    with pytest.raises(expected), temporary_folder("x-", str(tmp_path)):
+        pass
