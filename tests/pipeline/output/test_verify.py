@@ -2,17 +2,20 @@
 
 import shutil
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from threading import Barrier
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import NotAnOutputError
+from pipeline import storage
+from pipeline.errors import NotAnOutputError, StorageAccessError
 from pipeline.output import run_file
 from pipeline.output.findings import Findings
 from pipeline.output.run_file import RunMetadata
-from pipeline.output.verify import repair, verify
+from pipeline.output.verify import DELETED, repair, verify
 from schemas.recipe import Recipe
 from schemas.work import Decoded
 from tests.plans import write_plan, write_records
@@ -187,6 +190,43 @@ def test_repair_keeps_an_unplanned_record(output: Path) -> None:
     assert findings.orphaned.first(1)[0].startswith("provenance/0000.parquet: ")
     repair(str(output), findings)
     assert len(list((output / "provenance").iterdir())) == 3
+
+
+def test_repair_deletes_files_at_once_and_records_after_all_files(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(DELETED + 1):
+        (output / "images" / f"stray{number}.png").touch()
+    damage_a_record(output)
+    findings = verify(str(output))
+    together, calls, removed, remove = Barrier(2), count(), list[str](), storage.remove
+
+    def remove_together(uri: str) -> None:
+        if next(calls) < 2:
+            together.wait(60)  # each of the first two deletions waits for the other one
+        remove(uri)
+        removed.append(uri)
+
+    monkeypatch.setattr(storage, "remove", remove_together)
+    repair(str(output), findings)
+    assert len(removed) == len(findings.orphaned_files) + 1
+    assert removed[-1].endswith(".parquet")
+    assert not list(output.glob("images/stray*.png"))
+
+
+def test_repair_keeps_records_if_a_file_cannot_be_deleted(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_an_image(output)
+    damage_a_record(output)
+    findings = verify(str(output))
+    before = sorted(output.glob("provenance/*"))
+
+    def fail(uri: str) -> None:
+        raise StorageAccessError(uri)
+
+    monkeypatch.setattr(storage, "remove", fail)
+    with pytest.raises(StorageAccessError):
+        repair(str(output), findings)
+    assert sorted(output.glob("provenance/*")) == before
 
 
 def test_repair_deletes_only_the_named_file(output: Path) -> None:
