@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 import warnings
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ WARNINGS = logging.getLogger("photo2anime.warnings")
 TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 HANDLER_NAME = "photo2anime.stderr"
 EXTRA_FIELDS = ("run", "unit", "photo", "code")  # passed by the modules of `pipeline` as `extra=`
+_NOT_ESCAPED = re.compile(r"[\x7f-\x9f\ud800-\udfff]")  # by json: control characters, and invalid Unicode
 
 
 class JsonFormatter(logging.Formatter):
@@ -37,7 +39,8 @@ class JsonFormatter(logging.Formatter):
         fields |= {name: getattr(record, name) for name in EXTRA_FIELDS if hasattr(record, name)}
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False, default=str)
+        text = json.dumps(fields, ensure_ascii=False, default=str)
+        return _NOT_ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class TextFormatter(logging.Formatter):

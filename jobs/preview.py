@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from jobs import options
+from jobs.terminal_text import escape_controls
 
 
 def preview(
@@ -29,7 +30,8 @@ def preview(
     storage.put(str(out), sheet_png(rows))
     failed = [row for row in rows if isinstance(row, Failed)]
     for row in failed:
-        typer.echo(f"{storage.redact(row.planned.photo_id)}: {row.failure.code}: {row.failure.message}")
+        line = f"{storage.redact(row.planned.photo_id)}: {row.failure.code}: {row.failure.message}"
+        typer.echo(escape_controls(line))
     typer.echo(f"{len(rows) - len(failed)} of {len(rows)} photos: {out}")
     if failed:
         raise typer.Exit(options.EXIT_WITH_FAILURES)

@@ -51,12 +51,12 @@ def test_an_upscaled_image_is_larger_than_its_photo(photos: Path, tmp_path: Path
 
 
 def test_a_photo_that_cannot_be_read_is_reported_and_the_others_are_shown(photos: Path, tmp_path: Path) -> None:
-    arguments = [str(photos / "p000.jpg"), "/none.jpg", "http://key:secret@127.0.0.1:1/photo.jpg?sig=secret"]
+    arguments = [str(photos / "p000.jpg"), "/none\x1b[2J.jpg", "http://key:secret@127.0.0.1:1/photo.jpg?sig=secret"]
     done = CliRunner().invoke(
         app, ["preview", *arguments, "--recipe", "demo", "-o", str(tmp_path / "sheet.png"), *TINY_SET]
     )
     assert done.exit_code == 3
-    assert any(line.startswith(f"/none.jpg: {FileMissingError.code}: ") for line in done.stdout.splitlines())
+    assert any(line.startswith(f"/none\\x1b[2J.jpg: {FileMissingError.code}: ") for line in done.stdout.splitlines())
     assert "1 of 3 photos" in done.stdout
     assert "secret" not in done.output
     assert (tmp_path / "sheet.png").is_file()

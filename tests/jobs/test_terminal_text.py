@@ -1,5 +1,6 @@
 """Text for terminals."""
 
+import json
 import logging
 
 import pytest
@@ -25,3 +26,12 @@ def test_messages_cannot_write_to_the_terminal(capsys: pytest.CaptureFixture[str
     assert SAFE in logged
     assert "\x1b" not in reported
     assert "\\x1b" in reported
+
+
+def test_lines_of_json_contain_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", "json", quiet=False)
+    logging.getLogger("photo2anime.run").warning("%s", HOSTILE)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["message"] == HOSTILE
+    assert escape_controls(line) == line
+    assert "é漢" in line
