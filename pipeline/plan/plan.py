@@ -18,7 +18,7 @@ from pipeline.plan import manifest as manifests
 from pipeline.plan.load_unit import planned_rows
 from pipeline.plan.manifest import Manifest
 from pipeline.plan.manifest_files import manifest_errors
-from pipeline.plan.plan_columns import photo_column, plan_columns, prompt_columns, register_functions
+from pipeline.plan.plan_columns import define_functions, photo_column, plan_columns, prompt_columns
 from pipeline.recipes.prompts import PromptRenderer
 from pipeline.storage.database import Database, identifier, literal, open_database, sql_type
 from schemas.arrow import to_rows, to_table
@@ -54,7 +54,7 @@ class Planning:
 
 def open_planning(database: Database, manifest: Manifest, recipe: Recipe, variants: int) -> Planning:
     """Create the view `keyed`."""
-    register_functions(database)
+    define_functions(database)
     _create_photos(database, manifest, recipe)
     columns = ", ".join(f"{each} AS {name}" for name, each in plan_columns(manifest, recipe).items())
     variant = f"(SELECT unnest(range({variants}))::INTEGER AS variant)"

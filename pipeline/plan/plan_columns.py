@@ -4,11 +4,6 @@ The key of a row is a hash of everything that decides its image. Its version is 
 definition never gives an old key to another image.
 """
 
-from collections.abc import Callable
-
-import pyarrow as pa
-from duckdb.func import PythonUDFType
-
 from pipeline import storage
 from pipeline.plan.manifest import Manifest
 from pipeline.plan.sql_types import split_types, struct_fields
@@ -24,22 +19,10 @@ KEY_DIGITS = 32  # hexadecimal digits of a key, 128 bits: a billion keys collide
 _REDACT, _REDACT_TEXT = "redact_address", "redact_text"
 
 
-def register_functions(database: Database) -> None:
+def define_functions(database: Database) -> None:
     """Define the functions that the expressions of this module call: they remove credentials from texts."""
-    for name, function in ((_REDACT, storage.redact), (_REDACT_TEXT, storage.redact_text)):
-        if database.rows(f"SELECT 1 FROM duckdb_functions() WHERE function_name = {literal(name)}"):
-            continue
-
-        database.connection.create_function(name, _on_texts(function), ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
-
-
-def _on_texts(function: Callable[[str], str]) -> Callable[[pa.Array], pa.Array]:
-    """Return a function of an Arrow array of texts."""
-
-    def apply(texts: pa.Array) -> pa.Array:
-        return pa.array([None if text is None else function(text) for text in texts.to_pylist()], pa.string())
-
-    return apply
+    database.define_function(_REDACT, storage.redact)
+    database.define_function(_REDACT_TEXT, storage.redact_text)
 
 
 def photo_column(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
+from duckdb.func import PythonUDFType
 from duckdb.sqltypes import DuckDBPyType
 from fsspec.implementations.local import LocalFileSystem
 
@@ -55,6 +56,7 @@ class Database:
         self.folder = folder
         self._thread = thread
         self._option = option
+        self._functions: set[str] = set()
 
     def _call(self, statement: Callable[[], T]) -> T:
         """Call a function that uses the connection, and interrupt it if a signal handler raises an error.
@@ -123,6 +125,17 @@ class Database:
         reader = self._call(lambda: self.connection.sql(query).to_arrow_reader(rows))
         while (batch := self._call(lambda: next(reader, None))) is not None:
             yield batch
+
+    def define_function(self, name: str, function: Callable[[str], str]) -> None:
+        """Define a function of texts for queries, unless it is defined already."""
+        if name in self._functions:  # the list of functions of DuckDB takes 25 ms to read
+            return
+
+        def apply(texts: pa.Array) -> pa.Array:
+            return pa.array([None if text is None else function(text) for text in texts.to_pylist()], pa.string())
+
+        self.connection.create_function(name, apply, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
+        self._functions.add(name)
 
     def release(self) -> None:
         """Close the connection, and return its memory to the system. The files of the folder are kept."""
