@@ -12,7 +12,7 @@ demo: $(READY)  ## convert six real photos on this machine
 test: $(READY)  ## run all tests
 	$(BIN)/python -m pytest
 
-quick: $(READY)  ## run the tests that take at most two seconds each
+quick: $(READY)  ## run the tests without the mark `slow`
 	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(READY)  ## check style, format and types

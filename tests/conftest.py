@@ -1,6 +1,7 @@
 """Fixtures that tests share: real photos, small recipes, tiny models, an S3 server and one Ray."""
 
 import functools
+import gc
 import os
 import secrets
 import tempfile
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
+
+gc.disable()  # until the tests are collected, because the imports create millions of objects and release none
 
 # Set before the project is imported, so that tests neither use the caches of the user nor wait for a hub.
 _CACHE = tempfile.TemporaryDirectory(prefix="p2a-tests-")
@@ -176,6 +179,12 @@ def ray_session(ray_lock: FileLock) -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run slow tests first, those with the longest limit before others, so that all processes are busy to the end."""
     items.sort(key=lambda item: (item.get_closest_marker("slow") is None, -_limit(item)))
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from now on, but only that of the tests, because the imported objects take half a second."""
+    gc.freeze()
+    gc.enable()
 
 
 def _limit(item: pytest.Item) -> float:

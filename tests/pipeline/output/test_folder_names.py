@@ -32,6 +32,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         storage.remove(f"memory://names/{name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*COLUMNS, *PATTERNS])
 def test_only_the_records_of_the_output_are_read(name: str, root: str, decoded: Decoded, recipe: Recipe) -> None:
     run, keys = RunMetadata("run-1", recipe, "0.1.0", None), itertools.count()

@@ -115,6 +115,7 @@ def remove_a_key(output: Path) -> None:
     pq.write_table(table.set_column(table.schema.get_field_index("key"), "key", pa.array(keys, pa.string())), path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "kinds", "damaged_units"),
     [
