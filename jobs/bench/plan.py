@@ -82,7 +82,9 @@ def planned_work(
         opened = planning.open_planning(database, photos, load_recipe(RECIPE), variants)
         plans = plan_store.read_plans(str(output))
         new = planning.plan_new_rows(opened, plans, unit_size)
-        yield remaining_work(opened, plans, new, str(output)), new
+        work = remaining_work(opened, plans, new, str(output))
+        database.release()
+        yield work, new
 
 
 def write_manifest(path: Path, rows: int) -> None:
