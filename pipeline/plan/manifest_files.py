@@ -17,6 +17,7 @@ from pipeline.errors import (
     ManifestNotFoundError,
     ManifestSchemaError,
 )
+from pipeline.plan.csv_files import csv_header, csv_relation
 from pipeline.plan.json_lines import json_names, json_relation
 from pipeline.storage.database import Database, describe_error, identifier, literal, literals
 
@@ -27,9 +28,6 @@ FORMATS = {
 }
 FILE_COLUMN = "__photo2anime_file"  # the path of the file of a row; no manifest has a column of this name
 _WILDCARDS = re.compile(r"[*?\[]")
-# Values stay as they are written: DuckDB would read the id 007 as the number 7, and rows that begin with # as comments.
-# It would not detect quotes that only late rows have.
-_CSV = """all_varchar = true, comment = '', quote = '"', escape = '"'"""
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _PARTITION = re.compile(r"[^/=]+=[^/=]*")  # the name of a folder of a hive-partitioned manifest, such as day=2026-01-01
 
@@ -134,11 +132,14 @@ def _relation(files: ManifestFiles, database: Database) -> str:
         with manifest_errors(files.uri):
             _check_names(json_names(patterns, database), files.uri)
             return json_relation(patterns, options, database)
+    if files.format == "csv":
+        with manifest_errors(files.uri):
+            headers = [csv_header(path, database) for path in patterns]
+        for uri, (_, names) in zip(files.uris, headers, strict=True):
+            _check_names(list(names), uri)
+        return csv_relation(headers, patterns, options)
     if len(files.uris) > 1:
         options.append("union_by_name = true")
-    if files.format == "csv":
-        _check_csv_columns(files, database)
-        return f"read_csv({', '.join([paths, _CSV, *options])}, header = true)"
     _check_parquet_columns(files, database, paths)
     return f"read_parquet({', '.join([paths, *options])})"
 
@@ -195,15 +196,6 @@ def _parquet_files(folder: str) -> list[str]:
 
 def _is_visible_parquet(name: str) -> bool:
     return name.endswith(".parquet") and not name.rpartition("/")[2].startswith(("_", "."))
-
-
-def _check_csv_columns(files: ManifestFiles, database: Database) -> None:
-    """Raise an error for duplicate columns, which DuckDB renames."""
-    for uri in files.uris:
-        paths = literals(database.patterns([uri]))
-        source = f"read_csv({paths}, {_CSV}, header = false, hive_partitioning = false)"
-        for names in query(f"FROM {source} LIMIT 1", uri, database):
-            _check_names([name for name in names if name is not None], uri)
 
 
 def _check_names(names: list[str], uri: str) -> None:

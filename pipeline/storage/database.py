@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import DiskFullError, MemoryLimitError
 from pipeline.storage.addresses import filesystem
-from pipeline.storage.redaction import redact
+from pipeline.storage.redaction import redact_text
 from pipeline.storage.temporary import temporary_folder
 
 DEFAULT_MEMORY = "2GB"
@@ -215,8 +215,11 @@ def sql_type(kind: pa.DataType) -> str:
 
 
 def describe_error(error: duckdb.Error) -> str:
-    """Return the first line of an error of DuckDB, without credentials."""
-    return redact(str(error).splitlines()[0])
+    """Return the first line of an error of DuckDB, without credentials, and what is wrong in a line of a CSV file."""
+    first, *others = str(error).splitlines()
+    if "CSV Error on Line" in first:
+        first += next((f": {line}" for line in others if line and not line.startswith("Original Line")), "")
+    return redact_text(first)
 
 
 def _set_result(result: "Future[T]", statement: Callable[[], T]) -> None:

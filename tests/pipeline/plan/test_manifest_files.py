@@ -1,6 +1,5 @@
 """The files of a manifest: one file, a folder, a glob or partitions, in three formats."""
 
-import gzip
 import os
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import pytest
 
 from pipeline import storage
 from pipeline.errors import (
-    ColumnTypeError,
     DuplicateColumnError,
     ManifestFormatError,
     ManifestNotFoundError,
@@ -94,64 +92,6 @@ def test_wildcards_in_the_name_of_an_existing_file_match_no_other_file(
         else:
             storage.put(path, contents[ending].format(each).encode())
     assert [row["photo_id"] for row in read(path)] == [name]
-
-
-@pytest.mark.parametrize("ending", ["csv", "csv.gz", "tsv"])
-def test_csv_is_read_with_the_types_of_known_columns(tmp_path: Path, ending: str) -> None:
-    separator = "\t" if ending == "tsv" else ","
-    box = '"[{""x"": 1, ""y"": 2, ""w"": 3, ""h"": 4, ""category"": ""cat""}]"'
-    lines = [["photo_id", "uri", "width", "etag", "boxes", "note", "score"]]
-    lines += [["007", "a.jpg", "640", "0123", box, "plain", "1.50"], ["008", "", "", "", "", "", "2"]]
-    text = "\n".join(separator.join(line) for line in lines) + "\n"
-    path = tmp_path / f"m.{ending}"
-    path.write_bytes(gzip.compress(text.encode()) if ending.endswith("gz") else text.encode())
-    first, second = read(str(path))
-    assert (first["photo_id"], first["uri"], first["width"]) == ("007", f"{tmp_path}/a.jpg", 640)
-    assert (first["etag"], first["score"], first["note"]) == ("0123", "1.50", "plain")
-    assert first["boxes"] == [{"x": 1.0, "y": 2.0, "w": 3.0, "h": 4.0, "category": "cat"}]
-    assert (second["photo_id"], second["uri"], second["width"]) == ("008", None, None)
-
-
-@pytest.mark.parametrize("header", ["photo_id,uri,uri", "photo_id;uri;URI", '"Photo_id","uri","photo_id"'])
-def test_a_duplicate_column_of_a_csv_file_is_refused(tmp_path: Path, header: str) -> None:
-    separator = ";" if ";" in header else ","
-    (tmp_path / "1.csv").write_text("photo_id,uri\na,/a.jpg\n")
-    (tmp_path / "2.csv").write_text(f"{header}\n{separator.join('bcd')}\n")
-    with pytest.raises(DuplicateColumnError, match=r"2\.csv"):
-        read(f"{tmp_path}/*.csv")
-    assert [row["photo_id"] for row in read(str(tmp_path / "1.csv"))] == ["a"]
-
-
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [
-        ("width", "640.5"),
-        ("height", "tall"),
-        ("modified", "yesterday"),
-        ("boxes", '"[{""x"": 1, ""lable"": ""cat""}]"'),
-        ("keypoints", "1 2"),
-    ],
-)
-def test_an_invalid_value_in_a_late_row_of_a_csv_file_is_refused(tmp_path: Path, column: str, value: str) -> None:
-    rows = [f"{number},/p/{number}," for number in range(30_000)]
-    (tmp_path / "m.csv").write_text("\n".join([f"photo_id,uri,{column}", *rows, f"x,/x,{value}"]) + "\n")
-    with pytest.raises(ColumnTypeError, match="row 30000"):
-        read(str(tmp_path / "m.csv"))
-
-
-def test_the_values_of_a_csv_file_stay_as_they_are_written(tmp_path: Path) -> None:
-    content = '\ufeff2,photo_id,uri,day\r\n007,a,/a.jpg,01/02/2026\r\n1e3,b,/b.jpg," x"\r\n'
-    (tmp_path / "m.csv").write_bytes(content.encode())
-    assert [(row["2"], row["day"]) for row in read(str(tmp_path / "m.csv"))] == [("007", "01/02/2026"), ("1e3", " x")]
-
-
-def test_no_row_of_a_csv_file_is_a_comment(tmp_path: Path) -> None:
-    rows = [f"#{number},/p/{number},plain" for number in range(4)]
-    rows += [f"p{number},/p/{number},#best photo" for number in range(6)]
-    (tmp_path / "m.csv").write_text("\n".join(["photo_id,uri,prompt", *rows]) + "\n")
-    found = read(str(tmp_path / "m.csv"))
-    assert len(found) == 10
-    assert [row["prompt"] for row in found] == ["plain"] * 4 + ["#best photo"] * 6
 
 
 def test_files_of_several_formats_are_refused(tmp_path: Path) -> None:
