@@ -135,7 +135,7 @@ def _convert(manifest: str, output: str, recipe: Recipe, options: Options, progr
             with _started():
                 settings = ChainSettings.of(run, resources.gpu_detectors, keep_maps=options.keep_maps)
                 commit = Commit(output, metadata, keep_maps=options.keep_maps)
-                chain = run_chain(settings, commit, keep_done=run.work.keep_done)
+                chain = run_chain(settings, commit)
                 counts = convert_units(work, chain, resources, options, progress, log)
                 return _finish(run, metadata, output, counts, resources.metadata, begin)
 

@@ -83,6 +83,7 @@ class Unit:
     start: int  # the position of the first row of the unit in the file
     rows: Int32
     pending: Int32  # rows to process; the others are done in an earlier record of the unit
+    keys: tuple[str, ...] | None = None  # keys of the rows to process; None for all rows
     superseded: tuple[str, ...] | None = None  # keys of rows that a later plan replaced or removed
     addresses: tuple[Addresses, ...] | None = None  # of the rows that have credentials
 

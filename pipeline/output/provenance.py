@@ -61,16 +61,6 @@ def read_record(output: str, unit: str, columns: list[str] | None = None) -> pa.
         raise DamagedOutputError(f"{storage.redact(uri)}: not a provenance record ({reason})") from error
 
 
-def done_keys(output: str, unit: str) -> set[str]:
-    """Return the keys of the rows of a unit that are done in its record. Empty if the unit has no record."""
-    if not storage.exists(record_uri(output, unit)):
-        return set()
-    table = read_record(output, unit, ["key", "status"])
-    return {
-        key for key, status in zip(*(column.to_pylist() for column in table.columns), strict=True) if status == "done"
-    }
-
-
 def open_records(output: str, units: Iterable[str], database: Database) -> list[str]:
     """Create the view `records` of the rows of records, which may be more than fit in memory.
 
@@ -127,7 +117,9 @@ def damage_reported(source: str = FOLDER) -> Iterator[None]:
         raise DamagedOutputError(f"{source}: not readable as records ({storage.redact_text(reason)})") from error
 
 
-def units_to_retry(output: str, units: Iterable[str], database: Database, code: str | None = None) -> dict[str, int]:
+def units_to_retry(
+    output: str, units: Iterable[str], database: Database, code: str | None = None
+) -> dict[str, list[str] | None]:
     """Find the units with a retryable failure, which is one that may succeed in another run.
 
     Args:
@@ -137,7 +129,7 @@ def units_to_retry(output: str, units: Iterable[str], database: Database, code: 
         code: The code of the failures. Defaults to all codes.
 
     Returns:
-        The number of rows of each of these units that are done.
+        The keys of the rows of each of these units that are not done, or None if no row of the unit is done.
 
     Raises:
         DamagedOutputError: A record cannot be read.
@@ -145,7 +137,6 @@ def units_to_retry(output: str, units: Iterable[str], database: Database, code: 
     open_records(output, units, database)
     of_code = f"failure.code = {literal(code)}" if code else "true"
     retryable = f"bool_or(failure.retryable AND {of_code} AND key NOT IN (FROM superseded))"
-    counts = f"SELECT unit, count(*) FILTER (status = 'done'), {retryable} FROM records GROUP BY unit"
+    keys = "CASE WHEN bool_or(status = 'done') THEN list(DISTINCT key ORDER BY key) FILTER (status <> 'done') END"
     with damage_reported():
-        rows = database.rows(counts)
-    return {unit: int(done) for unit, done, retryable in rows if retryable}
+        return dict(database.rows(f"SELECT unit, {keys} FROM records GROUP BY unit HAVING {retryable}"))

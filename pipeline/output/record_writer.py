@@ -19,7 +19,8 @@ class RecordWriter:
     Args:
         output: Address of the output.
         pending: The number of rows to receive for each unit.
-        keep_done: Whether units may have an earlier record, whose done rows are kept.
+        keep_done: Whether units may have an earlier record, whose done rows are kept. A row that another run has
+            converted meanwhile is not replaced by a failure.
     """
 
     def __init__(self, output: str, pending: Mapping[str, int], *, keep_done: bool = False) -> None:
@@ -59,14 +60,16 @@ class RecordWriter:
             return
         if received > pending:
             raise IncompleteUnitError(f"unit {unit}: {received} rows were received instead of {pending}")
-        if self._keep_done:
-            tables = [*self._done_before(unit), *tables]
-        write_record(self._output, unit, pa.concat_tables(tables))
+        record = pa.concat_tables(tables)
+        write_record(self._output, unit, self._with_done_rows(unit, record) if self._keep_done else record)
         del self._pending[unit], self._rows[unit]
 
-    def _done_before(self, unit: str) -> list[pa.Table]:
-        """Return the rows of the earlier record of a unit that are done."""
+    def _with_done_rows(self, unit: str, rows: pa.Table) -> pa.Table:
+        """Add the done rows of the earlier record of a unit, but those that were converted again."""
         if not storage.exists(record_uri(self._output, unit)):
-            return []
-        record = read_record(self._output, unit)
-        return [record.filter(pc.equal(record["status"], "done"))]
+            return rows
+        record, is_done = read_record(self._output, unit), pc.equal(rows["status"], "done")
+        earlier = record.filter(pc.equal(record["status"], "done"))
+        kept = earlier.filter(pc.invert(pc.is_in(earlier["key"], rows.filter(is_done)["key"])))
+        new = rows.filter(pc.or_(is_done, pc.invert(pc.is_in(rows["key"], earlier["key"]))))
+        return pa.concat_tables([kept, new])

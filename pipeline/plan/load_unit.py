@@ -20,13 +20,12 @@ _CACHED_ROW_GROUPS = 2
 _CACHED_FILES = 2  # each is in memory as a whole
 
 
-def load_unit(unit: Unit, renderer: PromptRenderer, *, keep_done: str | None = None) -> list[Planned]:
+def load_unit(unit: Unit, renderer: PromptRenderer) -> list[Planned]:
     """Load the rows of a unit that are to be processed.
 
     Args:
         unit: The unit.
         renderer: Renders the prompts.
-        keep_done: The address of the output, to leave out the rows that are done in an earlier record of the unit.
 
     Raises:
         DamagedOutputError: The file of the plan cannot be read, or does not have the rows of the unit.
@@ -34,13 +33,9 @@ def load_unit(unit: Unit, renderer: PromptRenderer, *, keep_done: str | None = N
     rows = to_rows(_read(unit), PlanRow)
     if any(row.unit != unit.unit for row in rows) or len(rows) != unit.rows:
         raise DamagedOutputError(f"{storage.redact(unit.uri)}: does not contain unit {unit.unit} at row {unit.start}")
-    if keep_done is not None:
-        from pipeline.output import (
-            provenance,  # imported here because it imports DuckDB, which most workers do not need
-        )
-
-        done = provenance.done_keys(keep_done, unit.unit)
-        rows = [row for row in rows if row.key not in done]
+    if unit.keys is not None:
+        keys = frozenset(unit.keys)
+        rows = [row for row in rows if row.key in keys]
     addresses, superseded = {each.key: each for each in unit.addresses or ()}, frozenset(unit.superseded or ())
     planned = planned_rows(rows, renderer, addresses)
     return [replace(row, superseded=True) if row.key in superseded else row for row in planned]

@@ -105,21 +105,23 @@ def store_plan(work: RemainingWork, new: NewPlan | None, output: str) -> Remaini
     return work if new is None else work.moved(str(new.folder), plan_store.write_plan(output, new))
 
 
-def _units_of(plan: StoredPlan, index: pa.Table, retried: Mapping[str, int]) -> pa.Table:
+def _units_of(plan: StoredPlan, index: pa.Table, retried: Mapping[str, list[str] | None]) -> pa.Table:
     """Return a table of `schemas.work.Unit` rows for units of a plan.
 
     Args:
         plan: The plan.
         index: The rows of the index of the plan.
-        retried: The number of done rows of each unit that is processed again.
+        retried: The keys of the rows to process of each unit that is processed again, or None for all rows.
     """
-    rows = zip(index["unit"].to_pylist(), index["rows"].to_pylist(), strict=True)
+    keys, rows = [retried.get(unit) for unit in index["unit"].to_pylist()], index["rows"].to_pylist()
+    pending = [count if left is None else len(left) for left, count in zip(keys, rows, strict=True)]
     columns = {
         "unit": index["unit"],
         "uri": pa.array([storage.join(plan.uri, part) for part in index["part"].to_pylist()], pa.string()),
         "start": index["start"],
         "rows": index["rows"],
-        "pending": pa.array([count - retried.get(unit, 0) for unit, count in rows], pa.int32()),
+        "pending": pa.array(pending, pa.int32()),
+        "keys": pa.array(keys, UNITS.field("keys").type),
     }
     nulls = {name: pa.nulls(index.num_rows, UNITS.field(name).type) for name in UNITS.names if name not in columns}
     return pa.table(columns | nulls, UNITS)
@@ -131,11 +133,13 @@ def _wanted_rows(planning: Planning) -> dict[str, int]:
     return dict(planning.database.rows(f"SELECT unit, count(*) FROM ({rows}) GROUP BY unit"))
 
 
-def _returned_units(plans: Sequence[StoredPlan], output: str, done: set[str], database: Database) -> dict[str, int]:
+def _returned_units(
+    plans: Sequence[StoredPlan], output: str, done: set[str], database: Database
+) -> dict[str, list[str] | None]:
     """Find the units with a row that was not current when the unit was processed, and is current again.
 
     Returns:
-        The number of rows of each of these units that are done.
+        The keys of the rows of each of these units that are not done, or None if no row of the unit is done.
     """
     if not any(plan_store.RETURNED in plan.files for plan in plans):
         return {}

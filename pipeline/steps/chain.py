@@ -143,15 +143,14 @@ def fetch_step(settings: ChainSettings) -> RowStep[Planned, Fetched]:
     )
 
 
-def run_chain(settings: ChainSettings, commit: Commit, *, keep_done: bool = False) -> Chain:
+def run_chain(settings: ChainSettings, commit: Commit) -> Chain:
     """Return all steps of a run.
 
     Args:
         settings: The settings of the steps.
         commit: The last step.
-        keep_done: Whether to leave out the rows that are done in an earlier record of their unit.
     """
-    load = LoadUnit(commit.output, settings.renderer, fetch_step(settings), keep_done=keep_done)
+    load = LoadUnit(commit.output, settings.renderer, fetch_step(settings))
     return Chain(load, photo_steps(settings), commit)
 
 

@@ -23,13 +23,11 @@ class LoadUnit:
         output: The address of the output.
         renderer: Renders the prompts.
         fetch: The step that fetches the photos of rows.
-        keep_done: Whether to leave out the rows that are done in an earlier record of the unit.
     """
 
     output: str
     renderer: PromptRenderer
     fetch: RowStep[Planned, Fetched]
-    keep_done: bool = False
 
     def batches(self, unit: Unit) -> Iterator[pa.Table]:
         """Yield tables of `Fetched` rows with up to `BATCH_ROWS` rows.
@@ -40,6 +38,6 @@ class LoadUnit:
         for folder in FOLDERS:
             # They are of a killed process. No other process writes files of this unit before its rows are loaded.
             storage.remove_partial_files(storage.join(self.output, folder, unit.unit))
-        rows = load_unit(unit, self.renderer, keep_done=self.output if self.keep_done else None)
+        rows = load_unit(unit, self.renderer)
         for start in range(0, len(rows), BATCH_ROWS):
             yield rows_to_table(self.fetch.run(rows[start : start + BATCH_ROWS]), Fetched)

@@ -30,7 +30,7 @@ def write(output: Path | str, unit: str, *retryable: bool | None) -> None:
     for number, value in enumerate(retryable):
         failure = {"stage": "fetch", "error": "FetchError", "message": "x", "retryable": value}
         status = {"status": "done", "failure": None} if value is None else {"status": "failed", "failure": failure}
-        rows.append({"unit": unit, "photo_id": f"{unit}{number}", **status})
+        rows.append({"unit": unit, "photo_id": f"{unit}{number}", "key": f"{unit}{number}", **status})
     write_record(str(output), unit, pa.Table.from_pylist(rows, PROVENANCE))
 
 
@@ -59,12 +59,14 @@ def test_a_record_keeps_the_smallest_and_largest_values_of_searched_columns_only
 
 
 def test_units_to_retry_have_a_retryable_failure(tmp_path: Path) -> None:
+    write(tmp_path, "failed", True, True)
     write(tmp_path, "done", None)
     write(tmp_path, "permanent", None, False)
     write(tmp_path, "transient", None, False, True)
     with open_database() as database:
         database.run("CREATE TABLE superseded (key VARCHAR)")
-        assert units_to_retry(str(tmp_path), ["done", "permanent", "transient"], database) == {"transient": 1}
+        found = units_to_retry(str(tmp_path), ["done", "permanent", "transient", "failed"], database)
+        assert found == {"transient": ["transient1", "transient2"], "failed": None}
         assert units_to_retry(str(tmp_path), [], database) == {}
 
 

@@ -2,21 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from pipeline import storage
 from pipeline.errors import DamagedOutputError, ManifestPromptError
-from pipeline.output.provenance import record_uri
 from pipeline.plan import load_unit as module
 from pipeline.plan.load_unit import load_unit
 from pipeline.plan.plan_columns import prompt_columns
 from pipeline.recipes.load import load_recipe
 from pipeline.recipes.prompts import PromptRenderer
 from schemas.arrow import to_rows
-from schemas.provenance import PROVENANCE
 from schemas.recipe import Recipe
 from schemas.work import Addresses, Planned, Unit
 from tests.planning import RECIPE, manifest_of, plan_into, planning_of
@@ -77,12 +73,10 @@ def test_rows_that_a_later_plan_replaced_are_marked(tmp_path: Path) -> None:
     assert [row.superseded for row in marked] == [False, True]
 
 
-def test_rows_that_are_done_are_left_out(tmp_path: Path) -> None:
+def test_rows_without_a_key_of_the_unit_are_left_out(tmp_path: Path) -> None:
     (unit,) = units_of(tmp_path, manifest_of(["a", "b"]), 2)
-    first, second = load_unit(unit, PLAIN, keep_done=str(tmp_path))
-    records: list[dict[str, Any]] = [{"key": first.key, "status": "done"}, {"key": second.key, "status": "failed"}]
-    storage.put_table(record_uri(str(tmp_path), unit.unit), pa.Table.from_pylist(records, PROVENANCE))
-    assert load_unit(unit, PLAIN, keep_done=str(tmp_path)) == [second]
+    _, second = load_unit(unit, PLAIN)
+    assert load_unit(replace(unit, pending=1, keys=(second.key,)), PLAIN) == [second]
 
 
 def test_prompts_use_the_columns_of_the_manifest() -> None:

@@ -70,7 +70,11 @@ def test_units_to_retry_have_their_failed_rows_pending(tmp_path: Path) -> None:
     plan_into(tmp_path, table, size=3)
     write_record_of(tmp_path, unit_of(tmp_path, "a"), ["done", "failed", "done"])
     work = work_to_retry(tmp_path, table)
-    assert (work.rows, work.units["rows"].to_pylist(), work.done_rows) == (1, [3], 0)
+    (unit,) = work.units.to_pylist()
+    assert (work.rows, work.done_rows, unit["rows"], unit["pending"], len(unit["keys"])) == (1, 0, 3, 1, 1)
+    write_record_of(tmp_path, unit["unit"], ["failed"] * 3)
+    (unit,) = work_to_retry(tmp_path, table).units.to_pylist()
+    assert (unit["pending"], unit["keys"]) == (3, None)
 
 
 def test_units_whose_failed_rows_were_replaced_are_not_retried(tmp_path: Path) -> None:
