@@ -29,17 +29,21 @@ def manifest_of(ids: list[str], **columns: Any) -> pa.Table:
 
 
 @contextmanager
-def planning_of(table: pa.Table, recipe: Recipe = RECIPE, variants: int = 1) -> Iterator[Planning]:
+def planning_of(
+    table: pa.Table, recipe: Recipe = RECIPE, variants: int = 1, limit: int | None = None
+) -> Iterator[Planning]:
     """Open a manifest that is given as a table."""
     with open_database() as database:
-        yield reopen(database, table, recipe, variants)
+        yield reopen(database, table, recipe, variants, limit)
 
 
-def reopen(database: Database, table: pa.Table, recipe: Recipe = RECIPE, variants: int = 1) -> Planning:
+def reopen(
+    database: Database, table: pa.Table, recipe: Recipe = RECIPE, variants: int = 1, limit: int | None = None
+) -> Planning:
     """Open a manifest in a database, instead of the one that is open."""
     path = str(database.folder / "m.parquet")
     storage.put_table(path, table)
-    return plan.open_planning(database, open_manifest(path, database), recipe, variants)
+    return plan.open_planning(database, open_manifest(path, database, limit), recipe, variants)
 
 
 def planned(table: pa.Table, recipe: Recipe = RECIPE, variants: int = 1, size: int | None = None) -> pa.Table:

@@ -1,9 +1,9 @@
 """Read and write the plans of an output, which never change once they are complete.
 
 A plan consists of Parquet files with its rows, sorted by unit, and an index of its units. The files are in a folder of
-`_plan/` that is named after their content. The index is written last, so that files without an index are ignored. Its
-name is the number of the plan, and it is never replaced: of two runs that plan the same rows at once, one has to plan
-again.
+`_plan/` that is named after the number of the plan and their content. The index is written last, so that files without
+an index are ignored. Its name is the number of the plan, and it is never replaced: of two runs that plan the same rows
+at once, one has to plan again.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ REMOVED = "removed.parquet"  # rows of photos that the manifest no longer has, w
 VIEW = "plan"
 _INDEX = re.compile(r"(\d{5,})\.parquet")
 _CHANGES = {RETURNED: "returned", REMOVED: "removed"}
-_FOLDER_DIGITS = 16  # hexadecimal digits of the name of a folder
+_FOLDER_DIGITS = 16  # hexadecimal digits of the digest in the name of a folder
 _HINT = "Restore the file, or choose another output."
 
 
@@ -94,7 +94,7 @@ def write_plan(output: str, plan: NewPlan) -> str:
         PlanConflictError: Another run wrote a plan of this number meanwhile, which has other rows or other units.
     """
     files = plan.stored().files
-    folder = _content_digest([plan.folder / name for name in files])
+    folder = f"{plan.number:05d}-{_content_digest([plan.folder / name for name in files])}"
     for name in files:
         upload(plan.folder / name, storage.join(output, FOLDER, folder, name))
     metadata = {"folder": folder, "files": json.dumps(files)}
@@ -103,7 +103,7 @@ def write_plan(output: str, plan: NewPlan) -> str:
     if not storage.put_new(_index_uri(output, plan.number), index):
         paths = set(storage.files(storage.join(output, FOLDER)))
         if _read_plan(output, plan.number, paths).uri != uri:
-            for name in files:  # no other run can use them: its plan would have the same number
+            for name in files:  # no other plan of this number can be written, so that no run needs them
                 storage.remove(storage.join(uri, name))
             raise PlanConflictError(f"{storage.redact(output)}: another run planned other units at the same time")
     return uri

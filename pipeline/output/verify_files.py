@@ -60,7 +60,7 @@ class FileComparison:
         """Yield the recorded files of the sample that exist. The other recorded or existing files become findings."""
         # A row that is recorded twice names the same file, which is read once.
         named = f"SELECT DISTINCT ON (name) * FROM ({_NAMED})" if self._findings.duplicate else _NAMED
-        chosen = f"md5_number_lower(n.name) < {self._sample} * {_HASHES}"  # the same files in every verification
+        chosen = f"md5_number_lower(n.name) < {int(self._sample * _HASHES)}"  # the same files in every verification
         compared = (
             f"SELECT n.name AS name, unit, sha256, l.name AS listed, {chosen} AS chosen"
             f" FROM ({named}) n FULL OUTER JOIN listed l ON n.name = l.name"

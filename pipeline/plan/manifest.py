@@ -21,6 +21,7 @@ from schemas.manifest import KNOWN, MAP_URIS, REQUIRED, URIS
 from schemas.row_parts import MANIFEST_BOX, POINTS
 
 VIEW = "manifest"
+EVERY_PHOTO = "every_photo"
 _INTEGERS = ("INTEGER", "BIGINT")
 _TEXT_TYPE, _SCALAR = re.compile("VARCHAR"), re.compile(r"[A-Z0-9_ ]+(\(\d+,\d+\))?")
 # The source types that a nested column accepts. A cast from another type could return nulls instead of failing.
@@ -60,7 +61,7 @@ class Manifest:
 
 
 def open_manifest(uri: str, database: Database, limit: int | None = None) -> Manifest:
-    """Check a manifest, and create the view `manifest`.
+    """Check a manifest, and create the views `manifest` and `every_photo`, of which only the first is limited.
 
     Relative addresses are resolved against the folder of their file.
 
@@ -84,8 +85,10 @@ def open_manifest(uri: str, database: Database, limit: int | None = None) -> Man
     manifest = _check_rows(relation, types, expressions, files, database)
     selected = ", ".join(f"{_absolute(name)} AS {identifier(name)}" for name in expressions)
     typed = ", ".join(f"{each} AS {identifier(name)}" for name, each in expressions.items())
-    rows = f"SELECT {typed}, {FILE_COLUMN} FROM {relation}" + (f" LIMIT {limit}" if limit is not None else "")
-    database.run(f"CREATE OR REPLACE VIEW {VIEW} AS SELECT {selected} FROM ({rows})")
+    rows = f"SELECT {typed}, {FILE_COLUMN} FROM {relation}"
+    database.run(f"CREATE OR REPLACE VIEW {EVERY_PHOTO} AS SELECT {selected} FROM ({rows})")
+    limited = f"FROM {EVERY_PHOTO}" + (f" LIMIT {limit}" if limit is not None else "")
+    database.run(f"CREATE OR REPLACE VIEW {VIEW} AS {limited}")
     return manifest if limit is None else replace(manifest, rows=min(manifest.rows, limit))
 
 

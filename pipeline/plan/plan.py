@@ -184,8 +184,9 @@ def _write_parts(planning: Planning, folder: object, photos: int, size: int, mos
     indexes = []
     for number, start in enumerate(range(0, photos, step)):
         photo = f"SELECT *, rowid AS photo FROM sorted WHERE rowid >= {start} AND rowid < {start + step}"
-        variant = f"SELECT * EXCLUDE (variants), unnest(variants) AS variant FROM ({photo})"
-        place = f"(photo - {start}) // {per_unit} * {pieces} + variant // {size} AS place"
+        position = "unnest(range(len(variants))) AS position"
+        variant = f"SELECT * EXCLUDE (variants), unnest(variants) AS variant, {position} FROM ({photo})"
+        place = f"(photo - {start}) // {per_unit} * {pieces} + position // {size} AS place"
         rows = f"SELECT {selected}, photo, {place} FROM ({variant}) m"
         name = f"left(sha256(string_agg(key, '' ORDER BY key)), {UNIT_DIGITS})"
         names = f"SELECT place, {name} AS unit FROM planned GROUP BY place"

@@ -11,8 +11,9 @@ from pipeline import storage
 from pipeline.errors import SupersededError
 from pipeline.output import plan_store, provenance
 from pipeline.output.plan_store import NewPlan, StoredPlan
+from pipeline.plan.manifest import EVERY_PHOTO
 from pipeline.plan.plan import Planning
-from pipeline.plan.plan_columns import addresses, has_credentials, plan_columns
+from pipeline.plan.plan_columns import addresses, has_credentials
 from pipeline.storage.database import Database, literal
 from schemas.arrow import columns_of
 from schemas.manifest import URIS
@@ -185,14 +186,12 @@ def _write_addresses(planning: Planning, units: pa.Table) -> Path | None:
     manifest, database = planning.manifest, planning.database
     if not manifest.has_credentials or not units.num_rows:
         return None
-    columns = {"key": plan_columns(manifest, planning.recipe)["key"]}
-    columns |= addresses(manifest, planning.recipe, public=False)
-    selected = ", ".join(f"{columns[name]} AS {name}" for name in columns_of(Addresses))
+    columns = {"key": "l.key", "unit": "l.unit"} | addresses(manifest, planning.recipe, public=False)
+    selected = ", ".join(f"{columns[name]} AS {name}" for name in ("unit", *columns_of(Addresses)))
     names = [f"m.{name}" for name in URIS if name in manifest.filled]
     condition = " OR ".join(f"coalesce({has_credentials(name)}, false)" for name in names)
-    variant = f"(SELECT unnest(range({planning.variants}))::INTEGER AS variant)"
-    rows = f"SELECT {selected} FROM photos m CROSS JOIN {variant} WHERE {condition}"
+    # A unit may have more variants than those of this run, and more photos than its --limit.
+    rows = f"{EVERY_PHOTO} m JOIN {LEFT_ROWS} l USING (photo_id) WHERE {condition} ORDER BY l.position, l.key"
     path = database.folder / "addresses.parquet"
-    query = f"SELECT unit, a.* FROM ({rows}) a JOIN {LEFT_ROWS} USING (key) ORDER BY position, key"
-    database.run(f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet)")
+    database.run(f"COPY (SELECT {selected} FROM {rows}) TO {literal(str(path))} (FORMAT parquet)")
     return path

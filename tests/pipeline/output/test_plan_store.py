@@ -36,6 +36,17 @@ def test_of_two_plans_with_other_units_one_is_written(tmp_path: Path, bucket: st
     assert (stored.number, stored.uri, stored.units.num_rows) == (1, first, 2)
 
 
+def test_a_plan_that_was_not_written_takes_no_files_from_the_next_plan(tmp_path: Path) -> None:
+    with planning_of(PHOTOS) as planning:
+        lost = plan.plan_new_rows(planning, [], 2)
+        assert lost is not None
+        write(str(tmp_path), manifest_of(["other"]), 2)
+        plan_into(tmp_path, PHOTOS, size=2)  # another run plans the same rows under the next number
+        with pytest.raises(PlanConflictError):
+            plan_store.write_plan(str(tmp_path), lost)
+    assert [each.units.num_rows for each in plan_store.read_plans(str(tmp_path))] == [1, 2]
+
+
 def test_files_without_an_index_are_ignored(tmp_path: Path) -> None:
     with planning_of(PHOTOS) as planning:
         new = plan.plan_new_rows(planning, [], 2)

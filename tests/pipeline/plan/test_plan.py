@@ -158,6 +158,15 @@ def test_further_variants_are_planned_for_the_photos_of_an_earlier_plan(tmp_path
     assert found == [("a", 1), ("a", 2), ("b", 1), ("b", 2), ("c", 0), ("c", 1), ("c", 2)]
 
 
+def test_later_variants_of_a_photo_share_a_unit(tmp_path: Path) -> None:
+    for variants in (3, 5):
+        plan_into(tmp_path, manifest_of(["a", "b"]), variants=variants, size=3)
+    latest = rows_of(plan_store.read_plans(str(tmp_path))[1:])
+    names = dict.fromkeys(latest["unit"].to_pylist())
+    assert [latest["unit"].to_pylist().count(name) for name in names] == [2, 2]
+    assert latest["variant"].to_pylist() == [3, 4, 3, 4]
+
+
 def test_a_row_that_changed_back_is_current_again(tmp_path: Path) -> None:
     old, new = manifest_of(["a", "b"], etag=["1", "1"]), manifest_of(["a", "b"], etag=["2", "1"])
     for table in (old, new):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from pipeline.output import plan_store
 from pipeline.output.provenance import write_record
@@ -133,3 +134,18 @@ def test_credentials_are_written_in_the_order_of_the_units(tmp_path: Path) -> No
     assert [row["map_uris"] for row in found if row["map_uris"]] == [
         [{"detector": "depth", "uri": "s3://k:v@b/d.png"}]
     ] * 2
+
+
+@pytest.mark.parametrize(("variants", "limit"), [(1, None), (2, 1)])
+def test_rows_that_were_planned_earlier_have_their_credentials(
+    tmp_path: Path, variants: int, limit: int | None
+) -> None:
+    table = manifest_of(["a", "b"], uri=["https://host/a?sig=1", "https://host/b?sig=2"])
+    plan_into(tmp_path, table, variants=2, size=4)
+    with planning_of(table, variants=variants, limit=limit) as planning:
+        plans = plan_store.read_plans(str(tmp_path))
+        assert plan.plan_new_rows(planning, plans) is None
+        work = remaining_work(planning, plans, None, str(tmp_path))
+        assert work.addresses is not None
+        found = [row["uri"] for row in pq.read_table(work.addresses).to_pylist()]
+    assert sorted(found) == ["https://host/a?sig=1"] * 2 + ["https://host/b?sig=2"] * 2
