@@ -18,7 +18,8 @@ from pipeline.execution.ray_errors import run_stopped_error
 from pipeline.execution.ray_tasks import cluster_cores, run_tasks
 from pipeline.plan.headers import CHUNK_PHOTOS, photos_of_a_chunk, read_sizes
 from pipeline.plan.rate_limit import TokenBucket
-from pipeline.storage.walk import Entry, Page, list_level, walk_files
+from pipeline.storage.entries import Entry, Page
+from pipeline.storage.walk import list_level, walk_files
 from schemas.arrow import to_rows, to_table
 
 MOST_BLOCKS = 1000  # blocks of subfolders; one task lists the subfolders of a block one after the other
@@ -44,7 +45,9 @@ def walk_on_ray(folder: str, skip: str = "") -> Iterator[Page]:
     subfolders: list[dict[str, str]] = []
     for page, names in list_level(folder):
         yield page
-        subfolders += [{"subfolder": name} for name in names if name != skip]
+        subfolders += [{"subfolder": name} for name in names if name not in {skip, ""}]
+        if "" in names:  # of keys with two slashes after the folder, such as `photos//a.jpg`
+            yield from ([each for each in found if each.name.startswith("/")] for found in walk_files(folder, skip))
     if not subfolders:
         return
     configure_ray_data(Budget())

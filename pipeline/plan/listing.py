@@ -24,8 +24,9 @@ from pipeline.errors import NoPhotosError, StorageError
 from pipeline.images.formats import EXTENSIONS
 from pipeline.plan.headers import SIZES, VERSION, HeaderReader, ThreadedReader
 from pipeline.storage.database import DEFAULT_MEMORY, Database, literal, open_database, sql_type
+from pipeline.storage.entries import Entry, Page
 from pipeline.storage.transfer import download, upload
-from pipeline.storage.walk import Entry, Page, walk_files
+from pipeline.storage.walk import walk_files
 from schemas.manifest import KNOWN
 
 LOGGER = logging.getLogger("photo2anime.listing")

@@ -15,7 +15,8 @@ from pipeline.errors import (
 from pipeline.plan import manifest_files
 from pipeline.plan.manifest_files import FILE_COLUMN, ManifestFiles
 from pipeline.plan.sql_types import struct_fields
-from pipeline.storage.database import Database, identifier, literals, sql_type
+from pipeline.storage.addresses import is_web_address, without_query
+from pipeline.storage.database import Database, identifier, literal, literals, sql_type
 from schemas.detectors import Settings
 from schemas.manifest import KNOWN, MAP_URIS, REQUIRED, URIS
 from schemas.row_parts import MANIFEST_BOX, POINTS
@@ -83,7 +84,7 @@ def open_manifest(uri: str, database: Database, limit: int | None = None) -> Man
     expressions = {field.name: _typed(field.name, types, files) for field in KNOWN}
     expressions |= {name: identifier(name) for name in types if name not in expressions}
     manifest = _check_rows(relation, types, expressions, files, database)
-    selected = ", ".join(f"{_absolute(name)} AS {identifier(name)}" for name in expressions)
+    selected = ", ".join(f"{_absolute(name, files)} AS {identifier(name)}" for name in expressions)
     typed = ", ".join(f"{each} AS {identifier(name)}" for name, each in expressions.items())
     rows = f"SELECT {typed}, {FILE_COLUMN} FROM {relation}"
     database.run(f"CREATE OR REPLACE VIEW {EVERY_PHOTO} AS SELECT {selected} FROM ({rows})")
@@ -199,11 +200,13 @@ def _duplicates(relation: str, database: Database) -> str:
     return f"photo_id {photo_id!r} appears in {rows} rows (number of duplicate ids: {number})"
 
 
-def _absolute(name: str) -> str:
+def _absolute(name: str, files: ManifestFiles) -> str:
     """Return a column of the view as SQL. Relative addresses get the folder of their file."""
     column = identifier(name)
     if name not in URIS:
         return column
     folder = f"regexp_replace({FILE_COLUMN}, '/[^/]*$', '')"
+    if is_web_address(files.uri):  # FILE_COLUMN is the path of the copy
+        folder = literal(without_query(files.uri).rpartition("/")[0])
     is_relative = f"{column} <> '' AND NOT contains({column}, '://')"
     return f"CASE WHEN {is_relative} AND {column}[1] <> '/' THEN {folder} || '/' || {column} ELSE {column} END"

@@ -19,7 +19,9 @@ from pipeline.errors import (
 )
 from pipeline.plan.csv_files import csv_header, csv_relation
 from pipeline.plan.json_lines import json_names, json_relation
+from pipeline.storage.addresses import without_query
 from pipeline.storage.database import Database, describe_error, identifier, literal, literals
+from pipeline.storage.walk import list_level, walk_files
 
 FORMATS = {
     "parquet": (".parquet",),
@@ -100,12 +102,13 @@ def _partitions(manifest: str, uris: list[str], root: str) -> tuple[str, ...]:
 
 def is_photo_folder(uri: str) -> bool:
     """Return whether an address is a folder without Parquet files. Such a folder is listed by `list_photos`."""
-    return not _is_glob(uri) and storage.is_folder(uri) and not _parquet_files(uri)
+    return not _is_glob(uri) and storage.is_folder(uri) and not any(True for _ in _parquet_names(uri))
 
 
 def format_of(uri: str) -> str | None:
     """Return the format of a manifest file by its name, or None."""
-    return next((kind for kind, endings in FORMATS.items() if uri.lower().endswith(endings)), None)
+    name = without_query(uri).lower()
+    return next((kind for kind, endings in FORMATS.items() if name.endswith(endings)), None)
 
 
 def reader(files: ManifestFiles, database: Database) -> str:
@@ -185,13 +188,20 @@ def _is_glob(uri: str) -> bool:
 
 
 def _parquet_files(folder: str) -> list[str]:
-    """List the Parquet files of a folder and of its partitions, without hidden ones."""
-    names = [name for name in storage.names(folder) if _is_visible_parquet(name)]
-    for partition in storage.folders(folder):
-        if _PARTITION.fullmatch(partition):
-            names += [f"{partition}/{name}" for name in storage.files(storage.join(folder, partition))]
+    """Return the addresses of the Parquet files of a folder and of its partitions, without hidden ones."""
     absolute = storage.absolute(folder)
-    return [storage.join(absolute, name) for name in sorted(names) if _is_visible_parquet(name)]
+    return [storage.join(absolute, name) for name in sorted(_parquet_names(folder))]
+
+
+def _parquet_names(folder: str) -> Iterator[str]:
+    """Yield the names of these files. A folder of photos may have more names than fit in memory."""
+    partitions: list[str] = []
+    for page, subfolders in list_level(folder):
+        yield from (entry.name for entry in page if _is_visible_parquet(entry.name))
+        partitions += filter(_PARTITION.fullmatch, subfolders)
+    for partition in partitions:
+        for page in walk_files(storage.join(folder, partition)):
+            yield from (f"{partition}/{entry.name}" for entry in page if _is_visible_parquet(entry.name))
 
 
 def _is_visible_parquet(name: str) -> bool:

@@ -5,7 +5,7 @@ additional plan. All queries work on files and temporary tables, so that a plan 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -224,7 +224,8 @@ def _index(database: Database, path: str, part: str, digest: str) -> pa.Table:
 
 def plan_photos(uris: Sequence[str], recipe: Recipe) -> pa.Table:
     """Return a table of `Planned` rows, one variant of each photo, without units. Previews and benchmarks use it."""
-    manifest = pa.table({"photo_id": list(uris), "uri": [storage.absolute(uri) for uri in uris]})
+    photos = {uri: storage.absolute(uri) for uri in uris}
+    manifest = pa.table({"photo_id": list(photos), "uri": list(photos.values())})
     with open_database() as database:
         path = str(database.folder / "photos.parquet")
         storage.put_table(path, manifest)
@@ -232,6 +233,8 @@ def plan_photos(uris: Sequence[str], recipe: Recipe) -> pa.Table:
         open_planning(database, opened, recipe, 1)
         columns = ", ".join("'' AS unit" if name == "unit" else identifier(name) for name in PLAN.names)
         order = "SELECT row_number() OVER () AS number, photo_id FROM manifest"
-        planned = f"SELECT {columns} FROM keyed JOIN ({order}) USING (photo_id) ORDER BY number"
-        rows = to_rows(database.table(planned).cast(PLAN), PlanRow)
-    return to_table(planned_rows(rows, PromptRenderer(recipe, prompt_columns(opened, recipe))), Planned)
+        query = f"SELECT {columns} FROM keyed JOIN ({order}) USING (photo_id) ORDER BY number"
+        rows = to_rows(database.table(query).cast(PLAN), PlanRow)
+    renderer = PromptRenderer(recipe, prompt_columns(opened, recipe))
+    planned = [replace(row, uri=photos[row.photo_id]) for row in planned_rows(rows, renderer)]  # with its credentials
+    return to_table(planned, Planned)

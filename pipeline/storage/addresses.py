@@ -50,6 +50,16 @@ def absolute(uri: str) -> str:
     return str(fs.unstrip_protocol(path)).rstrip("/")
 
 
+def is_web_address(uri: str) -> bool:
+    """Return whether an address names a file on a web server."""
+    return uri.partition("://")[0].lower() in WEB_SCHEMES
+
+
+def without_query(uri: str) -> str:
+    """Return an address without the query of a web address. Other addresses may contain question marks."""
+    return uri.partition("#")[0].partition("?")[0] if is_web_address(uri) else uri
+
+
 def resolved(uri: str) -> str:
     """Convert an address to its absolute form, and follow the links of a local path."""
     path = local_path(uri)

@@ -4,6 +4,7 @@ DuckDB reads and writes local files itself, and files at other addresses through
 than the limit continues in temporary files.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -19,9 +20,10 @@ from duckdb.sqltypes import DuckDBPyType
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import DiskFullError, MemoryLimitError
-from pipeline.storage.addresses import filesystem
+from pipeline.storage.addresses import filesystem, is_web_address, without_query
 from pipeline.storage.redaction import redact_text
 from pipeline.storage.temporary import temporary_folder
+from pipeline.storage.transfer import download
 
 DEFAULT_MEMORY = "2GB"
 PREFIX = "p2a-db-"  # prefix of the names of temporary folders
@@ -153,10 +155,23 @@ class Database:
         return [_WILDCARD.sub(r"[\g<0>]", self.path(uri)) for uri in uris]
 
     def path(self, uri: str) -> str:
-        """Return the path at which queries find the file of an address, and register its file system."""
+        """Return the path at which queries find the file of an address, and register its file system.
+
+        A file on a web server is copied to the folder of the database, because DuckDB reads no times of such files.
+
+        Raises:
+            StorageError: The file on a web server cannot be read.
+            DiskFullError: The copy does not fit on the disk.
+        """
         fs, path = filesystem(uri)
         if isinstance(fs, LocalFileSystem):
             return path
+        if is_web_address(uri):
+            endings = "".join(Path(without_query(uri)).suffixes[-2:])  # by which DuckDB finds out the compression
+            copy = self.folder / f"web-{hashlib.sha256(uri.encode()).hexdigest()}{endings}"
+            if not copy.exists():
+                download(uri, copy)
+            return str(copy)
         fs.invalidate_cache()
         protocols = [fs.protocol] if isinstance(fs.protocol, str) else list(fs.protocol)
         if not any(self.connection.filesystem_is_registered(name) for name in protocols):

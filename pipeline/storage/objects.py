@@ -167,9 +167,15 @@ def exists(uri: str) -> bool:
 def is_folder(uri: str) -> bool:
     """Return whether a folder exists at an address."""
     fs, path = filesystem(uri)
+    if isinstance(fs, LocalFileSystem):
+        return Path(path).is_dir()
     with translate_errors(uri):
         fs.invalidate_cache()
-        return bool(with_retries(lambda: fs.isdir(path)))
+        try:
+            details = with_retries(lambda: fs.info(path))  # `fs.isdir` of S3 would list the folder and keep the entries
+        except FileNotFoundError:
+            return False
+    return bool(details["type"] == "directory")
 
 
 def is_file(uri: str) -> bool:

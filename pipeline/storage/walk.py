@@ -6,41 +6,21 @@ A folder that cannot be listed is an error, because its files would otherwise be
 import logging
 import os
 import stat
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, NamedTuple
 
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.storage.addresses import filesystem, join
+from pipeline.storage.buckets import walk_gcs, walk_s3
+from pipeline.storage.entries import Entry, Page
 from pipeline.storage.redaction import redact
 from pipeline.storage.retry import translate_errors, with_retries
 
 LOGGER = logging.getLogger("photo2anime.storage")
 
-PAGE_FILES = 1000  # files of a page of a local folder; S3 and Google Cloud Storage have pages of this number by default
-_LAST_CHARACTER = "\U0010ffff"  # sorted behind all keys of a folder
-
-
-@dataclass(frozen=True, order=True)
-class Entry:
-    """A listed file."""
-
-    name: str  # the path relative to the listed folder
-    size: int | None  # in bytes
-    etag: str | None
-    modified: datetime | None
-
-    @classmethod
-    def of(cls, name: str, info: dict[str, Any]) -> "Entry":
-        """Create an entry from the details of a file, whose keys depend on the file system."""
-        modified = info.get("LastModified") or info.get("last_modified") or info.get("updated") or info.get("mtime")
-        etag, size = info.get("ETag") or info.get("etag"), info.get("Size", info.get("size"))
-        return cls(name, None if size is None else int(size), str(etag).strip('"') if etag else None, _time(modified))
-
-
-Page: TypeAlias = list[Entry]
+PAGE_FILES = 1000  # files of a page of a local folder
 
 
 class _Folder(NamedTuple):
@@ -48,14 +28,6 @@ class _Folder(NamedTuple):
 
     name: str
     linked: bool = False
-
-
-def _time(modified: datetime | float | str | None) -> datetime | None:
-    if isinstance(modified, str):
-        return datetime.fromisoformat(modified)
-    if isinstance(modified, (int, float)):
-        return datetime.fromtimestamp(modified, UTC)
-    return modified
 
 
 def walk_files(folder: str, skip: str = "") -> Iterator[Page]:
@@ -76,9 +48,9 @@ def walk_files(folder: str, skip: str = "") -> Iterator[Page]:
     if isinstance(fs, LocalFileSystem):
         yield from _walk_local(root, skip)
     elif _has_protocol(fs, "s3"):
-        yield from (page for page, _ in _walk_s3(fs, root, folder, skip))
+        yield from (page for page, _ in walk_s3(fs, root, folder, skip))
     elif _has_protocol(fs, "gs"):
-        yield from (page for page, _ in _walk_gcs(fs, root, folder, skip))
+        yield from (page for page, _ in walk_gcs(fs, root, folder, skip))
     else:
         yield from _walk_folders(fs, root.rstrip("/"), folder, skip)
 
@@ -86,24 +58,39 @@ def walk_files(folder: str, skip: str = "") -> Iterator[Page]:
 def list_level(folder: str) -> Iterator[tuple[Page, list[str]]]:
     """List the files and the names of the subfolders of a folder in pages, without the files of the subfolders.
 
+    The name of the subfolder of a bucket is empty if keys have two slashes after the folder.
+
     Args:
-        folder: The address of the folder, which is not a local one.
+        folder: The address of the folder. Links of a local folder are followed.
 
     Raises:
         StorageError: The folder cannot be listed.
     """
     fs, root = filesystem(folder)
-    if _has_protocol(fs, "s3"):
-        yield from _walk_s3(fs, root, folder, delimiter="/")
+    if isinstance(fs, LocalFileSystem):
+        yield from _list_local(root)
+    elif _has_protocol(fs, "s3"):
+        yield from walk_s3(fs, root, folder, delimiter="/")
     elif _has_protocol(fs, "gs"):
-        yield from _walk_gcs(fs, root, folder, delimiter="/")
+        yield from walk_gcs(fs, root, folder, delimiter="/")
     else:
         fs.invalidate_cache()
         with translate_errors(folder):
             entries = _list_folder(fs, root.rstrip("/"))
-        names = [(entry["name"].rstrip("/").rpartition("/")[2], entry) for entry in entries]
+        names = [
+            (entry["name"].rstrip("/").rpartition("/")[2], entry)
+            for entry in entries
+            if entry["name"].rstrip("/") != root.rstrip("/")  # some object stores list the object that marks the folder
+        ]
         page = [Entry.of(name, entry) for name, entry in names if entry["type"] != "directory"]
         yield page, [name for name, entry in names if entry["type"] == "directory"]
+
+
+def _list_local(root: str) -> Iterator[tuple[Page, list[str]]]:
+    entries = _entries(root, is_root=True)
+    while found := list(islice(entries, PAGE_FILES)):
+        files = [Entry.of(entry.name, info) for entry, info in found if info["type"] == "file"]
+        yield files, [entry.name for entry, info in found if info["type"] == "directory"]
 
 
 def _walk_local(root: str, skip: str) -> Iterator[Page]:
@@ -195,82 +182,6 @@ def _local_details(entry: os.DirEntry[str]) -> dict[str, Any] | None:
 
 def _has_protocol(fs: Any, protocol: str) -> bool:  # noqa: ANN401 - the file systems of fsspec have no types
     return protocol in ([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol)
-
-
-class _Answer(NamedTuple):
-    """One page of a listing of a bucket."""
-
-    objects: list[tuple[str, dict[str, Any]]]  # keys and details
-    prefixes: list[str]  # of the subfolders; only with a delimiter
-    token: str | None  # of the next page
-
-
-def _walk_s3(fs: Any, root: str, uri: str, skip: str = "", delimiter: str = "") -> Iterator[tuple[Page, list[str]]]:  # noqa: ANN401 - likewise
-    """List the objects of a bucket of S3, as `_walk_bucket` does."""
-    bucket, key, _ = fs.split_path(root.rstrip("/"))
-
-    def request(prefix: str, token: str | None, start: str | None) -> _Answer:
-        place = {"ContinuationToken": token} if token else {"StartAfter": start} if start else {}
-        with translate_errors(uri):
-            answer = fs.call_s3(  # which repeats the request after temporary errors
-                "list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter=delimiter, **place, **fs.req_kw
-            )
-        objects = [(entry["Key"], entry) for entry in answer.get("Contents", [])]
-        prefixes = [entry["Prefix"] for entry in answer.get("CommonPrefixes", [])]
-        return _Answer(objects, prefixes, answer.get("NextContinuationToken"))
-
-    is_sorted = not bucket.endswith("--x-s3")  # S3 Express lists the keys of its buckets in any order
-    return _walk_bucket(request, key, skip, is_sorted=is_sorted)
-
-
-def _walk_gcs(fs: Any, root: str, uri: str, skip: str = "", delimiter: str = "") -> Iterator[tuple[Page, list[str]]]:  # noqa: ANN401 - likewise
-    """List the objects of a bucket of Google Cloud Storage, as `_walk_bucket` does."""
-    bucket, _, key = root.rstrip("/").partition("/")
-
-    def request(prefix: str, token: str | None, start: str | None) -> _Answer:
-        options = {"delimiter": delimiter, "pageToken": token, "startOffset": None if token else start}
-        given = {name: value for name, value in options.items() if value}
-        with translate_errors(uri):
-            answer = fs.call("GET", "b/{}/o", bucket, json_out=True, prefix=prefix, maxResults=PAGE_FILES, **given)
-        objects = [(entry["name"], entry) for entry in answer.get("items", [])]
-        return _Answer(objects, answer.get("prefixes", []), answer.get("nextPageToken"))
-
-    return _walk_bucket(request, key, skip, is_sorted=True)
-
-
-def _walk_bucket(
-    request: Callable[[str, str | None, str | None], _Answer], key: str, skip: str, *, is_sorted: bool
-) -> Iterator[tuple[Page, list[str]]]:
-    """Yield the files whose keys have a prefix, and the names of the subfolders if the requests have a delimiter.
-
-    Args:
-        request: Returns a page for a prefix, the token of the page, and the key after which the listing starts.
-        key: The key of the folder. Empty for the whole bucket.
-        skip: The path of a subfolder whose pages are not requested. Empty for none.
-        is_sorted: Whether the keys are sorted.
-    """
-    prefix = f"{key}/" if key else ""
-    skipped = f"{prefix}{skip}/" if skip else None
-    token: str | None = None
-    start: str | None = None
-    while True:
-        answer = request(prefix, token, start)
-        names = [name.removeprefix(prefix).rstrip("/") for name in answer.prefixes]
-        yield _files_of(answer.objects, prefix, skipped), names
-        if answer.token is None:
-            return
-        token = answer.token
-        if is_sorted and skipped and answer.objects and answer.objects[-1][0].startswith(skipped):
-            token, start = None, skipped + _LAST_CHARACTER
-
-
-def _files_of(objects: list[tuple[str, dict[str, Any]]], prefix: str, skipped: str | None) -> Page:
-    """Return the files of a page, without those of the skipped subfolder and the objects that mark folders."""
-    return [
-        Entry.of(key.removeprefix(prefix), info)
-        for key, info in objects
-        if not key.endswith("/") and not (skipped and key.startswith(skipped))
-    ]
 
 
 def _walk_folders(fs: Any, root: str, uri: str, skip: str) -> Iterator[Page]:  # noqa: ANN401 - likewise

@@ -52,7 +52,18 @@ with connect_ray(None):
 
 def test_subfolders_of_a_bucket_are_listed_in_tasks(bucket: str) -> None:
     folder, out, skipped = f"{bucket}/ray-walk", f"{bucket}/ray-walk.parquet", ["", "b", "a/x", "none"]
-    for name in ("1.jpg", "2.jpg", "a/3.jpg", "a/x/4.jpg", "a/x/5.jpg", "b/6.jpg", "b0", "c/y/z/7.jpg"):
+    for name in (
+        "1.jpg",
+        "2.jpg",
+        "a/3.jpg",
+        "a/x/4.jpg",
+        "a/x/5.jpg",
+        "b/6.jpg",
+        "b0",
+        "c/y/z/7.jpg",
+        "/8.jpg",
+        "/d/9.jpg",
+    ):
         storage.put(f"{folder}/{name}", name.encode())
     command = [sys.executable, "-c", LIST_ON_RAY, folder, out, *skipped]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -62,7 +73,7 @@ def test_subfolders_of_a_bucket_are_listed_in_tasks(bucket: str) -> None:
         sorted([entry.name, entry.etag] for page in walk_files(folder, skip) for entry in page) for skip in skipped
     ]
     assert listed == expected
-    assert [len(entries) for entries in listed] == [8, 7, 6, 8]
+    assert [len(entries) for entries in listed] == [10, 9, 8, 10]
     assert storage.read_table(out)["photo_id"].to_pylist() == [name for name, _ in expected[0] if name != "b0"]
 
 

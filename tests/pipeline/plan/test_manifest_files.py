@@ -1,7 +1,11 @@
 """The files of a manifest: one file, a folder, a glob or partitions, in three formats."""
 
+import gzip
 import os
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pyarrow as pa
 import pytest
@@ -124,3 +128,29 @@ def test_files_of_a_bucket_are_read(bucket: str) -> None:
     assert [(row["photo_id"], row["day"]) for row in rows] == [("p0", "0"), ("p1", "1"), ("p2", "2")]
     assert rows[0]["uri"] == f"{bucket}/manifests/day=0/p0.jpg"
     assert os.environ["AWS_ENDPOINT_URL"] not in str(rows)
+
+
+def test_no_names_of_a_photo_folder_in_a_bucket_are_kept(bucket: str) -> None:
+    for name in ("1.jpg", "2.jpg", "a/3.jpg", "_4.parquet"):
+        storage.put(f"{bucket}/photo-folder/{name}", b"content")
+    assert is_photo_folder(f"{bucket}/photo-folder")
+    assert not is_photo_folder(f"{bucket}/photo-folder/1.jpg")
+    assert not is_photo_folder(f"{bucket}/photo-folder/none")
+    fs, _ = storage.filesystem(bucket)
+    assert not any("photo-folder" in folder for folder in fs.dircache)
+    storage.put(f"{bucket}/photo-folder/day=1/5.parquet", b"content")
+    assert not is_photo_folder(f"{bucket}/photo-folder")
+
+
+def test_a_manifest_on_a_web_server_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "m.parquet", photo_id=["a", "b"], uri=["a.jpg", "s3://bucket/b.jpg"])
+    (tmp_path / "m.csv.gz").write_bytes(gzip.compress(b"photo_id,uri\nc,in/c.jpg\n"))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        host = f"http://127.0.0.1:{server.server_port}"
+        uris = [row["uri"] for name in ("m.parquet?sig=1", "m.csv.gz") for row in read(f"{host}/{name}")]
+        with pytest.raises(ManifestNotFoundError):
+            read(f"{host}/none.parquet?sig=1")
+        server.shutdown()
+    assert uris == [f"{host}/a.jpg", "s3://bucket/b.jpg", f"{host}/in/c.jpg"]

@@ -225,3 +225,9 @@ def test_photos_on_the_command_line_keep_their_order() -> None:
     assert rows[0].prompt == RECIPE.prompt
     keys: dict[str, Any] = {row.photo_id: row.key for row in planned_rows(manifest_of(["/b.jpg"]))}
     assert keys["/b.jpg"] != rows[0].key  # its address differs
+
+
+def test_photos_on_the_command_line_keep_their_credentials() -> None:
+    uris = ["https://u:p@host/x.jpg?id=1", "https://u:p@host/x.jpg?id=2", "/a.jpg"]
+    rows = to_rows(plan.plan_photos([*uris, "/a.jpg"], RECIPE), Planned)
+    assert [row.uri for row in rows] == uris

@@ -113,6 +113,13 @@ def test_a_level_of_other_file_systems_is_listed() -> None:
     assert (names([page]), subfolders) == (["a"], ["x"])
 
 
+def test_the_object_that_marks_the_folder_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [{"name": "/marked", "type": "directory"}, {"name": "/marked/a", "type": "file", "size": 1}]
+    monkeypatch.setattr(walk, "_list_folder", lambda _fs, _folder: entries)
+    ((page, subfolders),) = list_level("memory://marked")
+    assert (names([page]), subfolders) == (["a"], [])
+
+
 @pytest.mark.parametrize("skip", ["out", "none"])
 def test_the_pages_of_a_skipped_subfolder_are_not_requested(
     bucket: str, monkeypatch: pytest.MonkeyPatch, skip: str
