@@ -48,7 +48,9 @@ def query(
     """Query how images were made, in SQL. Queries only read.
 
     The view provenance has one row for each image or failed row. Its column superseded says whether a later plan
-    replaced the row. The view plan has the planned rows, and the view units has the planned units.
+    replaced the row. The view plan has the rows of all plans: change is new for a row of a new photo, variant or
+    recipe, returned for an earlier row that is current again, and removed for one that is no longer current. The view
+    units has the planned units.
     """
     kind = _file_format(format_, out)
     if kind == "parquet" and out is None and sys.stdout.isatty():

@@ -27,6 +27,7 @@ from pipeline.errors.base import (
     RunError,
 )
 from pipeline.errors.manifest_errors import (
+    ColumnCaseError,
     ColumnTypeError,
     DuplicateColumnError,
     DuplicateIdError,
@@ -115,6 +116,7 @@ from pipeline.errors.run_errors import (
 __all__ = [
     "BaseMismatchError",
     "ClusterError",
+    "ColumnCaseError",
     "ColumnTypeError",
     "ControlMapError",
     "DamagedOutputError",

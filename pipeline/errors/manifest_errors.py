@@ -51,6 +51,13 @@ class DuplicateColumnError(ManifestError):
     hint = "Name each column once."
 
 
+class ColumnCaseError(ManifestError):
+    """A column of the manifest, such as Prompt, has the name of a known column in another case."""
+
+    code = "manifest.column_case"
+    hint = "Write the name in lower case, or choose another one for a column of another meaning."
+
+
 class ColumnTypeError(ManifestError):
     """A column of the manifest has the wrong type."""
 

@@ -115,17 +115,22 @@ def plan_resources(run: RunPlan, options: Options) -> StepResources:
         ClusterError: The cluster or the budget is too small.
     """
     budget = Budget.of(options)
-    cluster = cluster_resources(budget)
+    only_maps = run.recipe.mode == "maps"
+    cluster = cluster_resources(budget, only_maps=only_maps)
     gpu_detectors = run.recipe.gpu_detectors - run.blank if cluster.gpus else frozenset[str]()
-    sizes = size_pools(cluster, growing=bool(options.gpus), only_maps=run.recipe.mode == "maps")
+    sizes = size_pools(cluster, growing=bool(options.gpus), only_maps=only_maps)
     convert = f", {sizes.convert} for images" if sizes.convert else ""
     LOGGER.info("at most %d processes for control maps%s", sizes.control_maps, convert)
     configure_ray_data(budget, verbose=options.verbose)
     return step_resources(cluster, sizes, gpu_detectors)
 
 
-def cluster_resources(budget: Budget) -> ClusterResources:
+def cluster_resources(budget: Budget, *, only_maps: bool = False) -> ClusterResources:
     """Return the resources of the connected cluster within a budget.
+
+    Args:
+        budget: The budget.
+        only_maps: Whether the run detects control maps only, without images.
 
     Raises:
         ClusterError: The cluster or the budget is too small for a run.
@@ -134,14 +139,16 @@ def cluster_resources(budget: Budget) -> ClusterResources:
     cpus = min(total.get("CPU", 0), budget.cpus or float("inf"))
     gpus = budget.gpus if budget.gpus is not None else int(total.get("GPU", 0))
     resources = ClusterResources(int(cpus) - 1, gpus, int(min(total.get("memory", 0), budget.memory or float("inf"))))
-    if not resources.gpus and resources.cores < FEWEST_CORES:
+    fewest, will_grow = 1 if gpus or only_maps else FEWEST_CORES, bool(budget.gpus) and budget.cpus is None
+    if resources.cores < fewest and not will_grow:
         raise ClusterError(
-            f"cluster: {cpus:g} CPUs and no GPU, but a run needs {FEWEST_CORES + 1} CPUs",
+            f"cluster: {cpus:g} CPUs and {gpus} GPUs, but this run needs {fewest + 1} CPUs",
             "Add CPUs, raise --cpus, or set --gpus if the cluster will grow.",
         )
-    if budget.memory is not None and not _memory_suffices(resources):
+    needed = _needed_memory(only_maps=only_maps)
+    if budget.memory is not None and resources.memory < needed:
         raise ClusterError(
-            f"cluster: {resources.memory / GIB:.1f} GiB of memory, but a run needs {_needed_memory() / GIB:.1f} GiB",
+            f"cluster: {resources.memory / GIB:.1f} GiB of memory, but this run needs {needed / GIB:.1f} GiB",
             "Raise --memory.",
         )
     return resources
@@ -175,7 +182,7 @@ def step_resources(cluster: ClusterResources, sizes: PoolSizes, gpu_detectors: f
         sizes: The sizes of the pools.
         gpu_detectors: Detectors that run in the GPU workers.
     """
-    reserved = _memory_suffices(cluster)
+    reserved = cluster.memory >= _needed_memory(only_maps=not sizes.convert)
     by_pool: dict[Pool, dict[str, Any]] = {
         pool: {"num_cpus": CPUS[pool]} | ({"memory": MEMORY[pool]} if reserved else {}) for pool in CPUS
     }
@@ -201,13 +208,9 @@ def configure_ray_data(budget: Budget, *, verbose: bool = False) -> None:
     logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)
 
 
-def _memory_suffices(cluster: ClusterResources) -> bool:
-    return cluster.memory >= _needed_memory()
-
-
-def _needed_memory() -> int:
+def _needed_memory(*, only_maps: bool) -> int:
     """Return the memory of one process of each step."""
-    return LIGHT_STEPS * MEMORY["light"] + MEMORY["control_maps"] + MEMORY["gpu"]
+    return LIGHT_STEPS * MEMORY["light"] + MEMORY["control_maps"] + (0 if only_maps else MEMORY["gpu"])
 
 
 def _actors(max_size: int) -> ActorPoolStrategy:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from pipeline import storage
 from pipeline.errors import (
+    ColumnCaseError,
     ColumnTypeError,
     DuplicateIdError,
     MissingColumnError,
@@ -81,6 +82,9 @@ def open_manifest(uri: str, database: Database, limit: int | None = None) -> Man
     for name in REQUIRED.names:
         if name not in types:
             raise MissingColumnError(f"{source}: column {name!r} is missing (columns: {', '.join(types) or 'none'})")
+    for name in types:
+        if name not in KNOWN.names and name.lower() in KNOWN.names:
+            raise ColumnCaseError(f"{source}: column {name!r} is not {name.lower()!r}")
     expressions = {field.name: _typed(field.name, types, files) for field in KNOWN}
     expressions |= {name: identifier(name) for name in types if name not in expressions}
     manifest = _check_rows(relation, types, expressions, files, database)

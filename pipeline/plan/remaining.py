@@ -86,15 +86,16 @@ def remaining_work(
     retried = _returned_units(every, output, done, database)
     if retry_failed:
         retried |= provenance.units_to_retry(output, done, database)
-    tables = [UNITS.empty_table()]
+    tables, done_rows = [UNITS.empty_table()], 0
     for plan in every:
         is_new = new is not None and plan.uri == str(new.folder)
         units = plan.units.filter(pc.equal(plan.units["recipe_digest"], planning.recipe.digest))
         names = units["unit"].to_pylist()
-        left = [(is_new or name in wanted) and (name not in done or name in retried) for name in names]
+        rows = dict(zip(names, units["rows"].to_pylist(), strict=True)) if is_new else wanted
+        done_rows += sum(rows.get(name, 0) for name in names if name in done and name not in retried)
+        left = [name in rows and (name not in done or name in retried) for name in names]
         tables.append(_units_of(plan, units.filter(pa.array(left, pa.bool_())), retried))
     units = pa.concat_tables(tables)
-    done_rows = sum(count for name, count in wanted.items() if name in done and name not in retried)
     units = _create_left_rows(planning, units)
     unwanted = [unit for plan in plans for unit in plan.units["unit"].to_pylist() if unit not in wanted]
     absent_rows = _count_absent_rows([unit for unit in unwanted if unit not in done], database)

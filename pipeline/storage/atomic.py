@@ -34,8 +34,8 @@ def put_new_file(path: Path, content: bytes) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        with path.open("xb") as file:
-            file.write(content)
+        path.touch(exist_ok=False)
+        _rename(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     _sync_folder(path.parent)

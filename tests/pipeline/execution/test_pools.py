@@ -65,11 +65,15 @@ def test_one_core_stays_free_for_light_steps() -> None:
     assert (resources.cores, resources.gpus) == (2, 1)
     assert pools.cluster_resources(Budget(cpus=2.5)).cores == 1
     assert pools.cluster_resources(Budget(gpus=7)).gpus == 7
+    assert pools.cluster_resources(Budget(cpus=2, gpus=0), only_maps=True).cores == 1
+    assert pools.cluster_resources(Budget(memory=4 * GIB), only_maps=True).memory == 4 * GIB
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize("budget", [Budget(cpus=2, gpus=0), Budget(memory=GIB)])
+@pytest.mark.parametrize(
+    "budget", [Budget(cpus=2, gpus=0), Budget(cpus=1), Budget(cpus=1, gpus=1), Budget(memory=4 * GIB)]
+)
 def test_a_budget_that_is_too_small_is_an_error(budget: Budget) -> None:
     with pytest.raises(ClusterError):
         pools.cluster_resources(budget)

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline import storage
 from pipeline.errors import (
+    ColumnCaseError,
     ColumnTypeError,
     DuplicateColumnError,
     DuplicateIdError,
@@ -125,6 +126,8 @@ def test_a_limit_takes_the_first_photos(tmp_path: Path) -> None:
         ({"photo_id": ["a"], "uri": ["x"], "boxes": [[{"left": 1}]]}, ColumnTypeError, "'boxes' .* STRUCT"),
         ({"photo_id": ["a"], "uri": ["x"], "boxes": [[{"x": 1, "lable": "cat"}]]}, ColumnTypeError, "lable"),
         ({"photo_id": ["a"], "uri": ["x"], "mask_uri": [3]}, ColumnTypeError, "'mask_uri' .* BIGINT, not VARCHAR"),
+        ({"photo_id": ["a"], "uri": ["x"], "Prompt": ["x"]}, ColumnCaseError, "'Prompt'"),
+        ({"photo_id": ["a"], "uri": ["x"], "MASK_uri": ["x"]}, ColumnCaseError, "'MASK_uri'"),
         ({"photo_id": ["a", None], "uri": ["x", "y"]}, MissingIdError, "row 1 "),
         ({"photo_id": [""], "uri": ["x"]}, MissingIdError, "row 0 "),
         ({"photo_id": pa.array([], pa.string()), "uri": pa.array([], pa.string())}, NoPhotosError, ""),

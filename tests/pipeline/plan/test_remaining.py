@@ -1,5 +1,6 @@
 """What is left to do: units of the manifest without a record, and the credentials of their rows."""
 
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,6 +47,14 @@ def test_units_with_a_record_are_done(tmp_path: Path) -> None:
     assert unit_of(tmp_path, "b") not in work.units["unit"].to_pylist()
     record(tmp_path, *work.units["unit"].to_pylist())
     assert (plan_into(tmp_path, table).rows, plan_into(tmp_path, table).done_rows) == (0, 3)
+
+
+def test_units_of_a_lost_plan_are_done(tmp_path: Path) -> None:
+    plan_into(tmp_path, manifest_of(["a", "b"]), size=2)
+    record(tmp_path, unit_of(tmp_path, "a"))
+    shutil.rmtree(tmp_path / "_plan")
+    work = plan_into(tmp_path, manifest_of(["a", "b"]), size=2)
+    assert (work.rows, work.done_rows) == (0, 2)
 
 
 def test_units_without_a_row_of_the_manifest_are_left_out(tmp_path: Path) -> None:
