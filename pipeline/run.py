@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from pipeline import storage
 from pipeline.errors import PlanConflictError, RunError, RunStoppedError, SupersededError, TooManyFailuresError
+from pipeline.execution.driver_memory import release_memory
 from pipeline.execution.progress import RunProgress
 from pipeline.models import checks
 from pipeline.output import run_file
@@ -214,6 +215,7 @@ def convert_units(
     planned, counts, output = work.rows, Counter[str](), chain.commit.output
     pending = dict(zip(work.units["unit"].to_pylist(), work.units["pending"].to_pylist(), strict=True))
     records = RecordWriter(output, pending, keep_done=work.keep_done)
+    release_memory()  # of planning
     progress.begin(planned)
     for rows in photos_to_anime(work, chain, resources):
         records.add(rows)

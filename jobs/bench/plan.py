@@ -83,7 +83,7 @@ def planned_work(
         plans = plan_store.read_plans(str(output))
         new = planning.plan_new_rows(opened, plans, unit_size)
         work = remaining_work(opened, plans, new, str(output))
-        database.release()
+        database.close()
         yield work, new
 
 

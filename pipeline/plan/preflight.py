@@ -114,7 +114,7 @@ def preflight(
         caches = [_cache_address(uri) for uri in (options.map_cache, options.compile_cache)]
         recipe = _with_absolute_reference(_with_compilation(recipe, work.rows))
         allowed = _allowed_schemes(manifest, options)
-        database.release()
+        database.close()
         yield RunPlan(recipe, last_run, listed, new, work, columns, allowed, blank, *caches)
 
 

@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 from typing import BinaryIO
 
-CHUNK_BYTES = 2**24  # bytes of a stream that are in memory at once
+CHUNK_BYTES = 2**20  # bytes of a stream that are in memory at once; malloc keeps larger blocks after they are freed
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)  # of file systems without hard links
 
 

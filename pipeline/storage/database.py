@@ -139,11 +139,9 @@ class Database:
         self.connection.create_function(name, apply, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
         self._functions.add(name)
 
-    def release(self) -> None:
-        """Close the connection, and return its memory to the system. The files of the folder are kept."""
+    def close(self) -> None:
+        """Close the connection, which releases its memory. The files of the folder are kept."""
         self.connection.close()
-        for pool in (pa.default_memory_pool(), pa.system_memory_pool()):
-            pool.release_unused()
 
     def parquet(self, uris: Iterable[str]) -> str:
         """Return the table function, as SQL, that reads the Parquet files at some addresses."""
