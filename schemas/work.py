@@ -55,6 +55,7 @@ class PlanRow:
     map_uris: tuple[MapUri, ...] | None  # like `uri`, as are the next two
     mask_uri: str | None
     reference_uri: str | None  # the reference image of the IP-Adapter
+    redacted: bool  # whether credentials or a query were removed from one of the addresses
     pose_keypoints: Points | None
     boxes: tuple[ManifestBox | None, ...] | None
     keypoints: Points | None
@@ -103,6 +104,7 @@ class Planned:
     map_uris: tuple[MapUri, ...] | None
     mask_uri: str | None
     reference_uri: str | None
+    redacted: bool  # whether the credentials are missing, because the manifest of the run does not have the row
     pose_keypoints: Points | None
     boxes: tuple[ManifestBox | None, ...] | None
     keypoints: Points | None

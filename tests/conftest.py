@@ -187,6 +187,11 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    """Let the process collect all objects when it ends, because libraries report those that are left."""
+    gc.unfreeze()
+
+
 def _limit(item: pytest.Item) -> float:
     """Return the limit of a test in seconds, or 0 for the limit of pyproject.toml."""
     marker = item.get_closest_marker("timeout")

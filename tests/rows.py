@@ -46,6 +46,7 @@ def planned_row(**changes: Any) -> Planned:
         map_uris=None,
         mask_uri=None,
         reference_uri=None,
+        redacted=False,
         pose_keypoints=None,
         boxes=None,
         keypoints=None,

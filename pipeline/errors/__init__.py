@@ -42,6 +42,7 @@ from pipeline.errors.manifest_errors import (
 )
 from pipeline.errors.photo_errors import (
     ControlMapError,
+    CredentialsMissingError,
     DetectorFailedError,
     EmptyFileError,
     FetchError,
@@ -119,6 +120,7 @@ __all__ = [
     "ColumnCaseError",
     "ColumnTypeError",
     "ControlMapError",
+    "CredentialsMissingError",
     "DamagedOutputError",
     "DetectorFailedError",
     "DiskFullError",

@@ -37,6 +37,13 @@ class SupersededError(FetchError):
     hint = "Nothing needs to be done. The row is converted if it becomes current again."
 
 
+class CredentialsMissingError(FetchError):
+    """An earlier plan has the row, but the manifest of this run does not have its address with the credentials."""
+
+    code = "fetch.credentials_missing"
+    hint = "Run the command with --retry-failed and a manifest that has the photo."
+
+
 class EmptyFileError(FetchError):
     """The file has no content."""
 

@@ -61,7 +61,7 @@ def _planned(row: PlanRow, renderer: PromptRenderer, addresses: Addresses | None
     )
     if addresses is None:
         return planned
-    return replace(planned, **{name: getattr(addresses, name) for name in _ADDRESS_COLUMNS})
+    return replace(planned, redacted=False, **{name: getattr(addresses, name) for name in _ADDRESS_COLUMNS})
 
 
 _ADDRESS_COLUMNS = tuple(field.name for field in fields(Addresses) if field.name != "key")

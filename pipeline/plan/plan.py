@@ -236,5 +236,5 @@ def plan_photos(uris: Sequence[str], recipe: Recipe) -> pa.Table:
         query = f"SELECT {columns} FROM keyed JOIN ({order}) USING (photo_id) ORDER BY number"
         rows = to_rows(database.table(query).cast(PLAN), PlanRow)
     renderer = PromptRenderer(recipe, prompt_columns(opened, recipe))
-    planned = [replace(row, uri=photos[row.photo_id]) for row in planned_rows(rows, renderer)]  # with its credentials
-    return to_table(planned, Planned)
+    planned = (replace(row, uri=photos[row.photo_id], redacted=False) for row in planned_rows(rows, renderer))
+    return to_table(list(planned), Planned)

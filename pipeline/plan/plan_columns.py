@@ -9,7 +9,7 @@ from pipeline.plan.manifest import Manifest
 from pipeline.plan.sql_types import split_types, struct_fields
 from pipeline.recipes.prompts import PROMPT_COLUMNS
 from pipeline.storage.database import Database, identifier, literal
-from schemas.manifest import KNOWN
+from schemas.manifest import KNOWN, URIS
 from schemas.prompt import template_columns
 from schemas.recipe import Recipe
 
@@ -44,6 +44,7 @@ def plan_columns(manifest: Manifest, recipe: Recipe) -> dict[str, str]:
         "bucket": "m.bucket",
         "recipe_digest": literal(recipe.digest),
         **addresses(manifest, recipe, public=True),
+        "redacted": _is_redacted(manifest),
         **{name: f"m.{name}" for name in ("pose_keypoints", "boxes", "keypoints", *PROMPT_COLUMNS)},
         "manifest": _json_object({name: (f"m.{photo_column(name)}", manifest.types[name]) for name in extra}),
     }
@@ -71,6 +72,15 @@ def addresses(manifest: Manifest, recipe: Recipe, *, public: bool) -> dict[str, 
         "mask_uri": address("mask_uri"),
         "reference_uri": address("reference_uri") if recipe.ip_adapter else "NULL::VARCHAR",
     }
+
+
+def _is_redacted(manifest: Manifest) -> str:
+    """Return whether an address of a row has credentials or a query, as SQL."""
+    if not manifest.has_credentials:
+        return "false"
+    columns = [f"m.{identifier(name)}" for name in URIS if name in manifest.filled]
+    conditions = (f"{has_credentials(column)} AND {_REDACT}({column}) <> {column}" for column in columns)
+    return " OR ".join(f"coalesce({condition}, false)" for condition in conditions)
 
 
 def has_credentials(column: str) -> str:

@@ -185,12 +185,14 @@ def _create_left_rows(planning: Planning, units: pa.Table) -> pa.Table:
 def _write_addresses(planning: Planning, units: pa.Table) -> Path | None:
     """Write the addresses with credentials of the remaining rows to a temporary file."""
     manifest, database = planning.manifest, planning.database
-    if not manifest.has_credentials or not units.num_rows:
+    if not units.num_rows:
+        return None
+    if not (manifest.has_credentials or database.row(f"SELECT bool_or(redacted) FROM {LEFT_ROWS}")[0]):
         return None
     columns = {"key": "l.key", "unit": "l.unit"} | addresses(manifest, planning.recipe, public=False)
     selected = ", ".join(f"{columns[name]} AS {name}" for name in ("unit", *columns_of(Addresses)))
     names = [f"m.{name}" for name in URIS if name in manifest.filled]
-    condition = " OR ".join(f"coalesce({has_credentials(name)}, false)" for name in names)
+    condition = " OR ".join(["l.redacted", *(f"coalesce({has_credentials(name)}, false)" for name in names)])
     # A unit may have more variants than those of this run, and more photos than its --limit.
     rows = f"{EVERY_PHOTO} m JOIN {LEFT_ROWS} l USING (photo_id) WHERE {condition} ORDER BY l.position, l.key"
     path = database.folder / "addresses.parquet"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pipeline import storage
 from pipeline.errors import (
+    CredentialsMissingError,
     EmptyFileError,
     FetchFailedError,
     FileMissingError,
@@ -38,10 +39,13 @@ def fetch(row: Planned, allowed: frozenset[str]) -> Fetched:
         allowed: The allowed schemes, `file` for local files, and `private` for web addresses of private hosts.
 
     Raises:
-        FetchError: A file cannot be read, its address is not allowed, or a later plan replaced the row.
+        FetchError: A file cannot be read, its address is not allowed or lacks its credentials, or a later plan
+            replaced the row.
     """
     if row.superseded:
         raise SupersededError("plan: a later plan replaced or removed the row", retryable=True)
+    if row.redacted:
+        raise CredentialsMissingError("manifest: no address with the credentials of the photo", retryable=True)
     started = datetime.now(UTC)
     photo, attempts = _read(row.uri, allowed)
     source = Source(hashlib.sha256(photo).hexdigest(), len(photo))

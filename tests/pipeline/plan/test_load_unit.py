@@ -59,11 +59,12 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 
 def test_credentials_replace_the_addresses_of_the_plan(tmp_path: Path) -> None:
     (unit,) = units_of(tmp_path, manifest_of(["a", "b"], uri=["https://h/a?sig=1", "/b.jpg"]), 2)
-    first, _ = load_unit(unit, PLAIN)
-    assert first.uri == "https://h/a"
+    first, second = load_unit(unit, PLAIN)
+    assert (first.uri, first.redacted, second.redacted) == ("https://h/a", True, False)
     secret = Addresses(first.key, "https://h/a?sig=1", None, "s3://k:v@b/m.png", None)
     first, second = load_unit(replace(unit, addresses=(secret,)), PLAIN)
     assert (first.uri, first.mask_uri, second.uri) == ("https://h/a?sig=1", "s3://k:v@b/m.png", "/b.jpg")
+    assert not first.redacted
 
 
 def test_rows_that_a_later_plan_replaced_are_marked(tmp_path: Path) -> None:

@@ -158,3 +158,14 @@ def test_rows_that_were_planned_earlier_have_their_credentials(
         assert work.addresses is not None
         found = [row["uri"] for row in pq.read_table(work.addresses).to_pylist()]
     assert sorted(found) == ["https://host/a?sig=1"] * 2 + ["https://host/b?sig=2"] * 2
+
+
+def test_addresses_that_have_no_credentials_any_more_are_restored_too(tmp_path: Path) -> None:
+    plan_into(tmp_path, manifest_of(["a", "b"], uri=["https://host/a?sig=1", "/b.jpg"]), size=2)
+    table = manifest_of(["a", "b"], uri=["https://host/a", "/b.jpg"])
+    with planning_of(table) as planning:
+        plans = plan_store.read_plans(str(tmp_path))
+        assert plan.plan_new_rows(planning, plans) is None
+        work = remaining_work(planning, plans, None, str(tmp_path))
+        assert work.addresses is not None
+        assert [row["uri"] for row in pq.read_table(work.addresses).to_pylist()] == ["https://host/a"]

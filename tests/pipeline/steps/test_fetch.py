@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import storage
 from pipeline.errors import (
+    CredentialsMissingError,
     EmptyFileError,
     FetchError,
     FetchFailedError,
@@ -129,3 +130,10 @@ def test_a_transient_error_is_tried_again_and_is_retryable(monkeypatch: pytest.M
         fetch(planned_row(uri="s3://bucket/a.jpg"), LOCAL)
     assert caught.value.retryable
     assert caught.value.attempts == storage.ATTEMPTS
+
+
+def test_an_address_without_its_credentials_is_not_requested(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"another photo")
+    with pytest.raises(CredentialsMissingError) as caught:
+        fetch(planned_row(uri=f"{tmp_path}/a.jpg", redacted=True), frozenset({"file"}))
+    assert caught.value.retryable
