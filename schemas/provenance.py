@@ -74,7 +74,7 @@ class RecordRow:
     project_version: str
     git_commit: str | None
     # The execution.
-    attempts: Int32  # how often the photo was requested; 1 if it was not
+    attempts: Int32  # how often the photo was requested; 1 also for a row that is not fetched
     started: datetime | None
     seconds: StageSeconds
     failure: Failure | None

@@ -49,7 +49,7 @@ class Timing:
     """The start of the work on a row, and the seconds of each stage."""
 
     started: datetime
-    attempts: Int32 = 1  # how often the photo was requested, at least 1
+    attempts: Int32 = 1  # how often the photo was requested; 1 also for a row that is not fetched
     seconds: StageSeconds = field(default_factory=StageSeconds)
 
 

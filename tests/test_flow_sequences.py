@@ -1,7 +1,8 @@
-"""Random sequences of changed manifests, options, interruptions and repairs end with one correct row for each image."""
+"""Random sequences of changes, interruptions, runs at once and repairs end with one correct row for each image."""
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,6 +36,18 @@ class Interruption(RunProgress):
             raise RunStoppedError("interrupted")
 
 
+class OtherRun(RunProgress):
+    """Calls a function after a number of rows, which runs on the same output at once."""
+
+    def __init__(self, rows: int, run: Callable[[], None]) -> None:
+        self._rows = rows
+        self._runs = [run]
+
+    def advance(self, done: int, failed: int) -> None:
+        if done + failed >= self._rows and self._runs:
+            self._runs.pop()()
+
+
 class Sequence:
     """The runs of one sequence, on one output.
 
@@ -63,18 +76,24 @@ class Sequence:
         storage.put_table(self.manifest, pa.Table.from_pylist(rows, SCHEMA))
 
     def run(self) -> None:
-        """Convert the manifest with random options. The run may be interrupted, and the output repaired afterwards."""
+        """Convert the manifest, and repair the output from time to time."""
+        self.convert(others=2)
+        if self.random.choice([True, False, False, False]):
+            repair(self.output, verify(self.output))
+
+    def convert(self, others: int) -> None:
+        """Convert the manifest with random options. The run may be interrupted, or other runs may run at once."""
         options = Options(
             variants=self.variants,
             unit_size=self.random.choice([None, 1, 2, 3, 5]),
             retry_failed=self.random.choice([True, False]),
             removed_photos=self.random.choice(["keep", "drop"]),
         )
-        interruption = Interruption(self.random.randint(1, 6)) if self.random.choice([True, False]) else None
+        rows = self.random.randint(0, 6)
+        other = OtherRun(rows, lambda: self.convert(others - 1)) if others else None
         with suppress(RunStoppedError):
-            convert_locally(self.manifest, self.output, RECIPE, options, interruption)
-        if self.random.choice([True, False, False, False]):
-            repair(self.output, verify(self.output))
+            progress = self.random.choice([Interruption(max(rows, 1)), other, None])
+            convert_locally(self.manifest, self.output, RECIPE, options, progress)
 
     def finish(self) -> None:
         """Convert the manifest completely."""
