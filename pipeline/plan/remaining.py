@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import storage
 from pipeline.errors import SupersededError
@@ -89,12 +88,11 @@ def remaining_work(
     tables, done_rows = [UNITS.empty_table()], 0
     for plan in every:
         is_new = new is not None and plan.uri == str(new.folder)
-        units = plan.units.filter(pc.equal(plan.units["recipe_digest"], planning.recipe.digest))
-        names = units["unit"].to_pylist()
-        rows = dict(zip(names, units["rows"].to_pylist(), strict=True)) if is_new else wanted
+        names = plan.units["unit"].to_pylist()
+        rows = dict(zip(names, plan.units["rows"].to_pylist(), strict=True)) if is_new else wanted
         done_rows += sum(rows.get(name, 0) for name in names if name in done and name not in retried)
         left = [name in rows and (name not in done or name in retried) for name in names]
-        tables.append(_units_of(plan, units.filter(pa.array(left, pa.bool_())), retried))
+        tables.append(_units_of(plan, plan.units.filter(pa.array(left, pa.bool_())), retried))
     units = pa.concat_tables(tables)
     units = _create_left_rows(planning, units)
     unwanted = [unit for plan in plans for unit in plan.units["unit"].to_pylist() if unit not in wanted]

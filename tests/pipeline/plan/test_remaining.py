@@ -11,6 +11,7 @@ from pipeline.output import plan_store
 from pipeline.output.provenance import write_record
 from pipeline.plan import plan
 from pipeline.plan.remaining import LEFT_ROWS, RemainingWork, remaining_work
+from pipeline.recipes.load import load_recipe
 from schemas.provenance import PROVENANCE
 from schemas.work import UNITS
 from tests.planning import manifest_of, plan_into, planning_of, rows_of
@@ -64,15 +65,13 @@ def test_units_without_a_row_of_the_manifest_are_left_out(tmp_path: Path) -> Non
 
 
 def test_units_of_another_recipe_are_left_out(tmp_path: Path) -> None:
-    table = manifest_of(["a"])
-    plan_into(tmp_path, table)
-    plans = plan_store.read_plans(str(tmp_path))
-    digests = plans[0].units.set_column(4, "recipe_digest", [["another"]])
-    with planning_of(table) as planning:
-        plan.plan_new_rows(planning, plans)
-        stored = plan_store.StoredPlan(1, plans[0].uri, digests, plans[0].files)
-        work = remaining_work(planning, [stored], None, str(tmp_path))
-    assert work.rows == 0
+    plan_into(tmp_path, manifest_of(["a"]))
+    with planning_of(manifest_of(["a"]), load_recipe("demo", ["strength=0.9"])) as planning:
+        plans = plan_store.read_plans(str(tmp_path))
+        new = plan.plan_new_rows(planning, plans)
+        work = remaining_work(planning, plans, new, str(tmp_path))
+    assert (work.rows, work.absent_rows) == (1, 0)
+    assert unit_of(tmp_path, "a") not in work.units["unit"].to_pylist()
 
 
 def test_units_to_retry_have_their_failed_rows_pending(tmp_path: Path) -> None:
