@@ -6,35 +6,48 @@ comments. Here the first line of a file is its header, and every other row must 
 """
 
 import csv
+import io
+import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 
-from pipeline.storage.database import Database, literal, literals
+from pipeline import storage
+from pipeline.storage.database import literal, literals
 
 _VALUES = """auto_detect = false, comment = '', quote = '"', escape = '"'"""
-_LINES = r"auto_detect = false, comment = '', quote = '', escape = '', delim = '\x01', columns = {'line': 'VARCHAR'}"
 _DELIMITERS = (",", ";", "\t", "|")
+_HEADER_BYTES = 2**20  # the first line is in these bytes
 _REQUIRED = "photo_id"  # the column by which the delimiter is found
 
 
-def csv_header(path: str, database: Database) -> tuple[str, tuple[str, ...]]:
-    """Read the first line of a CSV file.
+def csv_header(path: str) -> tuple[str, tuple[str, ...]]:
+    """Read the first line of a CSV file, which may be compressed.
 
     Args:
-        path: The path of the file, as a pattern of DuckDB.
-        database: The database.
+        path: The address of the file.
 
     Returns:
         The delimiter, and the names of the columns. A column without a name is called `column` with its number from 0.
 
     Raises:
-        duckdb.Error: The file cannot be read.
+        OSError: The file cannot be read.
+        csv.Error: The first line is invalid, or the name of a column has a line break.
     """
-    rows = database.rows(f"FROM read_csv({literals([path])}, {_LINES}, hive_partitioning = false) LIMIT 1")
-    line = (rows[0][0] if rows else None) or ""
-    headers = {delimiter: next(csv.reader([line], delimiter=delimiter), []) for delimiter in _DELIMITERS}
+    text = _first_characters(path)
+    headers = {each: next(csv.reader(io.StringIO(text, newline=None), delimiter=each), []) for each in _DELIMITERS}
     delimiter = next((each for each, names in headers.items() if _REQUIRED in names), ",")
+    if any("\n" in name for name in headers[delimiter]):  # DuckDB would take it for the end of the header
+        raise csv.Error("line break in the name of a column")
     return delimiter, tuple(name or f"column{number}" for number, name in enumerate(headers[delimiter] or [""]))
+
+
+def _first_characters(path: str) -> str:
+    fs, path = storage.filesystem(path)
+    try:
+        with fs.open(path, "rb", compression="infer") as file:
+            return str(file.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace"))
+    except (EOFError, zlib.error) as error:
+        raise OSError(f"invalid compression: {error}") from error
 
 
 def csv_relation(headers: Sequence[tuple[str, tuple[str, ...]]], paths: Sequence[str], options: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Find the files of a manifest, and check that their columns fit together."""
 
+import csv
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -137,7 +138,7 @@ def _relation(files: ManifestFiles, database: Database) -> str:
             return json_relation(patterns, options, database)
     if files.format == "csv":
         with manifest_errors(files.uri):
-            headers = [csv_header(path, database) for path in patterns]
+            headers = [csv_header(database.path(uri)) for uri in files.uris]
         for uri, (_, names) in zip(files.uris, headers, strict=True):
             _check_names(list(names), uri)
         return csv_relation(headers, patterns, options)
@@ -172,9 +173,14 @@ def manifest_errors(uri: str) -> Iterator[None]:
         yield
     except duckdb.DataError as error:  # such as the year 300000
         raise ColumnTypeError(f"{storage.redact(uri)}: a value is out of range ({describe_error(error)})") from error
-    except (duckdb.Error, OSError) as error:  # OSError: of fsspec
-        reason = describe_error(error) if isinstance(error, duckdb.Error) else type(error).__name__
-        raise ManifestFormatError(f"{storage.redact(uri)}: {reason}") from error
+    except (duckdb.Error, OSError, csv.Error) as error:  # OSError: of fsspec
+        raise ManifestFormatError(f"{storage.redact(uri)}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, duckdb.Error):
+        return describe_error(error)
+    return str(error) if isinstance(error, csv.Error) else type(error).__name__
 
 
 def query(statement: str, uri: str, database: Database) -> list[tuple[Any, ...]]:

@@ -1,5 +1,6 @@
 """Manifests of CSV: the first line is the header, no row is lost, and values stay as they are written."""
 
+import csv
 import gzip
 from pathlib import Path
 
@@ -104,6 +105,28 @@ def test_files_may_have_columns_in_another_order(tmp_path: Path) -> None:
         "b": ("/b.jpg", None, "two"),
         "c": ("/c.jpg", 'three\nlines, "quoted"', None),
     }
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_quoted_values_may_have_line_breaks(tmp_path: Path, line_end: str) -> None:
+    rows = [["photo_id", "uri", "title"], ["a", "/a.jpg", 'one\n"two"\n'], ["b", "/b.jpg", "\n"]]
+    with (tmp_path / "m.csv").open("w", newline="") as file:
+        csv.writer(file, lineterminator=line_end).writerows(rows)
+    assert [row["title"] for row in read(str(tmp_path / "m.csv"))] == ['one\n"two"\n', "\n"]
+    (tmp_path / "m.csv").write_text('photo_id,uri,"a\ntitle"\na,/a.jpg,x\n')
+    with pytest.raises(ManifestFormatError, match="line break"):
+        read(str(tmp_path / "m.csv"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x1f\x8bno gzip", gzip.compress(b"photo_id,uri\na,/a.jpg\n" * 99)[:60], b"text"],
+    ids=["invalid", "cut", "text"],
+)
+def test_a_damaged_compressed_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "m.csv.gz").write_bytes(content)
+    with pytest.raises(ManifestFormatError):
+        read(str(tmp_path / "m.csv.gz"))
 
 
 def test_columns_without_a_name_are_numbered(tmp_path: Path) -> None:
