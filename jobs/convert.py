@@ -16,7 +16,9 @@ def convert(
     output: options.Output,
     recipe: options.RecipeName,
     set_: options.Set = None,
-    variants: Annotated[int, typer.Option(min=1, max=1000, help="The number of images for each photo.")] = 1,
+    variants: Annotated[
+        int, typer.Option(min=1, max=1000, metavar="N", help="The number of images for each photo.")
+    ] = 1,
     limit: options.Limit = None,
     address: options.Address = None,
     max_failure_rate: options.MaxFailureRate = 1.0,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobs.terminal_text import output_console
+
 if TYPE_CHECKING:
     from pipeline.run import Summary
     from schemas.provenance import RecordRow
@@ -41,13 +43,12 @@ def describe(summary: "Summary", photos: int) -> str:
 
 
 def _print_table(rows: "list[RecordRow]", output: Path) -> None:
-    from rich.console import Console
     from rich.table import Column, Table
 
     table = Table("photo", Column("image", overflow="fold"), "control maps", "seconds", title=f"{output}/images")
     for row in rows:
         maps = ", ".join(f"{control.detector} {control.origin}" for control in row.controls)
         seconds = sum(stage or 0 for stage in asdict(row.seconds).values())
-        image = Path(row.uri).name if row.uri else "failed"
+        image = row.uri.removeprefix("images/") if row.uri else "failed"
         table.add_row(row.photo_id, image, maps, f"{seconds:.1f}")
-    Console().print(table)
+    output_console().print(table)

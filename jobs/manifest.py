@@ -33,8 +33,7 @@ def manifest(
 ) -> None:
     """List the photos of a folder or bucket in a Parquet manifest. Reads the headers of the files, not the pixels.
 
-    After an interruption, the same command reads only the headers that it has not read yet. Later, it reads the headers
-    of new and changed photos.
+    After an interruption, the same command reads the other headers only; later, those of new and changed photos.
     """
     if not out.lower().endswith(".parquet"):
         raise OptionError("--out: the name does not end with .parquet", "Name a .parquet file.")

@@ -15,11 +15,15 @@ EXIT_WITH_FAILURES = 3
 
 LogLevelOption = Annotated[
     LogLevel | None,
-    typer.Option("--log-level", help="The least severe level to log."),
+    typer.Option("--log-level", metavar="LEVEL", help="The least severe level to log: debug, info, warning or error."),
 ]
 LogFormatOption = Annotated[
     LogFormat | None,
-    typer.Option("--log-format", help="The format of the log on standard error; json writes one object a line."),
+    typer.Option(
+        "--log-format",
+        metavar="FORMAT",
+        help="The format of the log on standard error: text, or json with one object a line.",
+    ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Log errors only, and show no progress bar.")]
 
@@ -27,32 +31,45 @@ Manifest = Annotated[
     str,
     typer.Argument(help="A Parquet, CSV or JSON lines file, a folder of Parquet files, a glob, or a folder of photos."),
 ]
-Output = Annotated[str, typer.Option(help="The folder or bucket address for images, records and the report.")]
-RecipeName = Annotated[str, typer.Option(help="The name of a recipe (see photo2anime recipes), or a YAML file.")]
+Output = Annotated[
+    str, typer.Option(metavar="FOLDER", help="The folder or bucket address for images, records and the report.")
+]
+RecipeName = Annotated[
+    str, typer.Option(metavar="RECIPE", help="The name of a recipe (see photo2anime recipes), or a YAML file.")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change a setting of the recipe, such as steps=8 or controls.depth.scale=0.5.",
+        help="Change a setting of the recipe, such as steps=8 or strength=0.5.",
     ),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Use only the first N photos of the manifest.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Use only the first N photos of the manifest.")]
 Address = Annotated[
     str | None,
-    typer.Option(help="The address of a Ray cluster (auto, ray://host:port).", show_default="this machine"),
+    typer.Option(
+        metavar="ADDRESS", help="The address of a Ray cluster (auto, ray://host:port).", show_default="this machine"
+    ),
 ]
 MaxFailureRate = Annotated[
     float,
-    typer.Option(min=0, max=1, help="Stop the run when the fraction of failed rows exceeds this value, from 0 to 1."),
+    typer.Option(
+        min=0,
+        max=1,
+        metavar="SHARE",
+        help="Stop the run when the fraction of failed rows exceeds this value, from 0 to 1.",
+    ),
 ]
 MapCache = Annotated[
-    str | None, typer.Option(help="A folder or bucket address that caches control maps across runs and recipes.")
+    str | None,
+    typer.Option(metavar="FOLDER", help="A folder or bucket address that caches control maps across runs and recipes."),
 ]
 CompileCache = Annotated[
     str | None,
     typer.Option(
-        help="A trusted folder or bucket address that caches compiled models across runs. It contains executable code."
+        metavar="FOLDER",
+        help="A trusted folder or bucket address that caches compiled models across runs. It contains executable code.",
     ),
 ]
 Allow = Annotated[
@@ -62,19 +79,36 @@ Allow = Annotated[
         help="Allow more addresses: local files in a remote manifest (file), private hosts (private), or a scheme.",
     ),
 ]
-Gpus = Annotated[int | None, typer.Option(min=0, help="The number of GPU workers.", show_default="all GPUs")]
-Cpus = Annotated[float | None, typer.Option(min=1, help="The number of CPU cores to use.", show_default="all cores")]
-Memory = Annotated[str | None, typer.Option(help="The memory of all worker processes, such as 16GB.")]
-ObjectStoreMemory = Annotated[str | None, typer.Option(help="The memory for rows between the steps, such as 4GB.")]
-PlanMemory = Annotated[str, typer.Option(help="The memory for planning, such as 2GB. More than that is on disk.")]
+Gpus = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="The number of GPU workers.", show_default="all GPUs")
+]
+Cpus = Annotated[
+    float | None, typer.Option(min=1, metavar="N", help="The number of CPU cores to use.", show_default="all cores")
+]
+Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="The memory of all worker processes, such as 16GB.")]
+ObjectStoreMemory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="The memory for rows between the steps, such as 4GB.")
+]
+PlanMemory = Annotated[
+    str, typer.Option(metavar="SIZE", help="The memory for planning, such as 2GB. More than that is on disk.")
+]
 UnitSize = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="The number of rows computed, written and retried together.")
+    int | None,
+    typer.Option(min=1, max=1024, metavar="N", help="The number of rows computed, written and retried together."),
 ]
 RecipeChanged = Annotated[
-    str, typer.Option(help="If the output was written with another recipe: refuse the run, or reconvert its photos.")
+    str,
+    typer.Option(
+        metavar="refuse|reconvert",
+        help="If the output was written with another recipe: refuse the run, or reconvert its photos.",
+    ),
 ]
 RemovedPhotos = Annotated[
-    str, typer.Option(help="If planned photos without an image have left the manifest: keep or drop their rows.")
+    str,
+    typer.Option(
+        metavar="keep|drop",
+        help="If planned photos without an image have left the manifest: keep or drop their rows.",
+    ),
 ]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Retry rows that failed with a temporary error, such as a network error.")
@@ -118,7 +152,7 @@ def summary_line(summary: "Summary", result: str) -> str:
         result = f"Nothing to do: all {summary.earlier} rows of {summary.output} were processed before"
     elif summary.earlier:
         result += f", {summary.earlier} rows processed before"
-    failures = f"; {summary.failed_in_all} rows of the output are failures" if summary.failed_in_all else ""
+    failures = f"; {summary.failed_in_all} row(s) of the output are failures" if summary.failed_in_all else ""
     return f"{result}{failures}.\nReport: {summary.output.rstrip('/')}/report/index.html"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from jobs.terminal_text import escape_controls
+from jobs.terminal_text import escape_controls, output_console
 from pipeline.errors import OptionError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ MAX_ROWS = 50  # printed in a table
 MAX_COLUMNS = 8  # of a table; in a wider result, or one with longer values, each column of a row has its own line
 MAX_LENGTH = 200  # of a value in a table with several columns
 MAX_WIDE_ROWS = 5
+DESCRIBED = ["column_name", "column_type", "null", "key", "default", "extra"]  # the columns of DESCRIBE
 DEFAULT_MEMORY = "2GB"
 
 
@@ -82,8 +83,11 @@ def _file_format(format_: Format | None, out: str | None) -> Literal["csv", "jso
 def _print_result(opened: "Query") -> None:
     """Print the first rows of a result, and the number of the others."""
     rows = opened.head(MAX_ROWS + 1)
+    if is_description := rows.column_names == DESCRIBED:
+        rows = rows.select(DESCRIBED[:2])
     values = [list(row.values()) for row in rows.to_pylist()]
-    is_wide = rows.num_columns > MAX_COLUMNS or any(len(value or "") > MAX_LENGTH for row in values for value in row)
+    has_long_values = any(len(value or "") > MAX_LENGTH for row in values for value in row)
+    is_wide = rows.num_columns > MAX_COLUMNS or (has_long_values and not is_description)
     shown = MAX_WIDE_ROWS if is_wide else MAX_ROWS
     if is_wide:
         for row in values[:shown]:
@@ -97,11 +101,10 @@ def _print_result(opened: "Query") -> None:
 
 def _print_table(headers: list[str], rows: Sequence[Sequence[str | None]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
 
     table = Table(*(Column(Text(name), overflow="fold") for name in headers), box=box.SIMPLE_HEAD)
     for row in rows:
         table.add_row(*(Text("\n".join(map(escape_controls, (value or "").split("\n")))) for value in row))
-    Console().print(table)
+    output_console().print(table)

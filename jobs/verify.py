@@ -46,7 +46,7 @@ def verify(
     if repair:
         repair_output(output, findings)
         removed, damaged = len(findings.orphaned_files), len(findings.damaged_units)
-        typer.echo(f"Removed {removed} files and the records of {damaged} damaged units.")
+        typer.echo(f"Removed {removed} file(s) and the records of {damaged} damaged unit(s).")
         if damaged or findings.missing_rows:
             typer.echo("Run convert again to convert what is missing, or to drop it with --removed-photos drop.")
         elif findings.unplanned_units:

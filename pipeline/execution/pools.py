@@ -120,7 +120,7 @@ def plan_resources(run: RunPlan, options: Options) -> StepResources:
     gpu_detectors = run.recipe.gpu_detectors - run.blank if cluster.gpus else frozenset[str]()
     sizes = size_pools(cluster, growing=bool(options.gpus), only_maps=only_maps)
     convert = f", {sizes.convert} for images" if sizes.convert else ""
-    LOGGER.info("at most %d processes for control maps%s", sizes.control_maps, convert)
+    LOGGER.info("at most %d process(es) for control maps%s", sizes.control_maps, convert)
     configure_ray_data(budget, verbose=options.verbose)
     return step_resources(cluster, sizes, gpu_detectors)
 

@@ -232,7 +232,7 @@ def describe_error(error: duckdb.Error) -> str:
     first, *others = str(error).splitlines()
     if "CSV Error on Line" in first:
         first += next((f": {line}" for line in others if line and not line.startswith("Original Line")), "")
-    return redact_text(first)
+    return redact_text(first.rstrip("!."))  # the message of the raised error adds a full stop
 
 
 def _set_result(result: "Future[T]", statement: Callable[[], T]) -> None:

@@ -18,6 +18,7 @@ from jobs.query import MAX_ROWS
 from pipeline.errors import OptionError, QueryError
 from pipeline.output import run_file
 from pipeline.output.run_file import RunMetadata
+from schemas.provenance import PROVENANCE
 from schemas.recipe import Recipe
 from schemas.work import Decoded
 from tests.plans import write_records
@@ -49,6 +50,11 @@ def test_each_column_of_a_wide_result_has_a_line(output: str) -> None:
     long = CliRunner().invoke(app, ["query", output, "SELECT photo_id, settings FROM provenance ORDER BY ALL"])
     assert any(line.split() == ["photo_id", "[p04]"] for line in long.stdout.splitlines())
     assert "and 55 more rows" in long.stdout
+
+
+def test_a_description_names_every_column(output: str) -> None:
+    lines = CliRunner().invoke(app, ["query", output, "DESCRIBE provenance"]).stdout.splitlines()
+    assert [line.split()[0] for line in lines[3:] if line.strip()] == [*PROVENANCE.names, "superseded"]
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.json", "rows.parquet"])
