@@ -119,7 +119,7 @@ def test_convert_and_verify_have_their_exit_codes(photos: Path, tmp_path: Path) 
     damaged = runner.invoke(app, ["verify", str(tmp_path / "out"), "--repair"])
     assert damaged.exit_code == 1
     assert "altered: images/" in damaged.stdout
-    assert "records of 1 damaged units" in damaged.stdout
+    assert "1 damaged unit" in damaged.stdout
     missing = runner.invoke(app, ["verify", str(tmp_path / "out"), "--repair"])
     assert "missing: " in missing.stdout
     assert "Run convert again" in missing.stdout
