@@ -41,6 +41,8 @@ def verify(
     share = parse_share(sample)
     findings = _verify(output, share, address)
     _print_findings(findings, share)
+    if findings.files and not findings.checked:
+        typer.echo("The content of no file was compared: choose a larger --sample.")
     if findings.valid:
         return
     if repair:

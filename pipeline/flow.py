@@ -7,12 +7,13 @@ the rows into units, whose rows are recorded and retried together. Here the flow
 row for each unit: the name of the file of the plan, and the position of the unit in it.
 
 The first step loads the rows of a unit and fetches their photos. It returns batches of up to 32 rows, and every later
-step is a function that receives a batch and returns a batch. `map_batches` adds a step. Ray Data runs the function of
-each step in one or more processes, and passes the batches between them. All steps run at the same time, on different
-batches:
+step is a function that receives a batch and returns a batch. A batch is packed into one row of a table of Ray Data
+(`ONE_BATCH`), so that Ray Data never divides it. `map_batches` adds a step to the description of the flow, and runs
+nothing yet. When the results are read, Ray Data runs the function of each step in one or more processes, and passes the
+batches between them. All steps run at the same time, on different batches:
 
-- Load and fetch, decode, encode and commit take little CPU time, so several of them share a core. With `fit: people`,
-  decode detects people in the whole photo, and takes a whole core.
+- Load and fetch, decode, encode and commit take little CPU time, so several of them share a core: their pool is called
+  `light`. With `fit: people`, decode detects people in the whole photo, and takes a whole core.
 - Control maps take one core for each process. A process keeps its detectors loaded. In a run with GPUs, detectors that
   are faster on a GPU run in the next step instead.
 - Convert takes one GPU for each process, or one core in a run without a GPU. A process keeps the diffusion pipeline
@@ -21,7 +22,7 @@ batches:
 `pipeline.steps.chain` lists the steps, and `pipeline.execution.pools` sets the number of processes and their resources.
 
 If a photo fails in a step, its row becomes a `Failed` row. The later steps return it unchanged, and commit describes it
-in provenance.
+in provenance. The caller, `pipeline.run`, writes the record of a unit when all of its rows have arrived.
 """
 
 from collections.abc import Iterator
@@ -54,17 +55,19 @@ def photos_to_anime(work: RemainingWork, chain: Chain, resources: StepResources)
         RunStoppedError: A step raised an error that is not a `PhotoError`, or Ray failed.
     """
     cpus = int(ray.cluster_resources().get("CPU", 1))
+    # The table of units in parts, so that several processes load at the same time. `ray.put` stores each part in Ray.
     blocks: list[Any] = [ray.put(block) for block in unit_blocks(work, cpus)]
     units = ray.data.from_arrow_refs(blocks)
     batches = units.map_batches(LoadUnits(chain.load), **ONE_BATCH, **resources.by_pool["light"])
     for step in chain.steps:
-        function, settings = batch_class(step), {"step": step}
-        # A class is created once in each process, which keeps its models, and is called with every batch.
-        create = {"fn": function, "fn_constructor_kwargs": settings} if step.holds_models else {"fn": function(step)}
-        batches = batches.map_batches(**create, **ONE_BATCH, **resources.by_pool[step.pool])
+        step_class = batch_class(step)
+        # Ray Data creates an object of a class in each process, which keeps its models, and calls it with every batch.
+        with_models: dict[str, Any] = {"fn": step_class, "fn_constructor_kwargs": {"step": step}}
+        function = with_models if step.holds_models else {"fn": step_class(step)}
+        batches = batches.map_batches(**function, **ONE_BATCH, **resources.by_pool[step.pool])
     batches = batches.map_batches(CommitBatches(chain.commit), **ONE_BATCH, **resources.by_pool["light"])
     try:
-        # The steps start here. With prefetching, Ray Data would hold back a table until the next one is written.
+        # The steps start here. Without prefetching, each table is yielded at once, not when the next one has arrived.
         for table in batches.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             yield from unpack_all(table)
     except ray.exceptions.RayError as error:

@@ -103,8 +103,10 @@ def flow(
 
         from jobs.bench.fetch import measure_fetch
         from pipeline.execution.cluster import connect_ray
+        from pipeline.execution.pools import Budget, configure_ray_data
 
         imported = time.perf_counter()
+        configure_ray_data(Budget())  # for the empty flow too, which would print the log of Ray Data
         with connect_ray(None):
             started = time.perf_counter()
             baseline = measure_empty_flow()

@@ -41,7 +41,7 @@ def connect_ray(
 
     Args:
         address: Address of a cluster. None starts Ray on this machine.
-        cpus: The largest number of CPUs that Ray schedules, if it is started here.
+        cpus: The number of cores to use, if Ray is started here.
         object_store_memory: The memory of the object store in bytes, if it is started here.
         verbose: Whether to show the log of Ray.
 
@@ -62,20 +62,24 @@ def connect_ray(
             yield
         return
     with temporary_folder(PREFIX, _parent_folder()) as folder:
-        count = min(logical_cpus(), int(cpus or logical_cpus()))
-        settings: dict[str, Any] = {"num_cpus": count, "include_dashboard": False, "_temp_dir": str(folder)}
+        settings: dict[str, Any] = {
+            "num_cpus": logical_cpus(cpus),
+            "include_dashboard": False,
+            "_temp_dir": str(folder),
+        }
         settings |= {"object_store_memory": object_store_memory} if object_store_memory else {}
         with _initialize_ray("local", settings | log_settings, silent=not verbose):
             yield
 
 
-def logical_cpus() -> int:
-    """Return the number of CPUs that Ray schedules on this machine: two more than its cores, and at least 4.
+def logical_cpus(cores: float | None = None) -> int:
+    """Return the number of CPUs that Ray schedules on this machine, for a number of cores, or for all: two more.
 
     The two additional CPUs are for the light steps, which mostly wait, and for control maps, which take a small part of
     the time of an image. All cores can therefore generate images.
     """
-    return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2) + 2
+    available = max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2)
+    return min(available, int(cores or available)) + 2
 
 
 def _check_address(address: str) -> None:

@@ -16,6 +16,7 @@ from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 
 from pipeline.errors import ClusterError
 from pipeline.execution.block_statistics import DropBlockStatistics
+from pipeline.execution.cluster import logical_cpus
 from pipeline.plan.preflight import RunPlan
 from pipeline.steps.chain import Pool
 from schemas.options import Options
@@ -43,7 +44,7 @@ class Budget:
     """The largest resources that a run may use. None is no limit but the size of the cluster.
 
     Attributes:
-        cpus: CPU cores.
+        cpus: CPUs that Ray schedules.
         gpus: GPU processes. It may be more than the GPUs of the cluster now, if the cluster will grow.
         memory: Memory of the processes in bytes.
         object_store_memory: Memory in bytes for the rows between the steps.
@@ -57,7 +58,9 @@ class Budget:
     @classmethod
     def of(cls, options: Options) -> "Budget":
         """Return the budget of a run."""
-        return cls(options.cpus, options.gpus, options.memory, options.object_store_memory)
+        # On this machine, Ray schedules more CPUs than there are cores.
+        cpus = logical_cpus(options.cpus) if options.cpus and options.address is None else options.cpus
+        return cls(cpus, options.gpus, options.memory, options.object_store_memory)
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,9 @@ def plan_resources(run: RunPlan, options: Options) -> StepResources:
         ClusterError: The cluster or the budget is too small.
     """
     budget = Budget.of(options)
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    if options.address is None and (options.gpus or 0) > gpus:
+        raise ClusterError(f"this machine: {gpus} GPUs, but --gpus is {options.gpus}", "Lower or omit --gpus.")
     only_maps = run.recipe.mode == "maps"
     cluster = cluster_resources(budget, only_maps=only_maps)
     gpu_detectors = run.recipe.gpu_detectors - run.blank if cluster.gpus else frozenset[str]()

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import ByteSize, Field, TypeAdapter, ValidationError
 
 from pipeline import storage
-from pipeline.errors import OptionError, QueryError
+from pipeline.errors import DamagedOutputError, OptionError, QueryError
 from pipeline.output import plan_store, provenance, run_file
 from pipeline.output.plan_store import StoredPlan
 from pipeline.storage.database import DEFAULT_MEMORY, Database, describe_error, literal, literals, open_database
@@ -157,6 +157,10 @@ def _query_errors() -> Iterator[None]:
     """Raise errors of DuckDB as `QueryError`, except those that `Database` translates."""
     try:
         yield
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        if ".parquet'" not in str(error):
+            raise QueryError(f"query: {describe_error(error)}") from error
+        raise DamagedOutputError(f"query: {describe_error(error)}") from error  # queries cannot name files
     except (duckdb.Error, OSError) as error:  # OSError: of fsspec
         reason = describe_error(error) if isinstance(error, duckdb.Error) else storage.redact_text(str(error))
         raise QueryError(f"query: {reason}") from error

@@ -1,5 +1,7 @@
 """Pool sizes and resources: within the cluster and the budget of a run."""
 
+from dataclasses import replace
+
 import pytest
 from ray.data import DataContext
 
@@ -47,7 +49,9 @@ def test_a_small_cluster_reserves_no_memory() -> None:
 
 def test_options_become_a_budget() -> None:
     options = Options.model_validate({"cpus": 2.5, "gpus": 3, "memory": "16GB", "object_store_memory": "4GiB"})
-    assert Budget.of(options) == Budget(2.5, 3, 16 * 10**9, 4 * GIB)
+    here = Budget.of(options)
+    assert here == Budget(4, 3, 16 * 10**9, 4 * GIB)  # Ray schedules two CPUs more than the cores of this machine
+    assert Budget.of(options.model_copy(update={"address": "auto"})) == replace(here, cpus=2.5)
 
 
 def test_ray_data_is_limited_to_the_budget() -> None:
@@ -77,3 +81,10 @@ def test_one_core_stays_free_for_light_steps() -> None:
 def test_a_budget_that_is_too_small_is_an_error(budget: Budget) -> None:
     with pytest.raises(ClusterError):
         pools.cluster_resources(budget)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_more_gpus_than_this_machine_has_are_refused() -> None:
+    with pytest.raises(ClusterError):
+        pools.plan_resources(None, Options(gpus=2))  # the first argument is not used before the check

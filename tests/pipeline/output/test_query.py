@@ -7,7 +7,7 @@ import fsspec
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import MemoryLimitError, NotAnOutputError, OptionError, QueryError
+from pipeline.errors import DamagedOutputError, MemoryLimitError, NotAnOutputError, OptionError, QueryError
 from pipeline.output import run_file
 from pipeline.output.query import open_query
 from pipeline.output.run_file import RunMetadata
@@ -181,3 +181,10 @@ def test_an_amount_of_memory_that_is_invalid_or_too_small_is_refused(output: str
 def test_a_folder_that_is_not_an_output_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotAnOutputError):
         rows_of(str(tmp_path / "none"), "SELECT 1")
+
+
+def test_a_damaged_record_is_no_error_of_the_query(output: str) -> None:
+    record = min(Path(output, "provenance").iterdir())
+    record.write_bytes(record.read_bytes()[:-100])
+    with pytest.raises(DamagedOutputError):
+        rows_of(output, "SELECT photo_id FROM provenance")
