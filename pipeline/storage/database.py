@@ -196,9 +196,10 @@ def open_database(memory: str = DEFAULT_MEMORY, option: str | None = None) -> It
         }
         connection = duckdb.connect(config=config)
         try:
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("SET enable_progress_bar = false")  # it would be printed between the results
-            yield Database(connection, folder, thread, option)
+            database = Database(connection, folder, thread, option)
+            database.run("SET TimeZone = 'UTC'")
+            database.run("SET enable_progress_bar = false")  # it would be printed between the results
+            yield database
         finally:
             connection.close()
 
