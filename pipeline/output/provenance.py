@@ -34,11 +34,17 @@ def done_units(output: str) -> set[str]:
     return {name.removesuffix(".parquet") for name in names if name.endswith(".parquet") and not name.startswith(".")}
 
 
-def write_record(output: str, unit: str, rows: pa.Table) -> None:
-    """Write the record of a unit, a table of `schemas.provenance.RecordRow` rows, in one atomic put."""
+def write_record(output: str, unit: str, rows: pa.Table, *, replace: bool = True) -> bool:
+    """Write the record of a unit, a table of `schemas.provenance.RecordRow` rows, in one atomic put.
+
+    Returns whether it was written: without `replace`, it is not if the unit has a record.
+    """
     content = io.BytesIO()
     pq.write_table(rows.cast(PROVENANCE), content, compression="zstd", write_statistics=SEARCHED, store_schema=False)
+    if not replace:
+        return storage.put_new(record_uri(output, unit), content.getvalue())
     storage.put(record_uri(output, unit), content.getvalue())
+    return True
 
 
 def read_record(output: str, unit: str, columns: list[str] | None = None) -> pa.Table:

@@ -61,7 +61,9 @@ class RecordWriter:
         if received > pending:
             raise IncompleteUnitError(f"unit {unit}: {received} rows were received instead of {pending}")
         record = pa.concat_tables(tables)
-        write_record(self._output, unit, self._with_done_rows(unit, record) if self._keep_done else record)
+        # Another run on the same output may have written a record meanwhile.
+        if self._keep_done or not write_record(self._output, unit, record, replace=False):
+            write_record(self._output, unit, self._with_done_rows(unit, record))
         del self._pending[unit], self._rows[unit]
 
     def _with_done_rows(self, unit: str, rows: pa.Table) -> pa.Table:

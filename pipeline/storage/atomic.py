@@ -31,6 +31,8 @@ def put_new_file(path: Path, content: bytes) -> None:
     try:
         _write(partial, io.BytesIO(content))
         path.hardlink_to(partial)  # unlike a rename, it does not replace a file
+    except FileNotFoundError as error:
+        raise BlockingIOError(f"{path}: another process removed the temporary file") from error  # as in `_rename`
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise

@@ -71,7 +71,10 @@ def test_rows_that_are_done_in_an_earlier_record_are_kept(tmp_path: Path) -> Non
 
 def test_of_two_runs_on_one_unit_each_row_is_recorded_once(tmp_path: Path) -> None:
     first, retry, other = (RecordWriter(str(tmp_path), {"a": 2}, keep_done=keep) for keep in (False, True, True))
+    later = RecordWriter(str(tmp_path), {"a": 2})
     first.add(pa.concat_tables([rows("a1"), rows("a2", status="failed")]))
+    later.add(rows("a1", "a2", status="failed", run="1"))
+    assert keys_of(tmp_path, "a") == [("a1", "done", "1"), ("a2", "failed", "1")]
     retry.add(pa.concat_tables([rows("a1", status="failed", run="2"), rows("a2", run="2")]))
     assert keys_of(tmp_path, "a") == [("a1", "done", "1"), ("a2", "done", "2")]
     other.add(rows("a1", "a2", run="3"))
