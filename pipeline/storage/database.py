@@ -28,6 +28,7 @@ from pipeline.storage.transfer import download
 DEFAULT_MEMORY = "2GB"
 PREFIX = "p2a-db-"  # prefix of the names of temporary folders
 _SPILLED = "spilled"
+_SIGNAL_SECONDS = 0.5  # until signals are handled at the latest
 _INTERRUPT_SECONDS = 0.1  # until an interruption is repeated, because DuckDB drops one that precedes its statement
 _WILDCARD = re.compile(r"[*?\[]")  # of the patterns that DuckDB accepts instead of paths
 
@@ -70,6 +71,9 @@ class Database:
         with self._errors():
             try:
                 self._thread.submit(_set_result, result, statement)
+                # Python would run the handler of a signal that arrives just before an endless wait after it.
+                while not wait([result], _SIGNAL_SECONDS).done:
+                    pass
                 return result.result()
             finally:
                 while not (result.done() or result.cancel()):
