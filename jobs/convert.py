@@ -21,7 +21,7 @@ def convert(
     ] = 1,
     limit: options.Limit = None,
     address: options.Address = None,
-    max_failure_rate: options.MaxFailureRate = 1.0,
+    max_failure_rate: options.MaxFailureRate = None,
     keep_maps: Annotated[bool, typer.Option("--keep-maps", help="Write the control maps to the output too.")] = False,
     map_cache: options.MapCache = None,
     compile_cache: options.CompileCache = None,

@@ -18,7 +18,7 @@ def maps(
     set_: options.Set = None,
     limit: options.Limit = None,
     address: options.Address = None,
-    max_failure_rate: options.MaxFailureRate = 1.0,
+    max_failure_rate: options.MaxFailureRate = None,
     map_cache: options.MapCache = None,
     allow: options.Allow = None,
     cpus: options.Cpus = None,

@@ -53,12 +53,13 @@ Address = Annotated[
     ),
 ]
 MaxFailureRate = Annotated[
-    float,
+    float | None,
     typer.Option(
         min=0,
         max=1,
         metavar="SHARE",
-        help="Stop the run when the fraction of failed rows exceeds this value, from 0 to 1.",
+        help="Stop if more than this share of the last 1,000 rows failed. In a smaller run, only if it is given.",
+        show_default="0.99",
     ),
 ]
 MapCache = Annotated[

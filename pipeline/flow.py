@@ -22,7 +22,11 @@ batches between them. All steps run at the same time, on different batches:
 `pipeline.steps.chain` lists the steps, and `pipeline.execution.pools` sets the number of processes and their resources.
 
 If a photo fails in a step, its row becomes a `Failed` row. The later steps return it unchanged, and commit describes it
-in provenance. The caller, `pipeline.run`, writes the record of a unit when all of its rows have arrived.
+in provenance. The caller, `pipeline.execution.results`, writes the record of a unit when all of its rows have arrived.
+
+If a photo ends the process of a step, for example because a decoder crashes, Ray repeats the batch in another process.
+After three attempts Ray Data drops the batch, and the flow continues. The caller then starts another flow with the
+missing rows, one at a time. A row that ends its process there too becomes a failure.
 """
 
 from collections.abc import Iterator
@@ -32,43 +36,51 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from pipeline.execution.batches import ONE_BATCH, CommitBatches, LoadUnits, batch_class, unpack_all
+from pipeline.execution.batches import LoadUnits, batch_class, map_one_batch, unpack_all
+from pipeline.execution.lost_batches import count_lost_batches
 from pipeline.execution.pools import StepResources
 from pipeline.execution.ray_errors import run_stopped_error
+from pipeline.execution.stage_log import StageLog
 from pipeline.execution.unit_blocks import unit_blocks
 from pipeline.plan.remaining import RemainingWork
-from pipeline.steps.chain import Chain
+from pipeline.steps.chain import Chain, Step
 
 
-def photos_to_anime(work: RemainingWork, chain: Chain, resources: StepResources) -> Iterator[pa.Table]:
+def photos_to_anime(
+    work: RemainingWork, chain: Chain, resources: StepResources, stages: StageLog | None = None
+) -> Iterator[pa.Table]:
     """Convert the units of a run.
 
     Args:
         work: The units.
         chain: The steps.
         resources: The arguments of `map_batches` that set the processes of each step.
+        stages: Receives the stage that each row reaches. None if this is not needed.
 
     Yields:
         A table of `schemas.provenance.RecordRow` rows as soon as the images of a batch are written.
 
     Raises:
-        RunStoppedError: A step raised an error that is not a `PhotoError`, or Ray failed.
+        RunError: A step raised it. An unknown exception loses the batch.
+        WorkersFailedError: Many batches were lost one after the other.
+        RunStoppedError: Ray failed.
     """
     cpus = int(ray.cluster_resources().get("CPU", 1))
     # The table of units in parts, so that several processes load at the same time. `ray.put` stores each part in Ray.
     blocks: list[Any] = [ray.put(block) for block in unit_blocks(work, cpus)]
     units = ray.data.from_arrow_refs(blocks)
-    batches = units.map_batches(LoadUnits(chain.load), **ONE_BATCH, **resources.by_pool["light"])
-    for step in chain.steps:
+    batches = map_one_batch(units, {"fn": LoadUnits(chain.load, stages)}, resources.by_pool["light"])
+    for step in [*chain.steps, Step("commit", "light", chain.commit)]:
         step_class = batch_class(step)
         # Ray Data creates an object of a class in each process, which keeps its models, and calls it with every batch.
-        with_models: dict[str, Any] = {"fn": step_class, "fn_constructor_kwargs": {"step": step}}
-        function = with_models if step.holds_models else {"fn": step_class(step)}
-        batches = batches.map_batches(**function, **ONE_BATCH, **resources.by_pool[step.pool])
-    batches = batches.map_batches(CommitBatches(chain.commit), **ONE_BATCH, **resources.by_pool["light"])
+        with_models: dict[str, Any] = {"fn": step_class, "fn_constructor_args": (step, stages)}
+        function = with_models if step.holds_models else {"fn": step_class(step, stages)}
+        batches = map_one_batch(batches, function, resources.by_pool[step.pool])
     try:
-        # The steps start here. Without prefetching, each table is yielded at once, not when the next one has arrived.
-        for table in batches.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            yield from unpack_all(table)
+        with count_lost_batches() as lost:
+            # The steps start here. Without prefetching, each table is yielded at once, not when the next has arrived.
+            for table in batches.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                lost.arrived()
+                yield from unpack_all(table)
     except ray.exceptions.RayError as error:
         raise run_stopped_error(error) from error

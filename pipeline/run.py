@@ -12,15 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING, Any
 
 from pipeline import storage
-from pipeline.errors import PlanConflictError, RunError, RunStoppedError, SupersededError, TooManyFailuresError
+from pipeline.errors import PlanConflictError, RunError, RunStoppedError
 from pipeline.execution.driver_memory import release_memory
 from pipeline.execution.progress import RunProgress
+from pipeline.execution.results import FailureRate, Results, RunLog
 from pipeline.models import checks
 from pipeline.output import run_file
 from pipeline.output.record_writer import RecordWriter
@@ -43,14 +41,11 @@ LOGGER = logging.getLogger("photo2anime.run")
 
 RUNNING, FINISHED = "running", "finished"
 PLAN_ATTEMPTS = 5
-LOGGED_FAILURES = 20  # failed rows of a run that are logged as warnings; all of them are in provenance
 
 _ABSENT_ROWS = (
     "%d planned rows without an image are not in this manifest; convert their manifest,"
     " or drop them with --removed-photos drop"
 )
-
-RunLog: TypeAlias = "logging.LoggerAdapter[logging.Logger]"
 
 
 @dataclass(frozen=True)
@@ -210,50 +205,37 @@ def convert_units(
         TooManyFailuresError: More rows failed than the options allow.
         RunStoppedError: The work ended early.
     """
+    from pipeline.execution import isolation
     from pipeline.flow import photos_to_anime
 
-    planned, counts, output = work.rows, Counter[str](), chain.commit.output
+    planned, output = work.rows, chain.commit.output
     pending = dict(zip(work.units["unit"].to_pylist(), work.units["pending"].to_pylist(), strict=True))
     records = RecordWriter(output, pending, keep_done=work.keep_done)
+    results = Results(records, FailureRate(output, planned, options.max_failure_rate), progress, log)
     release_memory()  # of planning
     progress.begin(planned)
     for rows in photos_to_anime(work, chain, resources):
-        records.add(rows)
-        failed = rows.filter(_is_failure(rows))
-        _log_failures(failed, counts["failed"], log)
-        converted = pc.sum(pc.equal(rows["status"], "done")).as_py() or 0
-        counts.update(failed=failed.num_rows, converted=converted, processed=rows.num_rows, **_count_maps(rows))
-        progress.advance(counts["processed"] - counts["failed"], counts["failed"])
-        if counts["failed"] > options.max_failure_rate * planned:
-            raise TooManyFailuresError(
-                f"{storage.redact(output)}: {counts['failed']} of {planned} rows failed,"
-                f" more than --max-failure-rate {options.max_failure_rate}"
-            )
+        results.add(rows)
+    lost = isolation.lost_work(work, records.received_keys(), chain.load)
+    if lost.units.num_rows:
+        log.warning("%d rows were lost, because a process ended; processing them one at a time", lost.units.num_rows)
+        _convert_alone(lost, chain, resources, results)
     records.finish()
-    return counts
+    return results.counts
 
 
-def _is_failure(rows: pa.Table) -> pa.ChunkedArray:
-    """Return whether each row is a failure that counts: superseded rows do not."""
-    code = pc.fill_null(pc.struct_field(rows["failure"], "code"), SupersededError.code)
-    return pc.not_equal(code, SupersededError.code)
+def _convert_alone(lost: RemainingWork, chain: Chain, resources: "StepResources", results: Results) -> None:
+    """Convert lost rows, one at a time. The rows that are lost again become failures."""
+    from pipeline.execution import isolation
+    from pipeline.execution.stage_log import StageLog
+    from pipeline.flow import photos_to_anime
 
-
-def _count_maps(rows: pa.Table) -> dict[str, int]:
-    """Count the control maps that were detected for these rows, and those that were detected for other rows before."""
-    controls = pc.list_flatten(rows["controls"])
-    found = controls.filter(pc.fill_null(pc.equal(pc.struct_field(controls, "origin"), "detected"), fill_value=False))
-    cached = pc.sum(pc.struct_field(found, "cached")).as_py() or 0
-    return {"detected": len(found) - cached, "cached": cached}
-
-
-def _log_failures(failed: pa.Table, earlier: int, log: RunLog) -> None:
-    """Log failed rows: the first `LOGGED_FAILURES` of a run as warnings, the others at level debug."""
-    for number, row in enumerate(failed.select(["unit", "photo_id", "failure"]).to_pylist(), earlier):
-        level = logging.WARNING if number < LOGGED_FAILURES else logging.DEBUG
-        photo, failure = row["photo_id"], row["failure"]
-        extra = {**(log.extra or {}), "unit": row["unit"], "photo": photo, "code": failure["code"]}
-        log.logger.log(level, "%s: %s: %s", photo, failure["code"], failure["message"], extra=extra)
+    stages = StageLog()
+    for rows in photos_to_anime(lost, chain, resources.one_at_a_time(), stages):
+        results.add(rows)
+    lost = isolation.lost_work(lost, results.records.received_keys(), chain.load)
+    for rows in isolation.failures(lost, stages.reached(), chain):
+        results.add(rows)
 
 
 def _finish(

@@ -12,7 +12,8 @@ class Options(BaseModel):
         variants: How many images are made of each photo.
         limit: How many photos of the manifest are converted, from the first on. None converts all.
         address: The address of a Ray cluster. None starts Ray on this machine.
-        max_failure_rate: The share of the images of this run that may fail. With more failures, the run stops.
+        max_failure_rate: The share of the last 1,000 rows that may fail, or of all rows of a smaller run. With more
+            failures, the run stops. None allows 0.99, and does not stop a smaller run.
         keep_maps: Whether to write the control maps to the output.
         map_cache: The address of a folder in which runs share control maps.
         compile_cache: The address of a folder in which runs share compiled models.
@@ -35,7 +36,7 @@ class Options(BaseModel):
     variants: Annotated[int, Field(ge=1, le=1000)] = 1
     limit: Annotated[int, Field(ge=1)] | None = None
     address: str | None = None
-    max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
+    max_failure_rate: Annotated[float, Field(ge=0, le=1)] | None = None
     keep_maps: bool = False
     map_cache: str | None = None
     compile_cache: str | None = None

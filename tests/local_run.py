@@ -12,6 +12,7 @@ from pipeline import flow, run
 from pipeline.execution import cluster, pools
 from pipeline.execution.pools import PoolSizes, StepResources
 from pipeline.execution.progress import RunProgress
+from pipeline.execution.stage_log import StageLog
 from pipeline.execution.unit_blocks import unit_blocks
 from pipeline.plan.preflight import RunPlan
 from pipeline.plan.remaining import RemainingWork
@@ -83,7 +84,9 @@ def _no_resources(_run: RunPlan, _options: Options) -> StepResources:
     return NO_POOLS
 
 
-def run_units(work: RemainingWork, chain: Chain, _resources: StepResources) -> Iterator[pa.Table]:
+def run_units(
+    work: RemainingWork, chain: Chain, _resources: StepResources, _stages: StageLog | None = None
+) -> Iterator[pa.Table]:
     """Execute the steps of `pipeline.flow` for each unit, and yield what `commit` returns."""
     steps = [_load(step) for step in chain.steps]
     for block in unit_blocks(work, 1):

@@ -65,9 +65,11 @@ def rows_of(plans: list[StoredPlan]) -> pa.Table:
     return pa.concat_tables([PLAN.empty_table(), *(table.cast(PLAN) for table in tables)])
 
 
-def plan_into(output: Path, table: pa.Table, variants: int = 1, size: int | None = None) -> RemainingWork:
+def plan_into(
+    output: Path, table: pa.Table, variants: int = 1, size: int | None = None, recipe: Recipe = RECIPE
+) -> RemainingWork:
     """Add the new rows of a manifest to the plans of an output. Returns the work that is left."""
-    with planning_of(table, variants=variants) as planning:
+    with planning_of(table, recipe, variants) as planning:
         plans = plan_store.read_plans(str(output))
         new = plan.plan_new_rows(planning, plans, size)
         work = remaining_work(planning, plans, new, str(output))

@@ -94,7 +94,7 @@ def test_images_are_encoded_before_the_last_unit_is_converted() -> None:
     for _ in range(POLLS):
         converted, encoded = (
             start_times("MapWorker(MapBatches(Convert)).submit"),
-            start_times("->MapBatches(CommitBatches)"),
+            start_times("->MapBatches(Commit)"),
         )
         if converted and encoded and min(encoded) < max(converted):
             return

@@ -51,7 +51,8 @@ def default_of(option: TyperOption) -> set[str]:
     if option.required:
         return {"required"}
     defaults: dict[Any, set[str]] = {None: NO_DEFAULT, False: {"off"}}
-    return defaults.get(option.default, {str(option.default)})
+    shown = {option.show_default} if isinstance(option.show_default, str) else set[str]()
+    return defaults.get(option.default, {str(option.default)}) | shown
 
 
 def registered_commands(group: TyperGroup, prefix: str = "") -> set[str]:

@@ -1,7 +1,7 @@
 """Steps that replace those of a run in `photo2anime bench flow`: synthetic photos, and a converter that only waits."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from pipeline.steps.chain import Chain, Step
 from pipeline.steps.load import BATCH_ROWS
 from pipeline.steps.row_step import rows_to_table
 from schemas.provenance import PROVENANCE
-from schemas.work import Mapped, Unit
+from schemas.work import Failed, Mapped, Planned, Unit
 
 GPU_SECONDS = 0.2 / 8  # per photo
 
@@ -35,9 +35,13 @@ class SyntheticPhotos:
     renderer: PromptRenderer
     size: int
 
+    def rows(self, unit: Unit) -> list[Planned]:
+        """Return the rows of a unit."""
+        return load_unit(unit, self.renderer)
+
     def batches(self, unit: Unit) -> Iterator[pa.Table]:
         """Yield tables of `Mapped` rows."""
-        rows = [mapped_row(row, self.size) for row in load_unit(unit, self.renderer)]
+        rows = [mapped_row(row, self.size) for row in self.rows(unit)]
         for start in range(0, len(rows), BATCH_ROWS):
             yield rows_to_table(rows[start : start + BATCH_ROWS], Mapped)
 
@@ -82,13 +86,18 @@ class RecordColumns:
         self.output = output
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Return a table of `RecordRow` rows, whose columns are null except those of the plan and the status."""
+        """Return a table of `RecordRow` rows, whose columns are null except those of the plan, status and failure."""
         planned = table["planned"].combine_chunks()
         columns = {field.name: pa.nulls(table.num_rows, field.type) for field in PROVENANCE}
         for name in ("photo_id", "variant", "unit", "key", "seed", "recipe_digest", "prompt", "manifest"):
             columns[name] = pc.struct_field(planned, name)
-        columns["status"] = pa.array(["done"] * table.num_rows)
+        columns["failure"] = table["failure"]
+        columns["status"] = pc.if_else(pc.is_null(table["failure"]), "done", "failed")
         return pa.table(columns, schema=PROVENANCE)
+
+    def record_failures(self, rows: Sequence[Failed]) -> pa.Table:
+        """Return a table of `RecordRow` rows for failed rows."""
+        return self(rows_to_table(rows, Mapped))
 
 
 def stand_in_chain(load: SyntheticPhotos, calls: Path, seconds: float) -> Chain:

@@ -2,14 +2,14 @@
 
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from jobs.bench.events import EventFile
 from pipeline.steps.chain import BatchLoader, Chain, Committer, Step
-from schemas.work import Unit
+from schemas.work import Failed, Planned, Unit
 
 # The libraries that take most of the time of creating a step, by the name of the step.
 LIBRARIES = {"control maps": "pipeline.detectors.base", "convert": "pipeline.diffusion.generator"}
@@ -49,6 +49,10 @@ class TimedLoader:
     load: BatchLoader
     folder: str
 
+    def rows(self, unit: Unit) -> list[Planned]:
+        """Return the rows of a unit."""
+        return self.load.rows(unit)
+
     def batches(self, unit: Unit) -> Iterator[pa.Table]:
         """Yield the batches of a unit."""
         events, begin = EventFile(self.folder, "load and fetch"), time.time()
@@ -71,6 +75,10 @@ class TimedCommit:
         result = self._commit(table)
         self._events.write(f"{table.num_rows} rows", begin)
         return result
+
+    def record_failures(self, rows: Sequence[Failed]) -> pa.Table:
+        """Return the rows of provenance of failed rows."""
+        return self._commit.record_failures(rows)
 
 
 def timed_chain(chain: Chain, folder: str) -> Chain:

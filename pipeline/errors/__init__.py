@@ -7,7 +7,8 @@
     │   ├── LabelError          label.*         a label of the manifest is invalid
     │   ├── ControlMapError     control_map.*   a control map is invalid, or a needed mask missing
     │   ├── PromptError         prompt.*        its prompt is invalid
-    │   └── GenerationError     generate.*      no image was generated, or it was dropped
+    │   ├── GenerationError     generate.*      no image was generated, or it was dropped
+    │   └── WorkerError         worker.*        its process died, or a library raised an unknown error
     └── RunError                exit code 2: the run cannot start, or another command failed
         ├── OptionError         option.*        an option of the command line
         ├── RecipeError         recipe.*        the recipe, or one of its settings
@@ -47,7 +48,9 @@ from pipeline.errors.photo_errors import (
     EmptyFileError,
     FetchError,
     FetchFailedError,
+    FetchTimeoutError,
     FileMissingError,
+    FileTooLargeError,
     GenerationError,
     ImageError,
     InvalidBoxError,
@@ -63,6 +66,8 @@ from pipeline.errors.photo_errors import (
     MissingMaskError,
     MissingReferenceError,
     MissingUriError,
+    NotRegularFileError,
+    PhotoMemoryError,
     PrivateAddressError,
     PromptError,
     PromptTemplateError,
@@ -72,9 +77,12 @@ from pipeline.errors.photo_errors import (
     SupersededError,
     TooManyPixelsError,
     TruncatedImageError,
+    UnexpectedError,
     UnsafeImageError,
     UnsupportedFormatError,
     UnusableImageError,
+    WorkerDiedError,
+    WorkerError,
 )
 from pipeline.errors.run_errors import (
     BaseMismatchError,
@@ -112,6 +120,7 @@ from pipeline.errors.run_errors import (
     StorageNotFoundError,
     TooManyFailuresError,
     UnsupportedSchemeError,
+    WorkersFailedError,
 )
 
 __all__ = [
@@ -129,7 +138,9 @@ __all__ = [
     "EmptyFileError",
     "FetchError",
     "FetchFailedError",
+    "FetchTimeoutError",
     "FileMissingError",
+    "FileTooLargeError",
     "GenerationError",
     "ImageError",
     "IncompleteUnitError",
@@ -164,11 +175,13 @@ __all__ = [
     "ModelNotFoundError",
     "NoPhotosError",
     "NotAnOutputError",
+    "NotRegularFileError",
     "OptionError",
     "OutOfMemoryError",
     "OutputError",
     "Photo2AnimeError",
     "PhotoError",
+    "PhotoMemoryError",
     "PlanConflictError",
     "PrivateAddressError",
     "PromptError",
@@ -195,8 +208,12 @@ __all__ = [
     "TooManyFailuresError",
     "TooManyPixelsError",
     "TruncatedImageError",
+    "UnexpectedError",
     "UnsafeImageError",
     "UnsupportedFormatError",
     "UnsupportedSchemeError",
     "UnusableImageError",
+    "WorkerDiedError",
+    "WorkerError",
+    "WorkersFailedError",
 ]

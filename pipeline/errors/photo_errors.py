@@ -72,6 +72,27 @@ class PrivateAddressError(FetchError):
     hint = "Allow it with --allow private if you trust the manifest."
 
 
+class NotRegularFileError(FetchError):
+    """The uri names a folder, a device, a pipe or a socket instead of a file."""
+
+    code = "fetch.not_a_file"
+    hint = "Name a regular file in the manifest."
+
+
+class FileTooLargeError(FetchError):
+    """The file is larger than the limit of the run, after it was decompressed."""
+
+    code = "fetch.too_large"
+    hint = "Scale the photo down, or raise --max-photo-size."
+
+
+class FetchTimeoutError(FetchError):
+    """The file was not received within the time limits of the run."""
+
+    code = "fetch.timeout"
+    hint = "Run the same command with --retry-failed, or raise --fetch-timeout."
+
+
 class ImageError(PhotoError):
     """The bytes of a photo cannot be decoded."""
 
@@ -233,3 +254,30 @@ class MissingReferenceError(GenerationError):
 
     code = "generate.missing_reference"
     hint = "Write a reference_uri for the photo in the manifest, or set ip_adapter.reference in the recipe."
+
+
+class WorkerError(PhotoError):
+    """The process that worked on the photo failed in a way that no other error describes."""
+
+    code = "worker"
+
+
+class WorkerDiedError(WorkerError):
+    """The process ended each time that it worked on this photo: it crashed, or the system ended it to free memory."""
+
+    code = "worker.died"
+    hint = "Save the photo again with an image editor, or scale it down. The log of Ray has the details (--verbose)."
+
+
+class PhotoMemoryError(WorkerError):
+    """The photo needs more memory than the process could allocate."""
+
+    code = "worker.out_of_memory"
+    hint = "Scale the photo down, or run on a machine with more memory."
+
+
+class UnexpectedError(WorkerError):
+    """A library raised an error that photo2anime does not know."""
+
+    code = "worker.unexpected_error"
+    hint = "Look at the photo. Report the error if the photo is valid."

@@ -234,6 +234,13 @@ class TooManyFailuresError(RunStoppedError):
     hint = "See the failures in the records, and run the same command again to continue."
 
 
+class WorkersFailedError(RunStoppedError):
+    """Batches of rows failed one after the other, because the processes of a step end or cannot run it."""
+
+    code = "run.workers_failed"
+    hint = "Look at the log with --verbose, and at the memory of the machines. Run the same command again to continue."
+
+
 class OutOfMemoryError(RunStoppedError):
     """One image does not fit in the memory of the device."""
 

@@ -8,7 +8,7 @@ A budget (`--cpus`, `--gpus`, `--memory`) keeps a run from taking all of a clust
 """
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import ray
@@ -35,6 +35,8 @@ DETECTORS_PER_GPU = 8  # allowed in a cluster that will grow, even if it has few
 # already sent. With one call at a time, a GPU was busy for 91 % of the time, and with two batches for 97 %.
 BATCHES_IN_FLIGHT = 3
 CONCURRENT_CALLS = 2
+# How often Ray runs the task of a batch whose process ends each time, for example because a decoder crashes.
+TASK_ATTEMPTS = 3
 FEWEST_CORES = 2  # without GPUs: one for images and one for control maps
 BLOCK_BYTES = 2**20  # Ray Data passes on a batch of this size alone, and smaller ones together
 
@@ -104,6 +106,14 @@ class StepResources:
     by_pool: dict[Pool, dict[str, Any]]
     gpu_detectors: frozenset[str]
     sizes: PoolSizes
+
+    def one_at_a_time(self) -> "StepResources":
+        """Return resources with which each process has one batch, so that no other batch is lost if it ends."""
+        by_pool = {pool: dict(arguments) for pool, arguments in self.by_pool.items()}
+        for arguments in by_pool.values():
+            if "compute" in arguments:
+                arguments["compute"] = _actors(arguments["compute"].max_size, in_flight=1, calls=1)
+        return replace(self, by_pool=by_pool)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -192,8 +202,12 @@ def step_resources(cluster: ClusterResources, sizes: PoolSizes, gpu_detectors: f
     by_pool: dict[Pool, dict[str, Any]] = {
         pool: {"num_cpus": CPUS[pool]} | ({"memory": MEMORY[pool]} if reserved else {}) for pool in CPUS
     }
-    by_pool["control_maps"]["compute"] = _actors(sizes.control_maps)
-    by_pool["gpu"]["compute"] = _actors(max(1, sizes.convert))
+    sizes_by_pool: dict[Pool, int] = {"control_maps": sizes.control_maps, "gpu": max(1, sizes.convert)}
+    for pool, arguments in by_pool.items():
+        if pool in sizes_by_pool:
+            arguments |= {"compute": _actors(sizes_by_pool[pool]), "max_task_retries": TASK_ATTEMPTS - 1}
+        else:
+            arguments["max_retries"] = TASK_ATTEMPTS - 1
     if cluster.gpus:
         by_pool["gpu"] |= {"num_gpus": 1, "num_cpus": 0}
     return StepResources(by_pool, gpu_detectors, sizes)
@@ -204,6 +218,7 @@ def configure_ray_data(budget: Budget, *, verbose: bool = False) -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = verbose
     context.target_max_block_size = BLOCK_BYTES
+    context.max_errored_blocks = -1  # a lost batch does not end the flow, see `pipeline.execution.lost_batches`
     context.custom_execution_callback_classes = [DropBlockStatistics]
     # A pool grows while all of its processes have as many batches as they may have.
     context.actor_pool_util_upscaling_threshold = BATCHES_IN_FLIGHT / CONCURRENT_CALLS
@@ -219,11 +234,11 @@ def _needed_memory(*, only_maps: bool) -> int:
     return LIGHT_STEPS * MEMORY["light"] + MEMORY["control_maps"] + (0 if only_maps else MEMORY["gpu"])
 
 
-def _actors(max_size: int) -> ActorPoolStrategy:
+def _actors(max_size: int, in_flight: int = BATCHES_IN_FLIGHT, calls: int = CONCURRENT_CALLS) -> ActorPoolStrategy:
     return ActorPoolStrategy(
         min_size=1,
         max_size=max_size,
-        max_tasks_in_flight_per_actor=BATCHES_IN_FLIGHT,
-        max_concurrent_calls_per_actor=CONCURRENT_CALLS,
+        max_tasks_in_flight_per_actor=in_flight,
+        max_concurrent_calls_per_actor=calls,
         enable_true_multi_threading=True,  # the model itself runs in one thread, see `ModelStep`
     )

@@ -25,7 +25,7 @@ def unit_blocks(work: RemainingWork, cpus: int) -> Iterator[pa.Table]:
         work: The units.
         cpus: The number of CPUs of the cluster.
     """
-    rows = pc.max(work.units["rows"]).as_py() or 1
+    rows = pc.max(work.units["pending"]).as_py() or 1
     size = max(1, min(ROWS_PER_BLOCK // rows, work.units.num_rows // (BLOCKS_PER_CPU * cpus)))
     addresses = _Addresses(work)
     for start in range(0, work.units.num_rows, size):
@@ -37,19 +37,23 @@ def unit_blocks(work: RemainingWork, cpus: int) -> Iterator[pa.Table]:
 
 
 class _Addresses:
-    """Reads the addresses with credentials in the order of the units, without keeping them."""
+    """Reads the addresses with credentials in the order of the units, and keeps those of one unit."""
 
     def __init__(self, work: RemainingWork) -> None:
-        self._groups = itertools.groupby(_rows(work), key=lambda row: row["unit"])
+        units = set(work.units["unit"].to_pylist())
+        wanted = (row for row in _rows(work) if row["unit"] in units)
+        self._groups = itertools.groupby(wanted, key=lambda row: row["unit"])
         self._next = next(self._groups, None)
+        self._unit: str | None = None
+        self._rows: list[dict[str, object]] = []
 
     def of(self, unit: str) -> list[dict[str, object]] | None:
-        """Return the addresses of the next unit, or None if it has none."""
-        if self._next is None or self._next[0] != unit:
-            return None
-        rows = [{name: row[name] for name in columns_of(Addresses)} for row in self._next[1]]
-        self._next = next(self._groups, None)
-        return rows
+        """Return the addresses of the same unit as before, or of the next one. None if it has none."""
+        if self._next is not None and self._next[0] == unit:
+            self._unit = unit
+            self._rows = [{name: row[name] for name in columns_of(Addresses)} for row in self._next[1]]
+            self._next = next(self._groups, None)
+        return self._rows if self._unit == unit else None
 
 
 def _rows(work: RemainingWork) -> Iterator[dict[str, object]]:

@@ -9,6 +9,7 @@ from PIL import Image, UnidentifiedImageError
 from pipeline.errors import (
     ImageError,
     InvalidImageError,
+    PhotoMemoryError,
     TooManyPixelsError,
     TruncatedImageError,
     UnsupportedFormatError,
@@ -28,9 +29,11 @@ ASPECT_TOLERANCE = 0.01  # relative: the sides of a scaled copy are rounded to w
 _TRUNCATED = ("truncated", "broken data stream", "end of file")  # in messages of Pillow, libavif and libheif
 
 
-def image_error(error: Exception) -> ImageError:
+def image_error(error: Exception) -> ImageError | PhotoMemoryError:
     """Convert an exception of `DECODER_ERRORS` to an error of the photo."""
     message = describe_decode_error(error)
+    if isinstance(error, MemoryError):
+        return PhotoMemoryError(message)
     if isinstance(error, UnidentifiedImageError):
         return UnsupportedFormatError(message)
     if isinstance(error, Image.DecompressionBombError):

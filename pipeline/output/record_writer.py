@@ -44,6 +44,13 @@ class RecordWriter:
             tables.append(pa.Table.from_batches(received.combine_chunks().to_batches(), received.schema))
             self._write_if_complete(unit, tables)
 
+    def received_keys(self) -> dict[str, set[str]]:
+        """Return the keys of the received rows of each unit that is incomplete."""
+        return {
+            unit: {key for table in self._rows.get(unit, []) for key in table["key"].to_pylist()}
+            for unit in self._pending
+        }
+
     def finish(self) -> None:
         """Check that no unit is incomplete.
 

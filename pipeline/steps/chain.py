@@ -6,7 +6,7 @@ A step is a function that receives a table of rows and returns another table. Co
 because they hold models: each process creates one object and calls it with every table.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -23,7 +23,7 @@ from pipeline.steps.gpu_worker import GpuWorker
 from pipeline.steps.load import LoadUnit
 from pipeline.steps.row_step import RowStep
 from schemas.recipe import Recipe
-from schemas.work import Converted, Decoded, Encoded, Fetched, Planned, Unit
+from schemas.work import Converted, Decoded, Encoded, Failed, Fetched, Planned, Unit
 
 if TYPE_CHECKING:
     from pipeline.plan.preflight import RunPlan  # imported here only, because workers do not need its libraries
@@ -51,6 +51,11 @@ class Step:
     pool: Pool
     function: Callable[..., Any]
     arguments: dict[str, Any] | None = None
+
+    @property
+    def stage(self) -> str:
+        """The stage of the step, one of `schemas.row_parts.STAGES`."""
+        return "controls" if self.name == "control maps" else self.name
 
     @property
     def holds_models(self) -> bool:
@@ -106,6 +111,10 @@ class ChainSettings:
 class BatchLoader(Protocol):
     """Loads the rows of units. Runs use `pipeline.steps.load.LoadUnit`."""
 
+    def rows(self, unit: Unit) -> list[Planned]:
+        """Return the rows of a unit that are to be processed."""
+        ...
+
     def batches(self, unit: Unit) -> Iterator[pa.Table]:
         """Yield tables with the rows of a unit."""
         ...
@@ -118,6 +127,10 @@ class Committer(Protocol):
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Write the images of the rows in a table, and return their rows of provenance."""
+        ...
+
+    def record_failures(self, rows: Sequence[Failed]) -> pa.Table:
+        """Return the rows of provenance of failed rows."""
         ...
 
 

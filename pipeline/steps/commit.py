@@ -7,16 +7,18 @@ import hashlib
 import json
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeAlias
 
 import pyarrow as pa
 
 from pipeline import storage
+from pipeline.errors import RunError
 from pipeline.output.run_file import RunMetadata
 from pipeline.steps.canvas import canvas_padding, enlarge_canvas, image_size
 from pipeline.steps.encode import FILE_EXTENSIONS, encode_pixels
-from pipeline.steps.row_step import add_seconds, table_to_rows
+from pipeline.steps.row_step import add_seconds, failed_row, photo_error, table_to_rows
 from schemas.arrow import to_table
 from schemas.provenance import ControlRecord, RecordRow
 from schemas.recipe import Control, Output, Recipe
@@ -67,8 +69,22 @@ class Commit:
         """
         return to_table([self._write(row) for row in table_to_rows(table, self._row_type)], RecordRow)
 
+    def record_failures(self, rows: Sequence[Failed]) -> pa.Table:
+        """Return the rows of provenance of failed rows."""
+        return to_table([self._write(row) for row in rows], RecordRow)
+
     def _write(self, row: Finished) -> RecordRow:
-        """Write the image, the mask and the maps of a row, and return its record."""
+        """Write the files of a row, and return its record. An unknown exception becomes the failure of the row."""
+        try:
+            return self._write_row(row)
+        except RunError:
+            raise
+        except Exception as error:
+            if isinstance(row, Failed):
+                raise
+            return self._write_row(failed_row(row, "commit", photo_error(error, row)))
+
+    def _write_row(self, row: Finished) -> RecordRow:
         begin = time.perf_counter()
         enlarged = self._enlarge(row)
         files = _Files() if isinstance(enlarged, Failed) else self._write_files(enlarged)

@@ -4,6 +4,7 @@ In a run without a GPU, this process runs on the CPU and only generates images, 
 processes.
 """
 
+import sys
 from collections.abc import Sequence
 
 from pipeline.steps.control_maps import ControlMaps
@@ -44,6 +45,18 @@ class GpuWorker(TableStep[Mapped, Mapped | Converted]):
         """Detect the maps that rows still lack, then generate the images unless the mode is maps."""
         mapped = self._maps.complete(rows) if self._maps else rows
         return [*(self._converter.run(mapped) if self._converter else mapped)]
+
+
+def device_is_usable() -> bool:
+    """Return whether this process can still use its GPU, or uses none. Some errors of CUDA make it unusable."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return True
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:  # which CUDA raises again and again
+        return False
+    return True
 
 
 def available_device() -> str:

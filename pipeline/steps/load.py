@@ -29,6 +29,10 @@ class LoadUnit:
     renderer: PromptRenderer
     fetch: RowStep[Planned, Fetched]
 
+    def rows(self, unit: Unit) -> list[Planned]:
+        """Return the rows of a unit that are to be processed. Raises `DamagedOutputError`."""
+        return load_unit(unit, self.renderer)
+
     def batches(self, unit: Unit) -> Iterator[pa.Table]:
         """Yield tables of `Fetched` rows with up to `BATCH_ROWS` rows.
 
@@ -38,6 +42,6 @@ class LoadUnit:
         for folder in FOLDERS:
             # They are of a killed process. No other process writes files of this unit before its rows are loaded.
             storage.remove_partial_files(storage.join(self.output, folder, unit.unit))
-        rows = load_unit(unit, self.renderer)
+        rows = self.rows(unit)
         for start in range(0, len(rows), BATCH_ROWS):
             yield rows_to_table(self.fetch.run(rows[start : start + BATCH_ROWS]), Fetched)

@@ -11,7 +11,8 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import pyarrow as pa
 
-from pipeline.errors import PhotoError
+from pipeline.errors import PhotoError, PhotoMemoryError, RunError, UnexpectedError
+from pipeline.storage import redact_text
 from schemas.arrow import columns_of, columns_to_table, to_rows, to_values
 from schemas.row_parts import Failure, Timing
 from schemas.work import Failed, Planned
@@ -19,6 +20,11 @@ from schemas.work import Failed, Planned
 
 class StagedRow(Protocol):
     """A row after the plan, of any stage."""
+
+    @property
+    def planned(self) -> Planned:
+        """The row of the plan."""
+        ...
 
     @property
     def timing(self) -> Timing:
@@ -106,7 +112,11 @@ def apply_step(
         clock: Returns seconds. Defaults to the wall clock.
 
     Returns:
-        The result of the function, or a failed row if it raised a `PhotoError`. Its `timing` includes this stage.
+        The result of the function, or a failed row if it raised a `PhotoError` or an unknown exception. Its `timing`
+        includes this stage.
+
+    Raises:
+        RunError: The function raised it, because no other row can be processed either.
     """
     if isinstance(row, Failed):
         return row
@@ -114,9 +124,21 @@ def apply_step(
     begin = clock()
     try:
         result: Out | Failed = step(row)
-    except PhotoError as error:
-        result = failed_row(row, stage, error, started)
+    except RunError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a photo must not end the run, whatever a library raises for it
+        result = failed_row(row, stage, photo_error(error, row), started)
     return add_seconds(result, stage, clock() - begin)
+
+
+def photo_error(error: Exception, row: AnyRow) -> PhotoError:
+    """Return the error of a photo for an exception that a step raised while it processed the row of the photo."""
+    if isinstance(error, PhotoError):
+        return error
+    if isinstance(error, MemoryError):
+        return PhotoMemoryError("process: no memory left")
+    planned = row if isinstance(row, Planned) else row.planned
+    return UnexpectedError(redact_text(f"{type(error).__name__}: {error}", planned.uri or ""))
 
 
 def failed_row(row: AnyRow, stage: str, error: PhotoError, started: datetime | None = None) -> Failed:

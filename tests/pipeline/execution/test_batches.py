@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pytest
 
-from pipeline.execution.batches import BatchStep, CommitBatches, ModelStep, batch_class, pack, unpack, unpack_all
+from pipeline.errors import DiskFullError
+from pipeline.execution.batches import BatchStep, ModelStep, batch_class, pack, unpack, unpack_all
 from pipeline.images.arrays import Pixels
 from pipeline.steps.chain import Step
 from pipeline.steps.row_step import rows_to_table, table_to_rows
@@ -75,7 +76,25 @@ def test_models_are_created_and_called_in_one_thread(decoded: Decoded) -> None:
     assert str(threading.get_ident()).encode() not in threads
 
 
-def test_commit_receives_the_rows_of_a_batch(decoded: Decoded) -> None:
-    table = rows_to_table([decoded], Decoded)
-    committed = CommitBatches(double)(pack(table))
-    assert [rows.num_rows for rows in unpack_all(pa.concat_tables([committed, committed]))] == [2, 2]
+def test_the_batches_of_a_table_are_unpacked_one_by_one(decoded: Decoded) -> None:
+    batch = pack(rows_to_table([decoded], Decoded))
+    assert [rows.num_rows for rows in unpack_all(pa.concat_tables([batch, batch]))] == [1, 1]
+
+
+def test_an_error_of_a_step_passes_the_later_steps_and_is_raised_with_its_class(decoded: Decoded) -> None:
+    def stop(_rows: pa.Table) -> pa.Table:
+        raise DiskFullError("out: no space left", "Free some.")
+
+    failed = BatchStep(Step("first", "light", stop))(pack(rows_to_table([decoded], Decoded)))
+    passed = BatchStep(Step("second", "light", double))(failed)
+    with pytest.raises(DiskFullError) as caught:
+        list(unpack_all(passed))
+    assert str(caught.value) == "out: no space left. Free some."
+
+
+def test_an_unknown_error_ends_the_task(decoded: Decoded) -> None:
+    def fail(_rows: pa.Table) -> pa.Table:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        BatchStep(Step("some step", "light", fail))(pack(rows_to_table([decoded], Decoded)))

@@ -38,8 +38,17 @@ def test_each_pool_has_its_resources(gpus: int, device: dict[str, int]) -> None:
     assert by_pool["gpu"]["compute"].max_size == 3
     assert {name: by_pool["gpu"][name] for name in device} == device
     assert by_pool["control_maps"]["compute"].max_size == 2
-    assert by_pool["light"] == {"num_cpus": pools.CPUS["light"], "memory": pools.MEMORY["light"]}
+    light = {"num_cpus": pools.CPUS["light"], "memory": pools.MEMORY["light"], "max_retries": pools.TASK_ATTEMPTS - 1}
+    assert by_pool["light"] == light
+    assert by_pool["gpu"]["max_task_retries"] == pools.TASK_ATTEMPTS - 1
     assert resources.metadata == {"pools": {"control_maps": 2, "convert": 3}, "detectors_on_gpu": ["depth"]}
+
+
+def test_lost_rows_are_processed_one_at_a_time() -> None:
+    resources = pools.step_resources(ClusterResources(5, 1, 100 * GIB), PoolSizes(2, 3), frozenset())
+    alone = resources.one_at_a_time().by_pool
+    assert [alone[name]["compute"].max_tasks_in_flight_per_actor for name in ("gpu", "control_maps")] == [1, 1]
+    assert resources.by_pool["gpu"]["compute"].max_tasks_in_flight_per_actor == pools.BATCHES_IN_FLIGHT
 
 
 def test_a_small_cluster_reserves_no_memory() -> None:

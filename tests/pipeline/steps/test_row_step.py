@@ -1,12 +1,11 @@
 """RowStep converts a PhotoError to a failed row, and does not catch other errors."""
 
-from dataclasses import replace
 from threading import Barrier
 
 import pyarrow as pa
 import pytest
 
-from pipeline.errors import FetchFailedError
+from pipeline.errors import DiskFullError, FetchFailedError
 from pipeline.steps.row_step import RowStep, record_on_error, rows_to_table, stage_columns, table_to_rows
 from schemas.arrow import to_table
 from schemas.row_parts import Failure, Source, Timing
@@ -68,9 +67,29 @@ def test_fields_that_a_step_determined_before_an_error_are_kept() -> None:
     assert failed.source == Source("s", 1)
 
 
-def test_other_errors_are_not_caught() -> None:
-    with pytest.raises(ZeroDivisionError):
-        RowStep("fetch", Planned, Fetched, lambda row: replace(row, variant=1 // 0))(planned(1))
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(ZeroDivisionError("division"), "worker.unexpected_error"), (MemoryError(), "worker.out_of_memory")],
+)
+def test_an_unknown_error_is_the_failure_of_its_row(error: Exception, code: str) -> None:
+    def fail(row: Planned) -> Fetched:
+        if row.variant == 4:
+            raise error
+        return fetch_even(row)
+
+    rows = table_to_rows(RowStep("fetch", Planned, Fetched, fail)(planned(2, 4, 6)), Fetched)
+    failed = rows[1]
+    assert isinstance(failed, Failed)
+    assert (failed.failure.code, failed.failure.stage) == (code, "fetch")
+    assert [isinstance(row, Failed) for row in rows] == [False, True, False]
+
+
+def test_an_error_of_the_run_is_not_the_failure_of_a_row() -> None:
+    def fail(_row: Planned) -> Fetched:
+        raise DiskFullError("out: no space left")
+
+    with pytest.raises(DiskFullError):
+        RowStep("fetch", Planned, Fetched, fail)(planned(1))
 
 
 def test_threads_process_several_rows_at_once_and_keep_their_order() -> None:
