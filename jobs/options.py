@@ -93,6 +93,19 @@ ObjectStoreMemory = Annotated[
 PlanMemory = Annotated[
     str, typer.Option(metavar="SIZE", help="The memory for planning, such as 2GB. More than that is on disk.")
 ]
+FetchTimeout = Annotated[
+    int, typer.Option(metavar="SECONDS", help="The longest time for one file of a photo, with all attempts.")
+]
+ConnectTimeout = Annotated[
+    int, typer.Option(metavar="SECONDS", help="The longest time until a web server accepts a connection.")
+]
+ReadTimeout = Annotated[
+    int, typer.Option(metavar="SECONDS", help="The longest time between two parts of a file from a web server.")
+]
+MaxPhotoSize = Annotated[
+    str, typer.Option(metavar="SIZE", help="The largest file of a photo, after decompression, such as 256MiB.")
+]
+FetchThreads = Annotated[int, typer.Option(metavar="N", help="The number of files that one process reads at once.")]
 UnitSize = Annotated[
     int | None,
     typer.Option(min=1, max=1024, metavar="N", help="The number of rows computed, written and retried together."),
@@ -175,7 +188,7 @@ def _parse_options(arguments: dict[str, Any]) -> "Options":
     except ValidationError as error:
         first = error.errors()[0]
         option = "-".join(map(str, first["loc"])).replace("_", "-")
-        if option.endswith("memory"):
+        if option.endswith(("memory", "size")) and option != "unit-size":
             problem = "invalid amount"
             if first["type"] == "greater_than_equal":
                 problem = f"less than {ByteSize(first['ctx']['ge']).human_readable(decimal=True)}"

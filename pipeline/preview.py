@@ -10,12 +10,13 @@ from pipeline.steps.chain import ChainSettings, fetch_step, photo_steps
 from pipeline.steps.gpu_worker import available_device
 from pipeline.steps.row_step import table_to_rows
 from pipeline.storage import PUBLIC_SCHEMES
+from pipeline.storage.limits import Access, ReadLimits
 from schemas.recipe import Recipe
 from schemas.row_parts import ControlMap, PaddingColumns
 from schemas.work import Converted, Failed, Mapped, Planned
 
 # The user named the photos on the command line, so local files and private addresses are allowed.
-ALLOWED = PUBLIC_SCHEMES | {"file", "private"}
+ACCESS = Access(PUBLIC_SCHEMES | {"file"}, ReadLimits(private_hosts=True))
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ def preview_rows(
     for name in sorted(blank):
         note(f"no weights for {name}: its maps are blank")
     on_gpu = recipe.gpu_detectors - blank if available_device() == "cuda" else frozenset[str]()
-    settings = ChainSettings(recipe, ALLOWED, blank, on_gpu, map_cache=cache, keep_maps=True)
-    table = fetch_step(settings)(plan_photos(photos, recipe))
+    settings = ChainSettings(recipe, ACCESS, blank, on_gpu, map_cache=cache, keep_maps=True)
+    table = fetch_step(settings.access)(plan_photos(photos, recipe))
     mapped: list[Mapped | Failed] = []
     for step in photo_steps(settings):
         if step.name == "encode":

@@ -24,6 +24,11 @@ class Options(BaseModel):
         memory: The largest memory of the worker processes in bytes. None is no limit.
         object_store_memory: The largest memory in bytes for rows between the steps. None leaves the limit to Ray.
         unit_size: The number of rows in a unit. None chooses 32 to 512, and fewer for a small plan.
+        fetch_timeout: The longest time for reading one file of a photo, in seconds, with all attempts.
+        connect_timeout: The longest time until a web server accepts a connection, in seconds.
+        read_timeout: The longest time between two parts of a file from a web server, in seconds.
+        max_photo_size: The largest size of a file of a photo in bytes, after it was decompressed.
+        fetch_threads: The number of photos whose files one process reads at once.
         plan_memory: The largest memory in bytes that planning uses.
         recipe_changed: Whether to refuse or to reconvert an output of another recipe.
         removed_photos: Whether rows of photos that the manifest no longer has, and that have no image, stay planned.
@@ -46,6 +51,11 @@ class Options(BaseModel):
     memory: Annotated[ByteSize, Field(ge=2**20)] | None = None
     object_store_memory: Annotated[ByteSize, Field(ge=80 * 2**20)] | None = None  # Ray needs 75 MiB
     unit_size: Annotated[int, Field(ge=1, le=1024)] | None = None
+    fetch_timeout: Annotated[float, Field(gt=0, le=86400)] = 300
+    connect_timeout: Annotated[float, Field(gt=0, le=86400)] = 10
+    read_timeout: Annotated[float, Field(gt=0, le=86400)] = 30
+    max_photo_size: Annotated[ByteSize, Field(ge=1)] = ByteSize(256 * 2**20)
+    fetch_threads: Annotated[int, Field(ge=1, le=1024)] = 16
     plan_memory: Annotated[ByteSize, Field(ge=100 * 10**6)] = ByteSize(2 * 10**9)
     recipe_changed: Literal["refuse", "reconvert"] = "refuse"
     removed_photos: Literal["keep", "drop"] = "keep"

@@ -21,6 +21,7 @@ from pipeline.output.verify import verify
 from pipeline.run import convert_units
 from pipeline.steps.chain import ChainSettings, Step, run_chain
 from pipeline.steps.commit import Commit
+from pipeline.storage.limits import Access
 from schemas.detectors import CannySettings
 from schemas.options import Options
 from tests.conftest import recipe_of
@@ -86,7 +87,7 @@ def run(photos: Path, output: Path, *added: Step) -> Counter[str]:
     metadata = RunMetadata("run", RECIPE, "0", None)
     work = plan_into(output, manifest, size=4, recipe=RECIPE)
     write_run_file(str(output), metadata, {"status": "running"})
-    chain = run_chain(ChainSettings(RECIPE, frozenset({"file"})), Commit(str(output), metadata))
+    chain = run_chain(ChainSettings(RECIPE, Access(frozenset({"file"}))), Commit(str(output), metadata))
     chain = replace(chain, steps=[*chain.steps, *added])
     pools.configure_ray_data(pools.Budget())
     cluster = pools.cluster_resources(pools.Budget())

@@ -44,12 +44,13 @@ def measure_fetch(photos: int, latency: float) -> float:
     """Return the seconds in which the fetch step of a run reads photos that are `latency` seconds away."""
     from pipeline.plan.plan import plan_photos
     from pipeline.recipes.load import load_recipe
-    from pipeline.steps.chain import ChainSettings, fetch_step
+    from pipeline.steps.chain import fetch_step
     from pipeline.steps.row_step import table_to_rows
+    from pipeline.storage.limits import Access, ReadLimits
     from schemas.work import Failed, Fetched
 
     recipe = load_recipe("demo")
-    step = fetch_step(ChainSettings(recipe, frozenset({"http", "private"})))
+    step = fetch_step(Access(frozenset({"http"}), ReadLimits(private_hosts=True)))
     with slow_server(latency) as address:
         table = plan_photos([f"{address}/{number}.jpg" for number in range(photos)], recipe)
         step(table.slice(0, 1))  # imports the library

@@ -16,6 +16,7 @@ from jobs.bench.timing import TimedRow, compare
 from pipeline.plan.plan import plan_photos
 from pipeline.recipes.load import load_recipe
 from pipeline.steps.chain import ChainSettings, TableFunction, fetch_step, photo_steps
+from pipeline.storage.limits import Access
 
 SIZE = (4000, 3000)  # width and height of the photo
 TARGET = (576, 448)  # width and height of the map
@@ -66,8 +67,8 @@ def _chain(path: Path) -> Callable[[], pa.Table]:
     """Return a function that applies the steps of a run to one row."""
     recipe = load_recipe("demo", [f"area={512 * 512}"])
     recipe = recipe.model_copy(update={"controls": recipe.controls[:1]})
-    settings = ChainSettings(recipe.model_copy(update={"mode": "maps"}), frozenset({"file"}))
-    steps: list[TableFunction] = [fetch_step(settings), *(step.create() for step in photo_steps(settings))]
+    settings = ChainSettings(recipe.model_copy(update={"mode": "maps"}), Access(frozenset({"file"})))
+    steps: list[TableFunction] = [fetch_step(settings.access), *(step.create() for step in photo_steps(settings))]
     planned = plan_photos([str(path)], recipe)
 
     def chain() -> pa.Table:

@@ -13,6 +13,7 @@ from pipeline.plan.plan import plan_photos
 from pipeline.recipes.load import load_recipe
 from pipeline.steps.chain import ChainSettings, TableFunction, fetch_step, photo_steps
 from pipeline.steps.row_step import table_to_rows
+from pipeline.storage.limits import Access
 from schemas.recipe import Recipe
 from schemas.work import Encoded, Failed
 
@@ -55,5 +56,5 @@ def _convert(name: str, photo: str) -> float:
 @functools.lru_cache
 def _recipe_and_steps(name: str) -> tuple[Recipe, list[TableFunction]]:
     recipe = load_recipe(name, SETTINGS)
-    settings = ChainSettings(recipe, frozenset({"file"}), BLANK)
-    return recipe, [fetch_step(settings), *(step.create() for step in photo_steps(settings))]
+    settings = ChainSettings(recipe, Access(frozenset({"file"})), BLANK)
+    return recipe, [fetch_step(settings.access), *(step.create() for step in photo_steps(settings))]

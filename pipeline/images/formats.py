@@ -9,7 +9,6 @@ from PIL import Image, UnidentifiedImageError
 from pipeline.errors import (
     ImageError,
     InvalidImageError,
-    PhotoMemoryError,
     TooManyPixelsError,
     TruncatedImageError,
     UnsupportedFormatError,
@@ -22,18 +21,16 @@ FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 EXTENSIONS = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
 # Pillow's decoders raise nearly any exception for a corrupt file. Catch these only around code that decodes.
 DECODER_ERRORS: tuple[type[Exception], ...] = (
-    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
-    SyntaxError, TypeError, ValueError, struct.error, zlib.error, Image.DecompressionBombError,
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError,
+    TypeError, ValueError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
 ASPECT_TOLERANCE = 0.01  # relative: the sides of a scaled copy are rounded to whole pixels
 _TRUNCATED = ("truncated", "broken data stream", "end of file")  # in messages of Pillow, libavif and libheif
 
 
-def image_error(error: Exception) -> ImageError | PhotoMemoryError:
+def image_error(error: Exception) -> ImageError:
     """Convert an exception of `DECODER_ERRORS` to an error of the photo."""
     message = describe_decode_error(error)
-    if isinstance(error, MemoryError):
-        return PhotoMemoryError(message)
     if isinstance(error, UnidentifiedImageError):
         return UnsupportedFormatError(message)
     if isinstance(error, Image.DecompressionBombError):

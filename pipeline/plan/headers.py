@@ -1,6 +1,7 @@
 """Read the sizes of photos from their headers, in chunks of some thousand photos."""
 
 import io
+import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -14,8 +15,11 @@ from pipeline import storage
 from pipeline.images.formats import DECODER_ERRORS, FORMATS
 from pipeline.images.photo import read_header
 from pipeline.plan.rate_limit import TokenBucket
+from pipeline.storage.limited_read import read_start
+from pipeline.storage.limits import ReadLimits
 from schemas.manifest import KNOWN
 
+LIMITS = ReadLimits()
 READERS = 16  # threads of a process; reading a header mostly waits for the network
 HEADER_BLOCK = 64 * 1024  # bytes per read; most photos have their size and EXIF data in the first block
 CHUNK_PHOTOS = 2000  # photos of a chunk, which is read again if it is interrupted
@@ -82,10 +86,10 @@ def _read_size(uri: str, bucket: TokenBucket | None) -> tuple[int | None, int | 
     fs, path = storage.filesystem(uri)
     if bucket:
         bucket.take()
-    with suppress(*storage.storage_errors(), ValueError):  # ValueError: of fsspec for an empty file
-        start = fs.cat_file(path, start=0, end=HEADER_BLOCK)  # one request
+    with suppress(Exception):  # any error of a storage: a run will report it as the failure of the photo
+        start = read_start(uri, LIMITS, time.monotonic() + LIMITS.total_seconds, HEADER_BLOCK)
         size = _size_of(io.BytesIO(start))
-        if size is None and len(start) == HEADER_BLOCK:
+        if size is None and len(start) > HEADER_BLOCK:
             with fs.open(path, "rb", block_size=HEADER_BLOCK) as file:
                 size = _size_of(file)
         return size or (None, None)

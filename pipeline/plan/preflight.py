@@ -24,6 +24,7 @@ from pipeline.plan.remaining import LEFT_ROWS, RemainingWork
 from pipeline.recipes.prompts import PromptRenderer
 from pipeline.storage import CLOUD_SCHEMES, PUBLIC_SCHEMES
 from pipeline.storage.database import literal, open_database
+from pipeline.storage.limits import Access, ReadLimits
 from schemas.options import Options
 from schemas.recipe import Recipe
 
@@ -44,7 +45,7 @@ class RunPlan:
         new: The plan to add to the plans of the output, in temporary files, or None.
         work: Everything that is left to do.
         prompt_columns: The columns of the manifest that prompts may name.
-        allowed: Schemes that the manifest may name, and `private` if private hosts are allowed.
+        access: What the manifest may name, and how its files are read.
         blank: Detectors whose weights are missing and whose maps are black.
         map_cache: Address of a folder of control maps.
         compile_cache: Address of a folder of compiled models.
@@ -56,7 +57,7 @@ class RunPlan:
     new: NewPlan | None
     work: RemainingWork
     prompt_columns: list[str]
-    allowed: frozenset[str]
+    access: Access
     blank: frozenset[str]
     map_cache: str | None = None
     compile_cache: str | None = None
@@ -113,9 +114,9 @@ def preflight(
             _check_space(output, recipe, work.rows, keep_maps=options.keep_maps)
         caches = [_cache_address(uri) for uri in (options.map_cache, options.compile_cache)]
         recipe = _with_absolute_reference(_with_compilation(recipe, work.rows))
-        allowed = _allowed_schemes(manifest, options)
+        access = _access(manifest, options)
         database.close()
-        yield RunPlan(recipe, last_run, listed, new, work, columns, allowed, blank, *caches)
+        yield RunPlan(recipe, last_run, listed, new, work, columns, access, blank, *caches)
 
 
 def _list_photos(folder: str, output: str, target: Path, options: Options, progress: ListingProgress) -> None:
@@ -203,10 +204,17 @@ def _with_compilation(recipe: Recipe, images: int) -> Recipe:
     return recipe.model_copy(update={"compile": "off"})
 
 
-def _allowed_schemes(manifest: str, options: Options) -> frozenset[str]:
-    """Return `RunPlan.allowed`. By default, only a local manifest may name local files."""
+def _access(manifest: str, options: Options) -> Access:
+    """Return what a manifest may name. By default, only a local manifest may name local files."""
     scheme = "file" if storage.local_path(manifest) is not None else manifest.partition("://")[0]
-    return PUBLIC_SCHEMES | {scheme} | options.allow
+    limits = ReadLimits(
+        connect_seconds=options.connect_timeout,
+        read_seconds=options.read_timeout,
+        total_seconds=options.fetch_timeout,
+        max_bytes=options.max_photo_size,
+        private_hosts="private" in options.allow,
+    )
+    return Access(PUBLIC_SCHEMES | {scheme} | options.allow, limits, options.fetch_threads)
 
 
 def _check_credentials(planning: Planning, work: RemainingWork) -> None:

@@ -18,10 +18,11 @@ from pipeline.steps.commit import Commit
 from pipeline.steps.control_maps import ControlMaps
 from pipeline.steps.decode import decode_step
 from pipeline.steps.encode import ENCODER_THREADS, encode_function
-from pipeline.steps.fetch import FETCH_THREADS, fetch
+from pipeline.steps.fetch import fetch
 from pipeline.steps.gpu_worker import GpuWorker
-from pipeline.steps.load import LoadUnit
+from pipeline.steps.load import SMALL_BYTES, LoadUnit
 from pipeline.steps.row_step import RowStep
+from pipeline.storage.limits import Access
 from schemas.recipe import Recipe
 from schemas.work import Converted, Decoded, Encoded, Failed, Fetched, Planned, Unit
 
@@ -74,7 +75,7 @@ class ChainSettings:
 
     Attributes:
         recipe: The recipe.
-        allowed: What the manifest may name, see `pipeline.steps.fetch.fetch`.
+        access: What the manifest may name, and the limits for reading its files.
         blank: Detectors whose weights are missing and whose maps are black.
         gpu_detectors: Detectors that run in the convert step instead of the control maps step.
         map_cache: Address of a folder of control maps.
@@ -84,7 +85,7 @@ class ChainSettings:
     """
 
     recipe: Recipe
-    allowed: frozenset[str]
+    access: Access
     blank: frozenset[str] = frozenset()
     gpu_detectors: frozenset[str] = frozenset()
     map_cache: str | None = None
@@ -96,7 +97,7 @@ class ChainSettings:
     def of(cls, run: "RunPlan", gpu_detectors: frozenset[str], *, keep_maps: bool) -> "ChainSettings":
         """Return the settings of a run that passed its checks."""
         caches = run.map_cache, run.compile_cache
-        return cls(run.recipe, run.allowed, run.blank, gpu_detectors, *caches, keep_maps, tuple(run.prompt_columns))
+        return cls(run.recipe, run.access, run.blank, gpu_detectors, *caches, keep_maps, tuple(run.prompt_columns))
 
     @property
     def renderer(self) -> PromptRenderer:
@@ -149,11 +150,9 @@ class Chain:
     commit: Committer
 
 
-def fetch_step(settings: ChainSettings) -> RowStep[Planned, Fetched]:
+def fetch_step(access: Access) -> RowStep[Planned, Fetched]:
     """Return the step that fetches the photos of `Planned` rows."""
-    return RowStep(
-        "fetch", Planned, Fetched, partial(fetch, allowed=settings.allowed), threads=FETCH_THREADS, waits=True
-    )
+    return RowStep("fetch", Planned, Fetched, partial(fetch, access=access), threads=access.threads, waits=True)
 
 
 def run_chain(settings: ChainSettings, commit: Commit) -> Chain:
@@ -163,7 +162,10 @@ def run_chain(settings: ChainSettings, commit: Commit) -> Chain:
         settings: The settings of the steps.
         commit: The last step.
     """
-    load = LoadUnit(commit.output, settings.renderer, fetch_step(settings))
+    access, small = settings.access, min(settings.access.limits.max_bytes, SMALL_BYTES)
+    fetch_small = fetch_step(replace(access, limits=replace(access.limits, max_bytes=small)))
+    fetch_large = None if small == access.limits.max_bytes else fetch_step(access)
+    load = LoadUnit(commit.output, settings.renderer, fetch_small, fetch_large)
     return Chain(load, photo_steps(settings), commit)
 
 

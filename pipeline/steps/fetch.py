@@ -1,42 +1,41 @@
 """Read the bytes of a photo, and of the maps, the mask and the reference image that the manifest provides for it.
 
-The manifest may come from an untrusted source. The run therefore lists the schemes that are allowed, and web addresses
-must belong to public hosts unless the run allows private ones.
+The manifest may come from an untrusted source. The run therefore lists the schemes that are allowed, web addresses must
+belong to public hosts unless the run allows private ones, and time and size of a file are limited.
 """
 
 import hashlib
-import ipaddress
-import socket
+import time
 from datetime import UTC, datetime
 from pathlib import PurePath
-from urllib.parse import urlsplit
 
 from pipeline import storage
 from pipeline.errors import (
     CredentialsMissingError,
     EmptyFileError,
     FetchFailedError,
+    FetchTimeoutError,
     FileMissingError,
     InvalidUriError,
     MissingUriError,
-    PrivateAddressError,
+    PhotoError,
     SchemeNotAllowedError,
     StorageError,
     SupersededError,
 )
 from pipeline.steps.row_step import record_on_error
+from pipeline.storage.limited_read import read_limited
+from pipeline.storage.limits import Access
 from schemas.row_parts import ProvidedFile, Source, Timing
 from schemas.work import Fetched, Planned
 
-FETCH_THREADS = 16  # files that one process requests at once, because a request mostly waits for the network
 
-
-def fetch(row: Planned, allowed: frozenset[str]) -> Fetched:
+def fetch(row: Planned, access: Access) -> Fetched:
     """Read the files of one row.
 
     Args:
         row: A row of the plan.
-        allowed: The allowed schemes, `file` for local files, and `private` for web addresses of private hosts.
+        access: What the manifest may name.
 
     Raises:
         FetchError: A file cannot be read, its address is not allowed or lacks its credentials, or a later plan
@@ -47,72 +46,67 @@ def fetch(row: Planned, allowed: frozenset[str]) -> Fetched:
     if row.redacted:
         raise CredentialsMissingError("manifest: no address with the credentials of the photo", retryable=True)
     started = datetime.now(UTC)
-    photo, attempts = _read(row.uri, allowed)
+    photo, attempts = _read(row.uri, access)
     source = Source(hashlib.sha256(photo).hexdigest(), len(photo))
     timing = Timing(started, attempts)
     with record_on_error(source=source, timing=timing):
-        provided = (ProvidedFile(file.detector, file.uri, _read(file.uri, allowed)[0]) for file in row.map_uris or ())
+        provided = (ProvidedFile(file.detector, file.uri, _read(file.uri, access)[0]) for file in row.map_uris or ())
         return Fetched(
             planned=row,
             timing=timing,
             source=source,
             photo=photo,
             provided=tuple(provided),
-            mask=_read(row.mask_uri, allowed)[0] if row.mask_uri else None,
-            reference=_read(row.reference_uri, allowed)[0] if row.reference_uri else None,
+            mask=_read(row.mask_uri, access)[0] if row.mask_uri else None,
+            reference=_read(row.reference_uri, access)[0] if row.reference_uri else None,
         )
 
 
-def _read(uri: str | None, allowed: frozenset[str]) -> tuple[bytes, int]:
+def _read(uri: str | None, access: Access) -> tuple[bytes, int]:
     """Return the content of a file, and the number of attempts."""
     if not uri:
         raise MissingUriError("manifest: the photo has no uri")
-    _check_allowed(uri, allowed)
-    redacted, attempts = storage.redact(uri), 0
+    _check_allowed(uri, access.allowed)
+    limits, attempts = access.limits, 0
+    deadline = time.monotonic() + limits.total_seconds
 
     def read_once() -> bytes:
         nonlocal attempts
         attempts += 1
-        return storage.read_once(uri)
+        return read_limited(uri, limits, deadline)
 
     try:
-        content = storage.with_retries(read_once)
-    except FileNotFoundError as error:
-        raise FileMissingError(f"{redacted}: not found", attempts=attempts) from error
-    except storage.storage_errors() as error:
-        # Not the repr of the error, because that of aiohttp contains the headers of the request.
-        reason = storage.redact_text(f"{type(error).__name__}: {error}", uri)
-        retryable = storage.is_transient(error)
-        raise FetchFailedError(f"{redacted}: {reason}", retryable=retryable, attempts=attempts) from error
-    except (StorageError, ValueError) as error:  # ValueError: invalid URLs and null bytes
-        raise InvalidUriError(f"{redacted}: invalid address ({storage.redact_text(str(error), uri)})") from error
+        content = storage.with_retries(read_once, limits.total_seconds)
+    except MemoryError:
+        raise
+    except Exception as error:
+        result = _fetch_error(error, uri)
+        result.attempts = attempts
+        raise result from error
     if not content:
-        raise EmptyFileError(f"{redacted}: the file is empty", attempts=attempts)
+        raise EmptyFileError(f"{storage.redact(uri)}: the file is empty", attempts=attempts)
     return content, attempts
 
 
+def _fetch_error(error: Exception, uri: str) -> PhotoError:
+    """Return the error of a photo for an exception that was raised while its file was read."""
+    redacted = storage.redact(uri)
+    if isinstance(error, PhotoError):
+        return error
+    if isinstance(error, FileNotFoundError):
+        return FileMissingError(f"{redacted}: not found")
+    if isinstance(error, StorageError | ValueError):  # ValueError: invalid URLs and null bytes
+        return InvalidUriError(f"{redacted}: invalid address ({storage.redact_text(str(error), uri)})")
+    # Not the repr of the error, because that of aiohttp contains the headers of the request.
+    reason = storage.redact_text(f"{type(error).__name__}: {error}", uri)
+    error_class = FetchTimeoutError if isinstance(error, TimeoutError) else FetchFailedError
+    return error_class(f"{redacted}: {reason}", retryable=storage.is_transient(error))
+
+
 def _check_allowed(uri: str, allowed: frozenset[str]) -> None:
-    """Raise an error for an address that the run does not allow."""
+    """Raise an error for an address whose scheme the run does not allow."""
     scheme = "file" if PurePath(uri).is_absolute() or "://" not in uri else uri.partition("://")[0]
     if "::" in uri and "://" in uri:  # a local path without a scheme may contain `::`
         raise SchemeNotAllowedError(f"{storage.redact(uri)}: chained addresses are not allowed")
     if scheme not in allowed:
         raise SchemeNotAllowedError(f"{storage.redact(uri)}: {scheme!r} addresses are not allowed (--allow {scheme})")
-    if scheme in storage.WEB_SCHEMES and "private" not in allowed and _is_private(_host(uri)):
-        raise PrivateAddressError(f"{storage.redact(uri)}: private address (--allow private)")
-
-
-def _host(uri: str) -> str:
-    try:
-        return urlsplit(uri).hostname or ""
-    except ValueError as error:
-        raise InvalidUriError(f"{storage.redact(uri)}: invalid address ({error})") from error
-
-
-def _is_private(host: str) -> bool:
-    """Return whether a host has an IP address that is not public. If DNS fails, returns False: reading fails later."""
-    try:
-        addresses = socket.getaddrinfo(host, None)
-    except (OSError, UnicodeError):
-        return False
-    return any(not ipaddress.ip_address(address[4][0]).is_global for address in addresses)

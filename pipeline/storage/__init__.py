@@ -1,8 +1,8 @@
 """Read and write files at local paths and fsspec addresses.
 
 Writes are atomic, temporary errors are retried, and error messages contain no credentials. The errors of the storage
-libraries are raised as `StorageError` or `DiskFullError`. Only `read_once` and `with_retries` pass them on unchanged,
-because the fetch step records them for each photo.
+libraries are raised as `StorageError` or `DiskFullError`. Only `with_retries` and `limited_read.read_limited` pass them
+on unchanged, because the fetch step records them for each photo.
 """
 
 from pipeline.storage.addresses import CLOUD_SCHEMES, PUBLIC_SCHEMES, absolute, filesystem, join, local_path, resolved
@@ -21,18 +21,17 @@ from pipeline.storage.objects import (
     put_table,
     read,
     read_if_exists,
-    read_once,
     read_table,
     remove,
     remove_partial_files,
 )  # fmt: skip
 from pipeline.storage.redaction import WEB_SCHEMES, escape, redact, redact_all, redact_text
-from pipeline.storage.retry import ATTEMPTS, as_error, is_transient, storage_errors, translate_errors, with_retries
+from pipeline.storage.retry import ATTEMPTS, as_error, is_transient, translate_errors, with_retries
 
 __all__ = [
     "ATTEMPTS", "CLOUD_SCHEMES", "PUBLIC_SCHEMES", "WEB_SCHEMES", "absolute", "as_error", "check_credentials",
     "escape", "exists", "file_names", "files", "filesystem", "folders", "is_file", "is_folder", "is_transient",
     "join", "local_path", "names", "parquet_content", "put", "put_new", "put_table", "read", "read_if_exists",
-    "read_once", "read_table", "redact", "redact_all", "redact_text", "remove", "remove_partial_files", "resolved",
-    "storage_errors", "translate_errors", "with_retries",
+    "read_table", "redact", "redact_all", "redact_text", "remove", "remove_partial_files", "resolved",
+    "translate_errors", "with_retries",
 ]  # fmt: skip

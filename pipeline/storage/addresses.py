@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import UnsupportedSchemeError
 from pipeline.storage.redaction import WEB_SCHEMES, redact, redact_text
-from pipeline.storage.retry import as_error, storage_errors
+from pipeline.storage.retry import as_error
 
 CLOUD_SCHEMES = frozenset({"s3", "gs", "gcs", "az", "abfs", "abfss"})
 PUBLIC_SCHEMES = CLOUD_SCHEMES | WEB_SCHEMES
@@ -20,9 +20,10 @@ PUBLIC_SCHEMES = CLOUD_SCHEMES | WEB_SCHEMES
 # The extra (optional dependencies) of photo2anime that installs fsspec's file system for a scheme.
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az", "adl": "az"}
 
-# By default, s3fs requests the size of each file before it reads the file, and opens at most 10 connections.
+# By default, s3fs requests the size of each file before it reads the file, opens at most 10 connections, and waits for
+# 60 seconds.
 fsspec.config.conf["s3"] = {
-    "max_concurrency": 1, "config_kwargs": {"max_pool_connections": 64},
+    "max_concurrency": 1, "config_kwargs": {"max_pool_connections": 64, "connect_timeout": 10, "read_timeout": 30},
     **fsspec.config.conf.get("s3", {}),
 }  # fmt: skip
 
@@ -84,6 +85,6 @@ def filesystem(uri: str) -> tuple[Any, str]:
         raise UnsupportedSchemeError(f"{redact(uri)}: the file system {scheme!r} is not installed", hint) from error
     except ValueError as error:
         raise UnsupportedSchemeError(f"{redact(uri)}: {redact_text(str(error), uri)}") from error
-    except storage_errors() as error:
+    except Exception as error:
         raise as_error(error, uri) from error
     return fs, path

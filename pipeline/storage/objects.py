@@ -11,17 +11,16 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.storage.addresses import filesystem, local_path
 from pipeline.storage.atomic import put_file, put_new_file
-from pipeline.storage.retry import as_error, lacks_credentials, storage_errors, translate_errors, with_retries
+from pipeline.storage.retry import as_error, lacks_credentials, translate_errors, with_retries
 
 
 def read(uri: str) -> bytes:
     """Read the content of a file."""
     with translate_errors(uri):
-        return with_retries(lambda: read_once(uri))
+        return with_retries(lambda: _read_once(uri))
 
 
-def read_once(uri: str) -> bytes:
-    """Read the content of a file in one attempt. Errors of the storage library while reading are raised unchanged."""
+def _read_once(uri: str) -> bytes:
     fs, path = filesystem(uri)
     content: bytes = fs.cat_file(path)
     return content
@@ -31,7 +30,7 @@ def read_if_exists(uri: str) -> bytes | None:
     """Read the content of a file. Returns None if the file does not exist."""
     with translate_errors(uri):
         try:
-            return with_retries(lambda: read_once(uri))
+            return with_retries(lambda: _read_once(uri))
         except FileNotFoundError:
             return None
 
@@ -62,7 +61,7 @@ def put_new(uri: str, content: bytes) -> bool:
                 with_retries(lambda: put_new_file(Path(path), content))
             else:
                 with_retries(lambda: fs.pipe_file(path, content, mode="create"))
-        except storage_errors():
+        except Exception:
             if not exists(uri):  # the storages report an existing file by different errors
                 raise
             return False
@@ -205,7 +204,7 @@ def check_credentials(uri: str) -> None:
     fs, path = filesystem(uri)
     try:
         fs.info(path)
-    except storage_errors() as error:
+    except Exception as error:
         if lacks_credentials(error):
             raise as_error(error, uri) from error
 

@@ -2,14 +2,22 @@
 
 import errno
 import logging
-import sys
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    stop_any,
+    wait_random_exponential,
+)
 
-from pipeline.errors import DiskFullError, StorageAccessError, StorageError, StorageNotFoundError
+from pipeline.errors import DiskFullError, Photo2AnimeError, StorageAccessError, StorageError, StorageNotFoundError
 from pipeline.storage.redaction import redact, redact_text
 
 LOGGER = logging.getLogger("photo2anime.storage")
@@ -18,31 +26,23 @@ T = TypeVar("T")
 
 ATTEMPTS = 3
 
-# Storage errors that are not subclasses of OSError. They are looked up by module and name, so that this file does not
-# import libraries which the run does not need.
-_LIBRARY_ERRORS = (
-    ("aiohttp", "ClientError"),
-    ("botocore.exceptions", "BotoCoreError"),
-    ("botocore.exceptions", "ClientError"),
-    ("gcsfs.retry", "HttpError"),
-    ("google.auth.exceptions", "GoogleAuthError"),
-    ("azure.core.exceptions", "AzureError"),
-)
-_PERMANENT_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+_PERMANENT_ERRORS = (
+    FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError, MemoryError,
+    ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError, ValueError,  # of programs
+)  # fmt: skip
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _PERMANENT_ERRNOS = (*_DISK_FULL, errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL)
 _CLIENT_ERRORS = range(400, 500)  # HTTP
 _RETRYABLE_STATUSES = (408, 425, 429)  # HTTP: request timeout, too early, too many requests
 
 
-def storage_errors() -> tuple[type[Exception], ...]:
-    """Return the exception classes of the storage libraries that are loaded, for an `except` clause."""
-    classes = (getattr(sys.modules.get(module), name, None) for module, name in _LIBRARY_ERRORS)
-    return (OSError, *(error for error in classes if error is not None))
-
-
 def is_transient(error: BaseException) -> bool:
-    """Return whether a request that failed with this error may succeed if it is repeated."""
+    """Return whether a request that failed with this error may succeed if it is repeated.
+
+    An error of an unknown class is transient, because each storage library raises its own classes.
+    """
+    if isinstance(error, Photo2AnimeError) or not isinstance(error, Exception):
+        return False
     if isinstance(error, _PERMANENT_ERRORS) or getattr(error, "errno", None) in _PERMANENT_ERRNOS:
         return False
     if lacks_credentials(error):
@@ -56,15 +56,19 @@ def lacks_credentials(error: BaseException) -> bool:
     return any(word in type(error).__name__ for word in ("Credentials", "GoogleAuth", "ClientAuthentication"))
 
 
-def with_retries(function: Callable[[], T]) -> T:
-    """Call a function up to `ATTEMPTS` times while it raises transient storage errors.
+def with_retries(function: Callable[[], T], seconds: float = math.inf) -> T:
+    """Call a function up to `ATTEMPTS` times while it raises transient errors.
 
     Raises the last error unchanged.
+
+    Args:
+        function: The function.
+        seconds: The time after which it is not called again.
     """
     retrying = Retrying(
-        stop=stop_after_attempt(ATTEMPTS),
+        stop=stop_any(stop_after_attempt(ATTEMPTS), stop_after_delay(seconds)),
         wait=wait_random_exponential(multiplier=0.2, max=5),
-        retry=retry_if_exception(lambda error: isinstance(error, storage_errors()) and is_transient(error)),
+        retry=retry_if_exception(is_transient),
         before_sleep=_log_retry,
         reraise=True,
     )
@@ -80,10 +84,12 @@ def _log_retry(state: RetryCallState) -> None:
 
 @contextmanager
 def translate_errors(uri: str) -> Iterator[None]:
-    """Translate the errors of storage libraries with `as_error`. The message names `uri`."""
+    """Translate every error of a storage library with `as_error`. The message names `uri`."""
     try:
         yield
-    except storage_errors() as error:
+    except Photo2AnimeError:
+        raise
+    except Exception as error:
         raise as_error(error, uri) from error
 
 

@@ -14,6 +14,7 @@ from jobs.bench.synthetic_rows import run_crossings
 from pipeline.execution.batches import pack, unpack
 from pipeline.recipes.load import load_recipe
 from pipeline.steps.chain import ChainSettings, photo_steps
+from pipeline.storage.limits import Access
 
 
 @pytest.mark.slow
@@ -41,7 +42,7 @@ def test_rows_are_unchanged_by_a_crossing() -> None:
 
 
 def test_there_is_a_crossing_after_each_step_of_a_run() -> None:
-    steps = photo_steps(ChainSettings(load_recipe("demo"), frozenset()))
+    steps = photo_steps(ChainSettings(load_recipe("demo"), Access(frozenset())))
     names = ["load and fetch", *(step.name for step in steps), "commit", "driver"]
     assert [each.name for each in run_crossings(1, 16)] == [f"{a}, {b}" for a, b in itertools.pairwise(names)]
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 
 from pipeline import storage
@@ -13,6 +12,7 @@ from pipeline.images.photo import ORIENTATION_TAG, read_upright
 from pipeline.plan import headers
 from pipeline.plan.headers import CHUNK_PHOTOS, HEADER_BLOCK, SIZES, ThreadedReader, photos_of_a_chunk, read_sizes
 from pipeline.plan.rate_limit import TokenBucket
+from pipeline.storage.limits import ReadLimits
 
 
 def chunk_of(*uris: str) -> pa.Table:
@@ -75,13 +75,13 @@ def test_an_interruption_ends_the_waiting_for_tokens(photos: Path, monkeypatch: 
 
 def test_a_photo_takes_a_token_before_it_is_opened(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = list[str]()
-    original = LocalFileSystem._open
+    original = headers.read_start
 
-    def counted(self: LocalFileSystem, path: str, *arguments: object, **options: object) -> object:
-        opened.append(path)
-        return original(self, path, *arguments, **options)
+    def counted(uri: str, limits: ReadLimits, deadline: float, most: int) -> bytes:
+        opened.append(uri)
+        return original(uri, limits, deadline, most)
 
-    monkeypatch.setattr(LocalFileSystem, "_open", counted)
+    monkeypatch.setattr(headers, "read_start", counted)
     opened_at_waits = list[int]()
     bucket = TokenBucket(1, lambda: 0.0, lambda _seconds: opened_at_waits.append(len(opened)))
     read_sizes(chunk_of(*map(str, photos.iterdir())), bucket)

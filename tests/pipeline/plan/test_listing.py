@@ -10,15 +10,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 
 from pipeline import storage
 from pipeline.errors import InterruptedRunError, NoPhotosError, StorageNotFoundError
 from pipeline.images.photo import ORIENTATION_TAG
+from pipeline.plan import headers
 from pipeline.plan import listing as module
 from pipeline.plan.headers import ThreadedReader
 from pipeline.plan.listing import Listing, ListingOptions, list_photos, write_listing
+from pipeline.storage.limits import ReadLimits
 from schemas.manifest import KNOWN
 
 COLUMNS = ["photo_id", "uri", "width", "height", "bytes", "etag", "modified"]
@@ -27,16 +28,15 @@ CHUNK = 4
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the list of the photos that are opened, which the file system of this machine extends."""
+    """Return the list of the photos whose headers are read, which grows with each of them."""
     paths = list[str]()
-    original = LocalFileSystem._open
+    original = headers.read_start
 
-    def counted(self: LocalFileSystem, path: str, *arguments: object, **options: object) -> object:
-        if path.endswith(".jpg"):
-            paths.append(path)
-        return original(self, path, *arguments, **options)
+    def counted(uri: str, limits: ReadLimits, deadline: float, most: int) -> bytes:
+        paths.append(uri)
+        return original(uri, limits, deadline, most)
 
-    monkeypatch.setattr(LocalFileSystem, "_open", counted)
+    monkeypatch.setattr(headers, "read_start", counted)
     return paths
 
 

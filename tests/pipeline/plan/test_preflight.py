@@ -47,12 +47,12 @@ def test_the_work_is_planned_and_nothing_is_written(photos: Path, recipe: Recipe
 
 
 def test_only_a_local_manifest_may_name_local_files(photos: Path, recipe: Recipe, tmp_path: Path) -> None:
-    assert "file" in run_plan(photos, tmp_path, recipe).allowed
+    assert "file" in run_plan(photos, tmp_path, recipe).access.allowed
     storage.put_table("memory://prepare/m.parquet", pa.table({"photo_id": ["a"], "uri": ["/a.jpg"]}))
-    remote = run_plan("memory://prepare/m.parquet", tmp_path, recipe).allowed
+    remote = run_plan("memory://prepare/m.parquet", tmp_path, recipe).access.allowed
     assert "file" not in remote
     assert {"memory", "s3"} <= remote
-    assert "file" in run_plan("memory://prepare/m.parquet", tmp_path, recipe, allow={"file"}).allowed
+    assert "file" in run_plan("memory://prepare/m.parquet", tmp_path, recipe, allow={"file"}).access.allowed
 
 
 def test_provided_maps_need_no_weights(tmp_path: Path) -> None:

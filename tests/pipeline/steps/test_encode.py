@@ -13,6 +13,7 @@ from pipeline.steps import encode as module
 from pipeline.steps.chain import ChainSettings, photo_steps
 from pipeline.steps.encode import ENCODER_THREADS, encode
 from pipeline.steps.row_step import rows_to_table, table_to_rows
+from pipeline.storage.limits import Access
 from schemas.recipe import Output, Recipe
 from schemas.row_parts import MadeBy
 from schemas.work import Converted, Encoded
@@ -63,7 +64,7 @@ def test_the_images_of_a_unit_are_encoded_several_at_once(
         return encode_pixels(pixels, output)
 
     monkeypatch.setattr(module, "encode_pixels", wait)
-    step = photo_steps(ChainSettings(recipe, frozenset()))[-1].create()
+    step = photo_steps(ChainSettings(recipe, Access(frozenset())))[-1].create()
     table = step(rows_to_table([converted(pixels)] * ENCODER_THREADS, Converted))
     assert {row.image[:4] for row in table_to_rows(table, Encoded) if isinstance(row, Encoded) and row.image} == {
         b"\x89PNG"

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from pipeline import storage
@@ -13,6 +14,7 @@ from pipeline.errors import (
     EmptyFileError,
     FetchError,
     FetchFailedError,
+    FetchTimeoutError,
     FileMissingError,
     InvalidUriError,
     MissingUriError,
@@ -23,11 +25,12 @@ from pipeline.steps import fetch as module
 from pipeline.steps.fetch import fetch
 from pipeline.steps.row_step import apply_step
 from pipeline.storage import PUBLIC_SCHEMES
+from pipeline.storage.limits import Access
 from schemas.row_parts import MapUri, ProvidedFile, Source
 from schemas.work import Failed
 from tests.rows import planned_row
 
-LOCAL = PUBLIC_SCHEMES | {"file"}
+LOCAL, PUBLIC = Access(PUBLIC_SCHEMES | {"file"}), Access(PUBLIC_SCHEMES)
 
 
 def test_the_photo_its_maps_and_its_mask_are_read(tmp_path: Path) -> None:
@@ -80,13 +83,13 @@ def test_an_address_that_cannot_be_read_is_not_retryable(uri: str | None, error:
 @pytest.mark.parametrize("uri", ["/etc/hostname", "file:///etc/hostname", "etc/hostname"])
 def test_local_files_must_be_allowed(uri: str) -> None:
     with pytest.raises(SchemeNotAllowedError):
-        fetch(planned_row(uri=uri), PUBLIC_SCHEMES)
+        fetch(planned_row(uri=uri), PUBLIC)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "169.254.169.254", "[fd00:1:2:3:4:5:6:7]"])
 def test_private_addresses_must_be_allowed(host: str) -> None:
     with pytest.raises(PrivateAddressError) as caught:
-        fetch(planned_row(uri=f"http://{host}/latest/meta-data?token=secret"), PUBLIC_SCHEMES)
+        fetch(planned_row(uri=f"http://{host}/latest/meta-data?token=secret"), PUBLIC)
     assert "secret" not in str(caught.value)
 
 
@@ -96,44 +99,60 @@ def test_an_empty_file_is_an_error_after_all_of_its_requests(tmp_path: Path, mon
         fetch(planned_row(uri=str(tmp_path / "a.jpg")), LOCAL)
     answers = [TimeoutError(), b""]
 
-    def answer(_uri: str) -> bytes:
+    def answer(*_arguments: object) -> bytes:
         result = answers.pop(0)
         if isinstance(result, Exception):
             raise result
         return result
 
-    monkeypatch.setattr(module.storage, "read_once", answer)
+    monkeypatch.setattr(module, "read_limited", answer)
     with pytest.raises(EmptyFileError) as caught:
         fetch(planned_row(uri="s3://bucket/a.jpg"), LOCAL)
     assert caught.value.attempts == 2
 
 
 def test_attempts_of_another_file_do_not_count_for_the_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(uri: str) -> bytes:
+    def answer(uri: str, *_limits: object) -> bytes:
         if uri.startswith("s3:"):
             raise TimeoutError
         return b"photo"
 
-    monkeypatch.setattr(module.storage, "read_once", answer)
+    monkeypatch.setattr(module, "read_limited", answer)
     row = planned_row(uri=str(tmp_path / "a.jpg"), mask_uri="s3://bucket/mask.png")
-    result = apply_step("fetch", partial(fetch, allowed=LOCAL), row)
+    result = apply_step("fetch", partial(fetch, access=LOCAL), row)
     assert isinstance(result, Failed)
     assert (result.timing.attempts, result.failure.attempts) == (1, storage.ATTEMPTS)
 
 
 def test_a_transient_error_is_tried_again_and_is_retryable(monkeypatch: pytest.MonkeyPatch) -> None:
-    def time_out(uri: str) -> bytes:
+    def time_out(uri: str, *_limits: object) -> bytes:
         raise TimeoutError(f"no answer from {uri}")
 
-    monkeypatch.setattr(module.storage, "read_once", time_out)
-    with pytest.raises(FetchFailedError) as caught:
+    monkeypatch.setattr(module, "read_limited", time_out)
+    with pytest.raises(FetchTimeoutError) as caught:
         fetch(planned_row(uri="s3://bucket/a.jpg"), LOCAL)
     assert caught.value.retryable
     assert caught.value.attempts == storage.ATTEMPTS
 
 
+def test_an_unknown_error_of_a_storage_library_is_tried_again_and_retryable() -> None:
+    class UnknownFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+        """A file system that raises an error of its own class."""
+
+        protocol = "unknown"
+
+        def open(self, *_arguments: object, **_options: object) -> None:
+            """Fail."""
+            raise type("ServerError", (Exception,), {})("no answer")
+
+    fsspec.register_implementation("unknown", UnknownFileSystem, clobber=True)
+    with pytest.raises(FetchFailedError, match="ServerError: no answer") as caught:
+        fetch(planned_row(uri="unknown://a.jpg"), Access(frozenset({"unknown"})))
+    assert (caught.value.retryable, caught.value.attempts) == (True, storage.ATTEMPTS)
+
+
 def test_an_address_without_its_credentials_is_not_requested(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"another photo")
     with pytest.raises(CredentialsMissingError) as caught:
-        fetch(planned_row(uri=f"{tmp_path}/a.jpg", redacted=True), frozenset({"file"}))
+        fetch(planned_row(uri=f"{tmp_path}/a.jpg", redacted=True), LOCAL)
     assert caught.value.retryable
