@@ -35,6 +35,7 @@ def convert(
     read_timeout: options.ReadTimeout = 30,
     max_photo_size: options.MaxPhotoSize = "256MiB",
     fetch_threads: options.FetchThreads = 16,
+    max_pixels: options.MaxPixels = 100_000_000,
     plan_memory: options.PlanMemory = "2GB",
     unit_size: options.UnitSize = None,
     recipe_changed: options.RecipeChanged = "refuse",

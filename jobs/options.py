@@ -105,6 +105,9 @@ ReadTimeout = Annotated[
 MaxPhotoSize = Annotated[
     str, typer.Option(metavar="SIZE", help="The largest file of a photo, after decompression, such as 256MiB.")
 ]
+MaxPixels = Annotated[
+    int, typer.Option(metavar="N", help="The largest number of pixels of a photo to decode. It decides the memory.")
+]
 FetchThreads = Annotated[int, typer.Option(metavar="N", help="The number of files that one process reads at once.")]
 UnitSize = Annotated[
     int | None,

@@ -12,8 +12,8 @@ step is a function that receives a batch and returns a batch. A batch is packed 
 nothing yet. When the results are read, Ray Data runs the function of each step in one or more processes, and passes the
 batches between them. All steps run at the same time, on different batches:
 
-- Load and fetch, decode, encode and commit take little CPU time, so several of them share a core: their pool is called
-  `light`. With `fit: people`, decode detects people in the whole photo, and takes a whole core.
+- Load and fetch, decode, encode and commit take little CPU time, so several of them share a core: their pools are
+  called `load` and `light`. With `fit: people`, decode detects people in the whole photo, and takes a whole core.
 - Control maps take one core for each process. A process keeps its detectors loaded. In a run with GPUs, detectors that
   are faster on a GPU run in the next step instead.
 - Convert takes one GPU for each process, or one core in a run without a GPU. A process keeps the diffusion pipeline
@@ -69,7 +69,8 @@ def photos_to_anime(
     # The table of units in parts, so that several processes load at the same time. `ray.put` stores each part in Ray.
     blocks: list[Any] = [ray.put(block) for block in unit_blocks(work, cpus)]
     units = ray.data.from_arrow_refs(blocks)
-    batches = map_one_batch(units, {"fn": LoadUnits(chain.load, stages)}, resources.by_pool["light"])
+    units.context.max_errored_blocks = -1  # a lost batch does not end the flow, see `pipeline.execution.lost_batches`
+    batches = map_one_batch(units, {"fn": LoadUnits(chain.load, stages)}, resources.by_pool["load"])
     for step in [*chain.steps, Step("commit", "light", chain.commit)]:
         step_class = batch_class(step)
         # Ray Data creates an object of a class in each process, which keeps its models, and calls it with every batch.

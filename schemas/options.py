@@ -29,6 +29,8 @@ class Options(BaseModel):
         read_timeout: The longest time between two parts of a file from a web server, in seconds.
         max_photo_size: The largest size of a file of a photo in bytes, after it was decompressed.
         fetch_threads: The number of photos whose files one process reads at once.
+        max_pixels: The largest number of pixels of a photo that are decoded. A JPEG is decoded at an eighth, a quarter
+            or half of its size if that is enough.
         plan_memory: The largest memory in bytes that planning uses.
         recipe_changed: Whether to refuse or to reconvert an output of another recipe.
         removed_photos: Whether rows of photos that the manifest no longer has, and that have no image, stay planned.
@@ -56,6 +58,7 @@ class Options(BaseModel):
     read_timeout: Annotated[float, Field(gt=0, le=86400)] = 30
     max_photo_size: Annotated[ByteSize, Field(ge=1)] = ByteSize(256 * 2**20)
     fetch_threads: Annotated[int, Field(ge=1, le=1024)] = 16
+    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
     plan_memory: Annotated[ByteSize, Field(ge=100 * 10**6)] = ByteSize(2 * 10**9)
     recipe_changed: Literal["refuse", "reconvert"] = "refuse"
     removed_photos: Literal["keep", "drop"] = "keep"

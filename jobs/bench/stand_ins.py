@@ -109,7 +109,7 @@ def stand_in_chain(load: SyntheticPhotos, calls: Path, seconds: float) -> Chain:
         seconds: The time that the converter waits for each photo.
     """
     steps = [
-        Step("decode", "light", UnchangedTable()),
+        Step("decode", "load", UnchangedTable()),
         Step("control maps", "control_maps", UnchangedTable, {}),
         Step("convert", "gpu", WaitingConverter, {"calls": str(calls), "seconds": seconds}),
         Step("encode", "light", UnchangedTable()),

@@ -121,10 +121,10 @@ class InvalidImageError(ImageError):
 
 
 class TooManyPixelsError(ImageError):
-    """The image has more pixels than the decoder accepts."""
+    """More pixels of the image would be decoded than the run allows."""
 
     code = "image.too_many_pixels"
-    hint = "Scale the photo down."
+    hint = "Scale the photo down, or raise --max-pixels."
 
 
 class LabelError(PhotoError):

@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import ray
-from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
+from ray.data import ActorPoolStrategy, DataContext, ExecutionResources, TaskPoolStrategy
 
 from pipeline.errors import ClusterError
 from pipeline.execution.block_statistics import DropBlockStatistics
 from pipeline.execution.cluster import logical_cpus
+from pipeline.images.opening import BYTES_PER_PIXEL, DEFAULT_MAX_PIXELS
 from pipeline.plan.preflight import RunPlan
 from pipeline.steps.chain import Pool
 from schemas.options import Options
@@ -25,10 +26,14 @@ LOGGER = logging.getLogger("photo2anime.run")
 
 GIB = 2**30
 # The share of a core and the memory of one process of each pool. Light steps mostly wait or take little time. With the
-# recipe demo, a light process was seen to use 0.3 GiB, and a process that generates images 1.5 GiB.
-CPUS: dict[Pool, float] = {"light": 0.5, "decode": 1, "control_maps": 1, "gpu": 1}
-MEMORY: dict[Pool, int] = {"light": GIB // 2, "decode": GIB, "control_maps": GIB, "gpu": 2 * GIB}
-LIGHT_STEPS = 4  # load, decode, encode and commit
+# recipe demo, a light process was seen to use 0.3 GiB, and a process that generates images 1.5 GiB. Pools that decode
+# photos need additional memory for the pixels of one photo, and `load` for the files of a batch.
+CPUS: dict[Pool, float] = {"load": 0.5, "light": 0.5, "decode": 1, "control_maps": 1, "gpu": 1}
+MEMORY: dict[Pool, int] = {
+    "load": GIB, "light": GIB // 2, "decode": GIB, "control_maps": GIB, "gpu": 2 * GIB,
+}  # fmt: skip
+LIGHT_STEPS = 2  # encode and commit
+_DECODING_POOLS: tuple[Pool, ...] = ("load", "decode")
 CORES_PER_DETECTOR = 4  # without GPUs, one in so many cores detects control maps
 DETECTORS_PER_GPU = 8  # allowed in a cluster that will grow, even if it has fewer cores now
 # Batches of each process that holds models: one is processed while another is packed and returned, and the next one is
@@ -50,19 +55,21 @@ class Budget:
         gpus: GPU processes. It may be more than the GPUs of the cluster now, if the cluster will grow.
         memory: Memory of the processes in bytes.
         object_store_memory: Memory in bytes for the rows between the steps.
+        max_pixels: The largest number of pixels of a photo to decode, which decides the memory of a process.
     """
 
     cpus: float | None = None
     gpus: int | None = None
     memory: int | None = None
     object_store_memory: int | None = None
+    max_pixels: int = DEFAULT_MAX_PIXELS
 
     @classmethod
     def of(cls, options: Options) -> "Budget":
         """Return the budget of a run."""
         # On this machine, Ray schedules more CPUs than there are cores.
         cpus = logical_cpus(options.cpus) if options.cpus and options.address is None else options.cpus
-        return cls(cpus, options.gpus, options.memory, options.object_store_memory)
+        return cls(cpus, options.gpus, options.memory, options.object_store_memory, options.max_pixels)
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,7 @@ class StepResources:
         """Return resources with which each process has one batch, so that no other batch is lost if it ends."""
         by_pool = {pool: dict(arguments) for pool, arguments in self.by_pool.items()}
         for arguments in by_pool.values():
-            if "compute" in arguments:
+            if isinstance(arguments.get("compute"), ActorPoolStrategy):
                 arguments["compute"] = _actors(arguments["compute"].max_size, in_flight=1, calls=1)
         return replace(self, by_pool=by_pool)
 
@@ -138,7 +145,7 @@ def plan_resources(run: RunPlan, options: Options) -> StepResources:
     convert = f", {sizes.convert} for images" if sizes.convert else ""
     LOGGER.info("at most %d process(es) for control maps%s", sizes.control_maps, convert)
     configure_ray_data(budget, verbose=options.verbose)
-    return step_resources(cluster, sizes, gpu_detectors)
+    return step_resources(cluster, sizes, gpu_detectors, options.max_pixels)
 
 
 def cluster_resources(budget: Budget, *, only_maps: bool = False) -> ClusterResources:
@@ -161,7 +168,7 @@ def cluster_resources(budget: Budget, *, only_maps: bool = False) -> ClusterReso
             f"cluster: {cpus:g} CPUs and {gpus} GPUs, but this run needs {fewest + 1} CPUs",
             "Add CPUs, raise --cpus, or set --gpus if the cluster will grow.",
         )
-    needed = _needed_memory(only_maps=only_maps)
+    needed = _needed_memory(budget.max_pixels, only_maps=only_maps)
     if budget.memory is not None and resources.memory < needed:
         raise ClusterError(
             f"cluster: {resources.memory / GIB:.1f} GiB of memory, but this run needs {needed / GIB:.1f} GiB",
@@ -187,21 +194,31 @@ def size_pools(cluster: ClusterResources, *, growing: bool = False, only_maps: b
     return PoolSizes(detectors, cluster.cores - detectors)
 
 
-def step_resources(cluster: ClusterResources, sizes: PoolSizes, gpu_detectors: frozenset[str]) -> StepResources:
+def step_resources(
+    cluster: ClusterResources,
+    sizes: PoolSizes,
+    gpu_detectors: frozenset[str],
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> StepResources:
     """Return the Ray resources of the steps.
 
     Memory is reserved only if the cluster has enough for one process of each step. Otherwise the steps would wait for
-    each other, and a small machine may still have enough for the photos of a run.
+    each other, and a small machine may still have enough for the photos of a run. Then it decodes one at a time.
 
     Args:
         cluster: The resources of the cluster.
         sizes: The sizes of the pools.
         gpu_detectors: Detectors that run in the GPU workers.
+        max_pixels: The largest number of pixels of a photo to decode.
     """
-    reserved = cluster.memory >= _needed_memory(only_maps=not sizes.convert)
-    by_pool: dict[Pool, dict[str, Any]] = {
-        pool: {"num_cpus": CPUS[pool]} | ({"memory": MEMORY[pool]} if reserved else {}) for pool in CPUS
-    }
+    memory = _pool_memory(max_pixels)
+    by_pool: dict[Pool, dict[str, Any]] = {pool: {"num_cpus": CPUS[pool]} for pool in CPUS}
+    if cluster.memory >= _needed_memory(max_pixels, only_maps=not sizes.convert):
+        for pool, arguments in by_pool.items():
+            arguments["memory"] = memory[pool]
+    else:
+        for pool in _DECODING_POOLS:
+            by_pool[pool]["compute"] = TaskPoolStrategy(1)
     sizes_by_pool: dict[Pool, int] = {"control_maps": sizes.control_maps, "gpu": max(1, sizes.convert)}
     for pool, arguments in by_pool.items():
         if pool in sizes_by_pool:
@@ -218,7 +235,6 @@ def configure_ray_data(budget: Budget, *, verbose: bool = False) -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = verbose
     context.target_max_block_size = BLOCK_BYTES
-    context.max_errored_blocks = -1  # a lost batch does not end the flow, see `pipeline.execution.lost_batches`
     context.custom_execution_callback_classes = [DropBlockStatistics]
     # A pool grows while all of its processes have as many batches as they may have.
     context.actor_pool_util_upscaling_threshold = BATCHES_IN_FLIGHT / CONCURRENT_CALLS
@@ -229,9 +245,16 @@ def configure_ray_data(budget: Budget, *, verbose: bool = False) -> None:
     logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)
 
 
-def _needed_memory(*, only_maps: bool) -> int:
+def _pool_memory(max_pixels: int) -> dict[Pool, int]:
+    """Return the memory of one process of each pool in bytes."""
+    pixels = dict.fromkeys(_DECODING_POOLS, max_pixels * BYTES_PER_PIXEL)
+    return {pool: memory + pixels.get(pool, 0) for pool, memory in MEMORY.items()}
+
+
+def _needed_memory(max_pixels: int, *, only_maps: bool) -> int:
     """Return the memory of one process of each step."""
-    return LIGHT_STEPS * MEMORY["light"] + MEMORY["control_maps"] + (0 if only_maps else MEMORY["gpu"])
+    memory = _pool_memory(max_pixels)
+    return memory["load"] + LIGHT_STEPS * memory["light"] + memory["control_maps"] + (0 if only_maps else memory["gpu"])
 
 
 def _actors(max_size: int, in_flight: int = BATCHES_IN_FLIGHT, calls: int = CONCURRENT_CALLS) -> ActorPoolStrategy:

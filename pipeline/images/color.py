@@ -16,6 +16,7 @@ SRGB = ImageCms.createProfile("sRGB")
 INTENT = ImageCms.Intent.PERCEPTUAL  # as in browsers; without a perceptual table, LittleCMS uses relative colorimetric
 _COLOR_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}  # Pillow mode -> signature of ICC.1:2010
 _MAX_16_BIT = 65535.0
+_STRIP_ROWS = 256  # rows that are converted together, because intermediate values take 16 bytes for each pixel
 
 
 def to_resizable(image: Image.Image) -> Image.Image:
@@ -53,10 +54,14 @@ def to_srgb(image: Image.Image, profile: bytes | None, background: str) -> tuple
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """Scale 16-bit values 0..65535, or floats 0..1, to 0..255. `Image.convert` would clip values above 255 instead."""
-    values = np.asarray(image if image.mode in {"I", "F"} else image.convert("I"), np.float32)  # [H, W]
-    maximum = 1.0 if image.mode == "F" else _MAX_16_BIT
-    scaled = np.nan_to_num(values * (255.0 / maximum)).clip(0, 255)
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+    result = Image.new("L", image.size)
+    for top in range(0, image.height, _STRIP_ROWS):
+        strip = image.crop((0, top, image.width, min(top + _STRIP_ROWS, image.height)))
+        values = np.asarray(strip if strip.mode in {"I", "F"} else strip.convert("I"), np.float32)  # [H, W]
+        maximum = 1.0 if strip.mode == "F" else _MAX_16_BIT
+        scaled = np.nan_to_num(values * (255.0 / maximum)).clip(0, 255)
+        result.paste(Image.fromarray(np.rint(scaled).astype(np.uint8)), (0, top))
+    return result
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> tuple[Image.Image, str | None]:

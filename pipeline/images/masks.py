@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from pipeline.errors import InvalidMaskError, MaskShapeError
-from pipeline.images.formats import DECODER_ERRORS, FORMATS, describe_decode_error, same_aspect_ratio
+from pipeline.images.formats import DECODER_ERRORS, describe_decode_error, same_aspect_ratio
 from pipeline.images.geometry import Transform
+from pipeline.images.opening import load_image
 
 LOSSLESS_MODES = frozenset({"1", "L", "P", "I;16", "RGB", "RGBA", "LA"})  # the modes that Pillow writes as PNG
 
@@ -31,8 +32,7 @@ def fit_mask(content: bytes, transform: Transform) -> tuple[bytes, float]:
         MaskShapeError: The mask does not have the aspect ratio of the photo.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            image.load()
+        image = load_image(content)
     except DECODER_ERRORS as error:
         raise InvalidMaskError(f"mask_uri: {describe_decode_error(error)}") from error
     if not same_aspect_ratio(image.size, transform.source):

@@ -1,7 +1,6 @@
 """Open a photo, read its header, and decode it to upright sRGB pixels."""
 
 import io
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,8 +8,9 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from pipeline.images.color import to_resizable, to_srgb
-from pipeline.images.formats import DECODER_ERRORS, FORMATS, image_error
+from pipeline.images.formats import DECODER_ERRORS, image_error
 from pipeline.images.geometry import TRANSPOSED_ORIENTATIONS, UPRIGHT_OPERATIONS, Transform, pad_transform
+from pipeline.images.opening import DEFAULT_MAX_PIXELS, check_pixels, open_image
 
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, Orientation
 # libjpeg can decode at 1/8, 1/4 and 1/2 of the size. At 1/4 it takes a quarter of the time, and pixels differ from
@@ -26,11 +26,13 @@ class Photo:
         stored: The image as Pillow opened it, before the EXIF orientation is applied.
         size: Width and height of the upright photo in pixels.
         orientation: The EXIF orientation that has to be applied, 1 to 8.
+        max_pixels: The largest number of pixels to decode.
     """
 
     stored: Image.Image
     size: tuple[int, int]
     orientation: int
+    max_pixels: int = DEFAULT_MAX_PIXELS
 
     def shrink_to(self, scale: float) -> int:
         """Let libjpeg decode a JPEG at the smallest fraction of its size that is at least `scale`.
@@ -53,7 +55,11 @@ class Photo:
 
         Returns:
             The image, and the name of the colour profile of the photo as `color.to_srgb` returns it.
+
+        Raises:
+            Image.DecompressionBombError: Too many pixels would be decoded. `open_photo` converts it.
         """
+        check_pixels(self.stored, self.size, self.max_pixels)
         image = transform.apply_to_stored(to_resizable(self.stored))
         return to_srgb(image, self.stored.info.get("icc_profile"), background)
 
@@ -81,19 +87,20 @@ def read_header(image: Image.Image) -> Photo:
 
 
 @contextmanager
-def open_photo(content: bytes) -> Iterator[Photo]:
+def open_photo(content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[Photo]:
     """Open an image file and read its header.
 
     The caller must decode the pixels inside the `with` block, because the exceptions of decoders are converted there.
+
+    Args:
+        content: The content of the file.
+        max_pixels: The largest number of pixels to decode.
 
     Raises:
         ImageError: The file cannot be decoded, or has too many pixels.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # unusual metadata, which does not affect the pixels
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice the limit raises an error
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                yield read_header(image)
+        with open_image(io.BytesIO(content)) as image:
+            yield replace(read_header(image), max_pixels=max_pixels)
     except DECODER_ERRORS as error:
         raise image_error(error) from error

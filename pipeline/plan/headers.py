@@ -9,10 +9,10 @@ from itertools import repeat
 from typing import BinaryIO, Protocol
 
 import pyarrow as pa
-from PIL import Image
 
 from pipeline import storage
-from pipeline.images.formats import DECODER_ERRORS, FORMATS
+from pipeline.images.formats import DECODER_ERRORS
+from pipeline.images.opening import open_image
 from pipeline.images.photo import read_header
 from pipeline.plan.rate_limit import TokenBucket
 from pipeline.storage.limited_read import read_start
@@ -98,7 +98,7 @@ def _read_size(uri: str, bucket: TokenBucket | None) -> tuple[int | None, int | 
 
 def _size_of(file: BinaryIO) -> tuple[int, int] | None:
     """Return the width and height of an upright photo, or None if its header is invalid or incomplete."""
-    with suppress(*DECODER_ERRORS), Image.open(file, formats=FORMATS) as image:
+    with suppress(*DECODER_ERRORS), open_image(file) as image:
         width, height = read_header(image).size
         return width, height
     return None

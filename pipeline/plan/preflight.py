@@ -214,7 +214,7 @@ def _access(manifest: str, options: Options) -> Access:
         max_bytes=options.max_photo_size,
         private_hosts="private" in options.allow,
     )
-    return Access(PUBLIC_SCHEMES | {scheme} | options.allow, limits, options.fetch_threads)
+    return Access(PUBLIC_SCHEMES | {scheme} | options.allow, limits, options.fetch_threads, options.max_pixels)
 
 
 def _check_credentials(planning: Planning, work: RemainingWork) -> None:

@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from pipeline.plan.preflight import RunPlan  # imported here only, because workers do not need its libraries
 
 TableFunction: TypeAlias = Callable[[pa.Table], pa.Table]
-Pool: TypeAlias = Literal["light", "decode", "control_maps", "gpu"]
+Pool: TypeAlias = Literal["load", "light", "decode", "control_maps", "gpu"]
 """The processes that run a step.
 
-`light` takes a part of a core. `decode` and `control_maps` take one core, and `gpu` a GPU, or one core without a GPU.
+`load` and `light` take a part of a core, `decode` and `control_maps` one core, and `gpu` a GPU, or else one core. `load`
+and `decode` have the memory for large photos.
 """
 
 
@@ -183,9 +184,10 @@ def photo_steps(settings: ChainSettings) -> list[Step]:
         "compile_cache": settings.compile_cache,
         "keep_maps": settings.keep_maps,
     }
-    decode_pool: Pool = "decode" if recipe.fit == "people" else "light"  # detecting people takes a whole core
+    decode = decode_step(recipe, blank, settings.access.max_pixels)
+    decode_pool: Pool = "decode" if recipe.fit == "people" else "load"  # detecting people takes a whole core
     steps = [
-        Step("decode", decode_pool, RowStep("decode", Fetched, Decoded, decode_step(recipe, blank))),
+        Step("decode", decode_pool, RowStep("decode", Fetched, Decoded, decode)),
         Step("control maps", "control_maps", ControlMaps, map_arguments),
     ]
     if on_gpu or recipe.mode != "maps":

@@ -13,6 +13,7 @@ from pipeline.images.arrays import Pixels
 from pipeline.images.geometry import Padding, Transform, crop_transform, nearest_bucket, pad_transform
 from pipeline.images.labels import person_points, transform_labels
 from pipeline.images.masks import fit_mask
+from pipeline.images.opening import DEFAULT_MAX_PIXELS
 from pipeline.images.photo import Photo, open_photo
 from pipeline.steps.canvas import padding_columns, transform_columns
 from pipeline.steps.row_step import record_on_error
@@ -26,24 +27,33 @@ FindPeople: TypeAlias = Callable[[Pixels], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Geometry:
-    """The settings of a recipe that affect how photos are decoded and labels are transformed."""
+    """The settings that affect how photos are decoded and labels are transformed."""
 
     buckets: tuple[tuple[int, int], ...]  # width and height of the canvas for each aspect ratio
     fit: str
     background: str
     min_visible: float
+    max_pixels: int = DEFAULT_MAX_PIXELS
 
     @classmethod
-    def of(cls, recipe: Recipe) -> "Geometry":
+    def of(cls, recipe: Recipe, max_pixels: int = DEFAULT_MAX_PIXELS) -> "Geometry":
         """Return the geometry of a recipe."""
-        return cls(tuple(recipe.buckets), recipe.fit, recipe.background, recipe.min_visible)
+        return cls(tuple(recipe.buckets), recipe.fit, recipe.background, recipe.min_visible, max_pixels)
 
 
-def decode_step(recipe: Recipe, blank: frozenset[str]) -> Callable[[Fetched], Decoded]:
-    """Return the decode step of a recipe; `blank` names the detectors whose weights are missing."""
+def decode_step(
+    recipe: Recipe, blank: frozenset[str], max_pixels: int = DEFAULT_MAX_PIXELS
+) -> Callable[[Fetched], Decoded]:
+    """Return the decode step of a recipe.
+
+    Args:
+        recipe: The recipe.
+        blank: The detectors whose weights are missing.
+        max_pixels: The largest number of pixels of a photo to decode.
+    """
     detectors = [settings for settings in recipe.pose_detectors if settings.name not in blank]
     find_people = PeopleFinder(detectors[0]) if recipe.fit == "people" and detectors else None
-    return partial(decode, geometry=Geometry.of(recipe), find_people=find_people)
+    return partial(decode, geometry=Geometry.of(recipe, max_pixels), find_people=find_people)
 
 
 def decode(row: Fetched, geometry: Geometry, find_people: FindPeople | None = None) -> Decoded:
@@ -58,7 +68,7 @@ def decode(row: Fetched, geometry: Geometry, find_people: FindPeople | None = No
         ImageError: The photo cannot be decoded, or has too many pixels.
         LabelError: A label of the manifest is invalid.
     """
-    with open_photo(row.photo) as photo:
+    with open_photo(row.photo, geometry.max_pixels) as photo:
         transform, padding = _fit_to_bucket(row.planned, photo, geometry, find_people)
         image, profile = photo.to_srgb(transform, geometry.background)
     pixels = padding.pad(np.asarray(image), edge=True)  # [H, W, 3], uint8, RGB, 0..255

@@ -3,7 +3,6 @@
 The transform of the photo is applied to its maps. An invalid map is an error of its photo, not of the run.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,8 @@ from pipeline.detectors.keypoints import LAYOUTS, person_from_keypoints
 from pipeline.detectors.pose_drawing import draw_people
 from pipeline.errors import InvalidMapError, InvalidPoseError, MapShapeError
 from pipeline.images.arrays import Pixels
-from pipeline.images.formats import DECODER_ERRORS, FORMATS, describe_decode_error, same_aspect_ratio
+from pipeline.images.formats import DECODER_ERRORS, describe_decode_error, same_aspect_ratio
+from pipeline.images.opening import load_image
 from pipeline.steps.canvas import canvas_padding, canvas_transform
 from schemas.detectors import DetectorSettings
 from schemas.row_parts import Canvas, Points, ProvidedFile
@@ -109,9 +109,7 @@ def _color_map(file: ProvidedFile, canvas: Canvas) -> Pixels:
 
 def _open(file: ProvidedFile) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(file.content), formats=FORMATS) as image:
-            image.load()
-            return image
+        return load_image(file.content)
     except DECODER_ERRORS as error:
         raise InvalidMapError(f"{file.detector}_uri: {describe_decode_error(error)}") from error
 

@@ -32,8 +32,10 @@ class Access:
         allowed: The allowed schemes, `file` for local files.
         limits: The limits for each file.
         threads: The number of photos whose files a process reads at once. A request mostly waits for the network.
+        max_pixels: The largest number of pixels of a photo that are decoded.
     """
 
     allowed: frozenset[str]
     limits: ReadLimits = field(default_factory=ReadLimits)
     threads: int = 16
+    max_pixels: int = 100_000_000

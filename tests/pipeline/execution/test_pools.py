@@ -8,6 +8,7 @@ from ray.data import DataContext
 from pipeline.errors import ClusterError
 from pipeline.execution import pools
 from pipeline.execution.pools import GIB, Budget, ClusterResources, PoolSizes, size_pools
+from pipeline.images.opening import BYTES_PER_PIXEL
 from schemas.options import Options
 
 
@@ -54,6 +55,16 @@ def test_lost_rows_are_processed_one_at_a_time() -> None:
 def test_a_small_cluster_reserves_no_memory() -> None:
     resources = pools.step_resources(ClusterResources(3, 0, 2 * GIB), PoolSizes(1, 1), frozenset())
     assert not any("memory" in each for each in resources.by_pool.values())
+    assert resources.by_pool["load"]["compute"].size == 1
+
+
+def test_the_memory_for_decoding_grows_with_the_allowed_pixels() -> None:
+    small, large = (
+        pools.step_resources(ClusterResources(5, 0, 100 * GIB), PoolSizes(1, 1), frozenset(), pixels).by_pool
+        for pixels in (10**6, 10**8)
+    )
+    assert large["load"]["memory"] - small["load"]["memory"] == 99 * 10**6 * BYTES_PER_PIXEL
+    assert large["light"] == small["light"]
 
 
 def test_options_become_a_budget() -> None:
@@ -79,7 +90,7 @@ def test_one_core_stays_free_for_light_steps() -> None:
     assert pools.cluster_resources(Budget(cpus=2.5)).cores == 1
     assert pools.cluster_resources(Budget(gpus=7)).gpus == 7
     assert pools.cluster_resources(Budget(cpus=2, gpus=0), only_maps=True).cores == 1
-    assert pools.cluster_resources(Budget(memory=4 * GIB), only_maps=True).memory == 4 * GIB
+    assert pools.cluster_resources(Budget(memory=5 * GIB), only_maps=True).memory == 5 * GIB
 
 
 @pytest.mark.slow
