@@ -13,7 +13,8 @@ from typing import Any
 
 import ray
 
-from pipeline.errors import ClusterError
+from pipeline.errors import ClusterError, RunError
+from pipeline.execution.ray_errors import describe_ray_error
 from pipeline.quiet import silence_stderr
 from pipeline.storage.temporary import temporary_folder
 
@@ -24,6 +25,8 @@ PREFIX = "p2a-"  # prefix of the names of temporary folders
 # temporary folder and the names that Ray adds have up to 77, which leaves 30. Two are a reserve.
 LONGEST_PARENT = 28
 CONNECT_SECONDS = 10
+START_ATTEMPTS = 2  # on a loaded machine, the processes of Ray may not start in time
+_START_HINT = "Run the command again when the machine is less busy, or with --verbose to see the log of Ray."
 
 
 @contextmanager
@@ -58,7 +61,7 @@ def connect_ray(
         "logging_level": logging.INFO if verbose else logging.CRITICAL,
     }
     if address is not None:
-        with _initialize_ray(address, log_settings):
+        with _initialize_ray(address, log_settings), _messages_hidden(verbose=verbose):
             yield
         return
     with temporary_folder(PREFIX, _parent_folder()) as folder:
@@ -68,8 +71,19 @@ def connect_ray(
             "_temp_dir": str(folder),
         }
         settings |= {"object_store_memory": object_store_memory} if object_store_memory else {}
-        with _initialize_ray("local", settings | log_settings, silent=not verbose):
+        with _initialize_ray("local", settings | log_settings, silent=not verbose), _messages_hidden(verbose=verbose):
             yield
+
+
+@contextmanager
+def _messages_hidden(*, verbose: bool) -> Iterator[None]:
+    """Hide what Ray prints about processes that end and tasks that are repeated, whatever `log_to_driver` is."""
+    worker = ray._private.worker  # noqa: SLF001 - Ray has no option for it
+    before, worker._worker_logs_enabled = worker._worker_logs_enabled, verbose  # noqa: SLF001
+    try:
+        yield
+    finally:
+        worker._worker_logs_enabled = before  # noqa: SLF001
 
 
 def logical_cpus(cores: float | None = None) -> int:
@@ -96,15 +110,29 @@ def _check_address(address: str) -> None:
 @contextmanager
 def _initialize_ray(address: str, settings: dict[str, Any], *, silent: bool = False) -> Iterator[None]:
     try:
-        try:
-            with _signal_handler_kept(), silence_stderr() if silent else nullcontext():
-                ray.init(address=address, **settings)
-        except Exception as error:  # Ray raises a plain Exception if a node does not start in time
-            raise ClusterError(f"Ray at {address!r}: {error}") from error
+        _start(address, settings, silent=silent)
         LOGGER.debug("connected to Ray at %s with %s", address, ray.cluster_resources())
         yield
     finally:
         ray.shutdown()
+
+
+def _start(address: str, settings: dict[str, Any], *, silent: bool) -> None:
+    """Call `ray.init`. A Ray that does not start on this machine is started once more."""
+    for attempt in range(START_ATTEMPTS):
+        try:
+            with _signal_handler_kept(), silence_stderr() if silent else nullcontext():
+                ray.init(address=address, **settings)
+        except RunError:  # of a signal
+            raise
+        except Exception as error:  # Ray raises a plain Exception if a node does not start in time
+            ray.shutdown()
+            if address == "local" and attempt < START_ATTEMPTS - 1:
+                LOGGER.info("Ray did not start (%s); starting it once more", describe_ray_error(error))
+                continue
+            where, hint = (f"Ray at {address!r}", None) if address != "local" else ("Ray on this machine", _START_HINT)
+            raise ClusterError(f"{where}: {describe_ray_error(error)}", hint) from error
+        return
 
 
 @contextmanager

@@ -33,8 +33,8 @@ TableFunction: TypeAlias = Callable[[pa.Table], pa.Table]
 Pool: TypeAlias = Literal["load", "light", "decode", "control_maps", "gpu"]
 """The processes that run a step.
 
-`load` and `light` take a part of a core, `decode` and `control_maps` one core, and `gpu` a GPU, or else one core. `load`
-and `decode` have the memory for large photos.
+`load` and `light` take a part of a core, `decode` and `control_maps` one core, and `gpu` a GPU, or else one core.
+`load` and `decode` have the memory for large photos.
 """
 
 
