@@ -61,7 +61,7 @@ def connect_ray(
         "logging_level": logging.INFO if verbose else logging.CRITICAL,
     }
     if address is not None:
-        with _initialize_ray(address, log_settings), _messages_hidden(verbose=verbose):
+        with _messages_hidden(verbose=verbose), _initialize_ray(address, log_settings):
             yield
         return
     with temporary_folder(PREFIX, _parent_folder()) as folder:
@@ -71,7 +71,7 @@ def connect_ray(
             "_temp_dir": str(folder),
         }
         settings |= {"object_store_memory": object_store_memory} if object_store_memory else {}
-        with _initialize_ray("local", settings | log_settings, silent=not verbose), _messages_hidden(verbose=verbose):
+        with _messages_hidden(verbose=verbose), _initialize_ray("local", settings | log_settings, silent=not verbose):
             yield
 
 
