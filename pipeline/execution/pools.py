@@ -17,6 +17,7 @@ from ray.data import ActorPoolStrategy, DataContext, ExecutionResources, TaskPoo
 from pipeline.errors import ClusterError
 from pipeline.execution.block_statistics import DropBlockStatistics
 from pipeline.execution.cluster import logical_cpus
+from pipeline.execution.wait_messages import LogWaiting
 from pipeline.images.opening import BYTES_PER_PIXEL, DEFAULT_MAX_PIXELS
 from pipeline.plan.preflight import RunPlan
 from pipeline.steps.chain import Pool
@@ -235,7 +236,7 @@ def configure_ray_data(budget: Budget, *, verbose: bool = False) -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = verbose
     context.target_max_block_size = BLOCK_BYTES
-    context.custom_execution_callback_classes = [DropBlockStatistics]
+    context.custom_execution_callback_classes = [DropBlockStatistics, LogWaiting]
     # A pool grows while all of its processes have as many batches as they may have.
     context.actor_pool_util_upscaling_threshold = BATCHES_IN_FLIGHT / CONCURRENT_CALLS
     context.execution_options.resource_limits = ExecutionResources(
