@@ -25,6 +25,9 @@ PREFIX = "p2a-"  # prefix of the names of temporary folders
 # temporary folder and the names that Ray adds have up to 77, which leaves 30. Two are a reserve.
 LONGEST_PARENT = 28
 CONNECT_SECONDS = 10
+# How often Ray repeats a task that it ended to free memory. By default, a photo that needs too much memory is retried
+# for ever. The machines of a cluster need the environment variable RAY_task_oom_retries instead.
+OOM_RETRIES = 2
 START_ATTEMPTS = 2  # on a loaded machine, the processes of Ray may not start in time
 _START_HINT = "Run the command again when the machine is less busy, or with --verbose to see the log of Ray."
 
@@ -69,6 +72,7 @@ def connect_ray(
             "num_cpus": logical_cpus(cpus),
             "include_dashboard": False,
             "_temp_dir": str(folder),
+            "_system_config": {"task_oom_retries": OOM_RETRIES},
         }
         settings |= {"object_store_memory": object_store_memory} if object_store_memory else {}
         with _messages_hidden(verbose=verbose), _initialize_ray("local", settings | log_settings, silent=not verbose):

@@ -2,6 +2,8 @@
 
 import re
 
+import ray
+
 from pipeline.errors import RunStoppedError
 
 _OWN_ERROR = re.compile(r"^pipeline\.errors\.[\w.]+: (.+)$", re.MULTILINE)
@@ -23,5 +25,7 @@ def run_stopped_error(error: BaseException) -> RunStoppedError:
 
 def describe_ray_error(error: BaseException) -> str:
     """Return the first line of an error that names an exception from outside Ray, or else the last line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in lines if _FOREIGN_ERROR.match(line)), lines[-1] if lines else type(error).__name__)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if isinstance(error, ray.exceptions.OutOfMemoryError):  # whose other lines are advice
+        return lines[0]
+    return next((line for line in lines if _FOREIGN_ERROR.match(line)), lines[-1])

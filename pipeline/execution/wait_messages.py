@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("photo2anime.run")
 
 WAIT_SECONDS = 60.0
+GIB = 2**30
 
 
 class LogWaiting(ExecutionCallback):
@@ -52,7 +53,5 @@ def _free_resources() -> str:
     """Describe the resources of the cluster that are not in use."""
     total, free = ray.cluster_resources(), ray.available_resources()
     amounts = [f"{free.get(name, 0):g} of {total.get(name, 0):g} {name}s" for name in ("CPU", "GPU")]
-    gib = 2**30
-    return ", ".join(
-        [*amounts, f"{free.get('memory', 0) / gib:.1f} of {total.get('memory', 0) / gib:.1f} GiB of memory"]
-    )
+    memory = f"{free.get('memory', 0) / GIB:.1f} of {total.get('memory', 0) / GIB:.1f} GiB of memory"
+    return ", ".join([*amounts, memory])

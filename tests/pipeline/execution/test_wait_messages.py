@@ -11,7 +11,7 @@ from pipeline.execution import wait_messages
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-class Waited(RuntimeError):
+class WaitedError(RuntimeError):
     """Ends a flow that would wait for ever."""
 
 
@@ -20,7 +20,7 @@ class EndFlow(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Raise an error with the message."""
-        raise Waited(record.getMessage())
+        raise WaitedError(record.getMessage())
 
 
 @pytest.fixture
@@ -51,5 +51,5 @@ def test_a_flow_without_a_free_gpu_names_the_step_and_what_it_needs() -> None:
     flow.context.custom_execution_callback_classes = [wait_messages.LogWaiting]
     pool = ray.data.ActorPoolStrategy(size=1)
     steps = flow.map_batches(Unchanged, batch_size=1, compute=pool, num_gpus=7)
-    with pytest.raises(Waited, match=r"Unchanged waits for a process with .*7 GPU; free: .* CPUs, 1 of 1 GPUs"):
+    with pytest.raises(WaitedError, match=r"Unchanged waits for a process with .*7 GPU; free: .* CPUs, 1 of 1 GPUs"):
         list(steps.iter_batches())
