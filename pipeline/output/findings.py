@@ -80,7 +80,8 @@ class Findings:
         missing: Planned rows without a row in a record, and recorded files that do not exist.
         duplicate: Rows that were recorded more than once, or planned in several units.
         orphaned: Records and rows that were not planned, and files that no record names.
-        altered: Files whose content differs from their record, and records that cannot be read or are of another unit.
+        altered: Files whose content differs from their record, damaged files of records, plans and recipes, and records
+            with rows of another unit.
         damaged_units: Planned units whose records `repair` deletes, so that the next run converts them again.
         unplanned_units: Units of records that are in no plan. `repair` keeps these records and the files of the units.
         missing_rows: The number of planned rows that the next run converts even without `repair`.

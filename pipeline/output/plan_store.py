@@ -3,7 +3,7 @@
 A plan consists of Parquet files with its rows, sorted by unit, and an index of its units. The files are in a folder of
 `_plan/` that is named after the number of the plan and their content. The index is written last, so that files without
 an index are ignored. Its name is the number of the plan, and it is never replaced: of two runs that plan the same rows
-at once, one has to plan again.
+at once, one has to plan again. The index is sealed, and contains the digests of the files.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ import pyarrow as pa
 from pipeline import storage
 from pipeline.errors import DamagedOutputError, PlanConflictError
 from pipeline.storage.database import Database, describe_error, sql_type
-from pipeline.storage.transfer import upload
+from pipeline.storage.transfer import file_digest, upload
 from schemas.work import PLAN, PLANNED_UNITS
 
 FOLDER = "_plan"
@@ -30,7 +30,7 @@ VIEW = "plan"
 _INDEX = re.compile(r"(\d{5,})\.parquet")
 _CHANGES = {RETURNED: "returned", REMOVED: "removed"}
 _FOLDER_DIGITS = 16  # hexadecimal digits of the digest in the name of a folder
-_HINT = "Restore the file, or choose another output."
+_HINT = f"Restore the file, or delete the folder {FOLDER}: convert plans the rows of the records again."
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class StoredPlan:
         number: The number of the plan, from 1 on.
         uri: The address of the folder of its files.
         units: The index: a table of `schemas.work.PlannedUnit` rows.
-        files: The names of all files with rows.
+        files: The names of all files with rows, and their SHA-256, which is None for temporary files.
     """
 
     number: int
     uri: str
     units: pa.Table
-    files: list[str]
+    files: dict[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,8 @@ class NewPlan:
 
     def stored(self) -> StoredPlan:
         """Return the plan as it is read from its temporary files."""
-        return StoredPlan(
-            self.number, str(self.folder), self.units, sorted(path.name for path in self.folder.glob("*.parquet"))
-        )
+        names = sorted(path.name for path in self.folder.glob("*.parquet"))
+        return StoredPlan(self.number, str(self.folder), self.units, dict.fromkeys(names))
 
 
 def read_plans(output: str) -> list[StoredPlan]:
@@ -93,12 +92,12 @@ def write_plan(output: str, plan: NewPlan) -> str:
     Raises:
         PlanConflictError: Another run wrote a plan of this number meanwhile, which has other rows or other units.
     """
-    files = plan.stored().files
-    folder = f"{plan.number:05d}-{_content_digest([plan.folder / name for name in files])}"
+    files = {name: file_digest(str(plan.folder / name)) for name in plan.stored().files}
+    folder = f"{plan.number:05d}-{_folder_digest(files)}"
     for name in files:
         upload(plan.folder / name, storage.join(output, FOLDER, folder, name))
     metadata = {"folder": folder, "files": json.dumps(files)}
-    index = storage.parquet_content(plan.units.replace_schema_metadata(metadata))
+    index = storage.sealed_content(plan.units.replace_schema_metadata(metadata))
     uri = storage.join(storage.absolute(output), FOLDER, folder)
     if not storage.put_new(_index_uri(output, plan.number), index):
         paths = set(storage.files(storage.join(output, FOLDER)))
@@ -113,13 +112,20 @@ def _index_uri(output: str, number: int) -> str:
     return storage.join(output, FOLDER, f"{number:05d}.parquet")
 
 
-def _content_digest(paths: list[Path]) -> str:
-    """Return a digest of the content of files, and of their names."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return digest.hexdigest()[:_FOLDER_DIGITS]
+def _folder_digest(files: dict[str, str]) -> str:
+    """Return a digest of the names of files and of the digests of their content."""
+    text = "".join(f"{name} {digest}\n" for name, digest in files.items())
+    return hashlib.sha256(text.encode()).hexdigest()[:_FOLDER_DIGITS]
+
+
+def damaged_files(plans: list[StoredPlan]) -> list[str]:
+    """Read all files of plans. Returns the names of those whose content differs from their index."""
+    return [
+        f"{FOLDER}/{plan.uri.rpartition('/')[2]}/{name}"
+        for plan in plans
+        for name, digest in plan.files.items()
+        if file_digest(storage.join(plan.uri, name)) != digest
+    ]
 
 
 def open_plans(plans: list[StoredPlan], database: Database) -> None:
@@ -179,7 +185,7 @@ def _read_plan(output: str, number: int, paths: set[str]) -> StoredPlan:
     """Read the index of one plan, and check that the files that it names are among the existing ones."""
     index = _index_uri(output, number)
     try:
-        table = storage.read_table(index, PLANNED_UNITS.names)
+        table = storage.read_sealed(index, PLANNED_UNITS.names)
         metadata = table.schema.metadata
         folder, files = metadata[b"folder"].decode(), json.loads(metadata[b"files"])
         units = table.cast(PLANNED_UNITS)

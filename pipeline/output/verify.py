@@ -4,7 +4,8 @@ An output has no problem if:
 
 - every planned row is in one unit, and recorded exactly once in the record of that unit,
 - the records contain no other rows,
-- the image files are exactly those that the records name, with the recorded digests.
+- the image files are exactly those that the records name, with the recorded digests,
+- no byte of a record, of a plan or of a recipe was changed.
 
 A superseded row, whose photo and variant have a later key, need not be recorded.
 """
@@ -21,12 +22,11 @@ from pipeline.output.findings import Findings, Units
 from pipeline.output.plan_store import StoredPlan
 from pipeline.output.verify_files import FileComparison
 from pipeline.output.verify_rows import check_rows
-from pipeline.storage.database import open_database
+from pipeline.storage.database import Database, open_database
 
 # The memory of the database. With it, a process that finds 4,000,000 missing rows uses 1.15 GB at most.
 MEMORY = "1GB"
 DELETED = 1000  # files whose names are in memory while they are deleted
-COLUMNS = ["unit", "key", "uri", "sha256", "controls", "label_mask_uri", "label_mask_sha256"]
 
 
 def verify(output: str, *, sample: float = 1, check_content: ContentCheck = altered_files) -> Findings:
@@ -40,37 +40,46 @@ def verify(output: str, *, sample: float = 1, check_content: ContentCheck = alte
 
     Raises:
         NotAnOutputError: The folder was not written by photo2anime.
-        DamagedOutputError: The run file or a plan cannot be read. A record that cannot be read is a finding.
+        DamagedOutputError: The run file or the index of a plan is damaged. Other damaged files are findings. The rows
+            and the image files are not compared with a damaged plan.
     """
     run_file.check_output(output)
     plans, recorded = plan_store.read_plans(output), provenance.done_units(output)
     units = Units(frozenset().union(*(plan.units["unit"].to_pylist() for plan in plans)), frozenset(recorded))
+    files = [*plan_store.damaged_files(plans), *run_file.damaged_recipes(output)]
 
-    def compare(damaged: dict[str, str]) -> Findings:
-        """Compare all records but the damaged ones, given with their problems."""
+    def start(damaged: dict[str, str]) -> Findings:
+        """Return findings with the damaged records, given with their problems, and the other damaged files."""
         findings = _new_findings(plans, units)
-        for text in damaged.values():
+        for text in [*damaged.values(), *(f"{name}: the content differs from its digest" for name in files)]:
             findings.altered.add(text)
         findings.damaged_units |= damaged.keys() & units.planned
-        readable = units.recorded - damaged.keys()
-        with open_database(MEMORY) as database:
-            plan_store.open_plans(plans, database)
-            plan_store.find_superseded(plans, database)
-            provenance.open_records(output, readable, database)
-            with provenance.damage_reported():
-                invalid = check_rows(units, database, findings)
-                provenance.open_records(output, readable - invalid, database)
-                FileComparison(output, units, findings, sample).run(database, check_content)
         return findings
 
-    try:
-        return compare({})
-    except DamagedOutputError:
-        # Only now are the records read one by one, because this takes much longer than a query of all.
-        damaged = _find_damaged_records(output, units.recorded)
-        if not damaged:
-            raise
-        return compare(damaged)
+    def compare(damaged: dict[str, str], database: Database) -> Findings:
+        """Compare all records but the damaged ones."""
+        findings, readable = start(damaged), units.recorded - damaged.keys()
+        plan_store.open_plans(plans, database)
+        plan_store.find_superseded(plans, database)
+        provenance.open_records(output, readable, database)
+        with provenance.damage_reported():
+            invalid = check_rows(units, database, findings)
+            provenance.open_records(output, readable - invalid, database)
+            FileComparison(output, units, findings, sample).run(database, check_content)
+        return findings
+
+    with open_database(MEMORY) as database:
+        damaged = provenance.damaged_records(output, units.recorded, database)
+        if any(name.startswith(f"{plan_store.FOLDER}/") for name in files):
+            return start(damaged)  # a comparison with a damaged plan would find problems in undamaged records
+        try:
+            return compare(damaged, database)
+        except DamagedOutputError:
+            # Only now are the records decoded one by one, because this takes much longer than a query of all.
+            unreadable = _find_unreadable_records(output, units.recorded - damaged.keys())
+            if not unreadable:
+                raise
+            return compare(damaged | unreadable, database)
 
 
 def repair(output: str, findings: Findings) -> None:
@@ -97,12 +106,12 @@ def _new_findings(plans: list[StoredPlan], units: Units) -> Findings:
     return findings
 
 
-def _find_damaged_records(output: str, units: Iterable[str]) -> dict[str, str]:
+def _find_unreadable_records(output: str, units: Iterable[str]) -> dict[str, str]:
     """Read records one by one. Returns the problems of those that cannot be read, by unit."""
 
     def problem(unit: str) -> str | None:
         try:
-            provenance.read_record(output, unit, COLUMNS)
+            provenance.read_record(output, unit)
         except (DamagedOutputError, StorageNotFoundError) as error:
             return str(error)
         return None
