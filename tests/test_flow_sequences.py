@@ -13,7 +13,8 @@ from pipeline import storage
 from pipeline.errors import RunStoppedError
 from pipeline.execution.progress import RunProgress
 from pipeline.output.current_rows import current_rows
-from pipeline.output.verify import repair, verify
+from pipeline.output.repair import repair
+from pipeline.output.verify import verify
 from schemas.detectors import CannySettings
 from schemas.options import Options
 from tests.conftest import recipe_of

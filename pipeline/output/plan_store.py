@@ -9,7 +9,7 @@ at once, one has to plan again. The index is sealed, and contains the digests of
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,20 +92,48 @@ def write_plan(output: str, plan: NewPlan) -> str:
     Raises:
         PlanConflictError: Another run wrote a plan of this number meanwhile, which has other rows or other units.
     """
+    folder, index = _upload(output, plan)
+    uri = storage.join(storage.absolute(output), FOLDER, folder)
+    if not storage.put_new(_index_uri(output, plan.number), index):
+        paths = set(storage.files(storage.join(output, FOLDER)))
+        if _read_plan(output, plan.number, paths).uri != uri:
+            # No other plan of this number can be written, so that no run needs the files.
+            _remove_files(uri, plan.stored().files)
+            raise PlanConflictError(f"{storage.redact(output)}: another run planned other units at the same time")
+    return uri
+
+
+def replace_plan(output: str, old: StoredPlan, plan: NewPlan) -> None:
+    """Write a plan in the place of an earlier plan of its number. No run may use the output at the same time."""
+    folder, index = _upload(output, plan)
+    storage.put(_index_uri(output, plan.number), index)
+    if old.uri.rpartition("/")[2] != folder:
+        _remove_files(old.uri, old.files)
+
+
+def _upload(output: str, plan: NewPlan) -> tuple[str, bytes]:
+    """Write the files of a plan. Returns the name of their folder, and the content of the index."""
     files = {name: file_digest(str(plan.folder / name)) for name in plan.stored().files}
     folder = f"{plan.number:05d}-{_folder_digest(files)}"
     for name in files:
         upload(plan.folder / name, storage.join(output, FOLDER, folder, name))
     metadata = {"folder": folder, "files": json.dumps(files)}
-    index = storage.sealed_content(plan.units.replace_schema_metadata(metadata))
-    uri = storage.join(storage.absolute(output), FOLDER, folder)
-    if not storage.put_new(_index_uri(output, plan.number), index):
-        paths = set(storage.files(storage.join(output, FOLDER)))
-        if _read_plan(output, plan.number, paths).uri != uri:
-            for name in files:  # no other plan of this number can be written, so that no run needs them
-                storage.remove(storage.join(uri, name))
-            raise PlanConflictError(f"{storage.redact(output)}: another run planned other units at the same time")
-    return uri
+    return folder, storage.sealed_content(plan.units.replace_schema_metadata(metadata))
+
+
+def _remove_files(folder: str, names: Iterable[str]) -> None:
+    for name in names:
+        storage.remove(storage.join(folder, name))
+
+
+def part_name(number: int) -> str:
+    """Return the name of a file with new rows."""
+    return f"part-{number:05d}.parquet"
+
+
+def is_part(name: str) -> bool:
+    """Return whether a file of a plan has new rows."""
+    return name not in _CHANGES
 
 
 def _index_uri(output: str, number: int) -> str:

@@ -1,4 +1,4 @@
-"""Verify that an output matches its plans and records, and repair it.
+"""Verify that an output matches its plans and records.
 
 An output has no problem if:
 
@@ -12,9 +12,7 @@ A superseded row, whose photo and variant have a later key, need not be recorded
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 
-from pipeline import storage
 from pipeline.errors import DamagedOutputError, StorageNotFoundError
 from pipeline.output import plan_store, provenance, run_file
 from pipeline.output.file_content import ContentCheck, altered_files
@@ -26,7 +24,6 @@ from pipeline.storage.database import Database, open_database
 
 # The memory of the database. With it, a process that finds 4,000,000 missing rows uses 1.15 GB at most.
 MEMORY = "1GB"
-DELETED = 1000  # files whose names are in memory while they are deleted
 
 
 def verify(output: str, *, sample: float = 1, check_content: ContentCheck = altered_files) -> Findings:
@@ -80,20 +77,6 @@ def verify(output: str, *, sample: float = 1, check_content: ContentCheck = alte
             if not unreadable:
                 raise
             return compare(damaged | unreadable, database)
-
-
-def repair(output: str, findings: Findings) -> None:
-    """Delete orphaned files, and then the records of damaged units so that the next run converts these units again."""
-    _remove(storage.join(output, name) for name in findings.orphaned_files)
-    _remove(provenance.record_uri(output, unit) for unit in sorted(findings.damaged_units))
-
-
-def _remove(uris: Iterable[str]) -> None:
-    """Delete files, `DELETED` at a time, because the names of all may not fit in memory."""
-    remaining = iter(uris)
-    with ThreadPoolExecutor(provenance.READERS) as removers:
-        while together := list(islice(remaining, DELETED)):
-            list(removers.map(storage.remove, together))
 
 
 def _new_findings(plans: list[StoredPlan], units: Units) -> Findings:

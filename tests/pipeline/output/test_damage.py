@@ -9,8 +9,9 @@ import pytest
 from pipeline.errors import DamagedOutputError
 from pipeline.output import plan_store, run_file
 from pipeline.output.plan_store import NewPlan
+from pipeline.output.repair import repair
 from pipeline.output.run_file import RunMetadata
-from pipeline.output.verify import repair, verify
+from pipeline.output.verify import verify
 from schemas.recipe import Recipe
 from schemas.work import PLANNED_UNITS, Decoded
 from tests.plans import PART, write_records
