@@ -184,13 +184,20 @@ def find_superseded(plans: list[StoredPlan], database: Database) -> None:
     The key of a photo and variant changes when the photo or the recipe changes. A removed row has no latest key.
     `open_plans` must be called before.
     """
-    # A row of the first plan can only be superseded by a later plan, and later plans are usually much smaller.
+    # A new row of the first plan can only be superseded by a later change, and later plans are usually much smaller.
     first = min((plan.number for plan in plans), default=0)
     key = "CASE WHEN change = 'removed' THEN '' ELSE key END"
-    later = f"SELECT photo_id, variant, max_by({key}, plan) AS latest FROM {VIEW} WHERE plan > {first} GROUP BY ALL"
+    order = "2 * plan + (change <> 'new')::INTEGER"  # a returned row of a recovered plan is later than its new rows
+    changes = f"FROM {VIEW} WHERE plan > {first} OR change <> 'new'"
+    later = f"SELECT photo_id, variant, max_by({key}, {order}) AS latest {changes} GROUP BY ALL"
     superseded = f"SELECT DISTINCT key FROM {VIEW} JOIN ({later}) USING (photo_id, variant) WHERE key <> latest"
-    query = superseded if len(plans) > 1 else "SELECT NULL::VARCHAR AS key WHERE false"
+    query = superseded if may_supersede(plans) else "SELECT NULL::VARCHAR AS key WHERE false"
     create(f"CREATE OR REPLACE TEMP TABLE superseded AS {query}", database)
+
+
+def may_supersede(plans: list[StoredPlan]) -> bool:
+    """Return whether a row of plans may be superseded, so that keys must be compared."""
+    return len(plans) > 1 or any(not is_part(name) for plan in plans for name in plan.files)
 
 
 def create(statement: str, database: Database) -> None:

@@ -52,10 +52,12 @@ class Planning:
     variants: int
 
 
-def open_planning(database: Database, manifest: Manifest, recipe: Recipe, variants: int) -> Planning:
-    """Create the view `keyed`."""
+def open_planning(
+    database: Database, manifest: Manifest, recipe: Recipe, variants: int, photos: str = manifests.VIEW
+) -> Planning:
+    """Create the view `keyed` of the photos in one of the views of the manifest."""
     define_functions(database)
-    _create_photos(database, manifest, recipe)
+    _create_photos(database, manifest, recipe, photos)
     columns = ", ".join(f"{each} AS {name}" for name, each in plan_columns(manifest, recipe).items())
     variant = f"(SELECT unnest(range({variants}))::INTEGER AS variant)"
     database.run(f"CREATE OR REPLACE VIEW keyed AS SELECT {columns} FROM photos m CROSS JOIN {variant}")
@@ -124,21 +126,21 @@ def _plan_new_rows(
     return planned if planned.stored().files else None
 
 
-def _create_photos(database: Database, manifest: Manifest, recipe: Recipe) -> None:
-    """Create the view `photos`: the manifest with the bucket of each photo, or null if its size is unknown."""
+def _create_photos(database: Database, manifest: Manifest, recipe: Recipe, view: str) -> None:
+    """Create the view `photos`: one of the manifest, with the bucket of each photo, or null if its size is unknown."""
     columns = ", ".join(f"m.{identifier(name)} AS {photo_column(name)}" for name in manifest.types)
     if not {"width", "height"} <= manifest.filled:
-        source = f"SELECT {columns}, NULL::VARCHAR AS bucket FROM {manifests.VIEW} m"
+        source = f"SELECT {columns}, NULL::VARCHAR AS bucket FROM {view} m"
         database.run(f"CREATE OR REPLACE VIEW photos AS {source}")
         return
-    known = f"SELECT DISTINCT width, height FROM {manifests.VIEW} WHERE width > 0 AND height > 0"
+    known = f"SELECT DISTINCT width, height FROM {view} WHERE width > 0 AND height > 0"
     sizes, buckets = database.table(known), recipe.buckets
     pairs = zip(sizes["width"].to_pylist(), sizes["height"].to_pylist(), strict=True)
     names = [bucket_name(size, buckets) for size in pairs]
     database.connection.register("size_buckets", sizes.append_column("bucket", pa.array(names, pa.string())))
     database.run("CREATE OR REPLACE TEMP TABLE sizes AS FROM size_buckets")
     database.connection.unregister("size_buckets")
-    join = f"{manifests.VIEW} m LEFT JOIN sizes s ON m.width = s.width AND m.height = s.height"
+    join = f"{view} m LEFT JOIN sizes s ON m.width = s.width AND m.height = s.height"
     database.run(f"CREATE OR REPLACE VIEW photos AS SELECT {columns}, s.bucket FROM {join}")
 
 
