@@ -43,7 +43,7 @@ _REBUILT = {
 }
 # The recorded rows that no plan contains, each once: `verify` keeps the same one of several.
 _CHOSEN = f"""
-    SELECT file_unit, position, key FROM records
+    SELECT file_unit, position, key, variant FROM records
     ANTI JOIN (SELECT key FROM {plan_store.VIEW} WHERE change = 'new') USING (key)
     WHERE unit = file_unit AND key <> '' AND photo_id IS NOT NULL AND variant IS NOT NULL
     QUALIFY 1 = row_number() OVER (
@@ -102,13 +102,15 @@ def recover_plan(
         raise DamagedOutputError(text, _HINT)
     plan_store.open_plans(list(plans), database)
     provenance.open_records(output, lost, database)
+    with provenance.damage_reported():
+        database.run(f"CREATE OR REPLACE TEMP TABLE chosen AS {_CHOSEN}")
+    if not database.row("SELECT count(*) FROM chosen")[0]:
+        return None
     with manifest_errors(manifest.uri):
         _create_recovered(manifest, recipe, database)
     folder = database.folder / "recovered"
     folder.mkdir()
     units = pa.concat_tables([PLANNED_UNITS.empty_table(), *_write_parts(folder, database)])
-    if not units.num_rows:
-        return None
     provenance.open_records(output, recorded, database)
     with provenance.damage_reported():
         _write_current(folder / plan_store.RETURNED, database)
@@ -118,23 +120,26 @@ def recover_plan(
 
 
 def _create_recovered(manifest: Manifest, recipe: Recipe, database: Database) -> None:
-    """Create the table `recovered` of the rows with their positions in the records."""
-    with provenance.damage_reported():
-        database.run(f"CREATE OR REPLACE TEMP TABLE chosen AS {_CHOSEN}")
-        (variants,) = database.row("SELECT coalesce(max(variant), 0) + 1 FROM records")
+    """Create the table `recovered` of the chosen rows with their positions in the records."""
+    (variants,) = database.row("SELECT max(variant) + 1 FROM chosen")
     # Also rows of more variants than those of this run, and of photos beyond its --limit.
     plan.open_planning(database, manifest, recipe, variants, EVERY_PHOTO)
-    columns = ", ".join(
-        f"CASE WHEN k.key IS NULL THEN {_REBUILT.get(name, 'NULL')}::{sql_type(field.type)}"
-        f" ELSE k.{identifier(name)} END AS {identifier(name)}"
-        for name, field in ((field.name, field) for field in PLAN)
-        if name != "unit"
+    names = [name for name in PLAN.names if name != "unit"]
+    matched = ", ".join(f"k.{identifier(name)}" for name in names)
+    rebuilt = ", ".join(
+        f"{_REBUILT.get(name, 'NULL')}::{sql_type(PLAN.field(name).type)} AS {identifier(name)}" for name in names
     )
-    rows = "chosen c JOIN records r ON r.file_unit = c.file_unit AND r.position = c.position"
-    joined = f"{rows} LEFT JOIN keyed k ON k.key = c.key"
-    query = f"SELECT c.file_unit AS unit, c.position AS position, {columns} FROM {joined}"
-    database.run(f"CREATE OR REPLACE TEMP TABLE recovered AS {query} ORDER BY unit, position")
-    database.run("DROP TABLE chosen")
+    # The small table is joined to the rows of the manifest, so that these are never in memory together.
+    unit = "c.file_unit AS unit, c.position AS position"
+    database.run(
+        f"CREATE OR REPLACE TEMP TABLE matched AS SELECT {unit}, {matched} FROM keyed k JOIN chosen c ON k.key = c.key"
+    )
+    others = "(FROM chosen ANTI JOIN matched USING (key)) c"
+    place = "r.file_unit = c.file_unit AND r.position = c.position"
+    rows = f"FROM matched UNION ALL SELECT {unit}, {rebuilt} FROM records r JOIN {others} ON {place}"
+    database.run(f"CREATE OR REPLACE TEMP TABLE recovered AS FROM ({rows}) ORDER BY unit, position")
+    for name in ("chosen", "matched"):
+        database.run(f"DROP TABLE {name}")
 
 
 def _write_parts(folder: Path, database: Database) -> Iterator[pa.Table]:
