@@ -1,15 +1,11 @@
 """A lost plan is made again from the records, and nothing is converted twice."""
 
 import shutil
-from collections import Counter
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from pipeline import storage
 from pipeline.errors import DamagedOutputError, RunStoppedError
 from pipeline.output import plan_store
 from pipeline.output.current_rows import current_rows
@@ -17,72 +13,16 @@ from pipeline.output.provenance import read_record, write_record
 from pipeline.output.repair import repair
 from pipeline.output.verify import verify
 from pipeline.plan import plan
-from pipeline.run import Summary
 from schemas.detectors import CannySettings
 from schemas.options import Options
-from schemas.recipe import Recipe
 from tests.conftest import recipe_of
+from tests.dataset import RECIPE, Dataset
 from tests.local_run import RecordedProgress, convert_locally
 from tests.records import read_records
 from tests.test_flow import files_of
-from tests.test_flow_sequences import Interruption
 
 pytestmark = pytest.mark.slow
-RECIPE = recipe_of(CannySettings(), mode="maps")
 OTHER = recipe_of(CannySettings(low=10), mode="maps")
-
-
-class Dataset:
-    """A manifest of photos, and an output.
-
-    Args:
-        folder: The folder of both.
-        photos: The folder of photos.
-    """
-
-    def __init__(self, folder: Path, photos: Path) -> None:
-        self.photos, self.manifest, self.output = photos, str(folder / "m.parquet"), str(folder / "out")
-        self.uris = {f"p{number}": f"p{number:03d}.jpg" for number in range(6)}
-
-    def write_manifest(self) -> None:
-        # The content of the photos does not change, so that a changed photo has another address.
-        rows = [{"photo_id": name, "uri": str(self.photos / uri)} for name, uri in self.uris.items()]
-        storage.put_table(self.manifest, pa.Table.from_pylist(rows))
-
-    def convert(self, recipe: Recipe = RECIPE, **options: Any) -> Summary:
-        self.write_manifest()
-        return convert_locally(self.manifest, self.output, recipe, Options.model_validate(options))
-
-    def interrupt(self, rows: int, recipe: Recipe = RECIPE, **options: Any) -> None:
-        """Convert the manifest until a number of rows are finished."""
-        self.write_manifest()
-        settings = Options.model_validate({"unit_size": 2, **options})
-        with suppress(RunStoppedError):
-            convert_locally(self.manifest, self.output, recipe, settings, Interruption(rows))
-
-    def lose_plan(self) -> None:
-        shutil.rmtree(Path(self.output) / "_plan")
-
-    def current(self) -> dict[tuple[str, int], tuple[str, str | None]]:
-        """Return the status and the address of the photo of each current row."""
-        rows = current_rows(self.output, 1000)
-        assert set(Counter((row.photo_id, row.variant) for row in rows).values()) <= {1}
-        return {(row.photo_id, row.variant): (row.status, row.source_uri) for row in rows}
-
-    def results(self) -> dict[str, tuple[int, int]]:
-        """Return the times of the records and the control maps."""
-        return {name: state for name, state in files_of(self.output).items() if "/maps/" in name or "/prov" in name}
-
-    def check(self, recipe: Recipe = RECIPE, **options: Any) -> None:
-        """Check that the output is complete."""
-        findings = verify(self.output)
-        kinds = (findings.missing, findings.duplicate, findings.orphaned, findings.altered)
-        assert findings.valid, [kind.first(5) for kind in kinds]
-        assert set(Counter(row["key"] for row in read_records(self.output)).values()) == {1}
-        before = files_of(self.output)
-        again = self.convert(recipe, **options)
-        assert (again.converted, again.failed) == (0, 0)
-        assert files_of(self.output) == before
 
 
 @pytest.fixture
@@ -92,7 +32,7 @@ def dataset(tmp_path: Path, photos: Path) -> Dataset:
 
 def test_a_finished_output_is_not_converted_again(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset.convert(variants=2, unit_size=4)
-    rows, results = plan_rows(dataset), dataset.results()
+    rows, results = dataset.plan_rows(), dataset.results()
     dataset.lose_plan()
     monkeypatch.setattr(plan, "PART_ROWS", 5)  # of 4 rows in a unit, so that each file has one unit
     progress = RecordedProgress()
@@ -101,28 +41,19 @@ def test_a_finished_output_is_not_converted_again(dataset: Dataset, monkeypatch:
     assert (summary.converted, summary.failed, summary.earlier) == (0, 0, 12)
     assert any(text.startswith("12 rows") for text in progress.messages)
     assert dataset.results() == results
-    assert plan_rows(dataset) == rows
+    assert dataset.plan_rows() == rows
     (stored,) = plan_store.read_plans(dataset.output)
     assert len(stored.files) == stored.units.num_rows == 3
     dataset.check(variants=2)
 
 
-def plan_rows(dataset: Dataset) -> list[dict[str, Any]]:
-    """Return the rows of all plans, sorted by key."""
-    plans = plan_store.read_plans(dataset.output)
-    rows = [
-        row for each in plans for name in each.files for row in storage.read_table(f"{each.uri}/{name}").to_pylist()
-    ]
-    return sorted(rows, key=lambda row: str(row["key"]))
-
-
 @pytest.mark.parametrize("options", [{"variants": 1}, {"variants": 2, "limit": 2}])
 def test_rows_beyond_the_options_of_the_run_are_recovered_completely(dataset: Dataset, options: dict[str, int]) -> None:
     dataset.convert(variants=2, unit_size=4)
-    rows = plan_rows(dataset)
+    rows = dataset.plan_rows()
     dataset.lose_plan()
     assert dataset.convert(**options).converted == 0
-    assert plan_rows(dataset) == rows
+    assert dataset.plan_rows() == rows
     dataset.check(variants=2)
 
 
@@ -217,7 +148,7 @@ def test_removed_photos_keep_their_rows_and_are_not_requested_without_their_mani
     removed = {name: dataset.uris.pop(name) for name in ("p0", "p1")}
     assert dataset.convert().converted == 0
     assert dataset.current() == current
-    assert {row["photo_id"] for row in plan_rows(dataset) if row["redacted"]} == removed.keys()
+    assert {row["photo_id"] for row in dataset.plan_rows() if row["redacted"]} == removed.keys()
     loop.unlink()
     shutil.copy(dataset.photos / "p010.jpg", loop)
     assert dataset.convert(retry_failed=True).failed == 1

@@ -30,7 +30,7 @@ VIEW = "plan"
 _INDEX = re.compile(r"(\d{5,})\.parquet")
 _CHANGES = {RETURNED: "returned", REMOVED: "removed"}
 _FOLDER_DIGITS = 16  # hexadecimal digits of the digest in the name of a folder
-_HINT = f"Restore the file, or delete the folder {FOLDER}: convert plans the rows of the records again."
+HINT = f"Restore the file, or delete the folder {FOLDER}: convert plans the rows of the records again."
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def damage_reported() -> Iterator[None]:
         yield
     except (duckdb.Error, OSError) as error:  # OSError: of fsspec
         reason = describe_error(error) if isinstance(error, duckdb.Error) else type(error).__name__
-        raise DamagedOutputError(f"{FOLDER}: not readable as plans ({reason})", _HINT) from error
+        raise DamagedOutputError(f"{FOLDER}: not readable as plans ({reason})", HINT) from error
 
 
 def _read_plan(output: str, number: int, paths: set[str]) -> StoredPlan:
@@ -225,11 +225,11 @@ def _read_plan(output: str, number: int, paths: set[str]) -> StoredPlan:
         folder, files = metadata[b"folder"].decode(), json.loads(metadata[b"files"])
         units = table.cast(PLANNED_UNITS)
     except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
-        raise DamagedOutputError(f"{storage.redact(index)}: not the index of a plan ({error})", _HINT) from error
+        raise DamagedOutputError(f"{storage.redact(index)}: not the index of a plan ({error})", HINT) from error
     for name in files:
         if f"{folder}/{name}" not in paths:
             uri = storage.redact(storage.join(output, FOLDER, folder, name))
-            raise DamagedOutputError(f"{uri}: a file of a plan is missing", _HINT)
+            raise DamagedOutputError(f"{uri}: a file of a plan is missing", HINT)
     return StoredPlan(number, storage.join(storage.absolute(output), FOLDER, folder), units, files)
 
 
