@@ -20,7 +20,8 @@ def verify(
         bool,
         typer.Option(
             "--repair",
-            help="Delete files that no record names, and records of damaged units, which the next run converts again.",
+            help="Delete files that no record names, rows that are recorded twice, and records of damaged units, which"
+            " the next run converts again.",
         ),
     ] = False,
     sample: Annotated[
@@ -36,7 +37,7 @@ def verify(
     Problems are rows and files that are missing, duplicate, orphaned (not in a plan or record) or altered. With
     --address, the machines of the cluster read the images.
     """
-    from pipeline.output.verify import repair as repair_output
+    from pipeline.output.repair import repair as repair_output
 
     share = parse_share(sample)
     findings = _verify(output, share, address)
@@ -47,8 +48,10 @@ def verify(
         return
     if repair:
         repair_output(output, findings)
-        removed, damaged = len(findings.orphaned_files), len(findings.damaged_units)
-        typer.echo(f"Removed {removed} file(s) and the records of {damaged} damaged unit(s).")
+        removed, damaged, rows = (
+            len(each) for each in (findings.orphaned_files, findings.damaged_units, findings.dropped_rows)
+        )
+        typer.echo(f"Removed {removed} file(s), {rows} row(s) and the records of {damaged} damaged unit(s).")
         if damaged or findings.missing_rows:
             typer.echo("Run convert again to convert what is missing, or to drop it with --removed-photos drop.")
         elif findings.unplanned_units:

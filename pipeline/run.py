@@ -47,6 +47,8 @@ _ABSENT_ROWS = (
     " or drop them with --removed-photos drop"
 )
 
+_RECOVERED_ROWS = "%d rows with a record were in no plan: they were planned again in the units of their records"
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -163,7 +165,7 @@ def _is_finished(run: RunPlan) -> bool:
     """Return whether the last run finished, and there is nothing to convert or to plan."""
     last_run = run.last_run or {}
     is_complete = last_run.get("status") == FINISHED and "failed_in_all" in last_run
-    return not run.work.units.num_rows and run.new is None and is_complete
+    return not run.work.units.num_rows and run.new is None and run.recovered is None and is_complete
 
 
 def _notices(run: RunPlan) -> list[str]:
@@ -186,7 +188,10 @@ def _write_start(run: RunPlan, metadata: RunMetadata, output: str) -> RemainingW
     run_file.store_recipe(output, metadata.recipe)
     if run.listed is not None:
         upload(run.listed, storage.join(output, MANIFEST_FILE))
-    return store_plan(run.work, run.new, output)
+    work = store_plan(run.work, run.recovered, output)
+    if run.recovered is not None:
+        LOGGER.info(_RECOVERED_ROWS, run.recovered.rows)
+    return store_plan(work, run.new, output)
 
 
 def convert_units(

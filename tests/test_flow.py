@@ -22,7 +22,8 @@ from pipeline.errors import OutputError, RunStoppedError
 from pipeline.execution.progress import RunProgress
 from pipeline.images.geometry import transform_from_row
 from pipeline.images.photo import read_upright
-from pipeline.output.verify import repair, verify
+from pipeline.output.repair import repair
+from pipeline.output.verify import verify
 from pipeline.plan.listing import list_photos
 from pipeline.run import Summary
 from schemas.options import Options

@@ -1,6 +1,7 @@
 """Random sequences of changes, interruptions, runs at once and repairs end with one correct row for each image."""
 
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +14,8 @@ from pipeline import storage
 from pipeline.errors import RunStoppedError
 from pipeline.execution.progress import RunProgress
 from pipeline.output.current_rows import current_rows
-from pipeline.output.verify import repair, verify
+from pipeline.output.repair import repair
+from pipeline.output.verify import verify
 from schemas.detectors import CannySettings
 from schemas.options import Options
 from tests.conftest import recipe_of
@@ -81,6 +83,15 @@ class Sequence:
         if self.random.choice([True, False, False, False]):
             repair(self.output, verify(self.output))
 
+    def lose_plans(self) -> None:
+        """Delete all plans, or one index, so that the next run recovers the rows of the records."""
+        folder = Path(self.output) / "_plan"
+        indexes = sorted(folder.glob("*.parquet"))
+        if self.random.choice([True, False]):
+            shutil.rmtree(folder)
+        else:
+            self.random.choice(indexes).unlink()
+
     def convert(self, others: int) -> None:
         """Convert the manifest with random options. The run may be interrupted, or other runs may run at once."""
         options = Options(
@@ -100,12 +111,15 @@ class Sequence:
         convert_locally(self.manifest, self.output, RECIPE, Options(variants=self.variants, removed_photos="drop"))
 
 
+@pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.parametrize("seed", range(3))
-def test_every_image_of_the_last_manifest_is_made_once(seed: int, photos: Path, tmp_path: Path) -> None:
+def test_every_image_of_the_last_manifest_is_made_once(seed: int, lost: bool, photos: Path, tmp_path: Path) -> None:  # noqa: FBT001
     sequence = Sequence(seed, tmp_path, [str(photos / f"p{number:03d}.jpg") for number in range(4)])
     for _ in range(6):
         sequence.change_manifest()
         sequence.run()
+        if lost:
+            sequence.lose_plans()
     sequence.finish()
     assert verify(sequence.output).valid
     rows = current_rows(sequence.output, 1000)

@@ -107,7 +107,7 @@ def _open_current_rows(output: str) -> Iterator[Database]:
         plans = plan_store.read_plans(output)
         provenance.open_records(output, provenance.done_units(output), database)
         source = "FROM records"
-        if len(plans) > 1:  # otherwise no row is superseded, and the keys need not be read
+        if plan_store.may_supersede(plans):  # otherwise the keys need not be read
             plan_store.open_plans(plans, database)
             plan_store.find_superseded(plans, database)
             source = "FROM records ANTI JOIN superseded USING (key)"

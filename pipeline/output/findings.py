@@ -78,10 +78,13 @@ class Findings:
         files: The number of image files that the records name.
         checked: The number of files whose content was compared with their record.
         missing: Planned rows without a row in a record, and recorded files that do not exist.
-        duplicate: Rows that were recorded more than once, or planned in several units.
+        duplicate: Rows that were recorded more than once or in another unit, or planned in several units.
         orphaned: Records and rows that were not planned, and files that no record names.
-        altered: Files whose content differs from their record, and records that cannot be read or are of another unit.
+        altered: Files whose content differs from their record, damaged files of records, plans and recipes, and records
+            with rows of another unit.
         damaged_units: Planned units whose records `repair` deletes, so that the next run converts them again.
+        dropped_rows: The rows that `repair` removes from records, as `<unit>/<position>`, in this order.
+        doubled_plans: Whether plans contain a row in several units.
         unplanned_units: Units of records that are in no plan. `repair` keeps these records and the files of the units.
         missing_rows: The number of planned rows that the next run converts even without `repair`.
         orphaned_files: The files that `repair` deletes, relative to the output.
@@ -95,6 +98,8 @@ class Findings:
     orphaned: Lines = field(default_factory=Lines)
     altered: Lines = field(default_factory=Lines)
     damaged_units: set[str] = field(default_factory=set)
+    dropped_rows: NameFile = field(default_factory=NameFile)
+    doubled_plans: bool = False
     unplanned_units: set[str] = field(default_factory=set)
     missing_rows: int = 0
     orphaned_files: NameFile = field(default_factory=NameFile)

@@ -3,13 +3,13 @@
 A plan consists of Parquet files with its rows, sorted by unit, and an index of its units. The files are in a folder of
 `_plan/` that is named after the number of the plan and their content. The index is written last, so that files without
 an index are ignored. Its name is the number of the plan, and it is never replaced: of two runs that plan the same rows
-at once, one has to plan again.
+at once, one has to plan again. The index is sealed, and contains the digests of the files.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ import pyarrow as pa
 from pipeline import storage
 from pipeline.errors import DamagedOutputError, PlanConflictError
 from pipeline.storage.database import Database, describe_error, sql_type
-from pipeline.storage.transfer import upload
+from pipeline.storage.transfer import file_digest, upload
 from schemas.work import PLAN, PLANNED_UNITS
 
 FOLDER = "_plan"
@@ -30,7 +30,7 @@ VIEW = "plan"
 _INDEX = re.compile(r"(\d{5,})\.parquet")
 _CHANGES = {RETURNED: "returned", REMOVED: "removed"}
 _FOLDER_DIGITS = 16  # hexadecimal digits of the digest in the name of a folder
-_HINT = "Restore the file, or choose another output."
+HINT = f"Restore the file, or delete the folder {FOLDER}: convert plans the rows of the records again."
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class StoredPlan:
         number: The number of the plan, from 1 on.
         uri: The address of the folder of its files.
         units: The index: a table of `schemas.work.PlannedUnit` rows.
-        files: The names of all files with rows.
+        files: The names of all files with rows, and their SHA-256, which is None for temporary files.
     """
 
     number: int
     uri: str
     units: pa.Table
-    files: list[str]
+    files: dict[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,8 @@ class NewPlan:
 
     def stored(self) -> StoredPlan:
         """Return the plan as it is read from its temporary files."""
-        return StoredPlan(
-            self.number, str(self.folder), self.units, sorted(path.name for path in self.folder.glob("*.parquet"))
-        )
+        names = sorted(path.name for path in self.folder.glob("*.parquet"))
+        return StoredPlan(self.number, str(self.folder), self.units, dict.fromkeys(names))
 
 
 def read_plans(output: str) -> list[StoredPlan]:
@@ -93,33 +92,68 @@ def write_plan(output: str, plan: NewPlan) -> str:
     Raises:
         PlanConflictError: Another run wrote a plan of this number meanwhile, which has other rows or other units.
     """
-    files = plan.stored().files
-    folder = f"{plan.number:05d}-{_content_digest([plan.folder / name for name in files])}"
-    for name in files:
-        upload(plan.folder / name, storage.join(output, FOLDER, folder, name))
-    metadata = {"folder": folder, "files": json.dumps(files)}
-    index = storage.parquet_content(plan.units.replace_schema_metadata(metadata))
+    folder, index = _upload(output, plan)
     uri = storage.join(storage.absolute(output), FOLDER, folder)
     if not storage.put_new(_index_uri(output, plan.number), index):
         paths = set(storage.files(storage.join(output, FOLDER)))
         if _read_plan(output, plan.number, paths).uri != uri:
-            for name in files:  # no other plan of this number can be written, so that no run needs them
-                storage.remove(storage.join(uri, name))
+            # No other plan of this number can be written, so that no run needs the files.
+            _remove_files(uri, plan.stored().files)
             raise PlanConflictError(f"{storage.redact(output)}: another run planned other units at the same time")
     return uri
+
+
+def replace_plan(output: str, old: StoredPlan, plan: NewPlan) -> None:
+    """Write a plan in the place of an earlier plan of its number. No run may use the output at the same time."""
+    folder, index = _upload(output, plan)
+    storage.put(_index_uri(output, plan.number), index)
+    if old.uri.rpartition("/")[2] != folder:
+        _remove_files(old.uri, old.files)
+
+
+def _upload(output: str, plan: NewPlan) -> tuple[str, bytes]:
+    """Write the files of a plan. Returns the name of their folder, and the content of the index."""
+    files = {name: file_digest(str(plan.folder / name)) for name in plan.stored().files}
+    folder = f"{plan.number:05d}-{_folder_digest(files)}"
+    for name in files:
+        upload(plan.folder / name, storage.join(output, FOLDER, folder, name))
+    metadata = {"folder": folder, "files": json.dumps(files)}
+    return folder, storage.sealed_content(plan.units.replace_schema_metadata(metadata))
+
+
+def _remove_files(folder: str, names: Iterable[str]) -> None:
+    for name in names:
+        storage.remove(storage.join(folder, name))
+
+
+def part_name(number: int) -> str:
+    """Return the name of a file with new rows."""
+    return f"part-{number:05d}.parquet"
+
+
+def is_part(name: str) -> bool:
+    """Return whether a file of a plan has new rows."""
+    return name not in _CHANGES
 
 
 def _index_uri(output: str, number: int) -> str:
     return storage.join(output, FOLDER, f"{number:05d}.parquet")
 
 
-def _content_digest(paths: list[Path]) -> str:
-    """Return a digest of the content of files, and of their names."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return digest.hexdigest()[:_FOLDER_DIGITS]
+def _folder_digest(files: dict[str, str]) -> str:
+    """Return a digest of the names of files and of the digests of their content."""
+    text = "".join(f"{name} {digest}\n" for name, digest in files.items())
+    return hashlib.sha256(text.encode()).hexdigest()[:_FOLDER_DIGITS]
+
+
+def damaged_files(plans: list[StoredPlan]) -> list[str]:
+    """Read all files of plans. Returns the names of those whose content differs from their index."""
+    return [
+        f"{FOLDER}/{plan.uri.rpartition('/')[2]}/{name}"
+        for plan in plans
+        for name, digest in plan.files.items()
+        if file_digest(storage.join(plan.uri, name)) != digest
+    ]
 
 
 def open_plans(plans: list[StoredPlan], database: Database) -> None:
@@ -150,13 +184,20 @@ def find_superseded(plans: list[StoredPlan], database: Database) -> None:
     The key of a photo and variant changes when the photo or the recipe changes. A removed row has no latest key.
     `open_plans` must be called before.
     """
-    # A row of the first plan can only be superseded by a later plan, and later plans are usually much smaller.
+    # A new row of the first plan can only be superseded by a later change, and later plans are usually much smaller.
     first = min((plan.number for plan in plans), default=0)
     key = "CASE WHEN change = 'removed' THEN '' ELSE key END"
-    later = f"SELECT photo_id, variant, max_by({key}, plan) AS latest FROM {VIEW} WHERE plan > {first} GROUP BY ALL"
+    order = "2 * plan + (change <> 'new')::INTEGER"  # a returned row of a recovered plan is later than its new rows
+    changes = f"FROM {VIEW} WHERE plan > {first} OR change <> 'new'"
+    later = f"SELECT photo_id, variant, max_by({key}, {order}) AS latest {changes} GROUP BY ALL"
     superseded = f"SELECT DISTINCT key FROM {VIEW} JOIN ({later}) USING (photo_id, variant) WHERE key <> latest"
-    query = superseded if len(plans) > 1 else "SELECT NULL::VARCHAR AS key WHERE false"
+    query = superseded if may_supersede(plans) else "SELECT NULL::VARCHAR AS key WHERE false"
     create(f"CREATE OR REPLACE TEMP TABLE superseded AS {query}", database)
+
+
+def may_supersede(plans: list[StoredPlan]) -> bool:
+    """Return whether a row of plans may be superseded, so that keys must be compared."""
+    return len(plans) > 1 or any(not is_part(name) for plan in plans for name in plan.files)
 
 
 def create(statement: str, database: Database) -> None:
@@ -172,23 +213,23 @@ def damage_reported() -> Iterator[None]:
         yield
     except (duckdb.Error, OSError) as error:  # OSError: of fsspec
         reason = describe_error(error) if isinstance(error, duckdb.Error) else type(error).__name__
-        raise DamagedOutputError(f"{FOLDER}: not readable as plans ({reason})", _HINT) from error
+        raise DamagedOutputError(f"{FOLDER}: not readable as plans ({reason})", HINT) from error
 
 
 def _read_plan(output: str, number: int, paths: set[str]) -> StoredPlan:
     """Read the index of one plan, and check that the files that it names are among the existing ones."""
     index = _index_uri(output, number)
     try:
-        table = storage.read_table(index, PLANNED_UNITS.names)
+        table = storage.read_sealed(index, PLANNED_UNITS.names)
         metadata = table.schema.metadata
         folder, files = metadata[b"folder"].decode(), json.loads(metadata[b"files"])
         units = table.cast(PLANNED_UNITS)
     except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
-        raise DamagedOutputError(f"{storage.redact(index)}: not the index of a plan ({error})", _HINT) from error
+        raise DamagedOutputError(f"{storage.redact(index)}: not the index of a plan ({error})", HINT) from error
     for name in files:
         if f"{folder}/{name}" not in paths:
             uri = storage.redact(storage.join(output, FOLDER, folder, name))
-            raise DamagedOutputError(f"{uri}: a file of a plan is missing", _HINT)
+            raise DamagedOutputError(f"{uri}: a file of a plan is missing", HINT)
     return StoredPlan(number, storage.join(storage.absolute(output), FOLDER, folder), units, files)
 
 

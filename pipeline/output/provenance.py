@@ -1,6 +1,5 @@
 """Read the provenance records of an output. A unit is done once its record exists."""
 
-import io
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -8,7 +7,6 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.errors import DamagedOutputError
@@ -39,11 +37,10 @@ def write_record(output: str, unit: str, rows: pa.Table, *, replace: bool = True
 
     Returns whether it was written: without `replace`, it is not if the unit has a record.
     """
-    content = io.BytesIO()
-    pq.write_table(rows.cast(PROVENANCE), content, compression="zstd", write_statistics=SEARCHED, store_schema=False)
+    content = storage.sealed_content(rows.cast(PROVENANCE), statistics=SEARCHED, store_schema=False)
     if not replace:
-        return storage.put_new(record_uri(output, unit), content.getvalue())
-    storage.put(record_uri(output, unit), content.getvalue())
+        return storage.put_new(record_uri(output, unit), content)
+    storage.put(record_uri(output, unit), content)
     return True
 
 
@@ -56,11 +53,11 @@ def read_record(output: str, unit: str, columns: list[str] | None = None) -> pa.
         columns: The columns to read, in this order. Defaults to all columns.
 
     Raises:
-        DamagedOutputError: If the file is not a record.
+        DamagedOutputError: If the file is not a record, or was altered.
     """
     uri = record_uri(output, unit)
     try:
-        table = storage.read_table(uri, columns=columns)
+        table = storage.read_sealed(uri, columns)
         return table.cast(pa.schema([PROVENANCE.field(name) for name in columns or PROVENANCE.names]))
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         reason = f"{type(error).__name__}: {error}"
@@ -107,6 +104,23 @@ def _local_records(output: str, units: list[str], database: Database) -> list[st
     with ThreadPoolExecutor(READERS) as readers, full_disk_reported(folder):
         list(readers.map(lambda unit: paths[unit].write_bytes(storage.read(record_uri(output, unit))), missing))
     return [str(path) for path in paths.values()]
+
+
+def damaged_records(output: str, units: Iterable[str], database: Database) -> dict[str, str]:
+    """Read records completely, and check their seals. Returns the problem of each damaged record by its unit."""
+    ordered = sorted(units)
+    paths = _local_records(output, ordered, database)
+    with ThreadPoolExecutor(READERS) as readers:
+        problems = zip(ordered, readers.map(_problem, paths), strict=True)
+        return {unit: f"{FOLDER}/{unit}.parquet: {text}" for unit, text in problems if text is not None}
+
+
+def _problem(path: str) -> str | None:
+    try:
+        storage.check_seal(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        return error.strerror if isinstance(error, OSError) else str(error)
+    return None
 
 
 @contextmanager

@@ -132,8 +132,8 @@ def _select_statement(text: str, database: Database) -> str:
 
 
 def _create_views(plans: list[StoredPlan], units: set[str], database: Database) -> None:
-    # With one plan no row is superseded, so that the keys of the records need not be read.
-    superseded = "key IN (FROM superseded)" if len(plans) > 1 else "false"
+    # Without superseded rows, the keys of the records need not be read.
+    superseded = "key IN (FROM superseded)" if plan_store.may_supersede(plans) else "false"
     columns = "* EXCLUDE (file_unit, position)"
     database.run(f"CREATE VIEW {VIEW} AS SELECT {columns}, {superseded} AS superseded FROM records")
     index = pa.concat_tables([PLANNED_UNITS.empty_table(), *(plan.units for plan in plans)])

@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import storage
-from pipeline.errors import DamagedOutputError, NotAnOutputError, RecipeChangedError
-from pipeline.recipes.load import to_yaml
+from pipeline.errors import DamagedOutputError, NotAnOutputError, RecipeChangedError, RecipeError
+from pipeline.recipes.load import load_recipe, to_yaml
 from schemas.recipe import SETTINGS_NOT_IN_DIGEST, Recipe
 
 RUN_FILE = "_run.json"
+RECIPES = "_recipes"
 OUTPUT_FOLDERS = ("_plan", "images", "maps", "masks", "provenance")
+_DIGITS = 16  # hexadecimal digits of the digest in the name of a recipe's file
+_REDACTED = b"# This recipe has another digest than the name of its file, because credentials were removed.\n"
 _REQUIRED: dict[str, type] = {"run_id": str, "status": str, "recipe_digest": str, "recipe": dict}
 
 
@@ -121,8 +124,29 @@ def write_run_file(output: str, run: RunMetadata, status: dict[str, Any]) -> Non
 
 def store_recipe(output: str, recipe: Recipe) -> None:
     """Write a recipe to `_recipes/`, named by its digest, so that the recipes of older images are kept."""
-    text = to_yaml(storage.redact_all(recipe.model_dump(mode="json")))
-    storage.put(storage.join(output, "_recipes", f"{recipe.digest[:16]}.yaml"), text.encode())
+    settings = recipe.model_dump(mode="json")
+    redacted = storage.redact_all(settings)
+    text = (b"" if redacted == settings else _REDACTED) + to_yaml(redacted).encode()
+    storage.put(storage.join(output, RECIPES, f"{recipe.digest[:_DIGITS]}.yaml"), text)
+
+
+def damaged_recipes(output: str) -> list[str]:
+    """Read the recipes of an output. Returns the names of the files whose recipe differs from the digest in the name.
+
+    The recipes from which credentials were removed are not compared.
+    """
+    folder = storage.join(output, RECIPES)
+    names = [name for name in storage.names(folder) if name.endswith(".yaml") and not name.startswith(".")]
+    return [f"{RECIPES}/{name}" for name in names if _is_damaged_recipe(storage.join(folder, name))]
+
+
+def _is_damaged_recipe(uri: str) -> bool:
+    if storage.read(uri).startswith(_REDACTED):
+        return False
+    try:
+        return f"{load_recipe(uri).digest[:_DIGITS]}.yaml" != uri.rpartition("/")[2]
+    except (RecipeError, ValueError):  # ValueError: of an invalid date in YAML
+        return True
 
 
 def project_version() -> str:

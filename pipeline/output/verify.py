@@ -1,32 +1,28 @@
-"""Verify that an output matches its plans and records, and repair it.
+"""Verify that an output matches its plans and records.
 
 An output has no problem if:
 
 - every planned row is in one unit, and recorded exactly once in the record of that unit,
 - the records contain no other rows,
-- the image files are exactly those that the records name, with the recorded digests.
+- the image files are exactly those that the records name, with the recorded digests,
+- no byte of a record, of a plan or of a recipe was changed.
 
 A superseded row, whose photo and variant have a later key, need not be recorded.
 """
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 
-from pipeline import storage
 from pipeline.errors import DamagedOutputError, StorageNotFoundError
 from pipeline.output import plan_store, provenance, run_file
 from pipeline.output.file_content import ContentCheck, altered_files
 from pipeline.output.findings import Findings, Units
-from pipeline.output.plan_store import StoredPlan
 from pipeline.output.verify_files import FileComparison
 from pipeline.output.verify_rows import check_rows
-from pipeline.storage.database import open_database
+from pipeline.storage.database import Database, open_database
 
 # The memory of the database. With it, a process that finds 4,000,000 missing rows uses 1.15 GB at most.
 MEMORY = "1GB"
-DELETED = 1000  # files whose names are in memory while they are deleted
-COLUMNS = ["unit", "key", "uri", "sha256", "controls", "label_mask_uri", "label_mask_sha256"]
 
 
 def verify(output: str, *, sample: float = 1, check_content: ContentCheck = altered_files) -> Findings:
@@ -40,69 +36,78 @@ def verify(output: str, *, sample: float = 1, check_content: ContentCheck = alte
 
     Raises:
         NotAnOutputError: The folder was not written by photo2anime.
-        DamagedOutputError: The run file or a plan cannot be read. A record that cannot be read is a finding.
+        DamagedOutputError: The run file or the index of a plan is damaged. Other damaged files are findings. The rows
+            and the image files are not compared with a damaged plan.
     """
     run_file.check_output(output)
-    plans, recorded = plan_store.read_plans(output), provenance.done_units(output)
-    units = Units(frozenset().union(*(plan.units["unit"].to_pylist() for plan in plans)), frozenset(recorded))
+    verification = _Verification(output, sample, check_content)
+    with open_database(MEMORY) as database:
+        damaged = provenance.damaged_records(output, verification.units.recorded, database)
+        if verification.damaged_plans:
+            return verification.new_findings(damaged)  # a comparison would find problems in undamaged records
+        try:
+            return verification.compare(damaged, database)
+        except DamagedOutputError:
+            # Only now are the records decoded one by one, because this takes much longer than a query of all.
+            unreadable = _find_unreadable_records(output, verification.units.recorded - damaged.keys())
+            if not unreadable:
+                raise
+            return verification.compare(damaged | unreadable, database)
 
-    def compare(damaged: dict[str, str]) -> Findings:
+
+class _Verification:
+    """Reads the plans, the recipes and the names of the records of an output, and compares all rows and files.
+
+    Attributes:
+        units: The names of the units of the output.
+        damaged_plans: The names of damaged files of plans.
+    """
+
+    def __init__(self, output: str, sample: float, check_content: ContentCheck) -> None:
+        self._output = output
+        self._sample = sample
+        self._check_content = check_content
+        self._plans = plan_store.read_plans(output)
+        planned = frozenset().union(*(plan.units["unit"].to_pylist() for plan in self._plans))
+        self.units = Units(planned, frozenset(provenance.done_units(output)))
+        self.damaged_plans = plan_store.damaged_files(self._plans)
+        self._damaged_recipes = run_file.damaged_recipes(output)
+
+    def compare(self, damaged: dict[str, str], database: Database) -> Findings:
         """Compare all records but the damaged ones, given with their problems."""
-        findings = _new_findings(plans, units)
-        for text in damaged.values():
-            findings.altered.add(text)
-        findings.damaged_units |= damaged.keys() & units.planned
-        readable = units.recorded - damaged.keys()
-        with open_database(MEMORY) as database:
-            plan_store.open_plans(plans, database)
-            plan_store.find_superseded(plans, database)
-            provenance.open_records(output, readable, database)
-            with provenance.damage_reported():
-                invalid = check_rows(units, database, findings)
-                provenance.open_records(output, readable - invalid, database)
-                FileComparison(output, units, findings, sample).run(database, check_content)
+        findings, readable = self.new_findings(damaged), self.units.recorded - damaged.keys()
+        plan_store.open_plans(self._plans, database)
+        plan_store.find_superseded(self._plans, database)
+        provenance.open_records(self._output, readable, database)
+        with provenance.damage_reported():
+            invalid = check_rows(self.units, database, findings)
+            provenance.open_records(self._output, readable - invalid, database)
+            FileComparison(self._output, self.units, findings, self._sample).run(database, self._check_content)
         return findings
 
-    try:
-        return compare({})
-    except DamagedOutputError:
-        # Only now are the records read one by one, because this takes much longer than a query of all.
-        damaged = _find_damaged_records(output, units.recorded)
-        if not damaged:
-            raise
-        return compare(damaged)
+    def new_findings(self, damaged: dict[str, str]) -> Findings:
+        """Return findings with the number of planned rows, the damaged files, and the records that were not planned."""
+        rows = {unit["unit"]: unit["rows"] for plan in self._plans for unit in plan.units.to_pylist()}
+        findings = Findings(rows=sum(rows.values()), unplanned_units=set(self.units.recorded - self.units.planned))
+        for unit in sorted(findings.unplanned_units):
+            name = f"{provenance.FOLDER}/{unit}.parquet"
+            findings.orphaned.add(f"{name}: not in a plan; --repair keeps it, because its plan may be lost")
+        for text in damaged.values():
+            findings.altered.add(text)
+        for name in self.damaged_plans:
+            findings.altered.add(f"{name}: the content differs from its digest. {plan_store.HINT}")
+        for name in self._damaged_recipes:
+            findings.altered.add(f"{name}: the content differs from its digest")
+        findings.damaged_units |= damaged.keys() & self.units.planned
+        return findings
 
 
-def repair(output: str, findings: Findings) -> None:
-    """Delete orphaned files, and then the records of damaged units so that the next run converts these units again."""
-    _remove(storage.join(output, name) for name in findings.orphaned_files)
-    _remove(provenance.record_uri(output, unit) for unit in sorted(findings.damaged_units))
-
-
-def _remove(uris: Iterable[str]) -> None:
-    """Delete files, `DELETED` at a time, because the names of all may not fit in memory."""
-    remaining = iter(uris)
-    with ThreadPoolExecutor(provenance.READERS) as removers:
-        while together := list(islice(remaining, DELETED)):
-            list(removers.map(storage.remove, together))
-
-
-def _new_findings(plans: list[StoredPlan], units: Units) -> Findings:
-    """Return findings with the number of planned rows, and with the records that were not planned."""
-    rows = {unit["unit"]: unit["rows"] for plan in plans for unit in plan.units.to_pylist()}
-    findings = Findings(rows=sum(rows.values()), unplanned_units=set(units.recorded - units.planned))
-    for unit in sorted(findings.unplanned_units):
-        name = f"{provenance.FOLDER}/{unit}.parquet"
-        findings.orphaned.add(f"{name}: not in a plan; --repair keeps it, because its plan may be lost")
-    return findings
-
-
-def _find_damaged_records(output: str, units: Iterable[str]) -> dict[str, str]:
+def _find_unreadable_records(output: str, units: Iterable[str]) -> dict[str, str]:
     """Read records one by one. Returns the problems of those that cannot be read, by unit."""
 
     def problem(unit: str) -> str | None:
         try:
-            provenance.read_record(output, unit, COLUMNS)
+            provenance.read_record(output, unit)
         except (DamagedOutputError, StorageNotFoundError) as error:
             return str(error)
         return None

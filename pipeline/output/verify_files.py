@@ -10,6 +10,7 @@ from pipeline import storage
 from pipeline.output import provenance
 from pipeline.output.file_content import ContentCheck, RecordedFile
 from pipeline.output.findings import Findings, Units
+from pipeline.output.verify_rows import DROPPED
 from pipeline.storage.database import Database
 
 FOLDERS = ("images", "maps", "masks")
@@ -17,16 +18,21 @@ LISTED = 256  # subfolders that are listed together
 BATCH = 8192  # files that are compared together
 _HASHES = 2**64
 
+_RECORDS = "(SELECT *, false AS dropped FROM records)"
+_WITH_DROPPED = f"""(
+    SELECT r.*, d.unit IS NOT NULL AS dropped FROM records r
+    LEFT JOIN {DROPPED} d ON r.file_unit = d.unit AND r.position = d.position
+)"""
 # The files that the records name, from one pass over the records.
 _NAMED = """
-    SELECT file.name AS name, file_unit AS unit, file.sha256 AS sha256 FROM (
-        SELECT file_unit, unnest(list_concat(
-            [{name: uri, sha256: sha256}, {name: label_mask_uri, sha256: label_mask_sha256}],
+    SELECT file.name AS name, file_unit AS unit, file.sha256 AS sha256, dropped FROM (
+        SELECT file_unit, dropped, unnest(list_concat(
+            [{{name: uri, sha256: sha256}}, {{name: label_mask_uri, sha256: label_mask_sha256}}],
             list_transform(
                 list_filter(controls, lambda control: control.uri IS NOT NULL),
-                lambda control: {name: control.uri, sha256: control.file_sha256}
+                lambda control: {{name: control.uri, sha256: control.file_sha256}}
             )
-        )) AS file FROM records
+        )) AS file FROM {source}
     ) WHERE file.name IS NOT NULL
 """
 
@@ -58,29 +64,35 @@ class FileComparison:
 
     def _existing_files(self, database: Database) -> Iterator[list[RecordedFile]]:
         """Yield the recorded files of the sample that exist. The other recorded or existing files become findings."""
-        # A row that is recorded twice names the same file, which is read once.
-        named = f"SELECT DISTINCT ON (name) * FROM ({_NAMED})" if self._findings.duplicate else _NAMED
+        named = _NAMED.format(source=_RECORDS)
+        if self._findings.dropped_rows:  # a file is kept if a row that is not dropped names it too
+            named = f"SELECT DISTINCT ON (name) * FROM ({_NAMED.format(source=_WITH_DROPPED)}) ORDER BY name, dropped"
         chosen = f"md5_number_lower(n.name) < {int(self._sample * _HASHES)}"  # the same files in every verification
         compared = (
-            f"SELECT n.name AS name, unit, sha256, l.name AS listed, {chosen} AS chosen"
+            f"SELECT n.name AS name, unit, sha256, dropped, l.name AS listed, {chosen} AS chosen"
             f" FROM ({named}) n FULL OUTER JOIN listed l ON n.name = l.name"
         )
         for batch in database.batches(compared, BATCH):
-            recorded, listed = pc.is_valid(batch["name"]), pc.is_valid(batch["listed"])
-            self._findings.files += pc.sum(recorded).as_py()
-            self._add_orphaned(batch.filter(pc.invert(recorded))["listed"].to_pylist())
-            self._add_missing(batch.filter(pc.invert(listed)))
-            selected = batch.filter(pc.and_(listed, pc.fill_null(batch["chosen"], False)))
+            listed, dropped = pc.is_valid(batch["listed"]), pc.fill_null(batch["dropped"], False)
+            recorded = pc.equal(batch["dropped"], False)  # null for a file that no record names
+            self._findings.files += pc.sum(recorded).as_py() or 0
+            self._add_unnamed(batch.filter(pc.is_null(batch["name"]))["listed"].to_pylist())
+            self._add_orphaned(batch.filter(pc.and_(dropped, listed))["listed"].to_pylist())
+            self._add_missing(batch.filter(pc.and_(recorded, pc.invert(listed))))
+            selected = batch.filter(pc.and_(pc.and_(recorded, listed), pc.fill_null(batch["chosen"], False)))
             self._findings.checked += selected.num_rows
             if selected.num_rows:
                 columns = [selected[name].to_pylist() for name in RecordedFile._fields]
                 yield [RecordedFile(*values) for values in zip(*columns, strict=True)]
 
+    def _add_unnamed(self, names: list[str]) -> None:
+        """Add files that no record names. Those of a unit in no plan are kept, because its record may be damaged."""
+        self._add_orphaned([name for name in names if _unit_of(name) not in self._findings.unplanned_units])
+
     def _add_orphaned(self, names: list[str]) -> None:
         for name in names:
-            if _unit_of(name) not in self._findings.unplanned_units:
-                self._findings.orphaned.add(f"{storage.escape(name)}: not in a record")
-                self._findings.orphaned_files.add(name)
+            self._findings.orphaned.add(f"{storage.escape(name)}: not in a record")
+            self._findings.orphaned_files.add(name)
 
     def _add_missing(self, files: pa.RecordBatch) -> None:
         for name in files["name"].to_pylist():
@@ -90,7 +102,7 @@ class FileComparison:
     def _insert(self, names: list[str], database: Database) -> None:
         """Add the names of files to the table `listed`. A name that is not valid Unicode cannot be in a record."""
         invalid = {name for name in names if storage.escape(name) != name}
-        self._add_orphaned(sorted(invalid))
+        self._add_unnamed(sorted(invalid))
         valid = [name for name in names if name not in invalid] if invalid else names
         database.connection.register("names", pa.table({"name": pa.array(valid, pa.string())}))
         database.run("INSERT INTO listed FROM names")

@@ -3,11 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
+
 from pipeline.output import provenance
 from pipeline.output.findings import Findings, Units
 from pipeline.storage.database import Database, literals
 
 BATCH = 8192  # rows that are in memory at once
+DROPPED = "dropped"  # the table of the rows of records that `repair` removes, by `unit` and `position`
+
+# The unit of each row: that of the first plan that contains the row.
+UNIT_OF_ROW = "min({plan: plan, unit: unit}).unit"
 
 # All rows with their unit. A row of a record is invalid if it has no key, or belongs to another unit than its file.
 _ROWS = """(
@@ -20,16 +26,26 @@ _SUSPICIOUS = f"""
     SELECT key FROM {_ROWS} GROUP BY key
     HAVING sum(recorded) <> 1 OR sum(planned) = 0 OR min(hash(unit)) <> max(hash(unit)) OR bool_or(invalid)
 """
-_MISMATCHED = f"""
-    SELECT unit, key, sum(planned) > 0 AS planned, sum(recorded)::BIGINT AS recorded, bool_or(invalid) AS invalid
-    FROM {_ROWS} SEMI JOIN suspicious USING (key) GROUP BY unit, key
+_HOMES = f"""
+    SELECT key, {UNIT_OF_ROW} AS unit, count(DISTINCT unit) AS units FROM plan SEMI JOIN suspicious USING (key)
+    GROUP BY key
 """
+_MISMATCHED = f"""
+    SELECT rows.unit AS unit, key, bool_or(rows.unit = home.unit) AS planned, sum(recorded)::BIGINT AS recorded,
+        bool_or(invalid) AS invalid
+    FROM {_ROWS} rows SEMI JOIN suspicious USING (key) LEFT JOIN home USING (key) GROUP BY rows.unit, key
+"""
+# Of each key, one recorded row is kept. A row without a planned unit may belong to a lost plan, but only in a record of
+# a unit that is in no plan.
+_KEPT = "CASE WHEN home.unit IS NULL THEN planned.unit IS NULL ELSE home.unit = file_unit END"
+_CHOICE = f"PARTITION BY key ORDER BY NOT ({_KEPT}), status <> 'done', started DESC NULLS LAST, file_unit, position"
 
 
 def check_rows(units: Units, database: Database, findings: Findings) -> set[str]:
     """Compare the views `plan` and `records`. A superseded row need not be recorded.
 
-    The units of records that cannot be read must be in `findings.damaged_units`, if they are planned.
+    The units of records that cannot be read must be in `findings.damaged_units`, if they are planned. Creates the table
+    `dropped` if there are `findings.dropped_rows`.
 
     Returns:
         The units whose records have invalid rows.
@@ -37,6 +53,7 @@ def check_rows(units: Units, database: Database, findings: Findings) -> set[str]
     database.run(f"CREATE OR REPLACE TEMP TABLE suspicious AS {_SUSPICIOUS}")
     if not database.row("SELECT count(*) FROM suspicious")[0]:
         return set()  # the rows need not be read again
+    database.run(f"CREATE OR REPLACE TEMP TABLE home AS {_HOMES}")
     database.run(f"CREATE OR REPLACE TEMP TABLE mismatched AS {_MISMATCHED}")
     invalid = {unit for (unit,) in database.rows("SELECT DISTINCT unit FROM mismatched WHERE invalid ORDER BY unit")}
     for unit in sorted(invalid):
@@ -46,8 +63,8 @@ def check_rows(units: Units, database: Database, findings: Findings) -> set[str]
     # Only the other units are compared row by row.
     database.run(f"DELETE FROM mismatched WHERE list_contains({_list(invalid | findings.damaged_units)}, unit)")
     _find_missing(units, database, findings)
-    _find_unplanned(units, database, findings)
-    _find_duplicates(database, findings)
+    _find_dropped(units, invalid, database, findings)
+    _find_doubled_plans(database, findings)
     return invalid
 
 
@@ -60,22 +77,35 @@ def _find_missing(units: Units, database: Database, findings: Findings) -> None:
         findings.damaged_units |= {unit} & units.recorded
 
 
-def _find_unplanned(units: Units, database: Database, findings: Findings) -> None:
-    for unit, key in _stream("SELECT unit, key FROM mismatched WHERE NOT planned", database):
-        if unit in units.planned:  # otherwise the record is a finding
-            findings.orphaned.add(f"row {key[:10]} in the record of unit {unit}: not in a plan")
-            findings.damaged_units.add(unit)
+def _find_dropped(units: Units, invalid: set[str], database: Database, findings: Findings) -> None:
+    """Find the rows of records that are recorded more than once, in another unit, or not planned."""
+    planned = pa.table({"unit": pa.array(sorted(units.planned), pa.string())})
+    database.connection.register("planned_units", planned)
+    chosen = (
+        f"SELECT file_unit AS unit, position, key, home.unit AS home, {_KEPT} AS kept,"
+        f" row_number() OVER ({_CHOICE}) AS choice"
+        " FROM records SEMI JOIN suspicious USING (key) LEFT JOIN home USING (key)"
+        " LEFT JOIN planned_units planned ON planned.unit = file_unit"
+        f" WHERE NOT list_contains({_list(invalid)}, file_unit)"
+    )
+    query = f"SELECT unit, position, key, home FROM ({chosen}) WHERE NOT kept OR choice > 1"
+    database.run(f"CREATE OR REPLACE TEMP TABLE {DROPPED} AS {query}")
+    database.connection.unregister("planned_units")
+    for unit, position, key, home in _stream(f"FROM {DROPPED} ORDER BY unit, position", database):
+        findings.dropped_rows.add(f"{unit}/{position}")
+        name = f"row {key[:10]} in the record of unit {unit}"
+        if home is None and unit in units.planned:
+            findings.orphaned.add(f"{name}: not in a plan")
+        else:
+            reason = "recorded more than once" if home in {None, unit} else f"planned in unit {home}"
+            findings.duplicate.add(f"{name}: {reason}")
 
 
-def _find_duplicates(database: Database, findings: Findings) -> None:
-    recorded = "SELECT unit, key, recorded FROM mismatched WHERE planned AND recorded > 1"
-    for unit, key, count in _stream(recorded, database):
-        findings.duplicate.add(f"row {key[:10]} in the record of unit {unit}: recorded {count} times")
-        findings.damaged_units.add(unit)
+def _find_doubled_plans(database: Database, findings: Findings) -> None:
     # Two plans contain the same row in the same unit if a photo or the recipe was changed and then changed back.
-    planned = "SELECT key, count(DISTINCT unit) AS units FROM plan SEMI JOIN suspicious USING (key) GROUP BY key"
-    for key, count in _stream(f"FROM ({planned}) WHERE units > 1", database):
+    for key, count in _stream("SELECT key, units FROM home WHERE units > 1", database):
         findings.duplicate.add(f"row {key[:10]}: planned in {count} units")
+        findings.doubled_plans = True
 
 
 def _stream(query: str, database: Database) -> Iterator[tuple[Any, ...]]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pipeline import storage
 from pipeline.images.geometry import nearest_bucket
 from pipeline.output import plan_store, provenance
+from pipeline.output.plan_files import index_units, write_rows
 from pipeline.output.plan_store import NewPlan, StoredPlan
 from pipeline.plan import manifest as manifests
 from pipeline.plan.load_unit import planned_rows
@@ -20,7 +21,7 @@ from pipeline.plan.manifest import Manifest
 from pipeline.plan.manifest_files import manifest_errors
 from pipeline.plan.plan_columns import define_functions, photo_column, plan_columns, prompt_columns
 from pipeline.recipes.prompts import PromptRenderer
-from pipeline.storage.database import Database, identifier, literal, open_database, sql_type
+from pipeline.storage.database import Database, identifier, open_database
 from schemas.arrow import to_rows, to_table
 from schemas.recipe import Recipe
 from schemas.work import PLAN, PLANNED_UNITS, Planned, PlanRow
@@ -29,7 +30,6 @@ UNIT_SIZES = range(32, 513)  # rows of a unit, unless the plan is small
 MIN_UNITS = 12  # the approximate number for a small plan, so that several processes share the work
 MAX_UNITS = 20_000  # the approximate number for a large plan, so that its records are listed and read in seconds
 PART_ROWS = 500_000  # rows of one file of a plan
-ROW_GROUP = 2048  # rows that are read together, the smallest number that DuckDB writes
 UNIT_DIGITS = 16  # hexadecimal digits of the name of a unit
 
 
@@ -52,10 +52,12 @@ class Planning:
     variants: int
 
 
-def open_planning(database: Database, manifest: Manifest, recipe: Recipe, variants: int) -> Planning:
-    """Create the view `keyed`."""
+def open_planning(
+    database: Database, manifest: Manifest, recipe: Recipe, variants: int, photos: str = manifests.VIEW
+) -> Planning:
+    """Create the view `keyed` of the photos in one of the views of the manifest."""
     define_functions(database)
-    _create_photos(database, manifest, recipe)
+    _create_photos(database, manifest, recipe, photos)
     columns = ", ".join(f"{each} AS {name}" for name, each in plan_columns(manifest, recipe).items())
     variant = f"(SELECT unnest(range({variants}))::INTEGER AS variant)"
     database.run(f"CREATE OR REPLACE VIEW keyed AS SELECT {columns} FROM photos m CROSS JOIN {variant}")
@@ -124,21 +126,21 @@ def _plan_new_rows(
     return planned if planned.stored().files else None
 
 
-def _create_photos(database: Database, manifest: Manifest, recipe: Recipe) -> None:
-    """Create the view `photos`: the manifest with the bucket of each photo, or null if its size is unknown."""
+def _create_photos(database: Database, manifest: Manifest, recipe: Recipe, view: str) -> None:
+    """Create the view `photos`: one of the manifest, with the bucket of each photo, or null if its size is unknown."""
     columns = ", ".join(f"m.{identifier(name)} AS {photo_column(name)}" for name in manifest.types)
     if not {"width", "height"} <= manifest.filled:
-        source = f"SELECT {columns}, NULL::VARCHAR AS bucket FROM {manifests.VIEW} m"
+        source = f"SELECT {columns}, NULL::VARCHAR AS bucket FROM {view} m"
         database.run(f"CREATE OR REPLACE VIEW photos AS {source}")
         return
-    known = f"SELECT DISTINCT width, height FROM {manifests.VIEW} WHERE width > 0 AND height > 0"
+    known = f"SELECT DISTINCT width, height FROM {view} WHERE width > 0 AND height > 0"
     sizes, buckets = database.table(known), recipe.buckets
     pairs = zip(sizes["width"].to_pylist(), sizes["height"].to_pylist(), strict=True)
     names = [bucket_name(size, buckets) for size in pairs]
     database.connection.register("size_buckets", sizes.append_column("bucket", pa.array(names, pa.string())))
     database.run("CREATE OR REPLACE TEMP TABLE sizes AS FROM size_buckets")
     database.connection.unregister("size_buckets")
-    join = f"{manifests.VIEW} m LEFT JOIN sizes s ON m.width = s.width AND m.height = s.height"
+    join = f"{view} m LEFT JOIN sizes s ON m.width = s.width AND m.height = s.height"
     database.run(f"CREATE OR REPLACE VIEW photos AS SELECT {columns}, s.bucket FROM {join}")
 
 
@@ -171,7 +173,7 @@ _REMOVED = f"""
 """
 
 
-def _write_parts(planning: Planning, folder: object, photos: int, size: int, most: int) -> pa.Table:
+def _write_parts(planning: Planning, folder: Path, photos: int, size: int, most: int) -> pa.Table:
     """Write the table `sorted` to the files of a plan, and return the index of its units.
 
     Up to `size` variants of a photo stay in one unit, because they share its control maps.
@@ -191,35 +193,18 @@ def _write_parts(planning: Planning, folder: object, photos: int, size: int, mos
         name = f"left(sha256(string_agg(key, '' ORDER BY key)), {UNIT_DIGITS})"
         names = f"SELECT place, {name} AS unit FROM planned GROUP BY place"
         query = f"WITH planned AS MATERIALIZED ({rows}), names AS ({names}) SELECT {', '.join(PLAN.names)}"
-        part = f"part-{number:05d}.parquet"
-        path = f"{folder}/{part}"
-        _copy(database, f"{query} FROM planned JOIN names USING (place) ORDER BY place, photo, variant", path)
-        indexes.append(_index(database, path, part, planning.recipe.digest))
+        path = folder / plan_store.part_name(number)
+        write_rows(database, f"{query} FROM planned JOIN names USING (place) ORDER BY place, photo, variant", path)
+        indexes.append(index_units(database, path))
     return pa.concat_tables([PLANNED_UNITS.empty_table(), *indexes])
-
-
-def _copy(database: Database, query: str, path: object) -> None:
-    typed = ", ".join(f"{field.name}::{sql_type(field.type)} AS {field.name}" for field in PLAN)
-    options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}"
-    database.run(f"COPY (SELECT {typed} FROM ({query})) TO {literal(str(path))} ({options})")
 
 
 def _copy_rows(database: Database, query: str, path: Path) -> None:
     """Write the rows of a query that reads earlier plans to a file, unless there are none."""
     plan_store.create(f"CREATE OR REPLACE TEMP TABLE changed AS {query}", database)
     if database.row("SELECT count(*) FROM changed")[0]:
-        _copy(database, "FROM changed", path)
+        write_rows(database, "FROM changed", path)
     database.run("DROP TABLE changed")
-
-
-def _index(database: Database, path: str, part: str, digest: str) -> pa.Table:
-    rows = f"SELECT unit, file_row_number AS position FROM {database.parquet([path])}"
-    index = (
-        f"SELECT unit, {literal(part)} AS part, min(position) AS start, count(*) AS rows FROM ({rows}) GROUP BY unit"
-    )
-    return database.table(f"SELECT *, {literal(digest)} AS recipe_digest FROM ({index}) ORDER BY start").cast(
-        PLANNED_UNITS
-    )
 
 
 def plan_photos(uris: Sequence[str], recipe: Recipe) -> pa.Table:

@@ -20,6 +20,7 @@ from pipeline.plan.listing import ListingOptions, ListingProgress, write_listing
 from pipeline.plan.manifest_files import is_photo_folder
 from pipeline.plan.plan import Planning
 from pipeline.plan.plan_columns import prompt_columns
+from pipeline.plan.recovery import recover_plan
 from pipeline.plan.remaining import LEFT_ROWS, RemainingWork
 from pipeline.recipes.prompts import PromptRenderer
 from pipeline.storage import CLOUD_SCHEMES, PUBLIC_SCHEMES
@@ -42,6 +43,7 @@ class RunPlan:
             is absolute.
         last_run: The content of `_run.json`, or None for a new output.
         listed: The path of the temporary manifest that was made by listing a folder of photos, or None.
+        recovered: The plan of rows whose records are in no plan, in temporary files, or None. It is written first.
         new: The plan to add to the plans of the output, in temporary files, or None.
         work: Everything that is left to do.
         prompt_columns: The columns of the manifest that prompts may name.
@@ -54,6 +56,7 @@ class RunPlan:
     recipe: Recipe
     last_run: dict[str, Any] | None
     listed: Path | None
+    recovered: NewPlan | None
     new: NewPlan | None
     work: RemainingWork
     prompt_columns: list[str]
@@ -94,8 +97,11 @@ def preflight(
         photos = manifests.open_manifest(str(listed or manifest), database, options.limit)
         columns = prompt_columns(photos, recipe)
         PromptRenderer(recipe, columns)  # raises an error
-        # 3. Plan the rows that are new or removed, and find what is left of earlier plans.
+        # 3. Plan the rows of lost plans and those that are new or removed, and find what is left of earlier plans.
+        recorded = provenance.done_units(output)  # first, because another run may write a plan and then its records
         plans = plan_store.read_plans(output)
+        recovered = recover_plan(photos, recipe, output, recorded, plans, database)
+        plans += [recovered.stored()] if recovered else []
         if not plans:  # checked here too, because planning millions of photos takes a minute
             _check_space(output, recipe, photos.rows * options.variants, keep_maps=options.keep_maps)
         planning = plan.open_planning(database, photos, recipe, options.variants)
@@ -116,7 +122,7 @@ def preflight(
         recipe = _with_absolute_reference(_with_compilation(recipe, work.rows))
         access = _access(manifest, options)
         database.close()
-        yield RunPlan(recipe, last_run, listed, new, work, columns, access, blank, *caches)
+        yield RunPlan(recipe, last_run, listed, recovered, new, work, columns, access, blank, *caches)
 
 
 def _list_photos(folder: str, output: str, target: Path, options: Options, progress: ListingProgress) -> None:

@@ -15,7 +15,6 @@ from pipeline.storage.objects import (
     is_file,
     is_folder,
     names,
-    parquet_content,
     put,
     put_new,
     put_table,
@@ -27,11 +26,12 @@ from pipeline.storage.objects import (
 )  # fmt: skip
 from pipeline.storage.redaction import WEB_SCHEMES, escape, redact, redact_all, redact_text
 from pipeline.storage.retry import ATTEMPTS, as_error, is_transient, translate_errors, with_retries
+from pipeline.storage.sealed import check_seal, read_sealed, sealed_content
 
 __all__ = [
     "ATTEMPTS", "CLOUD_SCHEMES", "PUBLIC_SCHEMES", "WEB_SCHEMES", "absolute", "as_error", "check_credentials",
-    "escape", "exists", "file_names", "files", "filesystem", "folders", "is_file", "is_folder", "is_transient",
-    "join", "local_path", "names", "parquet_content", "put", "put_new", "put_table", "read", "read_if_exists",
-    "read_table", "redact", "redact_all", "redact_text", "remove", "remove_partial_files", "resolved",
-    "translate_errors", "with_retries",
+    "check_seal", "escape", "exists", "file_names", "files", "filesystem", "folders", "is_file", "is_folder",
+    "is_transient", "join", "local_path", "names", "put", "put_new", "put_table", "read", "read_if_exists",
+    "read_sealed", "read_table", "redact", "redact_all", "redact_text", "remove", "remove_partial_files", "resolved",
+    "sealed_content", "translate_errors", "with_retries",
 ]  # fmt: skip

@@ -69,7 +69,7 @@ def put_new(uri: str, content: bytes) -> bool:
 
 
 def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet file.
+    """Read a Parquet file. Pages that have a checksum are checked.
 
     Args:
         uri: The address of the file.
@@ -79,22 +79,23 @@ def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
         pa.ArrowException: If the file is not valid Parquet.
         KeyError: If a column is missing.
     """
-    # The file is read into memory and decoded in this thread, because an Arrow thread that holds Python objects may
-    # abort the process at exit (https://github.com/apache/arrow/issues/34314).
-    table = pq.ParquetFile(pa.BufferReader(read(uri)), pre_buffer=False).read(columns, use_threads=False)
+    return decode_table(read(uri), columns)
+
+
+def decode_table(content: bytes, columns: list[str] | None = None) -> pa.Table:
+    """Decode the content of a Parquet file, and check its pages that have a checksum, as `read_table` does."""
+    # The file is decoded in this thread, because an Arrow thread that holds Python objects may abort the process at
+    # exit (https://github.com/apache/arrow/issues/34314).
+    file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False, page_checksum_verification=True)
+    table = file.read(columns, use_threads=False)
     return table.select(columns) if columns else table
 
 
 def put_table(uri: str, table: pa.Table) -> None:
     """Write a table to a Parquet file atomically."""
-    put(uri, parquet_content(table))
-
-
-def parquet_content(table: pa.Table) -> bytes:
-    """Return the content of a Parquet file with a table."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    put(uri, buffer.getvalue())
 
 
 def names(folder: str) -> list[str]:

@@ -1,5 +1,6 @@
-"""Copy large files between this machine and storage in chunks. Each copy is atomic."""
+"""Copy large files between this machine and storage, and hash them, in chunks. Each copy is atomic."""
 
+import hashlib
 from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
@@ -33,3 +34,15 @@ def upload(path: Path, uri: str) -> None:
 
     with retry.translate_errors(uri):
         retry.with_retries(copy)
+
+
+def file_digest(uri: str) -> str:
+    """Return the SHA-256 of the content of a file at any address, as hex digits. Raises `StorageError`."""
+    fs, path = addresses.filesystem(uri)
+
+    def digest() -> str:
+        with fs.open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+    with retry.translate_errors(uri):
+        return retry.with_retries(digest)

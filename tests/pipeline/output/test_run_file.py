@@ -9,7 +9,14 @@ import pytest
 from pipeline import storage
 from pipeline.errors import DamagedOutputError, NotAnOutputError, RecipeChangedError
 from pipeline.output import run_file
-from pipeline.output.run_file import RunMetadata, check_recipe, read_run_file, store_recipe, write_run_file
+from pipeline.output.run_file import (
+    RunMetadata,
+    check_recipe,
+    damaged_recipes,
+    read_run_file,
+    store_recipe,
+    write_run_file,
+)
 from pipeline.recipes.load import load_recipe
 from schemas.recipe import Recipe
 
@@ -69,6 +76,26 @@ def test_a_recipe_is_stored_under_its_digest(tmp_path: Path, recipe: Recipe) -> 
     (name,) = storage.names(str(tmp_path / "_recipes"))
     assert name == f"{recipe.digest[:16]}.yaml"
     assert load_recipe(str(tmp_path / "_recipes" / name)) == recipe
+
+
+@pytest.mark.parametrize("change", [(b"steps: 2", b"steps: 3"), (b"steps:", b"stepz:"), (b"seed: 0", b"seed: {")])
+def test_a_stored_recipe_that_was_altered_is_found(tmp_path: Path, recipe: Recipe, change: tuple[bytes, bytes]) -> None:
+    store_recipe(str(tmp_path), recipe)
+    store_recipe(str(tmp_path), recipe.model_copy(update={"steps": 9}))
+    assert damaged_recipes(str(tmp_path)) == []
+    path = tmp_path / "_recipes" / f"{recipe.digest[:16]}.yaml"
+    assert change[0] in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(*change))
+    assert damaged_recipes(str(tmp_path)) == [f"_recipes/{path.name}"]
+
+
+def test_a_stored_recipe_without_its_credentials_is_not_altered(tmp_path: Path, recipe: Recipe) -> None:
+    secret = recipe.model_copy(update={"prompt": "https://user:secret@host/a?token=1"})
+    store_recipe(str(tmp_path), secret)
+    (path,) = (tmp_path / "_recipes").iterdir()
+    assert "secret" not in path.read_text()
+    assert damaged_recipes(str(tmp_path)) == []
+    assert load_recipe(str(path)).prompt == "https://host/a"
 
 
 def test_the_version_and_the_commit_are_recorded() -> None:

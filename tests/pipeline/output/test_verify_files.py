@@ -8,8 +8,9 @@ import pytest
 
 from pipeline.output import run_file
 from pipeline.output.file_content import RecordedFile, altered_files
+from pipeline.output.repair import repair
 from pipeline.output.run_file import RunMetadata
-from pipeline.output.verify import repair, verify
+from pipeline.output.verify import verify
 from schemas.recipe import Recipe
 from schemas.work import Decoded
 from tests.plans import write_records

@@ -97,11 +97,11 @@ def test_the_index_names_the_place_of_each_unit(monkeypatch: pytest.MonkeyPatch)
         new = plan.plan_new_rows(planning, [], 4)
         assert new is not None
         assert new.rows == 38
-        assert new.stored().files == [f"part-{number:05d}.parquet" for number in range(5)]
+        assert list(new.stored().files) == [f"part-{number:05d}.parquet" for number in range(5)]
         for unit in new.units.to_pylist():
             rows = rows_of([new.stored()]).filter(pa.compute.field("unit") == unit["unit"])
             (only,) = (each for each in [unit["part"]] if each)
-            part = plan_store.StoredPlan(1, str(new.folder), new.units, [only])
+            part = plan_store.StoredPlan(1, str(new.folder), new.units, {only: None})
             assert rows_of([part]).slice(unit["start"], unit["rows"]) == rows
 
 

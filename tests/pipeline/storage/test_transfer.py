@@ -1,12 +1,13 @@
 """Copies of large files between this machine and storage."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from pipeline import storage
 from pipeline.errors import StorageError, StorageNotFoundError
-from pipeline.storage.transfer import download, upload
+from pipeline.storage.transfer import download, file_digest, upload
 
 CONTENT = bytes(range(256)) * 100_000  # larger than one chunk of a copy
 
@@ -25,6 +26,13 @@ def test_an_uploaded_file_is_downloaded_unchanged(folder: str, tmp_path: Path) -
     download(storage.join(folder, "a", "weights"), tmp_path / "copy" / "weights")
     assert (tmp_path / "copy" / "weights").read_bytes() == CONTENT
     assert [path.name for path in (tmp_path / "copy").iterdir()] == ["weights"]
+
+
+def test_a_file_is_hashed_where_it_is(folder: str) -> None:
+    storage.put(storage.join(folder, "hashed"), CONTENT)
+    assert file_digest(storage.join(folder, "hashed")) == hashlib.sha256(CONTENT).hexdigest()
+    with pytest.raises(StorageNotFoundError):
+        file_digest(storage.join(folder, "none"))
 
 
 def test_download_of_a_missing_file_creates_no_file(folder: str, tmp_path: Path) -> None:
