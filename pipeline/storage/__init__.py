@@ -8,6 +8,7 @@ because the fetch step records them for each photo.
 from pipeline.storage.addresses import CLOUD_SCHEMES, PUBLIC_SCHEMES, absolute, filesystem, join, local_path, resolved
 from pipeline.storage.objects import (
     check_credentials,
+    check_writable,
     exists,
     file_names,
     files,
@@ -25,14 +26,16 @@ from pipeline.storage.objects import (
     read_table,
     remove,
     remove_partial_files,
+    write_access_reported,
 )  # fmt: skip
 from pipeline.storage.redaction import WEB_SCHEMES, escape, redact, redact_all, redact_text
 from pipeline.storage.retry import ATTEMPTS, as_error, is_transient, storage_errors, translate_errors, with_retries
 
 __all__ = [
     "ATTEMPTS", "CLOUD_SCHEMES", "PUBLIC_SCHEMES", "WEB_SCHEMES", "absolute", "as_error", "check_credentials",
-    "escape", "exists", "file_names", "files", "filesystem", "folders", "is_file", "is_folder", "is_transient",
-    "join", "local_path", "names", "parquet_content", "put", "put_new", "put_table", "read", "read_if_exists",
-    "read_once", "read_table", "redact", "redact_all", "redact_text", "remove", "remove_partial_files", "resolved",
-    "storage_errors", "translate_errors", "with_retries",
+    "check_writable", "escape", "exists", "file_names", "files", "filesystem", "folders", "is_file", "is_folder",
+    "is_transient", "join", "local_path", "names", "parquet_content", "put", "put_new", "put_table", "read",
+    "read_if_exists", "read_once", "read_table", "redact", "redact_all", "redact_text", "remove",
+    "remove_partial_files", "resolved", "storage_errors", "translate_errors", "with_retries",
+    "write_access_reported",
 ]  # fmt: skip
