@@ -1,5 +1,7 @@
 """photo2anime verify: check an output for missing, duplicate, orphaned and altered rows and files."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,26 +39,46 @@ def verify(
     Problems are rows and files that are missing, duplicate, orphaned (not in a plan or record) or altered. With
     --address, the machines of the cluster read the images.
     """
-    from pipeline.output.repair import repair as repair_output
-
     share = parse_share(sample)
-    findings = _verify(output, share, address)
-    _print_findings(findings, share)
-    if findings.files and not findings.checked:
-        typer.echo("The content of no file was compared: choose a larger --sample.")
-    if findings.valid:
-        return
-    if repair:
-        repair_output(output, findings)
-        removed, damaged, rows = (
-            len(each) for each in (findings.orphaned_files, findings.damaged_units, findings.dropped_rows)
-        )
-        typer.echo(f"Removed {removed} file(s), {rows} row(s) and the records of {damaged} damaged unit(s).")
-        if damaged or findings.missing_rows:
-            typer.echo("Run convert again to convert what is missing, or to drop it with --removed-photos drop.")
-        elif findings.unplanned_units:
-            typer.echo("Run convert again to restore the plan, then verify again.")
+    with _lease(output) if repair else nullcontext():  # a run writes images before their record
+        findings = _verify(output, share, address)
+        _print_findings(findings, share)
+        if findings.files and not findings.checked:
+            typer.echo("The content of no file was compared: choose a larger --sample.")
+        if findings.valid:
+            return
+        if repair:
+            _repair(output, findings)
     raise typer.Exit(1)
+
+
+@contextmanager
+def _lease(output: str) -> Iterator[None]:
+    """Hold the lease of an output. Raises `NotAnOutputError` if the folder is not an output."""
+    from pipeline.output.lease import lease_of
+    from pipeline.output.run_file import check_output
+
+    check_output(output)
+    with lease_of(output, "verify --repair") as lease:
+        lease.acquire()
+        yield
+
+
+def _repair(output: str, findings: "Findings") -> None:
+    """Repair an output, whose lease must be held, and print what was removed."""
+    from pipeline.output.lease import check_lease
+    from pipeline.output.repair import repair
+
+    check_lease(output)
+    repair(output, findings)
+    removed, damaged, rows = (
+        len(each) for each in (findings.orphaned_files, findings.damaged_units, findings.dropped_rows)
+    )
+    typer.echo(f"Removed {removed} file(s), {rows} row(s) and the records of {damaged} damaged unit(s).")
+    if damaged or findings.missing_rows:
+        typer.echo("Run convert again to convert what is missing, or to drop it with --removed-photos drop.")
+    elif findings.unplanned_units:
+        typer.echo("Run convert again to restore the plan, then verify again.")
 
 
 def parse_share(text: str) -> float:

@@ -1,7 +1,7 @@
 """One run of convert: all checks first, then the plan, then the flow, then the report.
 
-Nothing is written to the output before all checks have passed. If the process is killed, the same call converts the
-units that have no record yet.
+Nothing is written to the output before all checks have passed, and only one run at a time writes to it. If the process
+is killed, the same call converts the units that have no record yet.
 """
 
 import logging
@@ -21,10 +21,11 @@ from pipeline.execution.progress import RunProgress
 from pipeline.execution.results import FailureRate, Results, RunLog
 from pipeline.models import checks
 from pipeline.output import run_file
+from pipeline.output.lease import Lease, lease_of
 from pipeline.output.record_writer import RecordWriter
 from pipeline.output.report import write_report
-from pipeline.output.run_file import RunMetadata, git_commit, project_version
-from pipeline.plan.preflight import MANIFEST_FILE, RunPlan, preflight
+from pipeline.output.run_file import FINISHED, RUNNING, RunMetadata, git_commit, project_version
+from pipeline.plan.preflight import MANIFEST_FILE, RunPlan, check_caches, check_unchanged, preflight
 from pipeline.plan.remaining import RemainingWork, store_plan
 from pipeline.quiet import silence_ray
 from pipeline.recipes.load import load_recipe
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("photo2anime.run")
 
-RUNNING, FINISHED = "running", "finished"
 PLAN_ATTEMPTS = 5
 
 _ABSENT_ROWS = (
@@ -94,23 +94,25 @@ def convert(
         progress: Receives the progress of the run.
 
     Raises:
-        RunError: A check failed, Ray cannot be started or reached, or the output cannot be written. No photo was
-            converted.
+        RunError: A check failed, Ray cannot be started or reached, or the output cannot be written, or another run
+            writes to it. No photo was converted.
         RunStoppedError: The run ended early. The same call continues it.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     output = storage.absolute(output)  # workers may have another working folder
-    for _ in range(PLAN_ATTEMPTS - 1):
-        try:
-            return _convert(manifest, output, recipe, options or Options(), progress or RunProgress())
-        except PlanConflictError:
-            LOGGER.info("%s: another run added a plan at the same time; planning again", storage.redact(output))
-    return _convert(manifest, output, recipe, options or Options(), progress or RunProgress())
+    options, progress = options or Options(), progress or RunProgress()
+    with lease_of(output, "maps" if recipe.mode == "maps" else "convert") as lease:
+        for _ in range(PLAN_ATTEMPTS - 1):
+            try:
+                return _convert(manifest, recipe, options, progress, lease)
+            except PlanConflictError:
+                LOGGER.info("%s: another run wrote to it at the same time; planning again", storage.redact(output))
+        return _convert(manifest, recipe, options, progress, lease)
 
 
-def _convert(manifest: str, output: str, recipe: Recipe, options: Options, progress: RunProgress) -> Summary:
-    """Convert the photos of a manifest. Raises `PlanConflictError` if another run planned at the same time."""
-    begin = time.monotonic()
+def _convert(manifest: str, recipe: Recipe, options: Options, progress: RunProgress, lease: Lease) -> Summary:
+    """Convert the photos of a manifest. Raises `PlanConflictError` if another run wrote to the output meanwhile."""
+    begin, output = time.monotonic(), lease.output
     with preflight(manifest, output, recipe, options, progress.listing) as run:
         if run.work.absent_rows and options.limit is None:
             LOGGER.warning(_ABSENT_ROWS, run.work.absent_rows)
@@ -118,10 +120,13 @@ def _convert(manifest: str, output: str, recipe: Recipe, options: Options, progr
             return _summary(run, run.last_run or {}, output, Counter(), begin)
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
         metadata = RunMetadata(run_id, recipe, project_version(), git_commit())
+        if lease.acquire(run_id):
+            check_unchanged(run, output)
         if not run.work.units.num_rows:
-            _write_start(run, metadata, output)
-            with _started():
+            with _started(run, metadata, output):
+                _write_start(run, metadata, output)
                 return _finish(run, metadata, output, Counter(), {}, begin)
+        check_caches(run)
         log = logging.LoggerAdapter(LOGGER, {"run": run_id})
         for text in _notices(run):
             log.info(text)
@@ -129,8 +134,8 @@ def _convert(manifest: str, output: str, recipe: Recipe, options: Options, progr
             from pipeline.execution import pools
 
             resources = pools.plan_resources(run, options)
-            work = _write_start(run, metadata, output)
-            with _started():
+            with _started(run, metadata, output):
+                work = _write_start(run, metadata, output)
                 settings = ChainSettings.of(run, resources.gpu_detectors, keep_maps=options.keep_maps)
                 commit = Commit(output, metadata, keep_maps=options.keep_maps)
                 chain = run_chain(settings, commit)
@@ -151,13 +156,18 @@ def _ray(options: Options) -> Iterator[None]:
 
 
 @contextmanager
-def _started() -> Iterator[None]:
-    """Raise every `RunError` as `RunStoppedError`, because the work has started."""
+def _started(run: RunPlan, metadata: RunMetadata, output: str) -> Iterator[None]:
+    """Write the run file, and write to it if an error stops the run.
+
+    Raises every `RunError` as `RunStoppedError`, because the work has started, except `PlanConflictError`.
+    """
+    run_file.write_run_file(output, metadata, {"status": RUNNING, "rows": run.work.rows})
     try:
         yield
-    except RunStoppedError:
-        raise
-    except RunError as error:
+    except BaseException as error:
+        run_file.write_stopped(output, metadata, run.work.rows, error)
+        if not isinstance(error, RunError) or isinstance(error, (RunStoppedError, PlanConflictError)):
+            raise
         raise RunStoppedError(str(error), "") from error
 
 
@@ -180,11 +190,10 @@ def _notices(run: RunPlan) -> list[str]:
 
 
 def _write_start(run: RunPlan, metadata: RunMetadata, output: str) -> RemainingWork:
-    """Write the run file, the recipe, the listed photos and the plan.
+    """Write the recipe, the listed photos and the plan.
 
     Returns the work, whose units name the files of the written plan instead of temporary ones.
     """
-    run_file.write_run_file(output, metadata, {"status": RUNNING, "rows": run.work.rows})
     run_file.store_recipe(output, metadata.recipe)
     if run.listed is not None:
         upload(run.listed, storage.join(output, MANIFEST_FILE))

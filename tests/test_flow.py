@@ -159,8 +159,9 @@ def test_the_output_passes_verification_and_has_a_report(finished: Finished) -> 
 
 
 def test_a_finished_output_is_not_touched(finished: Finished, recipe: Recipe) -> None:
-    before = files_of(finished.output)
+    before, folder = files_of(finished.output), Path(finished.output).stat().st_mtime_ns
     again = convert_locally(finished.manifest, finished.output, recipe, Options(unit_size=5))
+    assert Path(finished.output).stat().st_mtime_ns == folder  # no temporary file was written
     assert (again.converted, again.failed, again.earlier, again.failed_in_all) == (0, 0, 16, 4)
     assert files_of(finished.output) == before
 

@@ -117,4 +117,4 @@ def test_too_many_failures_stop_the_run_and_keep_its_records(recipe: Recipe, tmp
     with pytest.raises(TooManyFailuresError):
         convert(manifest, output, maps_only, Options(unit_size=1, max_failure_rate=0.3, gpus=0))
     assert 2 <= len(provenance.done_units(output)) <= 6
-    assert json.loads(storage.read(f"{output}/_run.json"))["status"] == "running"
+    assert json.loads(storage.read(f"{output}/_run.json"))["status"] == "stopped"

@@ -171,6 +171,13 @@ class PlanConflictError(OutputError):
     hint = "Run the same command again."
 
 
+class OutputInUseError(OutputError):
+    """Another process writes to the output."""
+
+    code = "output.in_use"
+    hint = "Wait until it ends, or choose another output."
+
+
 class DiskFullError(OutputError):
     """The disk has too little free space."""
 
@@ -225,6 +232,13 @@ class InterruptedRunError(RunStoppedError):
     """The run received SIGINT or SIGTERM."""
 
     code = "run.interrupted"
+
+
+class LeaseLostError(RunStoppedError):
+    """Another run took over the output, because this one was suspended or could not reach the storage."""
+
+    code = "run.lease_lost"
+    hint = "When no other run writes to the output, run the same command again to continue."
 
 
 class TooManyFailuresError(RunStoppedError):

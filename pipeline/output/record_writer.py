@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline import storage
 from pipeline.errors import IncompleteUnitError
+from pipeline.output.lease import check_lease
 from pipeline.output.provenance import FOLDER, read_record, record_uri, write_record
 
 
@@ -35,6 +36,7 @@ class RecordWriter:
 
         Raises:
             StorageError: A record cannot be written.
+            LeaseLostError: Another run took over the output.
             IncompleteUnitError: More rows were received than a unit has.
         """
         for unit in pc.unique(rows["unit"]).to_pylist():
@@ -67,6 +69,7 @@ class RecordWriter:
             return
         if received > pending:
             raise IncompleteUnitError(f"unit {unit}: {received} rows were received instead of {pending}")
+        check_lease(self._output)
         record = pa.concat_tables(tables)
         # Another run on the same output may have written a record meanwhile.
         if self._keep_done or not write_record(self._output, unit, record, replace=False):

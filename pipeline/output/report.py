@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader
 
 from pipeline import storage
 from pipeline.output.current_rows import count_rows, read_rows
+from pipeline.output.lease import check_lease
 from pipeline.output.run_file import RunMetadata
 
 MAX_IMAGES = 60
@@ -27,6 +28,7 @@ def write_report(output: str, run: RunMetadata, counts: Mapping[str, int]) -> in
 
     Raises:
         DamagedOutputError: A plan or a record cannot be read.
+        LeaseLostError: Another run took over the output.
     """
     rows = count_rows(output, max(MAX_IMAGES, MAX_FAILURES))
     page = Environment(loader=PackageLoader("pipeline.output"), autoescape=True).get_template("report.html")
@@ -42,5 +44,6 @@ def write_report(output: str, run: RunMetadata, counts: Mapping[str, int]) -> in
         detected=counts.get("detected", 0),
         cached=counts.get("cached", 0),
     )
+    check_lease(output)
     storage.put(storage.join(output, "report", "index.html"), html.encode())
     return rows.failed

@@ -5,6 +5,7 @@ output, named by the first 16 digits of their digests. Of recipes with one diges
 """
 
 import json
+import logging
 import os
 import subprocess
 from contextlib import suppress
@@ -15,12 +16,23 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import storage
-from pipeline.errors import DamagedOutputError, NotAnOutputError, RecipeChangedError, RecipeError
+from pipeline.errors import (
+    DamagedOutputError,
+    NotAnOutputError,
+    Photo2AnimeError,
+    RecipeChangedError,
+    RecipeError,
+    RunStoppedError,
+)
+from pipeline.output.lease import check_lease
 from pipeline.recipes.load import load_recipe, to_yaml
 from schemas.recipe import SETTINGS_NOT_IN_DIGEST, Recipe
 
+LOGGER = logging.getLogger("photo2anime.output")
+
 RUN_FILE = "_run.json"
 RECIPES = "_recipes"
+RUNNING, FINISHED, STOPPED = "running", "finished", "stopped"  # the status of the last run; a killed run is running
 OUTPUT_FOLDERS = ("_plan", "images", "maps", "masks", "provenance")
 _DIGITS = 16  # hexadecimal digits of the digest in the name of a recipe's file
 _REDACTED = b"# This recipe has another digest than the name of its file, because credentials were removed.\n"
@@ -109,7 +121,12 @@ def check_recipe(output: str, metadata: dict[str, Any] | None, recipe: Recipe, *
 
 
 def write_run_file(output: str, run: RunMetadata, status: dict[str, Any]) -> None:
-    """Write `_run.json`: the metadata of a run, its status and counts, and its recipe without credentials."""
+    """Write `_run.json`: the metadata of a run, its status and counts, and its recipe without credentials.
+
+    Raises:
+        LeaseLostError: Another run took over the output.
+    """
+    check_lease(output)
     metadata = {
         "run_id": run.run_id,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -120,6 +137,20 @@ def write_run_file(output: str, run: RunMetadata, status: dict[str, Any]) -> Non
         "recipe": run.recipe.model_dump(mode="json"),
     }
     storage.put(storage.join(output, RUN_FILE), json.dumps(storage.redact_all(metadata), indent=2).encode())
+
+
+def write_stopped(output: str, run: RunMetadata, rows: int, error: BaseException) -> None:
+    """Write to `_run.json` that a run of a number of rows was stopped by an error.
+
+    If that fails, it is logged at level debug, because the error is reported.
+    """
+    code = error.code if isinstance(error, Photo2AnimeError) else RunStoppedError.code
+    message = str(error) if isinstance(error, Photo2AnimeError) else f"{type(error).__name__}: {error}"
+    described = {"code": code, "message": " ".join(message.split())}
+    try:
+        write_run_file(output, run, {"status": STOPPED, "rows": rows, "error": described})
+    except Exception as failure:  # noqa: BLE001 - any error would replace the one that stopped the run
+        LOGGER.debug("%s: %s", storage.redact(output), failure)
 
 
 def store_recipe(output: str, recipe: Recipe) -> None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ByteSize
+
 from pipeline import storage
-from pipeline.errors import DiskFullError, MissingInputError, OptionError, SameFolderError
+from pipeline.errors import DiskFullError, MissingInputError, OptionError, PlanConflictError, SameFolderError
 from pipeline.images.labels import PERSON
 from pipeline.models import checks
 from pipeline.output import plan_store, provenance, run_file
@@ -42,6 +44,7 @@ class RunPlan:
         recipe: The recipe. `compile` is off if the run is too small for `auto`, and the address of the reference image
             is absolute.
         last_run: The content of `_run.json`, or None for a new output.
+        plans: The addresses of the plans of the output.
         listed: The path of the temporary manifest that was made by listing a folder of photos, or None.
         recovered: The plan of rows whose records are in no plan, in temporary files, or None. It is written first.
         new: The plan to add to the plans of the output, in temporary files, or None.
@@ -55,6 +58,7 @@ class RunPlan:
 
     recipe: Recipe
     last_run: dict[str, Any] | None
+    plans: list[str]
     listed: Path | None
     recovered: NewPlan | None
     new: NewPlan | None
@@ -101,6 +105,7 @@ def preflight(
         recorded = provenance.done_units(output)  # first, because another run may write a plan and then its records
         plans = plan_store.read_plans(output)
         recovered = recover_plan(photos, recipe, output, recorded, plans, database)
+        stored = [each.uri for each in plans]
         plans += [recovered.stored()] if recovered else []
         if not plans:  # checked here too, because planning millions of photos takes a minute
             _check_space(output, recipe, photos.rows * options.variants, keep_maps=options.keep_maps)
@@ -122,7 +127,36 @@ def preflight(
         recipe = _with_absolute_reference(_with_compilation(recipe, work.rows))
         access = _access(manifest, options)
         database.close()
-        yield RunPlan(recipe, last_run, listed, recovered, new, work, columns, access, blank, *caches)
+        yield RunPlan(recipe, last_run, stored, listed, recovered, new, work, columns, access, blank, *caches)
+
+
+def check_unchanged(run: RunPlan, output: str) -> None:
+    """Check that no other run has written to an output since its preflight. The lease of the output must be held.
+
+    Raises:
+        PlanConflictError: Another run has written to the output.
+    """
+    is_unchanged = (
+        run_file.read_run_file(output) == run.last_run
+        and [each.uri for each in plan_store.read_plans(output)] == run.plans
+        and provenance.done_units(output) == set(run.work.done_units)
+    )
+    if not is_unchanged:
+        raise PlanConflictError(f"{storage.redact(output)}: another run has written to it meanwhile")
+
+
+def check_caches(run: RunPlan) -> None:
+    """Check that the caches to which a run will write can be written. Writes and removes a file.
+
+    Raises:
+        StorageAccessError: A cache cannot be written.
+        StorageError: Its storage cannot be reached.
+        DiskFullError: Its disk is full.
+    """
+    if run.map_cache is not None and run.recipe.detectors:
+        storage.check_writable(run.map_cache)
+    if run.compile_cache is not None and run.recipe.compile != "off":
+        storage.check_writable(run.compile_cache)
 
 
 def _list_photos(folder: str, output: str, target: Path, options: Options, progress: ListingProgress) -> None:
@@ -245,7 +279,8 @@ def _check_space(output: str, recipe: Recipe, rows: int, *, keep_maps: bool) -> 
     pixels = recipe.area * recipe.enlargement**2
     needed, free = rows * pixels * BYTES_PER_PIXEL * files, shutil.disk_usage(existing).free
     if needed > free:
+        amounts = [ByteSize(each).human_readable(decimal=True, separator=" ") for each in (needed, free)]
         raise DiskFullError(
-            f"{output}: the files of {rows} rows may need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free",
+            f"{output}: the files of {rows} rows may need {amounts[0]}, {amounts[1]} are free",
             "Free some space, choose another output, or convert fewer photos with --limit.",
         )

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pipeline import storage
 from pipeline.errors import SupersededError
 from pipeline.output import plan_store, provenance
+from pipeline.output.lease import check_lease
 from pipeline.output.plan_store import NewPlan, StoredPlan
 from pipeline.plan.manifest import EVERY_PHOTO
 from pipeline.plan.plan import Planning
@@ -28,6 +29,7 @@ class RemainingWork:
     Attributes:
         units: A table of `schemas.work.Unit` rows, without the addresses. Those of a new plan name its temporary files.
         done_rows: The number of rows of this manifest and these variants whose unit is done.
+        done_units: The units that had a record when the work was found.
         absent_rows: The number of planned rows that the manifest does not have, and whose unit is not done. This run
             does not process them.
         keep_done: Whether a unit may have an earlier record, whose done rows are kept.
@@ -37,6 +39,7 @@ class RemainingWork:
 
     units: pa.Table
     done_rows: int
+    done_units: frozenset[str] = frozenset()
     absent_rows: int = 0
     keep_done: bool = False
     addresses: Path | None = None
@@ -97,11 +100,13 @@ def remaining_work(
     units = _create_left_rows(planning, units)
     unwanted = [unit for plan in plans for unit in plan.units["unit"].to_pylist() if unit not in wanted]
     absent_rows = _count_absent_rows([unit for unit in unwanted if unit not in done], database)
-    return RemainingWork(units, done_rows, absent_rows, bool(retried), _write_addresses(planning, units))
+    columns = units, done_rows, frozenset(done), absent_rows, bool(retried)
+    return RemainingWork(*columns, _write_addresses(planning, units))
 
 
 def store_plan(work: RemainingWork, new: NewPlan | None, output: str) -> RemainingWork:
     """Write a new plan to an output. Returns the work, whose units name the written files instead of temporary ones."""
+    check_lease(output)
     return work if new is None else work.moved(str(new.folder), plan_store.write_plan(output, new))
 
 

@@ -8,6 +8,7 @@ on unchanged, because the fetch step records them for each photo.
 from pipeline.storage.addresses import CLOUD_SCHEMES, PUBLIC_SCHEMES, absolute, filesystem, join, local_path, resolved
 from pipeline.storage.objects import (
     check_credentials,
+    check_writable,
     exists,
     file_names,
     files,
@@ -23,6 +24,7 @@ from pipeline.storage.objects import (
     read_table,
     remove,
     remove_partial_files,
+    write_access_reported,
 )  # fmt: skip
 from pipeline.storage.redaction import WEB_SCHEMES, escape, redact, redact_all, redact_text
 from pipeline.storage.retry import ATTEMPTS, as_error, is_transient, translate_errors, with_retries
@@ -30,8 +32,8 @@ from pipeline.storage.sealed import check_seal, read_sealed, sealed_content
 
 __all__ = [
     "ATTEMPTS", "CLOUD_SCHEMES", "PUBLIC_SCHEMES", "WEB_SCHEMES", "absolute", "as_error", "check_credentials",
-    "check_seal", "escape", "exists", "file_names", "files", "filesystem", "folders", "is_file", "is_folder",
-    "is_transient", "join", "local_path", "names", "put", "put_new", "put_table", "read", "read_if_exists",
+    "check_seal", "check_writable", "escape", "exists", "file_names", "files", "filesystem", "folders", "is_file",
+    "is_folder", "is_transient", "join", "local_path", "names", "put", "put_new", "put_table", "read", "read_if_exists",
     "read_sealed", "read_table", "redact", "redact_all", "redact_text", "remove", "remove_partial_files", "resolved",
-    "sealed_content", "translate_errors", "with_retries",
+    "sealed_content", "translate_errors", "with_retries", "write_access_reported",
 ]  # fmt: skip

@@ -2,6 +2,9 @@
 
 import io
 import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.storage.addresses import filesystem, local_path
+from pipeline.errors import StorageAccessError, StorageError
+from pipeline.storage.addresses import filesystem, join, local_path
 from pipeline.storage.atomic import put_file, put_new_file
-from pipeline.storage.retry import as_error, lacks_credentials, translate_errors, with_retries
+from pipeline.storage.redaction import redact, redact_text
+from pipeline.storage.retry import (
+    as_error,
+    is_denied,
+    lacks_credentials,
+    translate_errors,
+    with_retries,
+)
+
+# Errors of a folder that cannot be created: its bucket does not exist, or one of its parents is a file.
+_NO_FOLDER = (FileNotFoundError, NotADirectoryError, FileExistsError)
 
 
 def read(uri: str) -> bytes:
@@ -61,11 +75,40 @@ def put_new(uri: str, content: bytes) -> bool:
                 with_retries(lambda: put_new_file(Path(path), content))
             else:
                 with_retries(lambda: fs.pipe_file(path, content, mode="create"))
-        except Exception:
-            if not exists(uri):  # the storages report an existing file by different errors
+        except Exception as error:
+            if is_denied(error) or not exists(uri):  # the storages report an existing file by different errors
                 raise
             return False
     return True
+
+
+@contextmanager
+def write_access_reported(folder: str) -> Iterator[None]:
+    """Raise the errors of a folder that cannot be written, or whose parent is not a folder, as `StorageAccessError`."""
+    try:
+        yield
+    except StorageError as error:
+        cause = error.__cause__
+        if not isinstance(error, StorageAccessError) and not isinstance(cause, _NO_FOLDER):
+            raise
+        reason = redact_text(f"{type(cause).__name__}: {cause}", folder)
+        hint = "Check the address, the permissions of this account, and its credentials."
+        raise StorageAccessError(f"{redact(folder)}: cannot be written ({reason})", hint) from cause
+
+
+def check_writable(folder: str) -> None:
+    """Check that files can be written in a folder, by writing an empty file and removing it.
+
+    Raises:
+        StorageAccessError: The folder cannot be written.
+        StorageError: The storage cannot be reached.
+        DiskFullError: The disk is full.
+    """
+    uri = join(folder, f".{uuid.uuid4().hex}.part")
+    with write_access_reported(folder):
+        put(uri, b"")
+    with suppress(StorageError):  # an account may be allowed to write files, but not to remove them
+        remove(uri)
 
 
 def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
@@ -213,6 +256,8 @@ def check_credentials(uri: str) -> None:
 def remove_partial_files(folder: str) -> None:
     """Delete the temporary files of killed processes in a local folder, without subfolders."""
     path = local_path(folder)
-    if path is not None:
+    if path is None:
+        return
+    with translate_errors(folder):
         for partial in path.glob(".*.part"):
             partial.unlink(missing_ok=True)

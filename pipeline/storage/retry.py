@@ -31,7 +31,14 @@ _PERMANENT_ERRORS = (
     ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError, ValueError,  # of programs
 )  # fmt: skip
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-_PERMANENT_ERRNOS = (*_DISK_FULL, errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL)
+_ACCESS_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS)
+_ACCESS_STATUSES = (401, 403)  # HTTP
+_ACCESS_CODES = (  # of S3: s3fs raises a PermissionError for some of them only
+    "AccessDenied", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId",
+    "InvalidToken", "RequestExpired", "SignatureDoesNotMatch", "TokenRefreshRequired", "UnrecognizedClientException",
+)  # fmt: skip
+_NO_CREDENTIALS = ("Credential", "GoogleAuth", "ClientAuthentication", "RefreshError", "SSOToken", "TokenRetrieval")
+_PERMANENT_ERRNOS = (*_DISK_FULL, errno.ENAMETOOLONG, errno.EINVAL)
 _CLIENT_ERRORS = range(400, 500)  # HTTP
 _RETRYABLE_STATUSES = (408, 425, 429)  # HTTP: request timeout, too early, too many requests
 
@@ -45,15 +52,32 @@ def is_transient(error: BaseException) -> bool:
         return False
     if isinstance(error, _PERMANENT_ERRORS) or getattr(error, "errno", None) in _PERMANENT_ERRNOS:
         return False
-    if lacks_credentials(error):
+    if lacks_credentials(error) or is_denied(error):
         return False
-    status = getattr(error, "status", None) or getattr(error, "code", None)
-    return not (isinstance(status, int) and status in _CLIENT_ERRORS and status not in _RETRYABLE_STATUSES)
+    status = _http_status(error)
+    return status not in _CLIENT_ERRORS or status in _RETRYABLE_STATUSES
 
 
 def lacks_credentials(error: BaseException) -> bool:
-    """Return whether a storage library raised this error because it found no credentials."""
-    return any(word in type(error).__name__ for word in ("Credentials", "GoogleAuth", "ClientAuthentication"))
+    """Return whether a storage library raised this error because it found no valid credentials."""
+    return any(word in type(error).__name__ for word in _NO_CREDENTIALS)
+
+
+def is_denied(error: BaseException) -> bool:
+    """Return whether a storage refused a request, because the account has no permission, or its credentials expired."""
+    if isinstance(error, PermissionError) or getattr(error, "errno", None) in _ACCESS_ERRNOS:
+        return True
+    if isinstance(error, OSError) and str(error).startswith("Forbidden:"):  # gcsfs, for the HTTP status 403
+        return True
+    response = getattr(error.__cause__ or error, "response", None)  # of botocore, which s3fs translates
+    details = response.get("Error", {}) if isinstance(response, dict) else {}
+    return details.get("Code") in _ACCESS_CODES or _http_status(error) in _ACCESS_STATUSES
+
+
+def _http_status(error: BaseException) -> int | None:
+    """Return the HTTP status of an error of aiohttp, gcsfs or Azure."""
+    values = (getattr(error, name, None) for name in ("status", "code", "status_code"))
+    return next((value for value in values if isinstance(value, int)), None)
 
 
 def with_retries(function: Callable[[], T], seconds: float = math.inf) -> T:
@@ -111,6 +135,7 @@ def as_error(error: BaseException, uri: str) -> StorageError | DiskFullError:
         return StorageAccessError(f"{address}: no credentials ({reason})")
     if isinstance(error, FileNotFoundError):
         return StorageNotFoundError(f"{address}: not found")
-    if isinstance(error, PermissionError):
-        return StorageAccessError(f"{address}: access denied ({reason})", "Check the permissions of this account.")
+    if is_denied(error):
+        hint = "Check the permissions of this account, and renew credentials that have expired."
+        return StorageAccessError(f"{address}: access denied ({reason})", hint)
     return StorageError(f"{address}: {reason}")

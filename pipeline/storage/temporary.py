@@ -2,7 +2,10 @@
 
 import errno
 import logging
+import os
+import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +19,8 @@ from pipeline.errors import DiskFullError
 LOGGER = logging.getLogger("photo2anime.storage")
 
 NEW_SECONDS = 60  # younger folders are kept, because their process may not have locked them yet
+UNLOCKED_SECONDS = 24 * 3600  # the same for folders without a lock, whose process was killed before it locked them
+RANDOM_NAME = r"[a-z0-9_]{8}"  # the end of the name of each folder that `tempfile.mkdtemp` creates
 LOCK = "run.lock"  # a file in each temporary folder, which is locked while its process is alive
 
 
@@ -28,13 +33,9 @@ def temporary_folder(prefix: str, parent: str | None = None) -> Iterator[Path]:
         parent: The folder to create it in. Defaults to that of `tempfile`.
     """
     place = Path(parent or tempfile.gettempdir())
-    for stale in place.glob(f"{prefix}*/{LOCK}"):
+    for folder in place.glob(f"{prefix}*"):
         try:
-            if time.time() - stale.parent.stat().st_mtime < NEW_SECONDS:
-                continue
-            with FileLock(stale, timeout=0):
-                shutil.rmtree(stale.parent, ignore_errors=True)
-                LOGGER.debug("removed the temporary folder of a killed process: %s", stale.parent)
+            _remove_stale(folder, prefix)
         except (Timeout, OSError):
             continue  # its process is alive, or it belongs to another user, or another process removes it
     with full_disk_reported(place):
@@ -44,6 +45,29 @@ def temporary_folder(prefix: str, parent: str | None = None) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_stale(folder: Path, prefix: str) -> None:
+    """Remove a folder if its process was killed. Raises `Timeout` if the process is alive."""
+    age = time.time() - folder.stat().st_mtime
+    if age < NEW_SECONDS:
+        return
+    if (folder / LOCK).exists():
+        with FileLock(folder / LOCK, timeout=0):
+            shutil.rmtree(folder, ignore_errors=True)
+    elif age < UNLOCKED_SECONDS or not _is_own_folder(folder, prefix):
+        return
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    LOGGER.debug("removed the temporary folder of a killed process: %s", folder)
+
+
+def _is_own_folder(folder: Path, prefix: str) -> bool:
+    """Return whether `tempfile.mkdtemp` created a folder for this user: by its name, its owner and its permissions."""
+    details = folder.lstat()
+    is_private = stat.S_ISDIR(details.st_mode) and stat.S_IMODE(details.st_mode) == stat.S_IRWXU
+    has_name = re.fullmatch(f"{re.escape(prefix)}{RANDOM_NAME}", folder.name) is not None
+    return is_private and has_name and details.st_uid == os.getuid()
 
 
 @contextmanager

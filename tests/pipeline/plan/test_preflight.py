@@ -131,8 +131,9 @@ def test_a_full_disk_is_an_error_before_planning(
     assert run_plan(photos, tmp_path / "out", recipe, limit=1).work.rows == 1
     monkeypatch.delattr(module.plan, "open_planning")
     for options in ({"limit": 2}, {"limit": 1, "variants": 2}, {"limit": 1, "keep_maps": True}):
-        with pytest.raises(DiskFullError):
+        with pytest.raises(DiskFullError) as caught:
             run_plan(photos, tmp_path / "out" / "deeper", recipe, **options)
+        assert "12.3 KB are free" in str(caught.value)
 
 
 def test_a_full_disk_is_an_error_for_the_rows_that_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import tempfile
+import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,6 +25,19 @@ def test_folders_of_killed_processes_are_removed_and_those_of_active_ones_stay(t
         assert sorted(tmp_path.iterdir()) == sorted([active, other, own])
         assert own.stat().st_mode & 0o077 == 0  # other users cannot read it
     assert not own.exists()
+
+
+def test_old_folders_without_a_lock_are_removed_and_all_others_stay(tmp_path: Path) -> None:
+    old, new, public, named = (tmp_path / name for name in ("x-abcdef01", "x-abcdef02", "x-abcdef03", "x-photos"))
+    for folder in (old, new, public, named):
+        folder.mkdir(0o755 if folder == public else 0o700)
+        (folder / "file").touch()
+    (tmp_path / "x-abcdef04").symlink_to(public)
+    yesterday = time.time() - 25 * 3600
+    for folder in (old, public, named):
+        os.utime(folder, (yesterday, yesterday))
+    with temporary_folder("x-", str(tmp_path)) as own:
+        assert sorted(tmp_path.iterdir()) == sorted([new, public, named, tmp_path / "x-abcdef04", own])
 
 
 def open_folders(place: str, count: int) -> int:

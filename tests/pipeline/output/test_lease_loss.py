@@ -1,0 +1,120 @@
+"""A process notices when another one took over its lease, or won against it."""
+
+import socket
+
+import pytest
+
+from pipeline import storage
+from pipeline.errors import LeaseLostError, OutputInUseError, StorageAccessError, StorageError
+from pipeline.output import lease as module
+from pipeline.output.lease import check_lease
+from tests.leases import NEVER, TTL, lease_with, numbers, write
+
+
+def test_a_lease_that_was_taken_over_is_lost(output: str) -> None:
+    with lease_with(output, ttl=0.0) as lease:  # each check renews
+        lease.acquire()
+        storage.remove(f"{output}/_lease/1.json")
+        write(output, 2)
+        with pytest.raises(LeaseLostError, match="elsewhere") as caught:
+            check_lease(output)
+        assert caught.value.exit_code == 1
+        with pytest.raises(LeaseLostError):  # for ever
+            check_lease(output)
+    assert numbers(output) == [2]
+
+
+def test_a_lease_that_was_taken_over_and_released_is_lost(output: str) -> None:
+    with lease_with(output, ttl=0.0) as lease:
+        lease.acquire()
+        storage.remove(f"{output}/_lease/1.json")
+        with pytest.raises(LeaseLostError):
+            lease.check()
+
+
+def test_a_slow_process_that_creates_a_deleted_number_has_not_acquired_the_lease(output: str) -> None:
+    with lease_with(output, NEVER) as slow:
+        find, created = slow._free_number, []
+
+        def find_slowly() -> int:
+            number = find()
+            if not created:  # another process acquires the lease meanwhile, and renews it
+                created.append(write(output, 2))
+            return number
+
+        slow._free_number = find_slowly  # type: ignore[method-assign] - the delay is real
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module.time, "sleep", lambda _seconds: write(output, 3))
+            with pytest.raises(OutputInUseError):
+                slow.acquire()
+    assert 1 not in numbers(output)
+
+
+def test_a_slow_process_that_takes_over_an_old_lease_does_not_win_over_a_new_one(output: str) -> None:
+    write(output, 5, host=socket.gethostname(), machine=None)
+    with lease_with(output, NEVER) as slow:
+        find, created = slow._free_number, []
+
+        def find_slowly() -> int:
+            if created:
+                return find()
+            assert slow._numbers() == [5]
+            storage.remove(f"{output}/_lease/5.json")  # another process took over and finished, and a third one began
+            created.append(write(output, 1))
+            return 5
+
+        slow._free_number = find_slowly  # type: ignore[method-assign] - the delay is real
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module.time, "sleep", lambda _seconds: write(output, 2))
+            with pytest.raises(OutputInUseError):
+                slow.acquire()
+    assert 6 not in numbers(output)
+
+
+def test_a_renewal_whose_answer_was_lost_is_continued(output: str) -> None:
+    with lease_with(output, TTL) as lease:
+        lease.acquire()
+        assert lease._holder
+        storage.put(f"{output}/_lease/2.json", lease._holder.to_json())
+        lease._renewed -= TTL / 1.5
+        lease.check()
+        assert numbers(output) == [2]
+
+
+def test_a_short_outage_is_tolerated_and_a_long_one_loses_the_lease(
+    output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lease_with(output, NEVER) as lease:
+        lease.acquire()
+        with monkeypatch.context() as outage:
+
+            def fail(_uri: str, _content: bytes) -> bool:
+                raise StorageError("no answer")
+
+            outage.setattr(module.storage, "put_new", fail)
+            lease._renewed -= 0.7 * NEVER
+            lease.check()
+            lease._renewed -= 0.7 * NEVER
+            with pytest.raises(LeaseLostError, match="no answer"):
+                lease.check()
+        lease.check()  # the storage answers again, and no other process took over
+        assert numbers(output) == [2]
+
+
+def test_an_account_that_cannot_delete_files_keeps_the_lease(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lease_with(output, ttl=0.0) as lease:
+        lease.acquire()
+
+        def fail(_uri: str) -> None:
+            raise StorageAccessError("denied")
+
+        with monkeypatch.context() as denied:
+            denied.setattr(module.storage, "remove", fail)
+            lease._ttl = 1e-9
+            lease._renew()
+            assert numbers(output) == [1, 2]
+            assert not lease._is_lost
+            lease.release()
+        assert numbers(output) == [1, 2]
+        for number in (1, 2):
+            storage.remove(f"{output}/_lease/{number}.json")
