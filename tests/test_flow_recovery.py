@@ -198,6 +198,20 @@ def test_a_lost_file_of_a_plan_is_recovered_without_the_folder(dataset: Dataset)
     dataset.check()
 
 
+def test_a_damaged_index_is_an_error_until_the_folder_is_deleted(dataset: Dataset) -> None:
+    dataset.convert(unit_size=2)
+    index = Path(dataset.output) / "_plan" / "00001.parquet"
+    content = bytearray(index.read_bytes())
+    content[-9] ^= 1  # in the footer
+    index.write_bytes(content)
+    with pytest.raises(DamagedOutputError, match="00001.parquet: .* delete the folder _plan") as caught:
+        dataset.convert()
+    assert caught.value.exit_code == 2
+    dataset.lose_plan()
+    assert dataset.convert().converted == 0
+    dataset.check()
+
+
 def test_a_damaged_record_without_a_plan_is_an_error_that_names_it(dataset: Dataset) -> None:
     dataset.convert(unit_size=2)
     dataset.lose_plan()

@@ -17,6 +17,7 @@ from schemas.work import PLANNED_UNITS, Decoded
 from tests.plans import PART, write_records
 from tests.rows import encoded_row
 
+pytestmark = pytest.mark.slow
 FLIPS = 150
 
 
@@ -45,7 +46,6 @@ def generator() -> random.Random:
     return random.Random(7)  # noqa: S311 - not for cryptography
 
 
-@pytest.mark.slow
 def test_every_flipped_bit_of_a_record_is_found(output: Path, generator: random.Random) -> None:
     assert verify(str(output)).valid
     records = sorted(output.glob("provenance/*.parquet"))
