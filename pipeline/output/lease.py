@@ -101,7 +101,7 @@ class Lease:
         """
         if self._number:
             return False
-        self._new_folders = _missing_folders(self.output)
+        self._new_folders = _new_folders(self.output)
         self._holder = lease_holder.this_process(self._command, run_id)
         with storage.write_access_reported(self.output):
             while not self._create(self._free_number() + 1):
@@ -126,7 +126,7 @@ class Lease:
             raise LeaseLostError(f"{output}: the lease could not be renewed for {self._ttl:.0f} s ({self._failure})")
 
     def release(self) -> None:
-        """Delete the lease, so that another process can acquire it at once. Deletes the folders that it created.
+        """Delete the lease, so that another process can acquire it at once, and the folders that it created, if empty.
 
         If this fails, a debug message is logged, and the lease expires.
         """
@@ -144,7 +144,7 @@ class Lease:
             except RunError as error:
                 LOGGER.debug("%s", error)
             self._number, self._holder = 0, None
-        with suppress(OSError):  # a folder that is not empty
+        with suppress(OSError):  # of the first folder that is not empty
             for folder in self._new_folders:
                 folder.rmdir()
 
@@ -242,12 +242,10 @@ class Lease:
         return storage.join(self.output, FOLDER, f"{number}.json")
 
 
-def _missing_folders(output: str) -> list[Path]:
-    """Return the local folders that the lease creates, from the deepest one on. Other storages have no folders."""
+def _new_folders(output: str) -> list[Path]:
+    """Return the local folder of the lease, and its parents that do not exist yet. Other storages have no folders."""
     folder = storage.local_path(storage.join(output, FOLDER))
-    if folder is None:
-        return []
-    return [each for each in (folder, *folder.parents) if not each.exists()]
+    return [] if folder is None else [folder, *(parent for parent in folder.parents if not parent.exists())]
 
 
 def _now() -> float:

@@ -7,7 +7,10 @@ from typer.testing import CliRunner
 
 from jobs.app import app
 from jobs.verify import parse_share
-from pipeline.errors import ClusterError, NotAnOutputError, OptionError
+from pipeline.errors import ClusterError, NotAnOutputError, OptionError, OutputInUseError
+from pipeline.output.lease import lease_of
+from pipeline.output.run_file import RunMetadata, write_run_file
+from schemas.recipe import Recipe
 
 
 @pytest.mark.parametrize(
@@ -23,9 +26,27 @@ def test_other_shares_are_refused(tmp_path: Path, text: str) -> None:
     assert isinstance(done.exception, OptionError)
 
 
-def test_a_folder_that_is_not_an_output_is_refused(tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["verify", str(tmp_path)])
+@pytest.mark.parametrize("options", [[], ["--repair"]])
+def test_a_folder_that_is_not_an_output_is_refused(tmp_path: Path, options: list[str]) -> None:
+    done = CliRunner().invoke(app, ["verify", str(tmp_path), *options])
     assert isinstance(done.exception, NotAnOutputError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_is_not_repaired_while_a_run_writes_to_it(tmp_path: Path, recipe: Recipe) -> None:
+    write_run_file(str(tmp_path), RunMetadata("run-1", recipe, "0.1.0", None), {"status": "running"})
+    image = tmp_path / "images" / "unit" / "new.png"  # its record is not written yet
+    image.parent.mkdir(parents=True)
+    image.touch()
+    with lease_of(str(tmp_path), "convert") as lease:
+        lease.acquire()
+        done = CliRunner().invoke(app, ["verify", str(tmp_path), "--repair"])
+        assert isinstance(done.exception, OutputInUseError)
+        assert image.exists()
+        assert CliRunner().invoke(app, ["verify", str(tmp_path)]).exit_code == 1
+    assert CliRunner().invoke(app, ["verify", str(tmp_path), "--repair"]).exit_code == 1
+    assert not image.exists()
+    assert not (tmp_path / "_lease").exists()
 
 
 @pytest.mark.slow

@@ -2,12 +2,10 @@
 
 import itertools
 import os
-import signal
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,6 @@ import pytest
 from pipeline import storage
 from pipeline.errors import OutputInUseError, StorageAccessError
 from pipeline.output import lease as module
-from pipeline.output import lease_holder
 from pipeline.output.lease import Lease, check_lease, lease_of
 from tests.leases import NEVER, TTL, holder_of, lease_with, numbers, wait_for, write
 
@@ -146,34 +143,6 @@ def test_invalid_content_expires(output: str) -> None:
     with lease_with(output) as lease:
         lease.acquire()
         assert storage.names(f"{output}/_lease") == ["4.json", "notes.txt"]
-
-
-def test_the_lease_of_a_killed_process_is_taken_over_at_once(output: str) -> None:
-    process = subprocess.Popen([sys.executable, "-c", f"{ACQUIRE}; sys.stdin.read()", output], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE)  # fmt: skip
-    assert process.stdin
-    assert process.stdout
-    process.stdout.readline()
-    process.send_signal(signal.SIGSTOP)
-    with lease_with(output, NEVER) as lease:
-        with pytest.raises(OutputInUseError, match=str(process.pid)):  # a stopped process may continue
-            lease.acquire()
-        process.kill()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now
-        lease.acquire()
-        assert holder_of(output, max(numbers(output)))["pid"] == os.getpid()
-    process.communicate()
-
-
-def test_a_process_has_ended_if_its_number_belongs_to_a_younger_one() -> None:
-    holder = lease_holder.this_process("convert", None)
-    assert holder.is_on_this_machine
-    assert not holder.has_ended
-    assert holder.process_start is not None
-    assert replace(holder, process_start=holder.process_start - 1).has_ended
-    assert replace(holder, pid=2**22 + 1).has_ended  # more than Linux allows
-    assert not replace(holder, pid=2**22 + 1, machine="another boot").has_ended
-    assert not replace(holder, pid=2**22 + 1, machine=None).has_ended
 
 
 def test_an_output_that_cannot_be_written_is_an_access_error(tmp_path: Path, bucket: str) -> None:

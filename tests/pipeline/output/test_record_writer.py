@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import storage
-from pipeline.errors import IncompleteUnitError
+from pipeline.errors import IncompleteUnitError, LeaseLostError
+from pipeline.output.lease import lease_of
 from pipeline.output.provenance import done_units, read_record
 from pipeline.output.record_writer import RecordWriter
 from schemas.provenance import PROVENANCE
@@ -42,6 +43,16 @@ def test_partial_records_of_killed_processes_are_removed(tmp_path: Path) -> None
     partial.touch()
     RecordWriter(str(tmp_path), {"a": 1})
     assert not partial.exists()
+
+
+def test_no_record_is_written_without_the_lease(tmp_path: Path) -> None:
+    with lease_of(str(tmp_path), "convert") as lease:
+        lease.acquire()
+        writer = RecordWriter(str(tmp_path), {"a": 1})
+        lease._is_lost = True
+        with pytest.raises(LeaseLostError):
+            writer.add(rows("a1"))
+    assert not done_units(str(tmp_path))
 
 
 def test_missing_rows_are_an_error(tmp_path: Path) -> None:

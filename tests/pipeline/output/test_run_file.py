@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import storage
-from pipeline.errors import DamagedOutputError, NotAnOutputError, RecipeChangedError
+from pipeline.errors import DamagedOutputError, LeaseLostError, NotAnOutputError, RecipeChangedError
 from pipeline.output import run_file
+from pipeline.output.lease import lease_of
 from pipeline.output.run_file import (
     RunMetadata,
     check_recipe,
@@ -16,6 +17,7 @@ from pipeline.output.run_file import (
     read_run_file,
     store_recipe,
     write_run_file,
+    write_stopped,
 )
 from pipeline.recipes.load import load_recipe
 from schemas.recipe import Recipe
@@ -41,6 +43,27 @@ def test_a_folder_with_files_but_without_a_run_file_is_refused(tmp_path: Path, f
     (tmp_path / folder).mkdir()
     with pytest.raises(NotAnOutputError, match=f"'{folder}'"):
         read_run_file(str(tmp_path))
+
+
+def test_a_lease_does_not_make_a_folder_an_output(tmp_path: Path, run: RunMetadata) -> None:
+    with lease_of(str(tmp_path), "convert") as lease:
+        lease.acquire()
+        assert read_run_file(str(tmp_path)) is None
+        write_run_file(str(tmp_path), run, {"status": "running"})
+        assert read_run_file(str(tmp_path)) is not None
+
+
+def test_no_run_file_is_written_without_the_lease(tmp_path: Path, run: RunMetadata) -> None:
+    write_run_file(str(tmp_path), run, {"status": "running"})
+    with lease_of(str(tmp_path), "convert") as lease:
+        lease.acquire()
+        lease._is_lost = True
+        with pytest.raises(LeaseLostError) as lost:
+            write_run_file(str(tmp_path), run, {"status": "finished"})
+        write_stopped(str(tmp_path), run, 3, lost.value)  # raises no error
+    metadata = read_run_file(str(tmp_path))
+    assert metadata is not None
+    assert metadata["status"] == "running"
 
 
 @pytest.mark.parametrize(
