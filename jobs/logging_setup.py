@@ -39,7 +39,7 @@ class JsonFormatter(logging.Formatter):
         fields |= {name: getattr(record, name) for name in EXTRA_FIELDS if hasattr(record, name)}
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        text = json.dumps(fields, ensure_ascii=False, default=str)
+        text = _without_secrets(json.dumps(fields, ensure_ascii=False, default=str))
         return _NOT_ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
@@ -49,6 +49,10 @@ class TextFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - a name of the standard library
         """Return the line, without control characters."""
         return escape_controls(super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line and the lines of an exception, without the secrets of the environment."""
+        return _without_secrets(super().format(record))
 
 
 class StderrHandler(logging.Handler):
@@ -97,8 +101,15 @@ def report_error(error: RunError) -> None:
     if any(isinstance(handler.formatter, JsonFormatter) for handler in _own_handlers()):
         LOGGER.error(str(error), extra={"code": error.code})
     else:
-        line = escape_controls(f"photo2anime: {error} [{error.code}]")
+        line = _without_secrets(escape_controls(f"photo2anime: {error} [{error.code}]"))
         print(line, file=sys.stderr)  # noqa: T201 - an error message is not a log record
+
+
+def _without_secrets(text: str) -> str:
+    # Imported here because pyarrow takes long to import, and the help of the command line logs nothing.
+    from pipeline.storage.redaction import remove_environment_secrets
+
+    return remove_environment_secrets(text)
 
 
 def _own_handlers() -> list[logging.Handler]:

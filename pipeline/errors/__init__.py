@@ -40,6 +40,7 @@ from pipeline.errors.manifest_errors import (
     MissingColumnError,
     MissingIdError,
     NoPhotosError,
+    SecretIdError,
 )
 from pipeline.errors.photo_errors import (
     ControlMapError,
@@ -205,6 +206,7 @@ __all__ = [
     "SameFolderError",
     "SchedulerError",
     "SchemeNotAllowedError",
+    "SecretIdError",
     "StorageAccessError",
     "StorageError",
     "StorageNotFoundError",

@@ -72,6 +72,13 @@ class MissingIdError(ManifestError):
     hint = "Give each photo a unique photo_id."
 
 
+class SecretIdError(ManifestError):
+    """A photo_id is an address with a login or a query, and ids are not secret: file names and records contain them."""
+
+    code = "manifest.secret_id"
+    hint = "Give each photo an id without credentials."
+
+
 class DuplicateIdError(ManifestError):
     """Several rows of the manifest have the same photo_id."""
 

@@ -12,6 +12,7 @@ from pipeline.errors import (
     MissingColumnError,
     MissingIdError,
     NoPhotosError,
+    SecretIdError,
 )
 from pipeline.plan import manifest_files
 from pipeline.plan.manifest_files import FILE_COLUMN, ManifestFiles
@@ -23,6 +24,8 @@ from schemas.manifest import KNOWN, MAP_URIS, REQUIRED, URIS
 from schemas.row_parts import MANIFEST_BOX, POINTS
 
 VIEW = "manifest"
+_IS_ADDRESS = "regexp_matches(photo_id, '^[A-Za-z][A-Za-z0-9+.-]*:/|^//')"
+_REDACT_ID = "redact_id"
 EVERY_PHOTO = "every_photo"
 _INTEGERS = ("INTEGER", "BIGINT")
 _TEXT_TYPE, _SCALAR = re.compile("VARCHAR"), re.compile(r"[A-Z0-9_ ]+(\(\d+,\d+\))?")
@@ -150,6 +153,7 @@ def _check_rows(
     counts = {
         "rows": "count(*)",
         "missing ids": "count(*) FILTER (photo_id IS NULL OR photo_id = '')",
+        "addresses": f"count(*) FILTER ({_IS_ADDRESS})",
         "ids": "count(DISTINCT photo_id)",
         "credentials": f"coalesce(bool_or({has_credentials}), false)",
         **{f"invalid {name}": f"count(*) FILTER ({_invalid(name, expressions)})" for name in cast},
@@ -171,6 +175,8 @@ def _check_rows(
     if found["missing ids"]:
         _, number = _first("photo_id", "photo_id IS NULL OR photo_id = ''", relation, database)
         raise MissingIdError(f"{source}: row {number} has no photo_id (rows without one: {found['missing ids']})")
+    if found["addresses"]:
+        _check_ids(relation, source, database)
     if found["ids"] != rows:
         raise DuplicateIdError(f"{source}: {_duplicates(relation, database)}")
     filled = frozenset(name for name in types if found[f"filled {name}"])
@@ -195,6 +201,15 @@ def _first(column: str, condition: str, relation: str, database: Database) -> tu
     numbered = f"SELECT {column} AS value, row_number() OVER () - 1 AS number, ({condition}) AS found FROM {relation}"
     value, number = database.row(f"SELECT left(value::VARCHAR, 100), number FROM ({numbered}) WHERE found LIMIT 1")
     return value, number
+
+
+def _check_ids(relation: str, source: str, database: Database) -> None:
+    """Raise an error if a photo_id is an address with a login or a query."""
+    database.define_function(_REDACT_ID, storage.redact)
+    condition = f"({_IS_ADDRESS}) AND {_REDACT_ID}(photo_id) <> photo_id"
+    if database.row(f"SELECT count(*) FROM {relation} WHERE {condition}")[0]:
+        _, number = _first("''", condition, relation, database)
+        raise SecretIdError(f"{source}: the photo_id of row {number} contains a login or a query")
 
 
 def _duplicates(relation: str, database: Database) -> str:

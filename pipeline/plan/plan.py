@@ -209,7 +209,10 @@ def _copy_rows(database: Database, query: str, path: Path) -> None:
 
 def plan_photos(uris: Sequence[str], recipe: Recipe) -> pa.Table:
     """Return a table of `Planned` rows, one variant of each photo, without units. Previews and benchmarks use it."""
-    photos = {uri: storage.absolute(uri) for uri in uris}
+    photos: dict[str, str] = {}
+    for uri in dict.fromkeys(uris):
+        name = storage.redact(uri)  # ids are not secret
+        photos[name if name not in photos else f"{name} ({len(photos)})"] = storage.absolute(uri)
     manifest = pa.table({"photo_id": list(photos), "uri": list(photos.values())})
     with open_database() as database:
         path = str(database.folder / "photos.parquet")

@@ -159,7 +159,7 @@ def _json_value(column: str, kind: str, depth: int = 0) -> str:
 
 
 _JSON_VALUES = {
-    "VARCHAR": f"CASE WHEN contains({{0}}, '://') THEN {_REDACT_TEXT}({{0}}) ELSE {{0}} END",
+    "VARCHAR": f"CASE WHEN regexp_matches({{0}}, '[/?&;=@]') THEN {_REDACT_TEXT}({{0}}) ELSE {{0}} END",
     "FLOAT": "CASE WHEN isfinite({0}) THEN {0} END",
     "DOUBLE": "CASE WHEN isfinite({0}) THEN {0} END",
     "BLOB": "'sha256:' || sha256({0})",

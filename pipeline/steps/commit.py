@@ -82,7 +82,7 @@ class Commit:
         except Exception as error:
             if isinstance(row, Failed):
                 raise
-            return self._write_row(failed_row(row, "commit", photo_error(error, row)))
+            return self._write_row(failed_row(row, "commit", photo_error(error)))
 
     def _write_row(self, row: Finished) -> RecordRow:
         begin = time.perf_counter()

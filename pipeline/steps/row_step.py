@@ -127,18 +127,17 @@ def apply_step(
     except RunError:
         raise
     except Exception as error:  # noqa: BLE001 - a photo must not end the run, whatever a library raises for it
-        result = failed_row(row, stage, photo_error(error, row), started)
+        result = failed_row(row, stage, photo_error(error), started)
     return add_seconds(result, stage, clock() - begin)
 
 
-def photo_error(error: Exception, row: AnyRow) -> PhotoError:
+def photo_error(error: Exception) -> PhotoError:
     """Return the error of a photo for an exception that a step raised while it processed the row of the photo."""
     if isinstance(error, PhotoError):
         return error
     if isinstance(error, MemoryError):
         return PhotoMemoryError("process: no memory left")
-    planned = row if isinstance(row, Planned) else row.planned
-    return UnexpectedError(redact_text(f"{type(error).__name__}: {error}", planned.uri or ""))
+    return UnexpectedError(f"{type(error).__name__}: {error}")
 
 
 def failed_row(row: AnyRow, stage: str, error: PhotoError, started: datetime | None = None) -> Failed:
@@ -147,10 +146,16 @@ def failed_row(row: AnyRow, stage: str, error: PhotoError, started: datetime | N
     It has the fields of `Failed` that the row already has, and those that `record_on_error` stored in the error.
     """
     timing = Timing(started or datetime.now(UTC), error.attempts) if isinstance(row, Planned) else row.timing
-    failure = Failure(stage, type(error).__name__, error.code, str(error), error.attempts, error.retryable)
+    message = redact_text(str(error), *_addresses(row if isinstance(row, Planned) else row.planned))
+    failure = Failure(stage, type(error).__name__, error.code, message, error.attempts, error.retryable)
     results = {field.name: getattr(row, field.name) for field in fields(Failed) if hasattr(row, field.name)}
     planned = {"planned": row} if isinstance(row, Planned) else {}
     return Failed(**({"timing": timing} | results | error.known | planned | {"failure": failure}))
+
+
+def _addresses(row: Planned) -> list[str | None]:
+    """Return all addresses of a row, whose secrets no message may contain."""
+    return [row.uri, row.mask_uri, row.reference_uri, *(file.uri for file in row.map_uris or ())]
 
 
 @contextmanager

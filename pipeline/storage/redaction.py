@@ -1,43 +1,74 @@
-"""Remove credentials and signed queries from addresses and texts."""
+"""Remove secrets from addresses and texts: logins, signed queries, and secrets of the environment.
 
+An address is redacted by its structure. A text, such as the message of a library, may quote an address in any way, so
+the secrets of the addresses that it is about, and of the environment, are also removed from it literally.
+"""
+
+import base64
+import os
 import re
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
 
 WEB_SCHEMES = frozenset({"http", "https"})
+REMOVED = "***"
+_SCHEME = re.compile(r"[A-Za-z][\w+.-]*:/+|//")
+_LOGIN = re.compile(r"[^/:@]*:[^@]*@", re.DOTALL)  # a user and a password
+# In a local path. The path of a manifest's folder precedes an address whose scheme is invalid, or missing.
+_ADDRESS_IN_PATH = re.compile(r"(?<![^/])[A-Za-z][\w+.-]+:/")
+_LOGIN_IN_PATH = re.compile(r"(?<![^/])([^\s/:@]+:[^\s/@]+)@")
+_HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
+_WEB_QUERY, _QUERY = re.compile(r"[?#]"), re.compile(r"\?(?=[\w.~%-]+=)")
+_IN_TEXT = re.compile(r"(?:[A-Za-z][\w+.-]*:/+|(?<![\w:/])//)\S*")
+_LOGIN_IN_TEXT = re.compile(r"[^\s'\"<>()\[\]{},;=:/@]+:[^\s@]+@(?=[\w\[])")  # of an address without a scheme
+# The names of parameters whose values are secrets wherever they occur, as in an error message without an address.
+_PARAMETER = re.compile(
+    r"(?i)\b((?:x-(?:amz|goog)-(?:signature|credential|security-token)|sig|signature|awsaccesskeyid|googleaccessid"
+    r"|accountkey|sharedaccesssignature|access_?token|token|password|secret|api_?key)=)[^\s&;,'\"]+"
+)
+_SECRET_VARIABLE = re.compile(
+    r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|ACCOUNT_KEY|STORAGE_KEY|SAS|CREDENTIAL|CONNECTION_STRING|PRIVATE_KEY"
+)
+_NO_SECRET_VARIABLE = re.compile(r"(_PATH|_FILE|_MODE|_URI|GOOGLE_APPLICATION_CREDENTIALS)$")
+_ADDRESS_VARIABLE = re.compile(r"(?i)(_URL|_URI|_PROXY|_ENDPOINT)$")
+# Shorter values are not removed literally, because they occur in ordinary words.
+_SHORTEST_PASSWORD, _SHORTEST_VALUE, _SHORTEST_VARIABLE = 3, 6, 8
+
+
+class _Address(NamedTuple):
+    """The parts of an address. The scheme has its colon and slashes, and the query its `?` or `#`."""
+
+    scheme: str
+    login: str
+    place: str
+    query: str
 
 
 def redact(uri: str) -> str:
     """Remove the login and the query from an address, because both may contain secrets.
 
-    Accepts any text, including invalid addresses. From http and https addresses, every login, query and fragment is
-    removed. In other schemes:
+    Accepts any text, including invalid addresses. A login with a password ends at the last `@`, because a password may
+    contain any character. From http and https addresses, every login, query and fragment is removed. In other schemes:
 
     - A login is removed only if it has a password, because the container in `abfss://container@account` is not a login.
     - A query is removed only if it starts with `?name=`, because the names of stored objects may contain `?` and `#`.
     """
-    scheme, separator, rest = uri.partition("://")
-    if not separator:
-        return uri
-    authority, slash, path = rest.partition("/")
-    login, at, host = authority.rpartition("@")
-    is_web = scheme.lower() in WEB_SCHEMES
-    if at and (is_web or ":" in login):
-        authority = host
-    query_start = r"[?#]" if is_web else r"\?(?=[\w.~-]+=)"
-    return f"{scheme}://" + re.split(query_start, f"{authority}{slash}{path}", maxsplit=1)[0]
+    address = _split(uri)
+    return address.scheme + address.place
 
 
-def redact_text(text: str, uri: str = "") -> str:
-    """Redact every address in a text.
+def redact_text(text: str, *uris: str | None) -> str:
+    """Remove the secrets of addresses and of the environment from a text.
 
     Args:
-        text: The text, such as the message of a storage library.
-        uri: The address that the text is about. Its login is also removed where it occurs without the scheme.
+        text: The text, such as the message of a storage library. It may contain any addresses.
+        uris: The addresses that the text is about.
     """
-    login, at, _ = uri.partition("://")[2].partition("/")[0].rpartition("@")
-    if at and f"{login}@" not in redact(uri):
-        text = text.replace(f"{login}@", "")
-    return re.sub(r"[\w+.-]+://[^\s'\"<>)\]}]+", lambda match: redact(match.group()), text)
+    for secret in sorted({each for uri in uris if uri for each in secrets_of(uri)}, key=len, reverse=True):
+        text = text.replace(secret, REMOVED)
+    text = remove_environment_secrets(text)
+    text = _IN_TEXT.sub(lambda match: redact(match.group()), text)
+    return _PARAMETER.sub(rf"\1{REMOVED}", _LOGIN_IN_TEXT.sub("", text))
 
 
 def redact_all(value: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -49,6 +80,71 @@ def redact_all(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return [redact_all(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
+def secrets_of(uri: str) -> set[str]:
+    """Return the secrets of an address in all forms in which a library may quote them: raw, decoded and encoded."""
+    address = _split(uri)
+    user, _, password = address.login.partition(":")
+    query = address.query[1:]
+    values = (value for _, value in parse_qsl(query, keep_blank_values=True))
+    secrets = {each for each in (query, *values, user, address.login) if len(each) >= _SHORTEST_VALUE}
+    secrets |= {each for each in (password,) if len(each) >= _SHORTEST_PASSWORD}
+    if password:  # as in the header of a request
+        secrets |= {base64.b64encode(each.encode()).decode() for each in (address.login, unquote(address.login))}
+    return {form for secret in secrets for form in _forms(secret)}
+
+
+def remove_environment_secrets(text: str) -> str:
+    """Remove the values of environment variables that are secrets by their names from a text."""
+    for secret in _environment_secrets():
+        text = text.replace(secret, REMOVED)
+    return text
+
+
 def escape(path: str) -> str:
     r"""Write the bytes of a local path that are not UTF-8 as `\xff`, so that it can be printed."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _split(uri: str) -> _Address:
+    match = _SCHEME.match(uri)
+    scheme = match.group() if match else ""
+    is_web = scheme.rstrip("/").rstrip(":").lower() in {*WEB_SCHEMES, ""}
+    rest = uri[len(scheme) :]
+    if not scheme:
+        return _split_path(uri)
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    is_host = is_web and _HOST_AND_PORT.fullmatch(authority)
+    login, at, after = rest.rpartition("@")
+    if not (at and _LOGIN.match(rest) and not is_host):
+        login, at, _ = authority.rpartition("@") if is_web else ("", "", "")
+        after = rest[len(login) + len(at) :]
+    query = (_WEB_QUERY if is_web else _QUERY).search(after)
+    start = query.start() if query else len(after)
+    return _Address(scheme, login, after[:start], after[start:])
+
+
+def _split_path(path: str) -> _Address:
+    address = _ADDRESS_IN_PATH.search(path)
+    if address:
+        parts = _split(path[address.start() :])
+        return parts._replace(scheme=path[: address.start()] + parts.scheme)
+    login = _LOGIN_IN_PATH.search(path)
+    return _Address(path[: login.start()], login[1], path[login.end() :], "") if login else _Address("", "", path, "")
+
+
+def _forms(secret: str) -> set[str]:
+    decoded = {secret, unquote(secret), unquote_plus(secret)}
+    encodings = (str, quote, lambda text: quote(text, safe=""), quote_plus, lambda text: repr(text)[1:-1])
+    return {encode(each) for each in decoded for encode in encodings}
+
+
+def _environment_secrets() -> list[str]:
+    """Return the secrets of the environment, the longest first."""
+    secrets = set[str]()
+    for name, value in os.environ.items():
+        if _ADDRESS_VARIABLE.search(name):
+            secrets |= {each for each in secrets_of(value) if len(each) >= _SHORTEST_VALUE}
+        elif _SECRET_VARIABLE.search(name.upper()) and not _NO_SECRET_VARIABLE.search(name.upper()):
+            parts = [part.partition("=")[2] for part in value.split(";") if "Key" in part or "Signature" in part]
+            secrets |= {form for each in (value, *parts) if len(each) >= _SHORTEST_VARIABLE for form in _forms(each)}
+    return sorted(secrets, key=len, reverse=True)

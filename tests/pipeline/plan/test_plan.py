@@ -231,3 +231,4 @@ def test_photos_on_the_command_line_keep_their_credentials() -> None:
     uris = ["https://u:p@host/x.jpg?id=1", "https://u:p@host/x.jpg?id=2", "/a.jpg"]
     rows = to_rows(plan.plan_photos([*uris, "/a.jpg"], RECIPE), Planned)
     assert [row.uri for row in rows] == uris
+    assert [row.photo_id for row in rows] == ["https://host/x.jpg", "https://host/x.jpg (1)", "/a.jpg"]

@@ -128,7 +128,7 @@ def test_extra_columns_are_strict_json_without_credentials() -> None:
         'a "quoted" name': ["it's"],
     }
     assert extra_of(**columns) == {
-        "note": 'see https://x/"abc" there',
+        "note": "see https://x/ there",
         "weight": None,
         "raw": f"sha256:{digest}",
         "more": {"u": "s3://b", 'odd "na,me"': [1.5, None]},
