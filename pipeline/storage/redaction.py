@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
 
 WEB_SCHEMES = frozenset({"http", "https"})
 REMOVED = "***"
-_SCHEME = re.compile(r"[A-Za-z][\w+.-]*:/+|//")
+_SCHEME = re.compile(r"(?:[A-Za-z][\w+.-]*::)*[A-Za-z][\w+.-]*:/+|//")  # or several, as fsspec chains them
 _LOGIN = re.compile(r"[^/:@]*:[^@]*@", re.DOTALL)  # a user and a password
 # In a local path. The path of a manifest's folder precedes an address whose scheme is invalid, or missing.
 _ADDRESS_IN_PATH = re.compile(r"(?<![^/])[A-Za-z][\w+.-]+:/")
@@ -108,7 +108,7 @@ def escape(path: str) -> str:
 def _split(uri: str) -> _Address:
     match = _SCHEME.match(uri)
     scheme = match.group() if match else ""
-    is_web = scheme.rstrip("/").rstrip(":").lower() in {*WEB_SCHEMES, ""}
+    is_web = scheme.rstrip(":/").rpartition(":")[2].lower() in {*WEB_SCHEMES, ""}
     rest = uri[len(scheme) :]
     if not scheme:
         return _split_path(uri)

@@ -47,6 +47,8 @@ REDACTED = {
     "http:/user:pass@host/x.jpg": "http:/host/x.jpg",
     "http:///user:pass@host/x.jpg": "http:///host/x.jpg",
     "user:pass@host/x.jpg": "host/x.jpg",
+    "simplecache::https://user:pass@host/x.jpg?sig=SECRET": "simplecache::https://host/x.jpg",
+    "zip://a.jpg::s3://KEY:SECRET@bucket/x.zip": "zip://bucket/x.zip",
     "/folder/user:pass@host/x.jpg": "/folder/host/x.jpg",
     "/folder/http:/user:pa/ss@host/x.jpg": "/folder/http:/host/x.jpg",
     "/folder/https:/host/x.jpg?sig=SECRET": "/folder/https:/host/x.jpg",
