@@ -159,8 +159,8 @@ class Lease:
                 numbers = self._numbers()
                 # The last number is missing if another process took over, and has already finished.
                 self._is_lost = self._number not in numbers or not self._create(self._number + 1)
-            except RunError as error:
-                self._failure = str(error)
+            except Exception as error:  # noqa: BLE001 - `check` reports any error if the lease expires
+                self._failure = storage.redact_text(f"{error}")
 
     def _create(self, number: int) -> bool:
         """Create a number. Returns whether it is the highest one, which makes it the lease."""
