@@ -59,7 +59,7 @@ ADDRESSES = [
     "ftp://user:{}@" + CLOSED + "/a.jpg",
     "unknown://user:{}@host/a.jpg",
     "simplecache::https://user:{}@" + CLOSED + "/a.jpg",
-    "data:image/png;base64,{}",
+    "zip://a.jpg::s3://KEY:{}@bucket/a.zip",
 ]  # fmt: skip
 OTHER_COLUMNS = ["see https://user:{}@host/x", "s3://K:{}@b/x", "token={}", "user:{}@host", "AccountKey={};Name=a"]
 VARIABLES = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "MY_PASSWORD", "AZURE_STORAGE_ACCOUNT_KEY"]

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline import storage
-from pipeline.errors import LeaseLostError, OutputInUseError, RunError, StorageError
+from pipeline.errors import InterruptedRunError, LeaseLostError, OutputInUseError, RunError, StorageError
 from pipeline.output import lease_holder
 from pipeline.output.lease_holder import LeaseHolder
 
@@ -161,8 +161,10 @@ class Lease:
                 numbers = self._numbers()
                 # The last number is missing if another process took over, and has already finished.
                 self._is_lost = self._number not in numbers or not self._create(self._number + 1)
-            except RunError as error:
-                self._failure = str(error)
+            except InterruptedRunError:
+                raise  # a signal, not an error of the storage
+            except Exception as error:  # noqa: BLE001 - `check` reports any error if the lease expires
+                self._failure = storage.redact_text(f"{error}")
 
     def _create(self, number: int) -> bool:
         """Create a number. Returns whether it is the highest one, which makes it the lease."""

@@ -36,6 +36,7 @@ _ACCESS_STATUSES = (401, 403)  # HTTP
 _ACCESS_CODES = (  # of S3: s3fs raises a PermissionError for some of them only
     "AccessDenied", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId",
     "InvalidToken", "RequestExpired", "SignatureDoesNotMatch", "TokenRefreshRequired", "UnrecognizedClientException",
+    "400",  # the answer to HEAD has no other code if a token has expired
 )  # fmt: skip
 _NO_CREDENTIALS = ("Credential", "GoogleAuth", "ClientAuthentication", "RefreshError", "SSOToken", "TokenRetrieval")
 _PERMANENT_ERRNOS = (*_DISK_FULL, errno.ENAMETOOLONG, errno.EINVAL)

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from pipeline import storage
-from pipeline.errors import LeaseLostError, OutputInUseError, StorageAccessError, StorageError
+from pipeline.errors import InterruptedRunError, LeaseLostError, OutputInUseError, StorageAccessError, StorageError
 from pipeline.output import lease as module
 from pipeline.output.lease import check_lease
 from tests.leases import NEVER, TTL, lease_with, numbers, write
@@ -101,19 +101,28 @@ def test_a_short_outage_is_tolerated_and_a_long_one_loses_the_lease(
         assert numbers(output) == [2]
 
 
-def test_an_account_that_cannot_delete_files_keeps_the_lease(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with lease_with(output, ttl=0.0) as lease:
+def test_a_signal_interrupts_a_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_uri: str, _content: bytes) -> bool:
+        raise InterruptedRunError("interrupted")
+
+    with lease_with(str(tmp_path), ttl=0.0) as lease:
         lease.acquire()
+        monkeypatch.setattr(module.storage, "put_new", interrupt)
+        with pytest.raises(InterruptedRunError):
+            lease.check()
 
-        def fail(_uri: str) -> None:
-            raise StorageAccessError("denied")
 
+def test_an_account_that_cannot_delete_files_keeps_the_lease(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_uri: str) -> None:
+        raise StorageAccessError("denied")
+
+    with lease_with(output, NEVER) as lease:
+        lease.acquire()
         with monkeypatch.context() as denied:
             denied.setattr(module.storage, "remove", fail)
-            lease._ttl = 1e-9
-            lease._renew()
+            lease._renewed -= 0.7 * NEVER
+            lease.check()
             assert numbers(output) == [1, 2]
-            assert not lease._is_lost
             lease.release()
         assert numbers(output) == [1, 2]
         for number in (1, 2):

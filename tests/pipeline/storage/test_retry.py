@@ -28,7 +28,7 @@ DENIED = [
     PermissionError(errno.EACCES, "Permission denied"),
     OSError(errno.EROFS, "Read-only file system"),
     *(s3_error(code) for code in ("AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch")),
-    *(translate_boto_error(s3_error(code)) for code in ("AccessDenied", "ExpiredToken", "InvalidToken", "403")),
+    *(translate_boto_error(s3_error(code)) for code in ("AccessDenied", "ExpiredToken", "InvalidToken", "400", "403")),
     OSError("Forbidden: https://host/o\nrefused"),
     HttpError({"code": 401, "message": "Invalid Credentials"}),
     azure_error(403),
