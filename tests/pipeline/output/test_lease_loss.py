@@ -1,6 +1,7 @@
 """A process notices when another one took over its lease, or won against it."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
