@@ -91,3 +91,13 @@ def test_no_tracked_file_names_a_package_registry() -> None:
 @pytest.mark.parametrize("package", ["pipeline", "jobs", "schemas"])
 def test_package_is_marked_as_typed(package: str) -> None:
     assert (ROOT / package / "py.typed").is_file()
+
+
+def test_each_measure_of_the_threat_model_has_a_test() -> None:
+    text = (ROOT / ".github" / "SECURITY.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "tests/" in line]
+    named = [re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row) for row in rows]
+    assert len(rows) > 10
+    assert all(named)
+    missing = [name for row in named for path, name in row if f"def {name}(" not in (ROOT / path).read_text()]
+    assert missing == []
