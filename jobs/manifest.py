@@ -19,7 +19,8 @@ Headers = Annotated[
     typer.Option("--headers/--no-headers", help="Read width and height from the headers of the files, or omit them."),
 ]
 Rate = Annotated[
-    float | None, typer.Option(min=0.01, help="Read at most N headers per second in all.", show_default="no limit")
+    float | None,
+    typer.Option(min=0.01, max=1e6, help="Read at most N headers per second in all.", show_default="no limit"),
 ]
 
 

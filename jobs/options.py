@@ -195,6 +195,8 @@ def _parse_options(arguments: dict[str, Any]) -> "Options":
             problem = "invalid amount"
             if first["type"] == "greater_than_equal":
                 problem = f"less than {ByteSize(first['ctx']['ge']).human_readable(decimal=True)}"
+            elif first["type"] == "less_than_equal":
+                problem = f"more than {ByteSize(first['ctx']['le']).human_readable(decimal=True)}"
             hint = "Write a number and a unit, such as 2GB."
             raise OptionError(f"--{option} {first['input']}: {problem}", hint) from error
         raise OptionError(f"--{option}: {first['msg']}") from error

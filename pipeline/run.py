@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline import storage
-from pipeline.errors import PlanConflictError, RunError, RunStoppedError
+from pipeline.errors import OptionError, PlanConflictError, RunError, RunStoppedError
 from pipeline.execution.driver_memory import release_memory
 from pipeline.execution.progress import RunProgress
 from pipeline.execution.results import FailureRate, Results, RunLog
@@ -98,6 +98,8 @@ def convert(
             writes to it. No photo was converted.
         RunStoppedError: The run ended early. The same call continues it.
     """
+    if not output:
+        raise OptionError("output: the address is empty", "Name a folder or a bucket address.")
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     output = storage.absolute(output)  # workers may have another working folder
     options, progress = options or Options(), progress or RunProgress()

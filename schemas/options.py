@@ -41,25 +41,25 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     variants: Annotated[int, Field(ge=1, le=1000)] = 1
-    limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[int, Field(ge=1, le=2**62)] | None = None
     address: str | None = None
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] | None = None
     keep_maps: bool = False
     map_cache: str | None = None
     compile_cache: str | None = None
     allow: frozenset[str] = frozenset()
-    cpus: Annotated[float, Field(ge=1)] | None = None
-    gpus: Annotated[int, Field(ge=0)] | None = None
-    memory: Annotated[ByteSize, Field(ge=2**20)] | None = None
-    object_store_memory: Annotated[ByteSize, Field(ge=80 * 2**20)] | None = None  # Ray needs 75 MiB
+    cpus: Annotated[float, Field(ge=1, le=10**6)] | None = None
+    gpus: Annotated[int, Field(ge=0, le=10**6)] | None = None
+    memory: Annotated[ByteSize, Field(ge=2**20, le=2**60)] | None = None
+    object_store_memory: Annotated[ByteSize, Field(ge=80 * 2**20, le=2**60)] | None = None  # Ray needs 75 MiB
     unit_size: Annotated[int, Field(ge=1, le=1024)] | None = None
     fetch_timeout: Annotated[float, Field(gt=0, le=86400)] = 300
     connect_timeout: Annotated[float, Field(gt=0, le=86400)] = 10
     read_timeout: Annotated[float, Field(gt=0, le=86400)] = 30
-    max_photo_size: Annotated[ByteSize, Field(ge=1)] = ByteSize(256 * 2**20)
+    max_photo_size: Annotated[ByteSize, Field(ge=1, le=2**40)] = ByteSize(256 * 2**20)
     fetch_threads: Annotated[int, Field(ge=1, le=1024)] = 16
-    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
-    plan_memory: Annotated[ByteSize, Field(ge=100 * 10**6)] = ByteSize(2 * 10**9)
+    max_pixels: Annotated[int, Field(ge=1, le=10**12)] = 100_000_000
+    plan_memory: Annotated[ByteSize, Field(ge=100 * 10**6, le=2**60)] = ByteSize(2 * 10**9)
     recipe_changed: Literal["refuse", "reconvert"] = "refuse"
     removed_photos: Literal["keep", "drop"] = "keep"
     retry_failed: bool = False
