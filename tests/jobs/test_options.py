@@ -10,10 +10,10 @@ from pipeline.errors import OptionError
 @pytest.mark.parametrize(
     "option",
     [
-        "--limit=9223372036854775808", "--plan-memory=100000000PB", "--cpus=inf", "--cpus=1e308", "--memory=9999999999PB",
-        "--fetch-timeout=0", "--fetch-timeout=99999999999", "--connect-timeout=-1", "--max-photo-size=0",
-        "--max-photo-size=inf", "--max-pixels=0", "--max-pixels=99999999999999", "--fetch-threads=0",
-        "--gpus=99999999999999999999",
+        "--limit=9223372036854775808", "--plan-memory=100000000PB", "--cpus=inf", "--cpus=1e308",
+        "--memory=9999999999PB", "--fetch-timeout=0", "--fetch-timeout=99999999999", "--connect-timeout=-1",
+        "--max-photo-size=0", "--max-photo-size=inf", "--max-pixels=0", "--max-pixels=99999999999999",
+        "--fetch-threads=0", "--gpus=99999999999999999999",
     ],
 )  # fmt: skip
 def test_absurd_amounts_are_option_errors(option: str) -> None:
