@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test quick lint check bench lock clean
+.PHONY: demo test quick torture lint check bench lock clean
 
 demo: $(READY)  ## convert six real photos on this machine
 	$(BIN)/photo2anime demo
@@ -14,6 +14,9 @@ test: $(READY)  ## run all tests
 
 quick: $(READY)  ## run the tests without the mark `slow`
 	$(BIN)/python -m pytest -m "not slow"
+
+torture: $(READY)  ## disturb real runs, and print a table of lost and repeated rows; takes about 20 minutes
+	TORTURE=1 $(BIN)/python -m pytest tests/torture --numprocesses=0
 
 lint: $(READY)  ## check style, format and types
 	$(BIN)/ruff check .
