@@ -43,7 +43,7 @@ class FaultyServer(ThreadingHTTPServer):
                 return None
             fault = self._random.choice(FAULTS)
             if fault == "stall":
-                if not self._stalls:
+                if self._stalls <= 0:
                     fault = "reset"
                 self._stalls -= 1
             self.faults[fault] += 1

@@ -46,7 +46,7 @@ def test_s3_with_faults(maps: Expected, server: tuple[str, int], tmp_path: Path)
     with line("S3 with 5 % of 500, 503, resets and stalls") as added:
         for seed in range(tries(4, 1)):
             output = f"s3://torture/out-{seed}"
-            with faulty_server(*server, seed) as proxy:
+            with faulty_server(*server, seed, stalls=tries(2, 0)) as proxy:  # each takes long
                 program = Program(
                     maps,
                     output,
