@@ -135,11 +135,6 @@ def test_redact_removes_logins_and_queries(uri: str, expected: str) -> None:
     assert storage.redact(uri) == expected
 
 
-def test_redact_text_redacts_every_address() -> None:
-    redacted = storage.redact_text("403 for url='https://k:s@host/x.png?sig=1', twice <https://host/y?token=2>")
-    assert redacted == "403 for url='https://host/x.png', twice <https://host/y>"
-
-
 def test_only_transient_errors_are_retried() -> None:
     attempts = []
 

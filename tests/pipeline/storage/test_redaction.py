@@ -100,6 +100,12 @@ def test_no_secret_of_an_address_is_left_in_a_message_about_it(
     assert password not in redact(uri).removeprefix(f"{scheme}://")
 
 
+def test_every_address_of_a_text_is_redacted() -> None:
+    # A query may contain quotes and brackets, so that those after it are removed too.
+    redacted = redact_text("403 for url='https://k:s@host/x.png?sig=1', twice <https://host/y?token=2> (s3://b/x)")
+    assert redacted == "403 for url='https://host/x.png twice <https://host/y (s3://b/x)"
+
+
 def test_secrets_of_several_addresses_are_removed() -> None:
     uris = ["s3://KEYKEY:SECRET1@a/x", None, "https://h/x?sig=SECRET2", ""]
     assert redact_text("SECRET1 and SECRET2 of KEYKEY", *uris) == f"{REMOVED} and {REMOVED} of {REMOVED}"
