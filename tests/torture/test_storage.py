@@ -1,6 +1,10 @@
 """A storage server answers with errors, resets and stalls while photos are read and images are written."""
 
 import os
+import shutil
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +12,10 @@ import pytest
 
 from pipeline import storage
 from pipeline.plan.listing import list_photos
-from tests.torture.lines import line, tries
-from tests.torture.program import Expected, Program
-from tests.torture.proxy import faulty_server
+from tests.conftest import ROOT
+from tests.torture.lines import LONG, Line, line, tries
+from tests.torture.program import POLL_SECONDS, Expected, Program
+from tests.torture.proxy import FaultyServer, faulty_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -35,25 +40,82 @@ def credentials(host: str, port: int) -> dict[str, str]:
     }  # fmt: skip
 
 
+def disturb(
+    expected: Expected, root: str, log: Path, environment: dict[str, str], added: Line, proxy: FaultyServer
+) -> None:
+    """Convert photos of a bucket into the bucket through a proxy, until the run succeeds."""
+    program = Program(
+        expected, f"{root}/out", f"{root}/manifest.parquet", ("--map-cache", f"{root}/cache"), environment
+    )
+    program.finish(added, log)
+    added.tries += sum(proxy.faults.values())
+    added.note = ", ".join(f"{count} {name}" for name, count in sorted(proxy.faults.items()))
+
+
+def upload(expected: Expected, root: str) -> None:
+    """Write the photos and their manifest to a bucket."""
+    for photo in expected.photos.iterdir():
+        storage.put(f"{root}/in/{photo.name}", photo.read_bytes())
+    storage.put_table(f"{root}/manifest.parquet", list_photos(f"{root}/in"))
+
+
 def test_s3_with_faults(maps: Expected, server: tuple[str, int], tmp_path: Path) -> None:
     import fsspec
 
     os.environ |= credentials(*server)
     fsspec.filesystem("s3", skip_instance_cache=True).mkdir("torture")
-    for photo in maps.photos.iterdir():
-        storage.put(f"s3://torture/in/{photo.name}", photo.read_bytes())
-    storage.put_table("s3://torture/manifest.parquet", list_photos("s3://torture/in"))
     with line("S3 with 5 % of 500, 503, resets and stalls") as added:
-        for seed in range(tries(4, 1)):
-            output = f"s3://torture/out-{seed}"
-            with faulty_server(*server, seed, stalls=tries(2, 0)) as proxy:  # each takes long
-                program = Program(
-                    maps,
-                    output,
-                    "s3://torture/manifest.parquet",
-                    ("--map-cache", f"s3://torture/cache-{seed}"),
-                    credentials("127.0.0.1", proxy.server_port),
-                )
-                program.finish(added, tmp_path / "log")
-                added.tries += sum(proxy.faults.values())
-                added.note = ", ".join(f"{count} {name}" for name, count in sorted(proxy.faults.items()))
+        for number in range(tries(4, 1)):
+            upload(maps, f"s3://torture/{number}")
+            with faulty_server(*server, number, stalls=tries(2, 0)) as proxy:  # each takes long
+                environment = credentials("127.0.0.1", proxy.server_port)
+                disturb(program_of(maps, f"s3://torture/{number}", environment), tmp_path / "log", added, proxy)
+
+
+@pytest.fixture
+def azurite(tmp_path: Path) -> Iterator[int]:
+    """Install Azurite, an emulator of Azure's blob storage, and start it; return its port."""
+    if not LONG or shutil.which("npm") is None:
+        pytest.skip("part of `make torture` only, and needs npm")
+    folder = ROOT / ".venv" / "azurite"
+    install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "azurite"]
+    subprocess.run(install, check=True, capture_output=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        str(folder / "node_modules" / ".bin" / "azurite-blob"), "--blobPort", str(port), "--silent",
+        "--skipApiVersionCheck", "--disableTelemetry", "--location", str(tmp_path),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while process.poll() is None and socket.socket().connect_ex(("127.0.0.1", port)):
+            time.sleep(POLL_SECONDS)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def azure(port: int) -> dict[str, str]:
+    """Return the environment variables of clients of Azurite, with its published key."""
+    key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+    account = f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={key};"
+    return {
+        "AZURE_STORAGE_CONNECTION_STRING": f"{account}BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;",
+        "AZURE_STORAGE_ACCOUNT_NAME": "devstoreaccount1",
+    }
+
+
+def test_azure_with_faults(maps: Expected, azurite: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec
+
+    for name, value in azure(azurite).items():
+        monkeypatch.setenv(name, value)
+    fsspec.filesystem("az", skip_instance_cache=True).mkdir("torture")
+    with line("Azure with 5 % of 500, 503, resets and stalls") as added:
+        for number in range(tries(2, 1)):
+            upload(maps, f"az://torture/{number}")
+            with faulty_server("127.0.0.1", azurite, number, stalls=1) as proxy:
+                environment = azure(proxy.server_port)
+                disturb(program_of(maps, f"az://torture/{number}", environment), tmp_path / "log", added, proxy)
