@@ -40,13 +40,13 @@ def credentials(host: str, port: int) -> dict[str, str]:
     }  # fmt: skip
 
 
-def disturb(
-    expected: Expected, root: str, log: Path, environment: dict[str, str], added: Line, proxy: FaultyServer
-) -> None:
-    """Convert photos of a bucket into the bucket through a proxy, until the run succeeds."""
-    program = Program(
-        expected, f"{root}/out", f"{root}/manifest.parquet", ("--map-cache", f"{root}/cache"), environment
-    )
+def program_of(expected: Expected, root: str, environment: dict[str, str]) -> Program:
+    """Return the command that converts the photos of a bucket into the bucket."""
+    return Program(expected, f"{root}/out", f"{root}/manifest.parquet", ("--map-cache", f"{root}/cache"), environment)
+
+
+def disturb(program: Program, log: Path, added: Line, proxy: FaultyServer) -> None:
+    """Run a program whose requests pass through a proxy until it succeeds."""
     program.finish(added, log)
     added.tries += sum(proxy.faults.values())
     added.note = ", ".join(f"{count} {name}" for name, count in sorted(proxy.faults.items()))
