@@ -1,9 +1,11 @@
 """A storage server answers with errors, resets and stalls while photos are read and images are written."""
 
+import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +15,29 @@ import pytest
 from pipeline import storage
 from pipeline.plan.listing import list_photos
 from tests.conftest import ROOT
+from tests.torture.gcs_server import gcs_server
 from tests.torture.lines import LONG, Line, line, tries
 from tests.torture.program import POLL_SECONDS, Expected, Program
 from tests.torture.proxy import FaultyServer, faulty_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+# In other processes, because gcsfs reads the address of its server when it is imported.
+UPLOAD = """
+from pathlib import Path
+from pipeline import storage
+from pipeline.plan.listing import list_photos
+
+for photo in Path("{photos}").iterdir():
+    storage.put("{root}/in/" + photo.name, photo.read_bytes())
+storage.put_table("{root}/manifest.parquet", list_photos("{root}/in"))
+"""
+COUNT = """
+import json
+from pipeline.output.verify import verify
+from tests.torture.program import digests_of
+
+print(json.dumps({{"digests": digests_of("{root}/out"), "valid": verify("{root}/out").valid}}))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +139,25 @@ def test_azure_with_faults(maps: Expected, azurite: int, tmp_path: Path, monkeyp
             with faulty_server("127.0.0.1", azurite, number, stalls=1) as proxy:
                 environment = azure(proxy.server_port)
                 disturb(program_of(maps, f"az://torture/{number}", environment), tmp_path / "log", added, proxy)
+
+
+def test_google_cloud_storage(maps: Expected, tmp_path: Path) -> None:
+    root = "gs://torture/out"
+    with line("Google Cloud Storage, undisturbed") as added, gcs_server() as port:
+        environment = {
+            "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}", "FSSPEC_GS_TOKEN": "anon",
+            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+        }  # fmt: skip
+        script = UPLOAD.format(root=root, photos=str(maps.photos))
+        subprocess.run([sys.executable, "-c", script], env=os.environ | environment, cwd=ROOT, check=True)
+        program = program_of(maps, root, environment)
+        with program.running(tmp_path / "log") as running:
+            assert running.wait(added) == 0, (tmp_path / "log").read_text()[-2000:]
+        added.tries = 1
+        script = COUNT.format(root=root)
+        counted = subprocess.run(
+            [sys.executable, "-c", script], env=os.environ | environment, cwd=ROOT, check=True, capture_output=True
+        )
+        found = json.loads(counted.stdout)
+        added.lost += sum(found["digests"].get(name) != digests for name, digests in maps.digests.items())
+        added.lost += not found["valid"]
