@@ -70,6 +70,8 @@ def main() -> None:
     """Run the command line."""
     # Some libraries add a handler to the root logger, which would write each log record a second time.
     logging.getLogger("photo2anime").propagate = False
+    # Without a handler, Python would write the warnings of libraries about requests that are repeated anyway.
+    logging.getLogger().addHandler(logging.NullHandler())
     run_command(app)
 
 
