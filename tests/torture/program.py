@@ -29,7 +29,7 @@ POLL_SECONDS = 0.02
 HANG_SECONDS = 600.0  # of a run that takes half a minute
 RERUNS = 6
 PROGRAM = [sys.executable, "-c", "from jobs.app import main; main()"]
-EARLY = (0, 1, 3)  # exit codes of a run that started; 3: with failed rows, such as those of a storage that is disturbed
+EARLY = (0, 1, 2, 3)  # exit codes; 2 and 3: the storage was disturbed when the manifest, or a photo, was read
 
 
 @dataclass(frozen=True)
