@@ -19,7 +19,7 @@ class Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer a request. A client that has left is no error."""
         with suppress(OSError):
-            getattr(self, urlsplit(self.path).path.strip("/").partition("/")[0])()
+            getattr(self, urlsplit(self.path).path.strip("/").partition("/")[0], self.missing)()
 
     def log_message(self, *_arguments: object) -> None:
         """Print nothing."""

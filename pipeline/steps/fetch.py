@@ -19,6 +19,7 @@ from pipeline.errors import (
     InvalidUriError,
     MissingUriError,
     PhotoError,
+    PrivateAddressError,
     SchemeNotAllowedError,
     StorageError,
     SupersededError,
@@ -91,6 +92,8 @@ def _read(uri: str | None, access: Access) -> tuple[bytes, int]:
 def _fetch_error(error: Exception, uri: str) -> PhotoError:
     """Return the error of a photo for an exception that was raised while its file was read."""
     redacted = storage.redact(uri)
+    if isinstance(error, PrivateAddressError):  # possibly of a redirect
+        return PrivateAddressError(f"{redacted}: leads to {error}")
     if isinstance(error, PhotoError):
         return error
     if isinstance(error, FileNotFoundError):
@@ -106,7 +109,8 @@ def _fetch_error(error: Exception, uri: str) -> PhotoError:
 def _check_allowed(uri: str, allowed: frozenset[str]) -> None:
     """Raise an error for an address whose scheme the run does not allow."""
     scheme = "file" if PurePath(uri).is_absolute() or "://" not in uri else uri.partition("://")[0]
-    if "::" in uri and "://" in uri:  # a local path without a scheme may contain `::`
+    # A local path without a scheme may contain `::`, and so may a web address, which fsspec does not read.
+    if "::" in uri and "://" in uri and scheme not in storage.WEB_SCHEMES:
         raise SchemeNotAllowedError(f"{storage.redact(uri)}: chained addresses are not allowed")
     if scheme not in allowed:
         raise SchemeNotAllowedError(f"{storage.redact(uri)}: {scheme!r} addresses are not allowed (--allow {scheme})")
