@@ -18,7 +18,7 @@ from pipeline.plan import manifest_files
 from pipeline.plan.manifest_files import FILE_COLUMN, ManifestFiles
 from pipeline.plan.sql_types import struct_fields
 from pipeline.storage.addresses import is_web_address, without_query
-from pipeline.storage.database import Database, identifier, literal, literals, sql_type
+from pipeline.storage.database import COPIES, Database, address_prefix, identifier, literal, literals, sql_type
 from schemas.detectors import Settings
 from schemas.manifest import KNOWN, MAP_URIS, REQUIRED, URIS
 from schemas.row_parts import MANIFEST_BOX, POINTS
@@ -225,7 +225,10 @@ def _absolute(name: str, files: ManifestFiles) -> str:
     if name not in URIS:
         return column
     folder = f"regexp_replace({FILE_COLUMN}, '/[^/]*$', '')"
-    if is_web_address(files.uri):  # FILE_COLUMN is the path of the copy
+    if is_web_address(files.uri):  # FILE_COLUMN is the path of a copy, here and below
         folder = literal(without_query(files.uri).rpartition("/")[0])
+    elif storage.local_path(files.uri) is None:
+        copies = f"^.*/{COPIES}/[^/]+/"
+        folder = f"regexp_replace({folder}, {literal(copies)}, {literal(address_prefix(files.uris[0]))})"
     is_relative = f"{column} <> '' AND NOT contains({column}, '://')"
     return f"CASE WHEN {is_relative} AND {column}[1] <> '/' THEN {folder} || '/' || {column} ELSE {column} END"

@@ -1,7 +1,7 @@
 """Run SQL queries with DuckDB on files at any address, with a limit for memory.
 
-DuckDB reads and writes local files itself, and files at other addresses through fsspec. A query that needs more memory
-than the limit continues in temporary files.
+DuckDB reads and writes local files itself. Remote files are copied to a temporary folder first. A query that needs more
+memory than the limit continues in temporary files.
 """
 
 import hashlib
@@ -27,7 +27,9 @@ from pipeline.storage.transfer import download
 
 DEFAULT_MEMORY = "2GB"
 PREFIX = "p2a-db-"  # prefix of the names of temporary folders
+COPIES = "p2a-copies"  # a folder of copies of remote files
 _SPILLED = "spilled"
+_LONGEST_NAME = 200  # characters of a name in a path, whose bytes in UTF-8 local file systems limit to 255
 _SIGNAL_SECONDS = 0.5  # until signals are handled at the latest
 _INTERRUPT_SECONDS = 0.1  # until an interruption is repeated, because DuckDB drops one that precedes its statement
 _WILDCARD = re.compile(r"[*?\[]")  # of the patterns that DuckDB accepts instead of paths
@@ -157,28 +159,43 @@ class Database:
         return [_WILDCARD.sub(r"[\g<0>]", self.path(uri)) for uri in uris]
 
     def path(self, uri: str) -> str:
-        """Return the path at which queries find the file of an address, and register its file system.
+        """Return the path at which queries find the file of an address.
 
-        A file on a web server is copied to the folder of the database, because DuckDB reads no times of such files.
+        A remote file is copied to the folder of the database once. DuckDB could read it through fsspec, with many
+        requests that it does not repeat after an error.
 
         Raises:
-            StorageError: The file on a web server cannot be read.
+            StorageError: The remote file cannot be read.
             DiskFullError: The copy does not fit on the disk.
         """
         fs, path = filesystem(uri)
         if isinstance(fs, LocalFileSystem):
             return path
-        if is_web_address(uri):
-            endings = "".join(Path(without_query(uri)).suffixes[-2:])  # by which DuckDB finds out the compression
-            copy = self.folder / f"web-{hashlib.sha256(uri.encode()).hexdigest()}{endings}"
-            if not copy.exists():
-                download(uri, copy)
-            return str(copy)
-        fs.invalidate_cache()
-        protocols = [fs.protocol] if isinstance(fs.protocol, str) else list(fs.protocol)
-        if not any(self.connection.filesystem_is_registered(name) for name in protocols):
-            self.connection.register_filesystem(fs)
-        return str(fs.unstrip_protocol(path))
+        copy = self.folder / COPIES / _name_of_copy(uri)
+        if not copy.exists():
+            download(uri, copy)
+        return str(copy)
+
+
+def address_prefix(uri: str) -> str:
+    """Return the start of the address of a remote file, such as `s3://`, that its copy does not have in its path.
+
+    The path of the copy ends with the folder `COPIES`, the name of the scheme, and the rest of the address.
+    """
+    fs, path = filesystem(uri)
+    name = str(fs.unstrip_protocol(path))
+    return name[: len(name) - len(name.partition("://")[2].lstrip("/"))]
+
+
+def _name_of_copy(uri: str) -> str:
+    """Return the path of the copy of a remote file below the folder `COPIES`."""
+    prefix, fs_path = address_prefix(uri), filesystem(uri)
+    rest = str(fs_path[0].unstrip_protocol(fs_path[1])).removeprefix(prefix)
+    parts = rest.split("/")
+    if is_web_address(uri) or ".." in parts or max(map(len, parts)) > _LONGEST_NAME:
+        endings = "".join(Path(without_query(uri)).suffixes[-2:])  # by which DuckDB finds out the compression
+        rest = hashlib.sha256(uri.encode()).hexdigest() + endings
+    return f"{prefix.partition(':')[0]}/{rest}"
 
 
 @contextmanager

@@ -14,8 +14,14 @@ def download(uri: str, path: Path) -> None:
     fs, source = addresses.filesystem(uri)
 
     def copy() -> None:
+        fs.invalidate_cache()
         with fs.open(source, "rb") as stream:
             put_stream(path, stream)
+        size = None if addresses.is_web_address(uri) else fs.info(source)["size"]
+        received = path.stat().st_size
+        if size not in {None, received}:  # some libraries end a stream early after an error
+            path.unlink()
+            raise OSError(f"{received} of {size} bytes were received")
 
     with retry.translate_errors(uri):
         retry.with_retries(copy)

@@ -86,9 +86,10 @@ def test_local_files_must_be_allowed(uri: str) -> None:
         fetch(planned_row(uri=uri), PUBLIC)
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "10.0.0.1", "169.254.169.254", "[fd00:1:2:3:4:5:6:7]", "[::1]", "2130706433"]
-)
+HOSTS = ["127.0.0.1", "localhost", "10.0.0.1", "169.254.169.254", "[fd00:1:2:3:4:5:6:7]", "[::1]", "2130706433"]
+
+
+@pytest.mark.parametrize("host", HOSTS)
 def test_private_addresses_must_be_allowed(host: str) -> None:
     with pytest.raises(PrivateAddressError if host != "2130706433" else InvalidUriError) as caught:
         fetch(planned_row(uri=f"http://{host}/latest/meta-data?token=secret"), PUBLIC)
