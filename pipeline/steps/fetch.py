@@ -25,8 +25,10 @@ from pipeline.errors import (
     SupersededError,
 )
 from pipeline.steps.row_step import record_on_error
+from pipeline.storage.addresses import is_web_address
 from pipeline.storage.limited_read import read_limited
 from pipeline.storage.limits import Access
+from pipeline.storage.retry import has_invalid_credentials, is_denied
 from schemas.row_parts import ProvidedFile, Source, Timing
 from schemas.work import Fetched, Planned
 
@@ -41,6 +43,7 @@ def fetch(row: Planned, access: Access) -> Fetched:
     Raises:
         FetchError: A file cannot be read, its address is not allowed or lacks its credentials, or a later plan
             replaced the row.
+        StorageAccessError: The storage refused the credentials of the environment, for example because they expired.
     """
     if row.superseded:
         raise SupersededError("plan: a later plan replaced or removed the row", retryable=True)
@@ -81,6 +84,8 @@ def _read(uri: str | None, access: Access) -> tuple[bytes, int]:
     except MemoryError:
         raise
     except Exception as error:
+        if has_invalid_credentials(error):  # every other photo of the bucket would fail too
+            raise storage.as_error(error, uri) from error
         result = _fetch_error(error, uri)
         result.attempts = attempts
         raise result from error
@@ -103,7 +108,9 @@ def _fetch_error(error: Exception, uri: str) -> PhotoError:
     # Not the repr of the error, because that of aiohttp contains the headers of the request.
     reason = storage.redact_text(f"{type(error).__name__}: {error}", uri)
     error_class = FetchTimeoutError if isinstance(error, TimeoutError) else FetchFailedError
-    return error_class(f"{redacted}: {reason}", retryable=storage.is_transient(error))
+    # The rights of an account may be changed, but a web server that refuses a request will do it again.
+    retryable = storage.is_transient(error) or (is_denied(error) and not is_web_address(uri))
+    return error_class(f"{redacted}: {reason}", retryable=retryable)
 
 
 def _check_allowed(uri: str, allowed: frozenset[str]) -> None:

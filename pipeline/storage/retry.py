@@ -33,11 +33,12 @@ _PERMANENT_ERRORS = (
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ACCESS_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _ACCESS_STATUSES = (401, 403)  # HTTP
-_ACCESS_CODES = (  # of S3: s3fs raises a PermissionError for some of them only
-    "AccessDenied", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId",
+_CREDENTIAL_CODES = (  # of S3: s3fs raises a PermissionError for some of them only
+    "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId",
     "InvalidToken", "RequestExpired", "SignatureDoesNotMatch", "TokenRefreshRequired", "UnrecognizedClientException",
     "400",  # the answer to HEAD has no other code if a token has expired
 )  # fmt: skip
+_ACCESS_CODES = ("AccessDenied", *_CREDENTIAL_CODES)
 _NO_CREDENTIALS = ("Credential", "GoogleAuth", "ClientAuthentication", "RefreshError", "SSOToken", "TokenRetrieval")
 _PERMANENT_ERRNOS = (*_DISK_FULL, errno.ENAMETOOLONG, errno.EINVAL)
 _CLIENT_ERRORS = range(400, 500)  # HTTP
@@ -70,9 +71,19 @@ def is_denied(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and str(error).startswith("Forbidden:"):  # gcsfs, for the HTTP status 403
         return True
-    response = getattr(error.__cause__ or error, "response", None)  # of botocore, which s3fs translates
-    details = response.get("Error", {}) if isinstance(response, dict) else {}
-    return details.get("Code") in _ACCESS_CODES or _http_status(error) in _ACCESS_STATUSES
+    return _s3_code(error) in _ACCESS_CODES or _http_status(error) in _ACCESS_STATUSES
+
+
+def has_invalid_credentials(error: BaseException) -> bool:
+    """Return whether a storage refused the credentials themselves, so that it would refuse any other request too."""
+    return lacks_credentials(error) or _s3_code(error) in _CREDENTIAL_CODES
+
+
+def _s3_code(error: BaseException) -> str | None:
+    """Return the code of an error of botocore, which s3fs may have translated."""
+    response = getattr(error.__cause__ or error, "response", None)
+    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    return None if code is None else str(code)
 
 
 def _http_status(error: BaseException) -> int | None:

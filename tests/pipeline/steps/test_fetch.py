@@ -7,6 +7,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from botocore.exceptions import ClientError
 
 from pipeline import storage
 from pipeline.errors import (
@@ -20,6 +21,7 @@ from pipeline.errors import (
     MissingUriError,
     PrivateAddressError,
     SchemeNotAllowedError,
+    StorageAccessError,
 )
 from pipeline.steps import fetch as module
 from pipeline.steps.fetch import fetch
@@ -152,6 +154,26 @@ def test_an_unknown_error_of_a_storage_library_is_tried_again_and_retryable() ->
     with pytest.raises(FetchFailedError, match="ServerError: no answer") as caught:
         fetch(planned_row(uri="unknown://a.jpg"), Access(frozenset({"unknown"})))
     assert (caught.value.retryable, caught.value.attempts) == (True, storage.ATTEMPTS)
+
+
+def test_expired_credentials_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> bytes:
+        raise ClientError({"Error": {"Code": "ExpiredToken"}}, "GetObject")
+
+    monkeypatch.setattr(module, "read_limited", refuse)
+    with pytest.raises(StorageAccessError):
+        fetch(planned_row(uri="s3://bucket/a.jpg"), LOCAL)
+
+
+@pytest.mark.parametrize(("uri", "retryable"), [("s3://bucket/a.jpg", True), ("https://host/a.jpg", False)])
+def test_a_photo_without_permission_fails(monkeypatch: pytest.MonkeyPatch, uri: str, *, retryable: bool) -> None:
+    def refuse(*_arguments: object) -> bytes:
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(module, "read_limited", refuse)
+    with pytest.raises(FetchFailedError) as caught:
+        fetch(planned_row(uri=uri), LOCAL)
+    assert (caught.value.retryable, caught.value.attempts) == (retryable, 1)
 
 
 def test_an_address_without_its_credentials_is_not_requested(tmp_path: Path) -> None:
