@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import pytest
+
 LONG = bool(os.environ.get("TORTURE"))  # set by `make torture`; `make test` runs the short form
+
+
+long_only = pytest.mark.skipif(not LONG, reason="part of `make torture` only")
 
 
 @dataclass

@@ -13,14 +13,14 @@ import pytest
 
 from pipeline.output.verify import verify
 from tests.records import read_records
-from tests.torture.lines import line
+from tests.torture.lines import line, long_only
 from tests.torture.program import Expected, Program
 from tests.torture.test_processes import next_record
 from tests.web_server import web_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 SERVED = ["silent", "drip", "endless", "bomb", "broken", "missing", "empty", "redirect?to=http://127.0.0.1:9/x"]
-LIMITS = ("--fetch-timeout", "20", "--read-timeout", "3", "--connect-timeout", "3", "--max-photo-size", "1MiB",
+LIMITS = ("--fetch-timeout", "6", "--read-timeout", "2", "--connect-timeout", "2", "--max-photo-size", "1MiB",
           "--allow", "private")  # fmt: skip
 
 
@@ -63,6 +63,7 @@ def fill(path: Path) -> None:
             file.write(bytes(4096))
 
 
+@long_only
 def test_the_disk_of_the_output_is_full(maps: Expected, tmp_path: Path) -> None:
     with line("full disk of the output") as added, small_disk(tmp_path / "disk", "1m") as disk:
         program, log = Program(maps, str(disk / "out")), tmp_path / "log"

@@ -1,6 +1,5 @@
 """One of three nodes of a Ray cluster is killed while batches are in work."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.ray_head import NO_GPU
-from tests.torture.lines import line, tries
+from tests.torture.lines import line, long_only, tries
 from tests.torture.program import Expected, Program
 from tests.torture.test_processes import next_record
 
@@ -35,7 +34,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             started.shutdown()
 
 
-@pytest.mark.skipif(not os.environ.get("TORTURE"), reason="part of `make torture` only")
+@long_only
 def test_a_node_is_killed(maps: Expected, cluster: Any, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with line("SIGKILL of one node of three") as added:

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.torture.lines import line, tries
+from tests.torture.lines import line, long_only, tries
 from tests.torture.program import Expected, Program
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -31,7 +31,7 @@ def next_record(program: Program) -> Callable[[], bool]:
     return lambda: program.records() > before
 
 
-@pytest.mark.parametrize("command", ["maps", "images"])
+@pytest.mark.parametrize("command", ["maps", pytest.param("images", marks=long_only)])
 def test_the_driver_is_killed(command: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     expected: Expected = request.getfixturevalue(command)
     program, log = Program(expected, str(tmp_path / "out")), tmp_path / "log"
@@ -61,6 +61,7 @@ def test_workers_are_killed(images: Expected, tmp_path: Path) -> None:
         program.finish(added, log)
 
 
+@long_only
 def test_a_worker_and_the_driver_are_stopped_and_continued(images: Expected, tmp_path: Path) -> None:
     program, log = Program(images, str(tmp_path / "out")), tmp_path / "log"
     with line("SIGSTOP and SIGCONT of a worker and of the driver") as added:

@@ -16,7 +16,7 @@ from pipeline import storage
 from pipeline.plan.listing import list_photos
 from tests.conftest import ROOT
 from tests.torture.gcs_server import gcs_server
-from tests.torture.lines import LONG, Line, line, tries
+from tests.torture.lines import LONG, Line, line, long_only, tries
 from tests.torture.program import POLL_SECONDS, Expected, Program
 from tests.torture.proxy import FaultyServer, faulty_server
 
@@ -141,6 +141,7 @@ def test_azure_with_faults(maps: Expected, azurite: int, tmp_path: Path, monkeyp
                 disturb(program_of(maps, f"az://torture/{number}", environment), tmp_path / "log", added, proxy)
 
 
+@long_only
 def test_google_cloud_storage(maps: Expected, tmp_path: Path) -> None:
     root = "gs://torture/out"
     with line("Google Cloud Storage, undisturbed") as added, gcs_server() as port:
