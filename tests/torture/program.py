@@ -1,5 +1,6 @@
 """Start the command line as a program, disturb it at a state, run it again until it succeeds, and count its rows."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import psutil
 from pipeline import storage
 from pipeline.output.provenance import done_units
 from pipeline.output.verify import verify
+from pipeline.plan.listing import list_photos
 from schemas.options import Options
 from schemas.recipe import Recipe
 from tests.conftest import ROOT, TINY
@@ -60,6 +62,26 @@ def digests_of(output: str) -> dict[str, list[str]]:
     return {
         row["photo_id"]: [str(row["sha256"]), *(str(each["file_sha256"]) for each in row["controls"])] for row in rows
     }
+
+
+def count_rows(output: str) -> None:
+    """Print the numbers of rows of an output that are lost or recorded twice, and the digests of the others."""
+    keys, findings = Counter(row["key"] for row in read_records(output)), verify(output)
+    numbers = {
+        "twice": sum(keys.values()) - len(keys) + len(findings.duplicate),
+        "lost": len(findings.missing) + len(findings.altered) + len(findings.orphaned),
+    }
+    print(json.dumps(numbers | {"digests": digests_of(output)}))  # noqa: T201 - read by `Program.count`
+
+
+def upload_photos(folder: str, root: str, bucket: str = "") -> None:
+    """Write photos and their manifest to a bucket, which is created if its address is given."""
+    if bucket:
+        fs, path = storage.filesystem(bucket)
+        fs.mkdir(path)
+    for photo in Path(folder).iterdir():
+        storage.put(f"{root}/in/{photo.name}", photo.read_bytes())
+    storage.put_table(f"{root}/manifest.parquet", list_photos(f"{root}/in"))
 
 
 @dataclass
@@ -125,13 +147,17 @@ class Program:
 
     def count(self, line: Line) -> None:
         """Count the rows that are lost, wrong, or recorded twice."""
-        keys = Counter(row["key"] for row in read_records(self.output))
-        line.twice += sum(keys.values()) - len(keys)
-        found = digests_of(self.output)
-        line.lost += sum(found.get(name) != digests for name, digests in self.expected.digests.items())
-        findings = verify(self.output)
-        line.lost += len(findings.missing) + len(findings.altered)
-        line.twice += len(findings.duplicate)
+        found = json.loads(self.call("count_rows", self.output))
+        line.twice += found["twice"]
+        line.lost += found["lost"]
+        line.lost += sum(found["digests"].get(name) != digests for name, digests in self.expected.digests.items())
+
+    def call(self, function: str, *arguments: str) -> bytes:
+        """Call a function of this module in a process with the environment of the program. Returns what it prints."""
+        code = f"import sys; from tests.torture.program import {function}; {function}(*sys.argv[1:])"
+        environment = os.environ | self.environment
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True).stdout
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Processes of a run are killed or stopped at awaited points, and the run is started again."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import psutil
 import pytest
 
 from tests.torture.lines import line, long_only, tries
-from tests.torture.program import Expected, Program
+from tests.torture.program import POLL_SECONDS, Expected, Program
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -72,7 +73,8 @@ def test_a_worker_and_the_driver_are_stopped_and_continued(images: Expected, tmp
                 stopped = [*running.workers("Convert")[:1], psutil.Process(running.process.pid)]
                 for process in stopped:
                     process.suspend()
-                assert all(process.status() == psutil.STATUS_STOPPED for process in stopped)
+                while not all(process.status() == psutil.STATUS_STOPPED for process in stopped):
+                    time.sleep(POLL_SECONDS)
                 for process in stopped:
                     process.resume()
                 added.tries += 1
