@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import ray
+from ray._private import services
 
 from pipeline.errors import ClusterError, RunError
 from pipeline.execution.ray_errors import describe_ray_error
@@ -101,14 +102,18 @@ def logical_cpus(cores: float | None = None) -> int:
 
 
 def _check_address(address: str) -> None:
-    """Raise `ClusterError` if a host and port do not accept connections. Ray would retry for minutes."""
-    match = re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address)
+    """Raise `ClusterError` if a host and port do not accept connections. Ray would retry for minutes.
+
+    `auto` is the address in RAY_ADDRESS, or that of the cluster that was last started on this machine.
+    """
+    found = services.get_ray_address_from_environment(address, None) or address
+    match = re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", found)
     if not match:
         return
     try:
         socket.create_connection((match.group(1), int(match.group(2))), timeout=CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise ClusterError(f"Ray at {address!r}: {error}") from error
+        raise ClusterError(f"Ray at {found!r}: {error}") from error
 
 
 @contextmanager

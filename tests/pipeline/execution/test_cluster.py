@@ -35,6 +35,12 @@ def test_an_address_without_a_cluster_is_an_error(address: str) -> None:
         cluster._check_address(address)
 
 
+def test_the_address_of_the_environment_without_a_cluster_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(ClusterError, match="127.0.0.1:1"):
+        cluster._check_address("auto")
+
+
 def test_signal_handlers_and_standard_error_are_restored() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with cluster._signal_handler_kept(), silence_stderr():
