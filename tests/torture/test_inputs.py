@@ -24,6 +24,7 @@ LIMITS = ("--fetch-timeout", "6", "--read-timeout", "2", "--connect-timeout", "2
           "--allow", "private")  # fmt: skip
 
 
+@long_only
 def test_every_hostile_address_is_a_failure_and_every_photo_is_converted(maps: Expected, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with line("hostile addresses, pipes and devices") as added, web_server() as server:

@@ -32,7 +32,8 @@ def next_record(program: Program) -> Callable[[], bool]:
     return lambda: program.records() > before
 
 
-@pytest.mark.parametrize("command", ["maps", pytest.param("images", marks=long_only)])
+@long_only  # `tests/test_kill.py` is its short form
+@pytest.mark.parametrize("command", ["maps", "images"])
 def test_the_driver_is_killed(command: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     expected: Expected = request.getfixturevalue(command)
     program, log = Program(expected, str(tmp_path / "out")), tmp_path / "log"
@@ -82,6 +83,7 @@ def test_a_worker_and_the_driver_are_stopped_and_continued(images: Expected, tmp
         program.finish(added, log)
 
 
+@long_only
 def test_five_runs_start_together(maps: Expected, tmp_path: Path) -> None:
     sizes = ["1", "2", "3", "4", "5"]
     programs = [Program(maps, str(tmp_path / "out"), options=("--unit-size", size)) for size in sizes[: tries(5, 3)]]
