@@ -17,7 +17,7 @@ class Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Answer a request. A client that has left is no error."""
+        """Answer a request. Ignores the error of a client that closed the connection."""
         with suppress(OSError):
             getattr(self, urlsplit(self.path).path.strip("/").partition("/")[0], self.missing)()
 

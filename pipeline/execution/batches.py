@@ -121,8 +121,8 @@ class ModelStep(BatchStep):
 
     The step itself runs in one thread, because models are not thread-safe. The other threads unpack, pack and transfer
     batches at the same time, so that a GPU does not wait for them. The first call creates the object of the step. If
-    loading the models ends the process, the batch of this call is repeated a few times. Ray would start a process that
-    ends in its constructor again for ever.
+    loading the models ends the process, Ray repeats the batch a limited number of times. It would restart a process
+    that ends in its constructor without a limit.
 
     Args:
         step: The step, which is a class.

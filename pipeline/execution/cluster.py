@@ -82,7 +82,7 @@ def connect_ray(
 
 @contextmanager
 def _messages_hidden(*, verbose: bool) -> Iterator[None]:
-    """Hide what Ray prints about processes that end and tasks that are repeated, whatever `log_to_driver` is."""
+    """Hide the messages of Ray about ended processes and repeated tasks, which do not depend on `log_to_driver`."""
     worker = ray._private.worker  # noqa: SLF001 - Ray has no option for it
     before, worker._worker_logs_enabled = worker._worker_logs_enabled, verbose  # noqa: SLF001
     try:

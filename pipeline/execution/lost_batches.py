@@ -1,8 +1,8 @@
 """Count the batches that a flow loses, and stop a flow that loses all of them.
 
-Ray repeats the task of a process that died a few times. Then Ray Data drops the batch of the task, logs the error, and
-continues (`DataContext.max_errored_blocks`). The rows of the batch do not arrive. `pipeline.execution.isolation`
-processes them again, one at a time.
+If a process dies, Ray repeats its task a limited number of times. Then Ray Data drops the batch of the task, logs the
+error, and continues (`DataContext.max_errored_blocks`). The rows of the batch do not arrive.
+`pipeline.execution.isolation` processes them again, one at a time.
 """
 
 import gc

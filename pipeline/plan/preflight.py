@@ -14,11 +14,12 @@ from pipeline.errors import DiskFullError, MissingInputError, OptionError, PlanC
 from pipeline.images.labels import PERSON
 from pipeline.models import checks
 from pipeline.output import plan_store, provenance, run_file
-from pipeline.output.plan_store import NewPlan
+from pipeline.output.plan_store import NewPlan, StoredPlan
 from pipeline.plan import manifest as manifests
 from pipeline.plan import plan, remaining
 from pipeline.plan.headers import ThreadedReader
 from pipeline.plan.listing import ListingOptions, ListingProgress, write_listing
+from pipeline.plan.manifest import Manifest
 from pipeline.plan.manifest_files import is_photo_folder
 from pipeline.plan.plan import Planning
 from pipeline.plan.plan_columns import prompt_columns
@@ -26,7 +27,7 @@ from pipeline.plan.recovery import recover_plan
 from pipeline.plan.remaining import LEFT_ROWS, RemainingWork
 from pipeline.recipes.prompts import PromptRenderer
 from pipeline.storage import CLOUD_SCHEMES, PUBLIC_SCHEMES
-from pipeline.storage.database import literal, open_database
+from pipeline.storage.database import Database, literal, open_database
 from pipeline.storage.limits import Access, ReadLimits
 from schemas.options import Options
 from schemas.recipe import Recipe
@@ -88,29 +89,24 @@ def preflight(
     Raises:
         RunError: A check failed. Nothing was written to the output.
     """
-    if options.limit is not None and options.removed_photos == "drop":
+    drop_removed = options.removed_photos == "drop"
+    if options.limit is not None and drop_removed:
         raise OptionError("--removed-photos drop: needs the whole manifest", "Omit --limit.")
     with open_database(f"{options.plan_memory}B", "--plan-memory") as database:
         # 1. The output is new, or was written by this program, with this recipe unless another one is accepted.
         last_run = run_file.read_run_file(output)
         run_file.check_recipe(output, last_run, recipe, reconvert=options.recipe_changed == "reconvert")
         # 2. The manifest is valid, and has the columns that the prompts of the recipe name.
-        listed = database.folder / MANIFEST_FILE if is_photo_folder(manifest) else None
-        if listed is not None:
-            _list_photos(manifest, output, listed, options, progress)
+        listed = _list_photos(manifest, output, database.folder / MANIFEST_FILE, options, progress)
         photos = manifests.open_manifest(str(listed or manifest), database, options.limit)
         columns = prompt_columns(photos, recipe)
         PromptRenderer(recipe, columns)  # raises an error
         # 3. Plan the rows of lost plans and those that are new or removed, and find what is left of earlier plans.
-        recorded = provenance.done_units(output)  # first, because another run may write a plan and then its records
-        plans = plan_store.read_plans(output)
-        recovered = recover_plan(photos, recipe, output, recorded, plans, database)
-        stored = [each.uri for each in plans]
-        plans += [recovered.stored()] if recovered else []
+        stored, recovered = _read_plans(photos, recipe, output, database)
+        plans = [*stored, recovered.stored()] if recovered else stored
         if not plans:  # checked here too, because planning millions of photos takes a minute
             _check_space(output, recipe, photos.rows * options.variants, keep_maps=options.keep_maps)
         planning = plan.open_planning(database, photos, recipe, options.variants)
-        drop_removed = options.removed_photos == "drop"
         if drop_removed:
             provenance.open_records(output, provenance.done_units(output), database)
         new = plan.plan_new_rows(planning, plans, options.unit_size, drop_removed=drop_removed)
@@ -125,9 +121,18 @@ def preflight(
             _check_space(output, recipe, work.rows, keep_maps=options.keep_maps)
         caches = [_cache_address(uri) for uri in (options.map_cache, options.compile_cache)]
         recipe = _with_absolute_reference(_with_compilation(recipe, work.rows))
-        access = _access(manifest, options)
         database.close()
-        yield RunPlan(recipe, last_run, stored, listed, recovered, new, work, columns, access, blank, *caches)
+        uris, access = [each.uri for each in stored], _access(manifest, options)
+        yield RunPlan(recipe, last_run, uris, listed, recovered, new, work, columns, access, blank, *caches)
+
+
+def _read_plans(
+    photos: Manifest, recipe: Recipe, output: str, database: Database
+) -> tuple[list[StoredPlan], NewPlan | None]:
+    """Read the plans of an output, and plan the rows of its records that are in no plan, if there are any."""
+    recorded = provenance.done_units(output)  # first, because another run may write a plan and then its records
+    plans = plan_store.read_plans(output)
+    return plans, recover_plan(photos, recipe, output, recorded, plans, database)
 
 
 def check_unchanged(run: RunPlan, output: str) -> None:
@@ -159,13 +164,19 @@ def check_caches(run: RunPlan) -> None:
         storage.check_writable(run.compile_cache)
 
 
-def _list_photos(folder: str, output: str, target: Path, options: Options, progress: ListingProgress) -> None:
-    """List a folder of photos. The last run listed the sizes of photos, and those of unchanged photos are reused."""
+def _list_photos(folder: str, output: str, target: Path, options: Options, progress: ListingProgress) -> Path | None:
+    """List a folder of photos in a manifest. Returns its path, or None if the address is that of a manifest.
+
+    The last run listed the sizes of photos, and those of unchanged photos are reused.
+    """
+    if not is_photo_folder(folder):
+        return None
     if storage.resolved(folder) == storage.resolved(output):
         raise SameFolderError(f"{storage.redact(output)}: also the folder of the photos")
     known = storage.join(output, MANIFEST_FILE)
     listing = ListingOptions(ThreadedReader(), skip=output, known=known, memory=f"{options.plan_memory}B")
     write_listing(folder, str(target), listing, progress)
+    return target
 
 
 def _provided_detectors(planning: Planning) -> frozenset[str]:

@@ -126,7 +126,7 @@ def apply_step(
         result: Out | Failed = step(row)
     except RunError:
         raise
-    except Exception as error:  # noqa: BLE001 - a photo must not end the run, whatever a library raises for it
+    except Exception as error:  # noqa: BLE001 - an unknown error of one photo must not end the run
         result = failed_row(row, stage, photo_error(error), started)
     return add_seconds(result, stage, clock() - begin)
 

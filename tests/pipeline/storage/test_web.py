@@ -1,4 +1,4 @@
-"""Web servers are read from public addresses only, whatever names and redirects lead to them."""
+"""Web servers are read from public addresses only. Names and redirects cannot lead to other addresses."""
 
 import asyncio
 import json
