@@ -47,7 +47,11 @@ from pipeline.steps.chain import Chain, Step
 
 
 def photos_to_anime(
-    work: RemainingWork, chain: Chain, resources: StepResources, stages: StageLog | None = None
+    work: RemainingWork,
+    chain: Chain,
+    resources: StepResources,
+    limit: int | None,
+    stages: StageLog | None = None,
 ) -> Iterator[pa.Table]:
     """Convert the units of a run.
 
@@ -55,6 +59,7 @@ def photos_to_anime(
         work: The units.
         chain: The steps.
         resources: The arguments of `map_batches` that set the processes of each step.
+        limit: The number of batches that may be lost one after the other. None is no limit.
         stages: Receives the stage that each row reaches. None if this is not needed.
 
     Yields:
@@ -62,7 +67,7 @@ def photos_to_anime(
 
     Raises:
         RunError: A step raised it. An unknown exception loses the batch.
-        WorkersFailedError: Many batches were lost one after the other.
+        WorkersFailedError: More batches than the limit were lost one after the other.
         RunStoppedError: Ray failed.
     """
     cpus = int(ray.cluster_resources().get("CPU", 1))
@@ -78,7 +83,7 @@ def photos_to_anime(
         function = with_models if step.holds_models else {"fn": step_class(step, stages)}
         batches = map_one_batch(batches, function, resources.by_pool[step.pool])
     try:
-        with count_lost_batches() as lost:
+        with count_lost_batches(limit) as lost:
             # The steps start here. Without prefetching, each table is yielded at once, not when the next has arrived.
             for table in batches.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                 lost.arrived()

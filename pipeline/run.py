@@ -222,6 +222,7 @@ def convert_units(
         RunStoppedError: The work ended early.
     """
     from pipeline.execution import isolation
+    from pipeline.execution.lost_batches import MOST_IN_A_ROW
     from pipeline.flow import photos_to_anime
 
     planned, output = work.rows, chain.commit.output
@@ -230,7 +231,7 @@ def convert_units(
     results = Results(records, FailureRate(output, planned, options.max_failure_rate), progress, log)
     release_memory()  # of planning
     progress.begin(planned)
-    for rows in photos_to_anime(work, chain, resources):
+    for rows in photos_to_anime(work, chain, resources, MOST_IN_A_ROW):
         results.add(rows)
     lost = isolation.lost_work(work, records.received_keys(), chain.load)
     if lost.units.num_rows:
@@ -241,13 +242,18 @@ def convert_units(
 
 
 def _convert_alone(lost: RemainingWork, chain: Chain, resources: "StepResources", results: Results) -> None:
-    """Convert lost rows, one at a time. The rows that are lost again become failures."""
+    """Convert lost rows, one at a time. The rows that are lost again become failures.
+
+    All of them may be lost if other rows of the run have arrived: the steps work then, and the photos are at fault.
+    """
     from pipeline.execution import isolation
+    from pipeline.execution.lost_batches import MOST_IN_A_ROW
     from pipeline.execution.stage_log import StageLog
     from pipeline.flow import photos_to_anime
 
     stages = StageLog()
-    for rows in photos_to_anime(lost, chain, resources.one_at_a_time(), stages):
+    limit = None if results.counts["processed"] else MOST_IN_A_ROW
+    for rows in photos_to_anime(lost, chain, resources.one_at_a_time(), limit, stages):
         results.add(rows)
     lost = isolation.lost_work(lost, results.records.received_keys(), chain.load)
     for rows in isolation.failures(lost, stages.reached(), chain):

@@ -96,6 +96,11 @@ def run(photos: Path, output: Path, *added: Step) -> Counter[str]:
     return convert_units(work, chain, resources, Options(), RunProgress(), log)
 
 
+def allow_lost_batches(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """Set the number of batches that may be lost one after the other."""
+    monkeypatch.setattr(lost_batches, "MOST_IN_A_ROW", limit)
+
+
 def write_manifest(photos: Path, path: Path) -> str:
     """Write a manifest of photos whose ids are `p0` to `p11`. Returns its path."""
     uris = sorted(str(photo) for photo in photos.iterdir())
@@ -136,11 +141,20 @@ def test_an_error_of_this_project_ends_the_run_as_itself(photos: Path, tmp_path:
     assert not done_units(str(tmp_path))
 
 
+def test_many_photos_in_a_row_that_fail_do_not_end_a_run_that_has_results(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow_lost_batches(monkeypatch, 3)  # two of three units are lost, with six photos that fail alone
+    counts = run(photos, tmp_path, Step("encode", "light", Poisoned(frozenset(IDS[2:8]), fail)))
+    assert (counts["converted"], counts["failed"]) == (6, 6)
+    assert verify(str(tmp_path)).valid
+
+
 @pytest.mark.parametrize("effect", [fail, end])
 def test_a_step_that_fails_for_all_photos_ends_the_run(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, effect: Callable[[], None]
 ) -> None:
-    monkeypatch.setattr(lost_batches, "MOST_IN_A_ROW", 2)
+    allow_lost_batches(monkeypatch, 2)
     with pytest.raises(WorkersFailedError) as caught:
         run(photos, tmp_path, Step("convert", "gpu", Unloadable, {"effect": effect}))
     assert caught.value.exit_code == 1

@@ -13,20 +13,24 @@ from contextlib import contextmanager
 from pipeline.errors import WorkersFailedError
 from pipeline.execution.ray_errors import describe_ray_error
 
-MOST_IN_A_ROW = 32  # batches that are lost while none arrives
+MOST_IN_A_ROW = 32  # batches that may be lost while none arrives
 _LOGGER = "ray.data._internal.execution.streaming_executor_state"  # logs each dropped batch, with its exception
 
 
 class LostBatches(logging.Handler):
     """Counts the dropped batches from the log of Ray Data, which has no other way to report them.
 
+    Args:
+        limit: The number of batches that may be dropped while none arrives. None is no limit.
+
     Attributes:
         count: The number of dropped batches.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int | None) -> None:
         super().__init__(logging.ERROR)
         self.count = 0
+        self._limit = limit
         self._in_a_row = 0
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -36,7 +40,7 @@ class LostBatches(logging.Handler):
             return
         self.count += 1
         self._in_a_row += 1
-        if self._in_a_row > MOST_IN_A_ROW:
+        if self._limit is not None and self._in_a_row > self._limit:
             reason = describe_ray_error(error)
             raise WorkersFailedError(f"run: {self._in_a_row} batches failed one after the other; the last: {reason}")
 
@@ -46,9 +50,13 @@ class LostBatches(logging.Handler):
 
 
 @contextmanager
-def count_lost_batches() -> Iterator[LostBatches]:
-    """Count the batches that are dropped in the context."""
-    logger, lost = logging.getLogger(_LOGGER), LostBatches()
+def count_lost_batches(limit: int | None) -> Iterator[LostBatches]:
+    """Count the batches that are dropped in the context.
+
+    Args:
+        limit: The number of batches that may be dropped while none arrives. None is no limit.
+    """
+    logger, lost = logging.getLogger(_LOGGER), LostBatches(limit)
     level, propagate = logger.level, logger.propagate
     logger.addHandler(lost)
     logger.setLevel(logging.ERROR)
