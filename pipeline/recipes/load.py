@@ -16,6 +16,7 @@ from pipeline import storage
 from pipeline.errors import RecipeError, RecipeNotFoundError, RecipeSettingError, RecipeSyntaxError
 from schemas.recipe import Recipe
 
+MOST_VALUES = 10_000  # of a recipe, whose largest part is a list of ControlNets or LoRAs
 _SHIPPED = files("pipeline.recipes").joinpath("shipped")
 _MAPPING_EXPECTED = ("model_type", "model_attributes_type", "dict_type")  # error types of pydantic
 NO_DETECTOR = "?"  # what `_detector_name` returns for an entry without a detector, such as one of `loras`
@@ -71,10 +72,27 @@ def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
         raise RecipeError(f"recipe {storage.redact(name)}: not a mapping of settings")
     for setting in settings:
         apply_setting(tree, setting)
+    if _count_values(tree, {}) > MOST_VALUES:
+        raise RecipeError(f"recipe {storage.redact(name)}: more than {MOST_VALUES} values, counting aliases as copies")
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
         raise _recipe_error(name, error) from error
+
+
+def _count_values(tree: Any, counted: dict[int, int]) -> int:  # noqa: ANN401 - a YAML tree
+    """Count the values of a tree in which each alias is a copy.
+
+    Ten aliases of ten aliases and so on are a short text, but more values than a machine can validate. A value that
+    contains itself counts as too many.
+    """
+    if not isinstance(tree, dict | list):
+        return 1
+    if id(tree) not in counted:
+        counted[id(tree)] = MOST_VALUES + 1  # until its own values are counted
+        values = tree.values() if isinstance(tree, dict) else tree
+        counted[id(tree)] = 1 + sum(_count_values(value, counted) for value in values)
+    return counted[id(tree)]
 
 
 def to_yaml(tree: dict[str, Any]) -> str:

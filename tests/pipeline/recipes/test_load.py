@@ -104,6 +104,8 @@ def test_an_error_is_one_line(name: str, settings: list[str], error: type[Recipe
     [
         ("a: [", RecipeSyntaxError),
         ("[" * 3000, RecipeSyntaxError),
+        ("a: &a [*a]", RecipeError),
+        ("a0: &a0 [x, x]\n" + "\n".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40)), RecipeError),
         ("just text", RecipeError),
         ("name: x", RecipeError),
     ],
