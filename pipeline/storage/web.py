@@ -24,6 +24,12 @@ CLOSE_SECONDS = 1
 _NOT_FOUND = (404, 410)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
 _IPV4_BITS = 2**32 - 1
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # RFC 4291: no other IPv6 address belongs to a host of the internet
+_NOT_PUBLIC = [
+    ipaddress.IPv4Network("192.0.0.0/24"),  # RFC 6890; 192.0.0.192 is the metadata service of Oracle
+    ipaddress.IPv4Network("192.88.99.0/24"),  # RFC 7526: former relays to IPv6
+    ipaddress.IPv4Network("168.63.129.16/32"),  # the host of a virtual machine on Azure
+]
 
 _sessions: dict[bool, aiohttp.ClientSession] = {}  # of this process, by whether private hosts are allowed
 
@@ -60,9 +66,8 @@ def is_public(host: str) -> bool:
             contained = ipaddress.IPv4Address(int(address) & _IPV4_BITS)
         if contained is not None:
             return is_public(str(contained))
-        if address.is_site_local:
-            return False
-    return address.is_global and not address.is_multicast
+        return address.is_global and address in _GLOBAL_UNICAST
+    return address.is_global and not address.is_multicast and not any(address in network for network in _NOT_PUBLIC)
 
 
 def _session(*, private_hosts: bool) -> aiohttp.ClientSession:
