@@ -66,10 +66,8 @@ def _lease(output: str) -> Iterator[None]:
 
 def _repair(output: str, findings: "Findings") -> None:
     """Repair an output, whose lease must be held, and print what was removed."""
-    from pipeline.output.lease import check_lease
     from pipeline.output.repair import repair
 
-    check_lease(output)
     repair(output, findings)
     removed, damaged, rows = (
         len(each) for each in (findings.orphaned_files, findings.damaged_units, findings.dropped_rows)

@@ -139,7 +139,7 @@ def _convert(manifest: str, recipe: Recipe, options: Options, progress: RunProgr
             with _started(run, metadata, output):
                 work = _write_start(run, metadata, output)
                 settings = ChainSettings.of(run, resources.gpu_detectors, keep_maps=options.keep_maps)
-                commit = Commit(output, metadata, keep_maps=options.keep_maps)
+                commit = Commit(output, metadata, keep_maps=options.keep_maps, holder=lease.identifier)
                 chain = run_chain(settings, commit)
                 counts = convert_units(work, chain, resources, options, progress, log)
                 return _finish(run, metadata, output, counts, resources.metadata, begin)

@@ -152,6 +152,22 @@ def bucket() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture
+def without_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Remove the credentials of Amazon S3 and Azure from the environment of a test."""
+    import s3fs
+
+    names = [name for name in os.environ if name.startswith(("AWS_", "AZURE_"))]
+    for name in names:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    s3fs.S3FileSystem.clear_instance_cache()
+    yield
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
 @pytest.fixture(scope="session")
 def ray_lock(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[FileLock]:
     """Connect to the one Ray of the test session; return the lock to hold while a test uses it.

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import ray
 
 from pipeline.errors import RunError
-from pipeline.storage import redact_text
+from pipeline.storage import redact_message
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class StageLog:
         except RunError:
             raise
         except Exception as error:
-            text = redact_text(f"{type(error).__name__}: {error}")
+            text = redact_message(f"{type(error).__name__}: {error}")
             ray.get(self._stages.set.remote(keys, ReachedStage(stage, text)))
             raise
 

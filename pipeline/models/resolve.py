@@ -209,7 +209,7 @@ def _download_from_hub(requirement: ModelRequirement) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(requirement.patterns)))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = storage.redact_text(str(error).splitlines()[0])
+        reason = storage.redact_message(str(error).splitlines()[0])
         files = ", ".join(requirement.files)
         raise ModelNotFoundError(
             f"{name}@{revision}: not in the local cache, and the request to the hub failed ({reason})",

@@ -148,6 +148,15 @@ class Lease:
             for folder in self._new_folders:
                 folder.rmdir()
 
+    @property
+    def identifier(self) -> str | None:
+        """The identifier of the holder. None if the lease is not acquired."""
+        return self._holder.holder if self._holder else None
+
+    def current(self) -> LeaseHolder | None:
+        """Return the process that has the lease now, which may be another one. None if no process has it."""
+        return self._read(self._highest())
+
     def _keep_renewing(self) -> None:
         while not self._released.wait(self._renewal) and not self._is_lost:
             self._renew()
@@ -164,19 +173,24 @@ class Lease:
             except InterruptedRunError:
                 raise  # a signal, not an error of the storage
             except Exception as error:  # noqa: BLE001 - `check` reports any error if the lease expires
-                self._failure = storage.redact_text(f"{error}")
+                self._failure = storage.redact_message(f"{error}")
 
     def _create(self, number: int) -> bool:
         """Create a number. Returns whether it is the highest one, which makes it the lease."""
         holder, begin = self._holder, _now()
         if holder is None:  # released
             return False
-        if not storage.put_new(self._uri(number), holder.to_json()):
-            other = self._read(number)  # an earlier attempt of the request may have succeeded
-            if other is None or other.holder != holder.holder:
-                return False
+        storage.put_new(self._uri(number), holder.to_json())
+        # The file is read in any case: an earlier attempt of the request may have succeeded, and a server that ignores
+        # the condition of the request may have let two processes write the file.
+        written = self._read(number)
+        if written is None or written.holder != holder.holder:
+            return False
         seen, numbers = self._seen, self._numbers()
-        if max(numbers, default=0) != number or not seen.issuperset(each for each in numbers if each != number):
+        others = [each for each in numbers if each != number]
+        # The last number may have disappeared since it was listed, as in `_renew`.
+        is_continued = not self._number or self._number in others
+        if not is_continued or max(others, default=0) > number or not seen.issuperset(others):
             self._remove([number])
             return False
         self._number, self._renewed = number, begin
@@ -212,7 +226,7 @@ class Lease:
     def _successor(self) -> LeaseHolder | None:
         """Return the process that took over, if it still has the lease."""
         with suppress(RunError):
-            return self._read(self._highest())
+            return self.current()
         return None
 
     def _in_use(self, holder: LeaseHolder | None) -> OutputInUseError:
@@ -253,3 +267,20 @@ def _new_folders(output: str) -> list[Path]:
 def _now() -> float:
     """Return the time in seconds of a clock that continues while the machine is suspended, if there is one."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def check_holder(output: str, holder: str) -> None:
+    """Check that a run still has the lease of its output, in another process than the one that renews it.
+
+    Args:
+        output: The address of the output.
+        holder: The identifier of the holder.
+
+    Raises:
+        LeaseLostError: Another process has the lease, or it was deleted.
+    """
+    lease = Lease(output, "")
+    # The file may be replaced between its listing and its reading.
+    current = lease.current() or lease.current() or lease.current()
+    if current is None or current.holder != holder:
+        raise LeaseLostError(f"{storage.redact(output)}: {current or 'another process'} has taken over the output")

@@ -6,9 +6,11 @@ import os
 import socket
 import uuid
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 _PROCESS = Path("/proc")  # of Linux
 _ENDED_STATES = ("Z", "X")  # a killed process stays a zombie until its parent waits for it
@@ -70,6 +72,9 @@ class LeaseHolder:
         return json.dumps(asdict(self) | {"written": _now()}, indent=2).encode()
 
 
+_HOLDER = TypeAdapter(LeaseHolder)
+
+
 def this_process(command: str, run_id: str | None) -> LeaseHolder:
     """Return a new holder for this process."""
     now = _now()
@@ -90,9 +95,8 @@ def this_process(command: str, run_id: str | None) -> LeaseHolder:
 def from_json(content: bytes) -> LeaseHolder | None:
     """Read the content of the file of a lease. Returns None if it is invalid."""
     try:
-        values = json.loads(content)
-        return LeaseHolder(**{each.name: values[each.name] for each in fields(LeaseHolder)})
-    except (ValueError, KeyError, TypeError):
+        return _HOLDER.validate_json(content, strict=True)
+    except ValidationError:
         return None
 
 

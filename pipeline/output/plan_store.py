@@ -146,14 +146,24 @@ def _folder_digest(files: dict[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_FOLDER_DIGITS]
 
 
-def damaged_files(plans: list[StoredPlan]) -> list[str]:
+def damaged_files(plans: list[StoredPlan], database: Database) -> list[str]:
     """Read all files of plans. Returns the names of those whose content differs from their index."""
     return [
         f"{FOLDER}/{plan.uri.rpartition('/')[2]}/{name}"
         for plan in plans
         for name, digest in plan.files.items()
-        if file_digest(storage.join(plan.uri, name)) != digest
+        if file_digest(database.path(storage.join(plan.uri, name))) != digest
     ]
+
+
+def check_files(plans: list[StoredPlan], database: Database) -> None:
+    """Read all files of plans, because a changed value would convert another photo, or with other settings.
+
+    Raises:
+        DamagedOutputError: The content of a file differs from its index.
+    """
+    for name in damaged_files(plans, database):
+        raise DamagedOutputError(f"{name}: the content differs from its digest", HINT)
 
 
 def open_plans(plans: list[StoredPlan], database: Database) -> None:

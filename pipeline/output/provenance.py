@@ -134,7 +134,7 @@ def damage_reported(source: str = FOLDER) -> Iterator[None]:
         yield
     except (duckdb.Error, OSError) as error:  # OSError: of fsspec
         reason = describe_error(error) if isinstance(error, duckdb.Error) else f"{type(error).__name__}: {error}"
-        raise DamagedOutputError(f"{source}: not readable as records ({storage.redact_text(reason)})") from error
+        raise DamagedOutputError(f"{source}: not readable as records ({storage.redact_message(reason)})") from error
 
 
 def units_to_retry(

@@ -162,5 +162,5 @@ def _query_errors() -> Iterator[None]:
             raise QueryError(f"query: {describe_error(error)}") from error
         raise DamagedOutputError(f"query: {describe_error(error)}") from error  # queries cannot name files
     except (duckdb.Error, OSError) as error:  # OSError: of fsspec
-        reason = describe_error(error) if isinstance(error, duckdb.Error) else storage.redact_text(str(error))
+        reason = describe_error(error) if isinstance(error, duckdb.Error) else storage.redact_message(str(error))
         raise QueryError(f"query: {reason}") from error

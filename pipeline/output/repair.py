@@ -10,6 +10,7 @@ import pyarrow as pa
 from pipeline import storage
 from pipeline.output import plan_store, provenance
 from pipeline.output.findings import Findings
+from pipeline.output.lease import check_lease
 from pipeline.output.plan_files import index_units, write_rows
 from pipeline.output.plan_store import NewPlan, StoredPlan
 from pipeline.output.verify_rows import UNIT_OF_ROW
@@ -32,23 +33,32 @@ def repair(output: str, findings: Findings) -> None:
     4. Records of damaged units are deleted, so that the next run converts these units again.
 
     After an interruption, the next verification finds what is left.
+
+    Raises:
+        LeaseLostError: Another process took over the lease of the output.
     """
     if findings.doubled_plans:
         _plan_rows_once(output)
-    _remove(storage.join(output, name) for name in findings.orphaned_files)
+    _remove(output, (storage.join(output, name) for name in findings.orphaned_files))
     rows = (name.rpartition("/") for name in findings.dropped_rows)
     for unit, group in groupby(rows, lambda row: row[0]):
         if unit not in findings.damaged_units:
             _drop_rows(output, unit, [int(position) for *_, position in group])
-    _remove(provenance.record_uri(output, unit) for unit in sorted(findings.damaged_units))
+    _remove(output, (provenance.record_uri(output, unit) for unit in sorted(findings.damaged_units)))
 
 
-def _remove(uris: Iterable[str]) -> None:
+def _remove(output: str, uris: Iterable[str]) -> None:
     """Delete files, `DELETED` at a time, because the names of all may not fit in memory."""
     remaining = iter(uris)
     with ThreadPoolExecutor(provenance.READERS) as removers:
         while together := list(islice(remaining, DELETED)):
-            list(removers.map(storage.remove, together))
+            list(removers.map(lambda uri: _remove_file(output, uri), together))
+
+
+def _remove_file(output: str, uri: str) -> None:
+    """Delete a file, unless another process has taken over the output meanwhile, which may need the file."""
+    check_lease(output)
+    storage.remove(uri)
 
 
 def _drop_rows(output: str, unit: str, positions: list[int]) -> None:
@@ -58,7 +68,7 @@ def _drop_rows(output: str, unit: str, positions: list[int]) -> None:
     if kept.num_rows:
         provenance.write_record(output, unit, kept)
     else:
-        storage.remove(provenance.record_uri(output, unit))
+        _remove_file(output, provenance.record_uri(output, unit))
 
 
 def _plan_rows_once(output: str) -> None:
@@ -72,6 +82,7 @@ def _plan_rows_once(output: str) -> None:
             numbers = {number for (number,) in database.rows(changed)}
             for plan in plans:
                 if plan.number in numbers:
+                    check_lease(output)
                     plan_store.replace_plan(output, plan, _without_doubled_rows(plan, database))
 
 

@@ -146,7 +146,7 @@ def write_stopped(output: str, run: RunMetadata, rows: int, error: BaseException
     """
     code = error.code if isinstance(error, Photo2AnimeError) else RunStoppedError.code
     message = str(error) if isinstance(error, Photo2AnimeError) else f"{type(error).__name__}: {error}"
-    described = {"code": code, "message": " ".join(message.split())}
+    described = {"code": code, "message": storage.redact_message(" ".join(message.split()))}
     try:
         write_run_file(output, run, {"status": STOPPED, "rows": rows, "error": described})
     except Exception as failure:  # noqa: BLE001 - any error would replace the one that stopped the run

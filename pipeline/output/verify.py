@@ -40,8 +40,8 @@ def verify(output: str, *, sample: float = 1, check_content: ContentCheck = alte
             and the image files are not compared with a damaged plan.
     """
     run_file.check_output(output)
-    verification = _Verification(output, sample, check_content)
     with open_database(MEMORY) as database:
+        verification = _Verification(output, sample, check_content, database)
         damaged = provenance.damaged_records(output, verification.units.recorded, database)
         if verification.damaged_plans:
             return verification.new_findings(damaged)  # a comparison would find problems in undamaged records
@@ -63,14 +63,14 @@ class _Verification:
         damaged_plans: The names of damaged files of plans.
     """
 
-    def __init__(self, output: str, sample: float, check_content: ContentCheck) -> None:
+    def __init__(self, output: str, sample: float, check_content: ContentCheck, database: Database) -> None:
         self._output = output
         self._sample = sample
         self._check_content = check_content
         self._plans = plan_store.read_plans(output)
         planned = frozenset().union(*(plan.units["unit"].to_pylist() for plan in self._plans))
         self.units = Units(planned, frozenset(provenance.done_units(output)))
-        self.damaged_plans = plan_store.damaged_files(self._plans)
+        self.damaged_plans = plan_store.damaged_files(self._plans, database)
         self._damaged_recipes = run_file.damaged_recipes(output)
 
     def compare(self, damaged: dict[str, str], database: Database) -> Findings:

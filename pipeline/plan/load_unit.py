@@ -79,7 +79,7 @@ def _read(unit: Unit) -> pa.Table:
                 tables.append(table.slice(first, unit.start + unit.rows - start - first))
         return pa.concat_tables([PLAN.empty_table(), *tables])
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-        reason = storage.redact_text(f"{type(error).__name__}: {error}", unit.uri)
+        reason = storage.redact_message(f"{type(error).__name__}: {error}", unit.uri)
         raise DamagedOutputError(f"{storage.redact(unit.uri)}: not a file of a plan ({reason})") from error
 
 

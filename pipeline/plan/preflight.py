@@ -17,6 +17,7 @@ from pipeline.output import plan_store, provenance, run_file
 from pipeline.output.plan_store import NewPlan, StoredPlan
 from pipeline.plan import manifest as manifests
 from pipeline.plan import plan, remaining
+from pipeline.plan.buckets import check_buckets
 from pipeline.plan.headers import ThreadedReader
 from pipeline.plan.listing import ListingOptions, ListingProgress, write_listing
 from pipeline.plan.manifest import Manifest
@@ -26,7 +27,7 @@ from pipeline.plan.plan_columns import prompt_columns
 from pipeline.plan.recovery import recover_plan
 from pipeline.plan.remaining import LEFT_ROWS, RemainingWork
 from pipeline.recipes.prompts import PromptRenderer
-from pipeline.storage import CLOUD_SCHEMES, PUBLIC_SCHEMES
+from pipeline.storage import PUBLIC_SCHEMES
 from pipeline.storage.database import Database, literal, open_database
 from pipeline.storage.limits import Access, ReadLimits
 from schemas.options import Options
@@ -113,7 +114,8 @@ def preflight(
         with plan_store.damage_reported():
             work = remaining.remaining_work(planning, plans, new, output, retry_failed=options.retry_failed)
             # 4. The buckets can be read, the weights exist, and the images fit on the disk.
-            _check_credentials(planning, work)
+            if work.units.num_rows:
+                check_buckets(planning.database)
             _check_inputs(planning, work)
             provided = _provided_detectors(planning)
         blank = checks.check_models(recipe, provided) if work.units.num_rows else frozenset()
@@ -132,6 +134,7 @@ def _read_plans(
     """Read the plans of an output, and plan the rows of its records that are in no plan, if there are any."""
     recorded = provenance.done_units(output)  # first, because another run may write a plan and then its records
     plans = plan_store.read_plans(output)
+    plan_store.check_files(plans, database)
     return plans, recover_plan(photos, recipe, output, recorded, plans, database)
 
 
@@ -266,18 +269,6 @@ def _access(manifest: str, options: Options) -> Access:
         private_hosts="private" in options.allow,
     )
     return Access(PUBLIC_SCHEMES | {scheme} | options.allow, limits, options.fetch_threads, options.max_pixels)
-
-
-def _check_credentials(planning: Planning, work: RemainingWork) -> None:
-    """Request one file of each bucket, because without credentials every one of its photos would fail."""
-    if not work.units.num_rows:
-        return
-    maps = "list_transform(coalesce(map_uris, []), lambda entry: entry.uri)"
-    uris = f"SELECT unnest(list_concat([uri, mask_uri, reference_uri], {maps})) AS uri FROM {LEFT_ROWS}"
-    bucket = f"regexp_extract(uri, '^({'|'.join(sorted(CLOUD_SCHEMES))})://[^/]*')"
-    query = f"SELECT min(uri) FROM ({uris}) WHERE {bucket} <> '' AND NOT contains(uri, '::') GROUP BY {bucket}"
-    for (uri,) in planning.database.rows(query):
-        storage.check_credentials(uri)
 
 
 def _check_space(output: str, recipe: Recipe, rows: int, *, keep_maps: bool) -> None:

@@ -116,7 +116,7 @@ def apply_setting(tree: dict[str, Any], setting: str) -> None:
             value (`steps.x=1`), or the value is not valid YAML. The validation rejects other unknown keys later.
     """
     key, equals, value = setting.partition("=")
-    shown = storage.redact_text(setting)
+    shown = storage.redact_message(setting)
     if not equals:
         raise RecipeSettingError(f"--set {shown}: '=' is missing")
     *path, last = key.strip().split(".")
@@ -128,7 +128,7 @@ def apply_setting(tree: dict[str, Any], setting: str) -> None:
     try:
         parent[last] = value if last in _TEXT_KEYS and not _is_quoted(value) else YAML(typ="safe").load(value)
     except (YAMLError, RecursionError) as error:
-        problem = f"{storage.redact_text(value)!r} is not a YAML value"
+        problem = f"{storage.redact_message(value)!r} is not a YAML value"
         raise RecipeSettingError(f"--set {shown}: {problem}", "Quote the value.") from error
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipeline import storage
 from pipeline.errors import RunError
+from pipeline.output.lease import check_holder
 from pipeline.output.run_file import RunMetadata
 from pipeline.steps.canvas import canvas_padding, enlarge_canvas, image_size
 from pipeline.steps.encode import FILE_EXTENSIONS, encode_pixels
@@ -49,10 +50,15 @@ class Commit:
         output: Address of the output.
         metadata: The metadata of the run, which are the same for all rows.
         keep_maps: Whether to write the control maps too. In mode `maps`, they are always written.
+        holder: The identifier of the holder of the lease, which is checked before files are written. None for an output
+            that no other run can write to.
     """
 
-    def __init__(self, output: str, metadata: RunMetadata, *, keep_maps: bool = False) -> None:
+    def __init__(
+        self, output: str, metadata: RunMetadata, *, keep_maps: bool = False, holder: str | None = None
+    ) -> None:
         self.output = output
+        self._holder = holder
         self._metadata = metadata
         self._recipe: Recipe = metadata.recipe
         recipe = metadata.recipe.model_dump(mode="json", exclude={"description"})
@@ -66,7 +72,10 @@ class Commit:
         Raises:
             OutputError: A file cannot be written.
             StorageError: A storage request failed.
+            LeaseLostError: Another run took over the output, whose files may not be replaced.
         """
+        if self._holder is not None:
+            check_holder(self.output, self._holder)
         return to_table([self._write(row) for row in table_to_rows(table, self._row_type)], RecordRow)
 
     def record_failures(self, rows: Sequence[Failed]) -> pa.Table:

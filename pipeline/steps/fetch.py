@@ -28,9 +28,12 @@ from pipeline.steps.row_step import record_on_error
 from pipeline.storage.addresses import is_web_address
 from pipeline.storage.limited_read import read_limited
 from pipeline.storage.limits import Access
-from pipeline.storage.retry import has_invalid_credentials, is_denied
+from pipeline.storage.retry import has_invalid_credentials, is_denied, lacks_credentials
 from schemas.row_parts import ProvidedFile, Source, Timing
 from schemas.work import Fetched, Planned
+
+MOST_CHARACTERS = 16_384  # of an address; signed addresses of clouds have up to 4,000
+_SHOWN = 100  # characters of a longer address in a message
 
 
 def fetch(row: Planned, access: Access) -> Fetched:
@@ -70,6 +73,8 @@ def _read(uri: str | None, access: Access) -> tuple[bytes, int]:
     """Return the content of a file, and the number of attempts."""
     if not uri:
         raise MissingUriError("manifest: the photo has no uri")
+    if len(uri) > MOST_CHARACTERS:
+        raise InvalidUriError(f"{storage.redact(uri[:_SHOWN])}…: longer than {MOST_CHARACTERS} characters")
     _check_allowed(uri, access.allowed)
     limits, attempts = access.limits, 0
     deadline = time.monotonic() + limits.total_seconds
@@ -84,7 +89,8 @@ def _read(uri: str | None, access: Access) -> tuple[bytes, int]:
     except MemoryError:
         raise
     except Exception as error:
-        if has_invalid_credentials(error):  # every other photo of the bucket would fail too
+        # Every other photo of the bucket would fail too, unless the address has its own credentials.
+        if has_invalid_credentials(error) and storage.redact(uri) == uri:
             raise storage.as_error(error, uri) from error
         result = _fetch_error(error, uri)
         result.attempts = attempts
@@ -104,12 +110,13 @@ def _fetch_error(error: Exception, uri: str) -> PhotoError:
     if isinstance(error, FileNotFoundError):
         return FileMissingError(f"{redacted}: not found")
     if isinstance(error, StorageError | ValueError):  # ValueError: invalid URLs and null bytes
-        return InvalidUriError(f"{redacted}: invalid address ({storage.redact_text(str(error), uri)})")
+        return InvalidUriError(f"{redacted}: invalid address ({storage.redact_message(str(error), uri)})")
     # Not the repr of the error, because that of aiohttp contains the headers of the request.
-    reason = storage.redact_text(f"{type(error).__name__}: {error}", uri)
+    reason = storage.redact_message(f"{type(error).__name__}: {error}", uri)
     error_class = FetchTimeoutError if isinstance(error, TimeoutError) else FetchFailedError
     # The rights of an account may be changed, but a web server that refuses a request will do it again.
-    retryable = storage.is_transient(error) or (is_denied(error) and not is_web_address(uri))
+    refused = is_denied(error) or lacks_credentials(error)
+    retryable = storage.is_transient(error) or (refused and not is_web_address(uri))
     return error_class(f"{redacted}: {reason}", retryable=retryable)
 
 

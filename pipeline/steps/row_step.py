@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 import pyarrow as pa
 
 from pipeline.errors import PhotoError, PhotoMemoryError, RunError, UnexpectedError
-from pipeline.storage import redact_text
+from pipeline.storage import redact_message
 from schemas.arrow import columns_of, columns_to_table, to_rows, to_values
 from schemas.row_parts import Failure, Timing
 from schemas.work import Failed, Planned
@@ -31,6 +31,8 @@ class StagedRow(Protocol):
         """The start of the work on the row, and the seconds of each stage."""
         ...
 
+
+LONGEST_MESSAGE = 2000  # characters of the message of a failure
 
 AnyRow: TypeAlias = Planned | StagedRow
 In = TypeVar("In", bound=AnyRow)
@@ -146,11 +148,18 @@ def failed_row(row: AnyRow, stage: str, error: PhotoError, started: datetime | N
     It has the fields of `Failed` that the row already has, and those that `record_on_error` stored in the error.
     """
     timing = Timing(started or datetime.now(UTC), error.attempts) if isinstance(row, Planned) else row.timing
-    message = redact_text(str(error), *_addresses(row if isinstance(row, Planned) else row.planned))
+    message = _shortened(redact_message(str(error), *_addresses(row if isinstance(row, Planned) else row.planned)))
     failure = Failure(stage, type(error).__name__, error.code, message, error.attempts, error.retryable)
     results = {field.name: getattr(row, field.name) for field in fields(Failed) if hasattr(row, field.name)}
     planned = {"planned": row} if isinstance(row, Planned) else {}
     return Failed(**({"timing": timing} | results | error.known | planned | {"failure": failure}))
+
+
+def _shortened(message: str) -> str:
+    """Omit the middle of a long message, for example of one that quotes the answer of a server."""
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    return f"{message[: LONGEST_MESSAGE // 2]} [...] {message[-LONGEST_MESSAGE // 2 :]}"
 
 
 def _addresses(row: Planned) -> list[str | None]:

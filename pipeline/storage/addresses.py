@@ -11,7 +11,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import UnsupportedSchemeError
-from pipeline.storage.redaction import WEB_SCHEMES, redact, redact_text
+from pipeline.storage.redaction import WEB_SCHEMES, redact, redact_message
 from pipeline.storage.retry import as_error
 
 CLOUD_SCHEMES = frozenset({"s3", "gs", "gcs", "az", "abfs", "abfss"})
@@ -84,7 +84,7 @@ def filesystem(uri: str) -> tuple[Any, str]:
         hint = f"Install it: pip install 'photo2anime[{extra}]'." if extra else f"Install its package ({error})."
         raise UnsupportedSchemeError(f"{redact(uri)}: the file system {scheme!r} is not installed", hint) from error
     except ValueError as error:
-        raise UnsupportedSchemeError(f"{redact(uri)}: {redact_text(str(error), uri)}") from error
+        raise UnsupportedSchemeError(f"{redact(uri)}: {redact_message(str(error), uri)}") from error
     except Exception as error:
         raise as_error(error, uri) from error
     return fs, path

@@ -1,10 +1,12 @@
 """Write local files atomically and durably."""
 
 import errno
+import fcntl
 import io
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,8 +38,7 @@ def put_new_file(path: Path, content: bytes) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        path.touch(exist_ok=False)
-        _rename(partial, path)
+        _rename_new(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     _sync_folder(path.parent)
@@ -74,6 +75,23 @@ def _rename(partial: Path, path: Path) -> None:
         # Another run on the same output called `remove_partial_files`. `with_retries` repeats the write after a
         # BlockingIOError, but not after a FileNotFoundError.
         raise BlockingIOError(f"{path}: another process removed the temporary file") from error
+
+
+def _rename_new(partial: Path, path: Path) -> None:
+    """Rename a temporary file, unless the new name exists. Other processes that do this wait for a lock of the folder.
+
+    Raises:
+        FileExistsError: The new name exists.
+    """
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        _rename(partial, path)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -21,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import DiskFullError, MemoryLimitError
 from pipeline.storage.addresses import filesystem, is_web_address, without_query
-from pipeline.storage.redaction import redact_text
+from pipeline.storage.redaction import redact_message
 from pipeline.storage.temporary import temporary_folder
 from pipeline.storage.transfer import download
 
@@ -254,7 +254,7 @@ def describe_error(error: duckdb.Error) -> str:
     first, *others = str(error).splitlines()
     if "CSV Error on Line" in first:
         first += next((f": {line}" for line in others if line and not line.startswith("Original Line")), "")
-    return redact_text(first.rstrip("!."))  # the message of the raised error adds a full stop
+    return redact_message(first.rstrip("!."))  # the message of the raised error adds a full stop
 
 
 def _set_result(result: "Future[T]", statement: Callable[[], T]) -> None:

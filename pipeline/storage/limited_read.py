@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from fsspec.asyn import AsyncFileSystem, get_loop
@@ -48,7 +49,7 @@ def read_start(uri: str, limits: ReadLimits, deadline: float, most: int) -> byte
         return _wait(read_web(uri, limits, most), uri, limits, deadline)
     fs, path = filesystem(uri)
     if isinstance(fs, LocalFileSystem):
-        return _read_local(path, most)
+        return _wait_for_thread(lambda: _read_local(path, most), uri, limits, deadline)  # a network may hang
     if isinstance(fs, AsyncFileSystem):
         return _wait(_read_object(fs, path, most), uri, limits, deadline)
     return _wait_for_thread(lambda: _read_stream(fs, path, most), uri, limits, deadline)
@@ -77,10 +78,12 @@ async def _read_object(fs: Any, path: str, most: int) -> bytes:  # noqa: ANN401 
     except (FileNotFoundError, PermissionError):
         raise
     except Exception:
-        # Storages refuse a range of an empty object, each with another error.
-        if (await fs._info(path))["size"] != 0:  # noqa: SLF001
-            raise
-        return b""
+        # Storages refuse a range of an empty object, each with another error. The error of the second request is
+        # ignored, because the first one says more.
+        with suppress(Exception):
+            if (await fs._info(path))["size"] == 0:  # noqa: SLF001
+                return b""
+        raise
     return content
 
 

@@ -15,7 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pipeline.errors import StorageAccessError, StorageError
 from pipeline.storage.addresses import filesystem, join, local_path
 from pipeline.storage.atomic import put_file, put_new_file
-from pipeline.storage.redaction import redact, redact_text
+from pipeline.storage.redaction import redact, redact_message
 from pipeline.storage.retry import (
     as_error,
     is_denied,
@@ -75,8 +75,10 @@ def put_new(uri: str, content: bytes) -> bool:
                 with_retries(lambda: put_new_file(Path(path), content))
             else:
                 with_retries(lambda: fs.pipe_file(path, content, mode="create"))
+        except FileExistsError:
+            return False
         except Exception as error:
-            if is_denied(error) or not exists(uri):  # the storages report an existing file by different errors
+            if is_denied(error) or not exists(uri):  # Azure and Google report an existing file by other errors
                 raise
             return False
     return True
@@ -91,7 +93,7 @@ def write_access_reported(folder: str) -> Iterator[None]:
         cause = error.__cause__
         if not isinstance(error, StorageAccessError) and not isinstance(cause, _NO_FOLDER):
             raise
-        reason = redact_text(f"{type(cause).__name__}: {cause}", folder)
+        reason = redact_message(f"{type(cause).__name__}: {cause}", folder)
         hint = "Check the address, the permissions of this account, and its credentials."
         raise StorageAccessError(f"{redact(folder)}: cannot be written ({reason})", hint) from cause
 

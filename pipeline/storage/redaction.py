@@ -1,10 +1,14 @@
-"""Remove secrets from addresses and texts: logins, signed queries, and secrets of the environment.
+"""Remove secrets from addresses, texts and messages: logins, signed queries, and secrets of the environment.
 
-An address is redacted by its structure. A text, such as the message of a library, may quote an address in any way, so
-the secrets of the addresses that it is about, and of the environment, are also removed from it literally.
+An address is redacted by its structure, and so is every address in a text of a manifest or a recipe. The environment
+does not change these texts, because they decide what an image looks like. The message of a library may quote an address
+in any way, so that the secrets of the addresses that it is about, and of the environment, are also removed literally.
+
+Every function takes a time that grows linearly with the length of a text, because a manifest may contain any text.
 """
 
 import base64
+import functools
 import os
 import re
 from typing import Any, NamedTuple
@@ -19,16 +23,22 @@ _ADDRESS_IN_PATH = re.compile(r"(?<![^/])[A-Za-z][\w+.-]+:/")
 _LOGIN_IN_PATH = re.compile(r"(?<![^/])([^\s/:@]+:[^\s/@]+)@")
 _HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
 _WEB_QUERY, _QUERY = re.compile(r"[?#]"), re.compile(r"\?(?=[\w.~%-]+=)")
-_IN_TEXT = re.compile(r"(?:[A-Za-z][\w+.-]*:/+|(?<![\w:/])//)\S*")
-_LOGIN_IN_TEXT = re.compile(r"[^\s'\"<>()\[\]{},;=:/@]+:[^\s@]+@(?=[\w\[])")  # of an address without a scheme
+# The length of a scheme is limited, so that a long word is not searched again from each of its letters.
+_IN_TEXT = re.compile(r"(?:[A-Za-z][\w+.-]{0,40}:/+|(?<![\w:/])//)\S*")
+_WORD = re.compile(r"\S+")
+_USER_IN_WORD = re.compile(r"(?<![^'\"<>()\[\]{},;=:/])[^'\"<>()\[\]{},;=:/]+:(?=.)")
+_HOST_AFTER_LOGIN = re.compile(r"[\w\[]")
+_HOST_IN_SENTENCE = re.compile(r"[\w-]+\.\w|[\w.-]+:\d|[\w.-]+/|\[|localhost\b")  # unlike `4:3@2x` or `by:me@home`
 # The names of parameters whose values are secrets wherever they occur, as in an error message without an address.
 _PARAMETER = re.compile(
     r"(?i)\b((?:x-(?:amz|goog)-(?:signature|credential|security-token)|sig|signature|awsaccesskeyid|googleaccessid"
-    r"|accountkey|sharedaccesssignature|access_?token|token|password|secret|api_?key)=)[^\s&;,'\"]+"
+    r"|accountkey|sharedaccesssignature|access_?token|token|password|secret|api_?key)=)[^\s&;,'\"]{6,}"
 )
 _SECRET_VARIABLE = re.compile(
-    r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|ACCOUNT_KEY|STORAGE_KEY|SAS|CREDENTIAL|CONNECTION_STRING|PRIVATE_KEY"
+    r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_KEY|ACCOUNT_KEY|STORAGE_KEY|PRIVATE_KEY|CREDENTIAL"
+    r"|CONNECTION_STRING|(?:^|_)SAS(?:_|$)|(?:^|_)PASS$|._PWD$"
 )
+_SECRET_PART = re.compile(r"(?i)\w*(key|signature|sig)=")  # of a connection string or a signed query
 _NO_SECRET_VARIABLE = re.compile(r"(_PATH|_FILE|_MODE|_URI|GOOGLE_APPLICATION_CREDENTIALS)$")
 _ADDRESS_VARIABLE = re.compile(r"(?i)(_URL|_URI|_PROXY|_ENDPOINT)$")
 # Shorter values are not removed literally, because they occur in ordinary words.
@@ -57,18 +67,25 @@ def redact(uri: str) -> str:
     return address.scheme + address.place
 
 
-def redact_text(text: str, *uris: str | None) -> str:
-    """Remove the secrets of addresses and of the environment from a text.
+def redact_text(text: str) -> str:
+    """Remove the secrets of the addresses in a text of a user, such as a prompt or a setting.
+
+    The result depends on the text alone.
+    """
+    host = _HOST_IN_SENTENCE if len(text.split(maxsplit=1)) > 1 else _HOST_AFTER_LOGIN
+    return _redact_addresses(text, host)
+
+
+def redact_message(text: str, *uris: str | None) -> str:
+    """Remove the secrets of addresses and of the environment from a message.
 
     Args:
-        text: The text, such as the message of a storage library. It may contain any addresses.
-        uris: The addresses that the text is about.
+        text: The message, for example of a storage library. It may contain any addresses.
+        uris: The addresses that the message is about.
     """
     for secret in sorted({each for uri in uris if uri for each in secrets_of(uri)}, key=len, reverse=True):
         text = text.replace(secret, REMOVED)
-    text = remove_environment_secrets(text)
-    text = _IN_TEXT.sub(lambda match: redact(match.group()), text)
-    return _PARAMETER.sub(rf"\1{REMOVED}", _LOGIN_IN_TEXT.sub("", text))
+    return _redact_addresses(remove_environment_secrets(text), _HOST_AFTER_LOGIN)
 
 
 def redact_all(value: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -95,7 +112,7 @@ def secrets_of(uri: str) -> set[str]:
 
 def remove_environment_secrets(text: str) -> str:
     """Remove the values of environment variables that are secrets by their names from a text."""
-    for secret in _environment_secrets():
+    for secret in _environment_secrets(tuple(os.environ.items())):
         text = text.replace(secret, REMOVED)
     return text
 
@@ -138,13 +155,35 @@ def _forms(secret: str) -> set[str]:
     return {encode(each) for each in decoded for encode in encodings}
 
 
-def _environment_secrets() -> list[str]:
-    """Return the secrets of the environment, the longest first."""
+def _redact_addresses(text: str, host: re.Pattern[str]) -> str:
+    """Redact the addresses and parameters in a text. `host` matches what follows a login without a scheme."""
+    text = _IN_TEXT.sub(lambda match: redact(match.group()), text)
+    if "@" in text:
+        text = _WORD.sub(lambda match: _without_logins(match.group(), host), text)
+    return _PARAMETER.sub(rf"\1{REMOVED}", text)
+
+
+def _without_logins(word: str, host: re.Pattern[str]) -> str:
+    """Remove each `user:password@` that is followed by a host."""
+    *logins, rest = word.split("@")
+    kept, position = "", 0
+    for login in logins:
+        position += len(login) + 1
+        user = _USER_IN_WORD.search(login)
+        kept += login[: user.start()] if user and host.match(word, position) else f"{login}@"
+    return kept + rest
+
+
+@functools.lru_cache(1)
+def _environment_secrets(variables: tuple[tuple[str, str], ...]) -> list[str]:
+    """Return the secrets of environment variables, the longest first."""
     secrets = set[str]()
-    for name, value in os.environ.items():
+    for name, value in variables:
         if _ADDRESS_VARIABLE.search(name):
-            secrets |= {each for each in secrets_of(value) if len(each) >= _SHORTEST_VALUE}
+            login = _split(value).login
+            user = login.partition(":")[0] if ":" in login else ""  # the name of a user is a secret only if it is alone
+            secrets |= {each for each in secrets_of(value) if len(each) >= _SHORTEST_VALUE and each != user}
         elif _SECRET_VARIABLE.search(name.upper()) and not _NO_SECRET_VARIABLE.search(name.upper()):
-            parts = [part.partition("=")[2] for part in value.split(";") if "Key" in part or "Signature" in part]
+            parts = [part.partition("=")[2] for part in re.split(r"[;&?]", value) if _SECRET_PART.match(part)]
             secrets |= {form for each in (value, *parts) if len(each) >= _SHORTEST_VARIABLE for form in _forms(each)}
     return sorted(secrets, key=len, reverse=True)

@@ -18,7 +18,7 @@ from tenacity import (
 )
 
 from pipeline.errors import DiskFullError, Photo2AnimeError, StorageAccessError, StorageError, StorageNotFoundError
-from pipeline.storage.redaction import redact, redact_text
+from pipeline.storage.redaction import redact, redact_message
 
 LOGGER = logging.getLogger("photo2anime.storage")
 
@@ -36,12 +36,14 @@ _ACCESS_STATUSES = (401, 403)  # HTTP
 _CREDENTIAL_CODES = (  # of S3: s3fs raises a PermissionError for some of them only
     "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId",
     "InvalidToken", "RequestExpired", "SignatureDoesNotMatch", "TokenRefreshRequired", "UnrecognizedClientException",
-    "400",  # the answer to HEAD has no other code if a token has expired
 )  # fmt: skip
-_ACCESS_CODES = ("AccessDenied", *_CREDENTIAL_CODES)
-_NO_CREDENTIALS = ("Credential", "GoogleAuth", "ClientAuthentication", "RefreshError", "SSOToken", "TokenRetrieval")
+# The answer to HEAD has the code 400 if a token has expired. GET has a code that says more.
+_ACCESS_CODES = ("AccessDenied", "400", *_CREDENTIAL_CODES)
+# Parts of the names of exceptions. The first are raised if a storage never had credentials in this process.
+_MISSING = ("NoCredentials", "PartialCredentials", "CredentialUnavailable", "DefaultCredentials", "NoAuthToken")
+_EXPIRED = ("Credential", "GoogleAuth", "ClientAuthentication", "RefreshError", "SSOToken", "TokenRetrieval")
 _PERMANENT_ERRNOS = (*_DISK_FULL, errno.ENAMETOOLONG, errno.EINVAL)
-_CLIENT_ERRORS = range(400, 500)  # HTTP
+_PERMANENT_STATUSES = range(300, 500)  # HTTP: errors of the client, and redirects that were not followed to an end
 _RETRYABLE_STATUSES = (408, 425, 429)  # HTTP: request timeout, too early, too many requests
 
 
@@ -57,12 +59,12 @@ def is_transient(error: BaseException) -> bool:
     if lacks_credentials(error) or is_denied(error):
         return False
     status = _http_status(error)
-    return status not in _CLIENT_ERRORS or status in _RETRYABLE_STATUSES
+    return status not in _PERMANENT_STATUSES or status in _RETRYABLE_STATUSES
 
 
 def lacks_credentials(error: BaseException) -> bool:
     """Return whether a storage library raised this error because it found no valid credentials."""
-    return any(word in type(error).__name__ for word in _NO_CREDENTIALS)
+    return any(word in type(error).__name__ for word in (*_MISSING, *_EXPIRED))
 
 
 def is_denied(error: BaseException) -> bool:
@@ -75,7 +77,12 @@ def is_denied(error: BaseException) -> bool:
 
 
 def has_invalid_credentials(error: BaseException) -> bool:
-    """Return whether a storage refused the credentials themselves, so that it would refuse any other request too."""
+    """Return whether the credentials have expired or are invalid, so that a storage would refuse any other request.
+
+    Without credentials, a storage may still answer other requests, and other storages have their own.
+    """
+    if any(word in type(error).__name__ for word in _MISSING):
+        return False
     return lacks_credentials(error) or _s3_code(error) in _CREDENTIAL_CODES
 
 
@@ -114,7 +121,7 @@ def with_retries(function: Callable[[], T], seconds: float = math.inf) -> T:
 def _log_retry(state: RetryCallState) -> None:
     """Log the error of an attempt, without the credentials of addresses, which the errors of libraries contain."""
     error = state.outcome.exception() if state.outcome else None
-    reason = redact_text(f"{type(error).__name__}: {error}")
+    reason = redact_message(f"{type(error).__name__}: {error}")
     LOGGER.debug("attempt %d of %d failed (%s)", state.attempt_number, ATTEMPTS, reason)
 
 
@@ -140,7 +147,7 @@ def as_error(error: BaseException, uri: str) -> StorageError | DiskFullError:
         A `DiskFullError`, `StorageNotFoundError`, `StorageAccessError`, or `StorageError` for any other error.
     """
     address = redact(uri)
-    reason = redact_text(f"{type(error).__name__}: {error}", uri)
+    reason = redact_message(f"{type(error).__name__}: {error}", uri)
     if getattr(error, "errno", None) in _DISK_FULL:
         return DiskFullError(f"{address}: no space left")
     if lacks_credentials(error):

@@ -1,20 +1,23 @@
 """The lease of an output: of several processes, one writes."""
 
 import itertools
+import json
 import os
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline import storage
 from pipeline.errors import OutputInUseError, StorageAccessError
 from pipeline.output import lease as module
+from pipeline.output import lease_holder
 from pipeline.output.lease import Lease, check_lease, lease_of
-from tests.leases import NEVER, TTL, holder_of, lease_with, numbers, wait_for, write
+from tests.leases import NEVER, holder_of, lease_with, numbers, wait_for, write
 
 ACQUIRE = (
     "import sys; from pipeline.output.lease import Lease; Lease(sys.argv[1], 'convert').acquire(); print(flush=True)"
@@ -37,7 +40,7 @@ def test_a_lease_describes_its_holder_and_is_deleted_when_it_is_released(output:
 
 
 def test_a_lease_is_renewed_until_it_is_released(output: str) -> None:
-    with lease_with(output, TTL, renewal=0.01) as lease:
+    with lease_with(output, NEVER, renewal=0.01) as lease:
         lease.acquire()
         wait_for(lambda: max(numbers(output)) > 3)
         lease.check()
@@ -95,7 +98,6 @@ def test_a_lease_that_is_not_renewed_expires(output: str, caplog: pytest.LogCapt
     with lease_with(output) as lease, caplog.at_level("INFO", "photo2anime.output"):
         lease.acquire()
         assert numbers(output) == [8]
-        lease.check()
     messages = [record.getMessage() for record in caplog.records if record.name == "photo2anime.output"]
     assert ["elsewhere" in message for message in messages] == [True]
 
@@ -143,6 +145,13 @@ def test_invalid_content_expires(output: str) -> None:
     with lease_with(output) as lease:
         lease.acquire()
         assert storage.names(f"{output}/_lease") == ["4.json", "notes.txt"]
+
+
+@pytest.mark.parametrize("change", [{"pid": "1"}, {"pid": None}, {"process_start": "x"}, {"machine": 3}, {"host": []}])
+def test_content_with_other_types_is_invalid(change: dict[str, Any]) -> None:
+    content = json.loads(lease_holder.this_process("convert", None).to_json())
+    assert lease_holder.from_json(json.dumps(content).encode())
+    assert lease_holder.from_json(json.dumps(content | change).encode()) is None
 
 
 def test_an_output_that_cannot_be_written_is_an_access_error(tmp_path: Path, bucket: str) -> None:

@@ -8,8 +8,8 @@ import pytest
 from pipeline import storage
 from pipeline.errors import InterruptedRunError, LeaseLostError, OutputInUseError, StorageAccessError, StorageError
 from pipeline.output import lease as module
-from pipeline.output.lease import check_lease
-from tests.leases import NEVER, TTL, lease_with, numbers, write
+from pipeline.output.lease import check_holder, check_lease
+from tests.leases import NEVER, lease_with, numbers, write
 
 
 def test_a_lease_that_was_taken_over_is_lost(output: str) -> None:
@@ -26,11 +26,80 @@ def test_a_lease_that_was_taken_over_is_lost(output: str) -> None:
 
 
 def test_a_lease_that_was_taken_over_and_released_is_lost(output: str) -> None:
-    with lease_with(output, ttl=0.0) as lease:
+    with lease_with(output, NEVER) as lease:
         lease.acquire()
         storage.remove(f"{output}/_lease/1.json")
+        lease._renewed -= 0.7 * NEVER
         with pytest.raises(LeaseLostError):
             lease.check()
+
+
+def test_a_lease_that_is_taken_over_and_released_during_a_renewal_is_lost(
+    output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lease_with(output, NEVER) as lease:
+        lease.acquire()
+        put_new = storage.put_new
+
+        def put_late(uri: str, content: bytes) -> bool:
+            storage.remove(f"{output}/_lease/1.json")  # another process took over, and finished
+            return put_new(uri, content)
+
+        monkeypatch.setattr(module.storage, "put_new", put_late)
+        lease._renewed -= 0.7 * NEVER
+        with pytest.raises(LeaseLostError):
+            lease.check()
+        assert numbers(output) == []
+
+
+def test_a_number_below_that_of_another_process_does_not_win(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lease_with(output, NEVER) as lease:
+        lease.acquire()
+        put_new = storage.put_new
+
+        def put_between(uri: str, content: bytes) -> bool:
+            write(output, 3)
+            lease._seen |= {3}
+            return put_new(uri, content)
+
+        monkeypatch.setattr(module.storage, "put_new", put_between)
+        lease._renewed -= 0.7 * NEVER
+        with pytest.raises(LeaseLostError, match="elsewhere"):
+            lease.check()
+
+
+def test_a_process_whose_file_was_replaced_has_not_acquired_the_lease(
+    output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_new = storage.put_new
+
+    def put_twice(uri: str, content: bytes) -> bool:
+        put_new(uri, content)
+        write(output, 1)  # on a server that ignores the condition of the request
+        return True
+
+    with lease_with(output, NEVER) as lease, monkeypatch.context() as ignored:
+        ignored.setattr(module.storage, "put_new", put_twice)
+        ignored.setattr(module.time, "sleep", lambda _seconds: write(output, 2))
+        with pytest.raises(OutputInUseError):
+            lease.acquire()
+
+
+def test_another_process_of_a_run_notices_that_its_lease_was_taken_over(output: str) -> None:
+    with lease_with(output, NEVER) as lease:
+        lease.acquire()
+        assert lease.identifier
+        check_holder(output, lease.identifier)
+        lease._renewed -= 0.7 * NEVER
+        lease.check()
+        check_holder(output, lease.identifier)
+        write(output, 3)
+        with pytest.raises(LeaseLostError, match="elsewhere"):
+            check_holder(output, lease.identifier)
+        storage.remove(f"{output}/_lease/3.json")
+        storage.remove(f"{output}/_lease/2.json")
+        with pytest.raises(LeaseLostError):
+            check_holder(output, lease.identifier)
 
 
 def test_a_slow_process_that_creates_a_deleted_number_has_not_acquired_the_lease(output: str) -> None:
@@ -73,11 +142,11 @@ def test_a_slow_process_that_takes_over_an_old_lease_does_not_win_over_a_new_one
 
 
 def test_a_renewal_whose_answer_was_lost_is_continued(output: str) -> None:
-    with lease_with(output, TTL) as lease:
+    with lease_with(output, NEVER) as lease:
         lease.acquire()
         assert lease._holder
         storage.put(f"{output}/_lease/2.json", lease._holder.to_json())
-        lease._renewed -= TTL / 1.5
+        lease._renewed -= 0.7 * NEVER
         lease.check()
         assert numbers(output) == [2]
 

@@ -181,21 +181,11 @@ def test_a_missing_manifest_is_an_error_before_the_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_missing_credentials_are_an_error_before_the_work(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
+@pytest.mark.usefixtures("without_credentials")
+def test_missing_credentials_are_an_error_before_the_work(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(StorageAccessError) as caught:
         run_plan("s3://no-such-bucket-here/m.parquet", tmp_path / "out", recipe)
     assert caught.value.exit_code == 2
-    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_the_address_of_the_map_cache_becomes_absolute(

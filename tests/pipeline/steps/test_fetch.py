@@ -7,7 +7,7 @@ from typing import Any
 
 import fsspec
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from pipeline import storage
 from pipeline.errors import (
@@ -163,6 +163,34 @@ def test_expired_credentials_end_the_run(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(module, "read_limited", refuse)
     with pytest.raises(StorageAccessError):
         fetch(planned_row(uri="s3://bucket/a.jpg"), LOCAL)
+
+
+@pytest.mark.parametrize("uri", ["s3://KEY:SECRET@bucket/a.jpg", "s3://bucket/a.jpg?X-Amz-Signature=SECRET"])
+def test_invalid_credentials_of_an_address_are_a_failure_of_the_photo(
+    monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    def refuse(*_arguments: object) -> bytes:
+        raise ClientError({"Error": {"Code": "InvalidAccessKeyId"}}, "GetObject")
+
+    monkeypatch.setattr(module, "read_limited", refuse)
+    with pytest.raises(FetchFailedError):
+        fetch(planned_row(uri=uri), LOCAL)
+
+
+def test_missing_credentials_are_a_failure_of_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> bytes:
+        raise NoCredentialsError
+
+    monkeypatch.setattr(module, "read_limited", refuse)
+    with pytest.raises(FetchFailedError) as caught:
+        fetch(planned_row(uri="s3://bucket/a.jpg"), LOCAL)
+    assert (caught.value.retryable, caught.value.attempts) == (True, 1)
+
+
+def test_an_address_that_is_too_long_is_invalid() -> None:
+    with pytest.raises(InvalidUriError) as caught:
+        fetch(planned_row(uri="https://host/" + "a" * module.MOST_CHARACTERS), LOCAL)
+    assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize(("uri", "retryable"), [("s3://bucket/a.jpg", True), ("https://host/a.jpg", False)])

@@ -36,9 +36,27 @@ def test_a_new_file_never_replaces_another_one(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Path, "hardlink_to", fail)  # as on file systems without hard links
     put_new_file(tmp_path / "a" / "copied", b"first")
+    with pytest.raises(FileExistsError):
+        put_new_file(tmp_path / "a" / "copied", b"second")
     monkeypatch.undo()
     for name in ("linked", "copied"):
         with pytest.raises(FileExistsError):
             put_new_file(tmp_path / "a" / name, b"second")
         assert (tmp_path / "a" / name).read_bytes() == b"first"
     assert len(list((tmp_path / "a").iterdir())) == 2
+
+
+def test_an_interrupted_write_of_a_new_file_leaves_no_empty_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "no hard links")
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "hardlink_to", without_links)
+    monkeypatch.setattr(Path, "replace", end)  # the process ends before the rename
+    with pytest.raises(KeyboardInterrupt):
+        put_new_file(tmp_path / "record", b"content")
+    assert not (tmp_path / "record").exists()

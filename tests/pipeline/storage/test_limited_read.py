@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -21,6 +22,7 @@ from pipeline.errors import (
 from pipeline.storage import put
 from pipeline.storage.limited_read import read_limited, read_start
 from pipeline.storage.limits import MIB, ReadLimits
+from pipeline.storage.retry import has_invalid_credentials
 from tests.web_server import web_server
 
 LIMITS = ReadLimits(connect_seconds=5, read_seconds=5, total_seconds=30, max_bytes=MIB, private_hosts=True)
@@ -48,6 +50,39 @@ def test_an_empty_file_at_any_address_is_empty(server: str, bucket: str, tmp_pat
     (tmp_path / "a").touch()
     put(f"{bucket}/limited/empty", b"")
     assert [read(uri) for uri in (str(tmp_path / "a"), f"{bucket}/limited/empty", f"{server}/empty")] == [b""] * 3
+
+
+class RefusingStorage(BaseHTTPRequestHandler):
+    """Answers each request for an object of S3 with the status 400. The answer to HEAD has no content."""
+
+    def do_GET(self) -> None:
+        """Refuse to send an object that is encrypted with a key of its owner."""
+        content = b"<Error><Code>InvalidRequest</Code><Message>encrypted</Message></Error>"
+        self.send_response(400)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def do_HEAD(self) -> None:
+        """Refuse to describe the object."""
+        self.do_GET()
+
+    def log_message(self, *_arguments: object) -> None:
+        """Print nothing."""
+
+
+@pytest.mark.usefixtures("without_credentials")
+def test_an_object_that_cannot_be_read_does_not_look_like_invalid_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), RefusingStorage) as storage_server:
+        threading.Thread(target=storage_server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{storage_server.server_port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        with pytest.raises(OSError, match="encrypted") as caught:
+            read("s3://photos/a.jpg")
+        storage_server.shutdown()
+    assert not has_invalid_credentials(caught.value)
 
 
 def test_a_missing_file_at_any_address_is_not_found(server: str, bucket: str, tmp_path: Path) -> None:

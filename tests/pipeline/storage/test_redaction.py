@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pipeline.storage.redaction import REMOVED, redact, redact_all, redact_text, secrets_of
+from pipeline.storage.redaction import REMOVED, redact, redact_all, redact_message, redact_text, secrets_of
 
 KEPT = [
     "/data/photos/a@b.jpg",
@@ -93,7 +93,7 @@ def test_no_secret_of_an_address_is_left_in_a_message_about_it(
     uri = f"{scheme}://{user}:{password}@host/a.jpg?sig={value}"
     header = base64.b64encode(f"{user}:{password}".encode()).decode()
     text = f"{quoting.replace('{}', uri)} {encode(password)} {encode(value)} Basic {header}"  # type: ignore[operator]
-    found = redact_text(text, uri)
+    found = redact_message(text, uri)
     assert password not in found
     assert value not in found
     assert header not in found
@@ -102,13 +102,13 @@ def test_no_secret_of_an_address_is_left_in_a_message_about_it(
 
 def test_every_address_of_a_text_is_redacted() -> None:
     # A query may contain quotes and brackets, so that those after it are removed too.
-    redacted = redact_text("403 for url='https://k:s@host/x.png?sig=1', twice <https://host/y?token=2> (s3://b/x)")
+    redacted = redact_message("403 for url='https://k:s@host/x.png?sig=1', twice <https://host/y?token=2> (s3://b/x)")
     assert redacted == "403 for url='https://host/x.png twice <https://host/y (s3://b/x)"
 
 
 def test_secrets_of_several_addresses_are_removed() -> None:
     uris = ["s3://KEYKEY:SECRET1@a/x", None, "https://h/x?sig=SECRET2", ""]
-    assert redact_text("SECRET1 and SECRET2 of KEYKEY", *uris) == f"{REMOVED} and {REMOVED} of {REMOVED}"
+    assert redact_message("SECRET1 and SECRET2 of KEYKEY", *uris) == f"{REMOVED} and {REMOVED} of {REMOVED}"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_secrets_of_several_addresses_are_removed() -> None:
     ],
 )
 def test_secrets_of_unknown_addresses_are_removed(text: str) -> None:
-    assert "SECRET" not in redact_text(text)
+    assert "SECRET" not in redact_message(text)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_secrets_of_unknown_addresses_are_removed(text: str) -> None:
     ],
 )
 def test_texts_without_secrets_are_kept(text: str) -> None:
-    assert redact_text(text) == text
+    assert redact_message(text) == text
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,9 @@ def test_texts_without_secrets_are_kept(text: str) -> None:
         ("AWS_SESSION_TOKEN", "sessiontoken1", "sessiontoken1"),
         ("HF_TOKEN", "hf_abcdefghij", "hf_abcdefghij"),
         ("MY_PASSWORD", "correct horse", "correct horse"),
+        ("DB_PASS", "correct horse", "correct horse"),
+        ("MYSQL_PWD", "correct horse", "correct horse"),
+        ("AZURE_STORAGE_SAS_TOKEN", "sig=abcdefgh", "abcdefgh"),
         ("OPENAI_API_KEY", "sk-abcdefgh", "sk-abcdefgh"),
         ("AZURE_STORAGE_CONNECTION_STRING", "AccountName=a;AccountKey=abcdefgh==;", "abcdefgh=="),
         ("HTTPS_PROXY", "http://user:proxysecret@proxy:3128", "proxysecret"),
@@ -158,14 +161,66 @@ def test_secrets_of_the_environment_are_removed(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, secret: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    assert secret not in redact_text(f"the server refused {secret} and {quote(secret)}")
-    assert quote(secret, safe="") not in redact_text(f"refused {quote(secret, safe='')}")
+    assert secret not in redact_message(f"the server refused {secret} and {quote(secret)}")
+    assert quote(secret, safe="") not in redact_message(f"refused {quote(secret, safe='')}")
 
 
 def test_short_and_public_variables_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PWD", "/home/user/token")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/home/user/token")
-    assert redact_text("a test in /home/user/token") == "a test in /home/user/token"
+    assert redact_message("a test in /home/user/token") == "a test in /home/user/token"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "anime, a wall of photos; a cat",
+        "photo:jane@studio; a cat",
+        "4:3@2x crop",
+        "token=blue; a toy",
+        "a test of secrets in postgres://db/app",
+    ],
+)
+def test_a_prompt_without_addresses_is_kept_in_any_environment(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://photos:secrets@db/app")
+    monkeypatch.setenv("MY_PASSWORD", "a wall of photos")
+    assert redact_text(text) == text
+    assert redact_all([text]) == [text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see https://user:SECRET@host/x for more",
+        "user:SECRET@host",
+        "a cat from user:SECRET@host.example",
+        "a cat from user:SECRET@localhost",
+        "a cat from user:SECRET@host/x",
+        "a cat from user:SECRET@host:8080",
+        "a cat, token=SECRET",
+    ],
+)
+def test_the_secrets_of_addresses_are_removed_from_a_prompt(text: str) -> None:
+    assert "SECRET" not in redact_text(text)
+
+
+def test_the_user_of_an_address_in_the_environment_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://photos:hunter22@db/app")
+    monkeypatch.setenv("DISASTER_RECOVERY_BUCKET", "backup-bucket")
+    assert redact_message("hunter22: photos of backup-bucket") == "***: photos of backup-bucket"
+
+
+LENGTH = 300_000  # a time that grows with the square of this length is hours
+
+
+@pytest.mark.parametrize("part", ["a", "a:", "a@", "a:a@", "/", "a/", ":/", "?", "&a=", "a:a,", "'", "a.", "a::", "@:"])
+@pytest.mark.parametrize("start", ["", "http://", "s3://b/", "//"])
+def test_long_texts_are_redacted_in_linear_time(start: str, part: str) -> None:
+    text = start + part * (LENGTH // len(part)) + " /"
+    assert len(redact_text(text)) <= len(text)
+    assert len(redact_message(text)) <= len(text)
+    assert len(redact(text)) <= len(text)
 
 
 def test_every_text_of_a_tree_is_redacted() -> None:
