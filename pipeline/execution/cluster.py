@@ -65,7 +65,7 @@ def connect_ray(
         "logging_level": logging.INFO if verbose else logging.CRITICAL,
     }
     if address is not None:
-        with _messages_hidden(verbose=verbose), _initialize_ray(address, log_settings):
+        with _messages_hidden(verbose=verbose), _initialize_ray(address, log_settings, verbose=verbose):
             yield
         return
     with temporary_folder(PREFIX, _parent_folder()) as folder:
@@ -76,7 +76,7 @@ def connect_ray(
             "_system_config": {"task_oom_retries": OOM_RETRIES},
         }
         settings |= {"object_store_memory": object_store_memory} if object_store_memory else {}
-        with _messages_hidden(verbose=verbose), _initialize_ray("local", settings | log_settings, silent=not verbose):
+        with _messages_hidden(verbose=verbose), _initialize_ray("local", settings | log_settings, verbose=verbose):
             yield
 
 
@@ -117,27 +117,28 @@ def _check_address(address: str) -> None:
 
 
 @contextmanager
-def _initialize_ray(address: str, settings: dict[str, Any], *, silent: bool = False) -> Iterator[None]:
+def _initialize_ray(address: str, settings: dict[str, Any], *, verbose: bool) -> Iterator[None]:
     try:
-        _start(address, settings, silent=silent)
+        _start(address, settings, verbose=verbose)
         LOGGER.debug("connected to Ray at %s with %s", address, ray.cluster_resources())
         yield
     finally:
         ray.shutdown()
 
 
-def _start(address: str, settings: dict[str, Any], *, silent: bool) -> None:
+def _start(address: str, settings: dict[str, Any], *, verbose: bool) -> None:
     """Call `ray.init`. A Ray that does not start on this machine is started once more."""
     for attempt in range(START_ATTEMPTS):
         try:
-            with _signal_handler_kept(), silence_stderr() if silent else nullcontext():
+            with _signal_handler_kept(), nullcontext() if verbose else silence_stderr():
                 ray.init(address=address, **settings)
         except RunError:  # of a signal
             raise
         except Exception as error:  # Ray raises a plain Exception if a node does not start in time
             ray.shutdown()
             if address == "local" and attempt < START_ATTEMPTS - 1:
-                LOGGER.info("Ray did not start (%s); starting it once more", describe_ray_error(error))
+                LOGGER.info("Ray did not start in time; starting it once more")
+                LOGGER.debug("%s", describe_ray_error(error))
                 continue
             where, hint = (f"Ray at {address!r}", None) if address != "local" else ("Ray on this machine", _START_HINT)
             raise ClusterError(f"{where}: {describe_ray_error(error)}", hint) from error
