@@ -9,7 +9,9 @@ import csv
 import io
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO
 
 from pipeline import storage
 from pipeline.storage.database import literal, literals
@@ -17,6 +19,8 @@ from pipeline.storage.database import literal, literals
 _VALUES = """auto_detect = false, comment = '', quote = '"', escape = '"'"""
 _DELIMITERS = (",", ";", "\t", "|")
 _HEADER_BYTES = 2**20  # the first line is in these bytes
+_BLOCK_BYTES = 2**22
+LONGEST_LINE = 2**22  # bytes; rows of more than 2 MB are refused by DuckDB, unless they end the file
 _REQUIRED = "photo_id"  # the column by which the delimiter is found
 
 
@@ -41,13 +45,36 @@ def csv_header(path: str) -> tuple[str, tuple[str, ...]]:
     return delimiter, tuple(name or f"column{number}" for number, name in enumerate(headers[delimiter] or [""]))
 
 
-def _first_characters(path: str) -> str:
+def check_lines(path: str) -> None:
+    """Check that no line of a CSV file is too long for DuckDB, which may leave out such a line at the end of a file.
+
+    Raises:
+        OSError: The file cannot be read.
+        csv.Error: A line is too long.
+    """
+    length = 0  # of the line that continues in the next block
+    with _opened(path) as file:
+        while block := file.read(_BLOCK_BYTES):
+            end = max(block.rfind(b"\n"), block.rfind(b"\r"))
+            length = len(block) - end - 1 + (length if end < 0 else 0)
+            if length > LONGEST_LINE:
+                raise csv.Error(f"a line has more than {LONGEST_LINE // 2**20} MiB")
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    """Open a file, which may be compressed. Raises `OSError` if it cannot be decompressed."""
     fs, path = storage.filesystem(path)
     try:
         with fs.open(path, "rb", compression="infer") as file:
-            return str(file.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace"))
+            yield file
     except (EOFError, zlib.error) as error:
         raise OSError(f"invalid compression: {error}") from error
+
+
+def _first_characters(path: str) -> str:
+    with _opened(path) as file:
+        return file.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace")
 
 
 def csv_relation(headers: Sequence[tuple[str, tuple[str, ...]]], paths: Sequence[str], options: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from pipeline.errors import (
     ManifestNotFoundError,
     ManifestSchemaError,
 )
-from pipeline.plan.csv_files import csv_header, csv_relation
+from pipeline.plan.csv_files import check_lines, csv_header, csv_relation
 from pipeline.plan.json_lines import json_names, json_relation
 from pipeline.storage.addresses import without_query
 from pipeline.storage.database import Database, describe_error, identifier, literal, literals
@@ -138,7 +138,10 @@ def _relation(files: ManifestFiles, database: Database) -> str:
             return json_relation(patterns, options, database)
     if files.format == "csv":
         with manifest_errors(files.uri):
-            headers = [csv_header(database.path(uri)) for uri in files.uris]
+            local = [database.path(uri) for uri in files.uris]
+            headers = [csv_header(path) for path in local]
+            for path in local:
+                check_lines(path)
         for uri, (_, names) in zip(files.uris, headers, strict=True):
             _check_names(list(names), uri)
         return csv_relation(headers, patterns, options)

@@ -10,13 +10,13 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from pipeline import storage
 from pipeline.errors import RecipeError, RecipeNotFoundError, RecipeSettingError, RecipeSyntaxError
 from schemas.recipe import Recipe
 
 MOST_VALUES = 10_000  # of a recipe, whose largest part is a list of ControlNets or LoRAs
+_SHOWN = 200  # characters of a setting in a message
 _SHIPPED = files("pipeline.recipes").joinpath("shipped")
 _MAPPING_EXPECTED = ("model_type", "model_attributes_type", "dict_type")  # error types of pydantic
 NO_DETECTOR = "?"  # what `_detector_name` returns for an entry without a detector, such as one of `loras`
@@ -64,10 +64,9 @@ def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
         RecipeError: The recipe, or the value of a setting, is invalid.
     """
     try:
-        tree = YAML(typ="safe").load(recipe_text(name))  # rejects duplicate keys
-    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
-        reason = str(error).partition("To suppress")[0].strip()  # omits ruamel's advice on duplicate keys
-        raise RecipeSyntaxError(f"recipe {storage.redact(name)}: invalid YAML ({reason})") from error
+        tree = _parse_yaml(recipe_text(name))
+    except ValueError as error:
+        raise RecipeSyntaxError(f"recipe {storage.redact(name)}: invalid YAML ({error})") from error
     if not isinstance(tree, dict):
         raise RecipeError(f"recipe {storage.redact(name)}: not a mapping of settings")
     for setting in settings:
@@ -78,6 +77,15 @@ def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
         return Recipe.model_validate(tree)
     except ValidationError as error:
         raise _recipe_error(name, error) from error
+
+
+def _parse_yaml(text: str) -> Any:  # noqa: ANN401 - a YAML tree
+    """Parse YAML, and reject duplicate keys. Raises `ValueError` if the text or one of its values is invalid."""
+    try:
+        return YAML(typ="safe").load(text)
+    except Exception as error:  # for values such as `2001-99-99`, ruamel raises errors of several classes
+        reason = str(error).partition("To suppress")[0].strip()  # omits ruamel's advice on duplicate keys
+        raise ValueError(reason or type(error).__name__) from error
 
 
 def _count_values(tree: Any, counted: dict[int, int]) -> int:  # noqa: ANN401 - a YAML tree
@@ -116,7 +124,7 @@ def apply_setting(tree: dict[str, Any], setting: str) -> None:
             value (`steps.x=1`), or the value is not valid YAML. The validation rejects other unknown keys later.
     """
     key, equals, value = setting.partition("=")
-    shown = storage.redact_message(setting)
+    shown = _shortened(storage.redact_message(setting))
     if not equals:
         raise RecipeSettingError(f"--set {shown}: '=' is missing")
     *path, last = key.strip().split(".")
@@ -126,10 +134,14 @@ def apply_setting(tree: dict[str, Any], setting: str) -> None:
     if not isinstance(parent, dict):
         raise RecipeSettingError(f"--set {shown}: {'.'.join(path)} is not a mapping of settings", RecipeError.hint)
     try:
-        parent[last] = value if last in _TEXT_KEYS and not _is_quoted(value) else YAML(typ="safe").load(value)
-    except (YAMLError, RecursionError) as error:
-        problem = f"{storage.redact_message(value)!r} is not a YAML value"
+        parent[last] = value if last in _TEXT_KEYS and not _is_quoted(value) else _parse_yaml(value)
+    except ValueError as error:
+        problem = f"{_shortened(storage.redact_message(value))!r} is not a YAML value"
         raise RecipeSettingError(f"--set {shown}: {problem}", "Quote the value.") from error
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _is_quoted(value: str) -> bool:

@@ -10,6 +10,16 @@ from pipeline.errors import ColumnTypeError, DuplicateColumnError, ManifestForma
 from tests.pipeline.plan.test_manifest import read
 
 
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+@pytest.mark.parametrize("last", ["", "b,/b.jpg\n"])
+def test_a_line_that_is_longer_than_the_buffer_of_the_reader_is_refused(tmp_path: Path, ending: str, last: str) -> None:
+    text = f"photo_id,uri\na,/a.jpg\n{'x' * 34_000_000},/x.jpg\n{last}".encode()
+    path = tmp_path / f"m.{ending}"
+    path.write_bytes(gzip.compress(text, 1) if ending == "csv.gz" else text)
+    with pytest.raises(ManifestFormatError):
+        read(str(path))
+
+
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "tsv"])
 def test_csv_is_read_with_the_types_of_known_columns(tmp_path: Path, ending: str) -> None:
     separator = "\t" if ending == "tsv" else ","

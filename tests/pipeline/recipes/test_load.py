@@ -99,6 +99,17 @@ def test_an_error_is_one_line(name: str, settings: list[str], error: type[Recipe
     assert "\n" not in str(caught.value)
 
 
+INVALID_VALUES = ["2001-99-99", "!!bool x", "!!int x", "!!float x", "1" * 5000]
+
+
+@pytest.mark.parametrize("value", INVALID_VALUES)
+def test_an_invalid_value_of_a_setting_is_refused(value: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("demo", [f"seed={value}"])
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
@@ -107,6 +118,7 @@ def test_an_error_is_one_line(name: str, settings: list[str], error: type[Recipe
         ("a: &a [*a]", RecipeError),
         ("a0: &a0 [x, x]\n" + "\n".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40)), RecipeError),
         ("just text", RecipeError),
+        *((f"seed: {value}", RecipeSyntaxError) for value in INVALID_VALUES),
         ("name: x", RecipeError),
     ],
 )
