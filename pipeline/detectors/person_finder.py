@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.detectors.base import PoseDetector, load_detector
-from pipeline.errors import DetectorFailedError
+from pipeline.errors import DetectorFailedError, describe_exception
 from pipeline.images.arrays import Pixels
 from schemas.detectors import DetectorSettings
 
@@ -41,7 +41,7 @@ class PeopleFinder:
         try:
             people = detector.people(pixels)
         except (RuntimeError, ValueError) as error:
-            raise DetectorFailedError(f"{self._settings.name}: {type(error).__name__}: {error}") from error
+            raise DetectorFailedError(f"{self._settings.name}: {describe_exception(error)}") from error
         bodies = [np.empty((0, 2)), *(person.body for person in people)]
         points: NDArray[np.float64] = np.concatenate(bodies)  # [18 * people, 2]
         return np.asarray(points[~np.isnan(points).any(axis=1)])

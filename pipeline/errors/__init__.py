@@ -26,6 +26,7 @@ from pipeline.errors.base import (
     Photo2AnimeError,
     PhotoError,
     RunError,
+    describe_exception,
 )
 from pipeline.errors.manifest_errors import (
     ColumnCaseError,
@@ -222,4 +223,5 @@ __all__ = [
     "WorkerDiedError",
     "WorkerError",
     "WorkersFailedError",
+    "describe_exception",
 ]

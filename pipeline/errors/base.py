@@ -58,3 +58,12 @@ class RunError(Photo2AnimeError):
     def __reduce__(self) -> tuple[type["RunError"], tuple[str, str]]:
         """Copy and pickle with the complete message and an empty hint, so that the hint is not appended twice."""
         return type(self), (str(self), "")
+
+
+def describe_exception(error: BaseException) -> str:
+    """Return the class and the message of an exception of a library, whose conversion to a text may fail."""
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:  # noqa: BLE001 - the message is unknown then
+        return name

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from pipeline.errors import RunError
+from pipeline.errors import RunError, describe_exception
 from pipeline.storage import redact_message
 
 
@@ -59,7 +59,7 @@ class StageLog:
         except RunError:
             raise
         except Exception as error:
-            text = redact_message(f"{type(error).__name__}: {error}")
+            text = redact_message(describe_exception(error))
             ray.get(self._stages.set.remote(keys, ReachedStage(stage, text)))
             raise
 

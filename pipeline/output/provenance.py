@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.errors import DamagedOutputError
+from pipeline.errors import DamagedOutputError, describe_exception
 from pipeline.storage.database import Database, describe_error, identifier, literal, sql_type
 from pipeline.storage.temporary import full_disk_reported
 from schemas.provenance import PROVENANCE
@@ -60,7 +60,7 @@ def read_record(output: str, unit: str, columns: list[str] | None = None) -> pa.
         table = storage.read_sealed(uri, columns)
         return table.cast(pa.schema([PROVENANCE.field(name) for name in columns or PROVENANCE.names]))
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = describe_exception(error)
         raise DamagedOutputError(f"{storage.redact(uri)}: not a provenance record ({reason})") from error
 
 
@@ -133,7 +133,7 @@ def damage_reported(source: str = FOLDER) -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, OSError) as error:  # OSError: of fsspec
-        reason = describe_error(error) if isinstance(error, duckdb.Error) else f"{type(error).__name__}: {error}"
+        reason = describe_error(error) if isinstance(error, duckdb.Error) else describe_exception(error)
         raise DamagedOutputError(f"{source}: not readable as records ({storage.redact_message(reason)})") from error
 
 

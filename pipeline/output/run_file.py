@@ -23,6 +23,7 @@ from pipeline.errors import (
     RecipeChangedError,
     RecipeError,
     RunStoppedError,
+    describe_exception,
 )
 from pipeline.output.lease import check_lease
 from pipeline.recipes.load import load_recipe, to_yaml
@@ -145,7 +146,7 @@ def write_stopped(output: str, run: RunMetadata, rows: int, error: BaseException
     If that fails, it is logged at level debug, because the error is reported.
     """
     code = error.code if isinstance(error, Photo2AnimeError) else RunStoppedError.code
-    message = str(error) if isinstance(error, Photo2AnimeError) else f"{type(error).__name__}: {error}"
+    message = str(error) if isinstance(error, Photo2AnimeError) else describe_exception(error)
     described = {"code": code, "message": storage.redact_message(" ".join(message.split()))}
     try:
         write_run_file(output, run, {"status": STOPPED, "rows": rows, "error": described})

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.errors import DamagedOutputError
+from pipeline.errors import DamagedOutputError, describe_exception
 from pipeline.recipes.prompts import PROMPT_COLUMNS, PromptRenderer
 from schemas.arrow import to_rows
 from schemas.work import PLAN, Addresses, Planned, PlanRow, Unit
@@ -79,7 +79,7 @@ def _read(unit: Unit) -> pa.Table:
                 tables.append(table.slice(first, unit.start + unit.rows - start - first))
         return pa.concat_tables([PLAN.empty_table(), *tables])
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-        reason = storage.redact_message(f"{type(error).__name__}: {error}", unit.uri)
+        reason = storage.redact_message(describe_exception(error), unit.uri)
         raise DamagedOutputError(f"{storage.redact(unit.uri)}: not a file of a plan ({reason})") from error
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.detectors.base import BatchDetector, Detector, detector_version, load_detector, settings_json
 from pipeline.detectors.inpaint import mask_out
-from pipeline.errors import DetectorFailedError, MissingMaskError
+from pipeline.errors import DetectorFailedError, MissingMaskError, describe_exception
 from pipeline.images.arrays import Pixels
 from pipeline.steps.canvas import canvas_mask
 from pipeline.steps.map_cache import MapCache, map_key
@@ -144,7 +144,7 @@ class ControlMaps(TableStep[Decoded, Mapped]):
         try:
             return detector(pixels)
         except DETECTOR_ERRORS as error:
-            raise DetectorFailedError(f"{settings.name}: {type(error).__name__}: {error}") from error
+            raise DetectorFailedError(f"{settings.name}: {describe_exception(error)}") from error
 
     def _detect_batches(self, missing: list[Missing]) -> dict[int, float]:
         """Detect missing maps in batches of one shape. Returns the seconds by id(row), for the rows of the batches.

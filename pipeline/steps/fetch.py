@@ -23,6 +23,7 @@ from pipeline.errors import (
     SchemeNotAllowedError,
     StorageError,
     SupersededError,
+    describe_exception,
 )
 from pipeline.steps.row_step import record_on_error
 from pipeline.storage.addresses import is_web_address
@@ -112,7 +113,7 @@ def _fetch_error(error: Exception, uri: str) -> PhotoError:
     if isinstance(error, StorageError | ValueError):  # ValueError: invalid URLs and null bytes
         return InvalidUriError(f"{redacted}: invalid address ({storage.redact_message(str(error), uri)})")
     # Not the repr of the error, because that of aiohttp contains the headers of the request.
-    reason = storage.redact_message(f"{type(error).__name__}: {error}", uri)
+    reason = storage.redact_message(describe_exception(error), uri)
     error_class = FetchTimeoutError if isinstance(error, TimeoutError) else FetchFailedError
     # The rights of an account may be changed, but a web server that refuses a request will do it again.
     refused = is_denied(error) or lacks_credentials(error)

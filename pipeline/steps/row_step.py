@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import pyarrow as pa
 
-from pipeline.errors import PhotoError, PhotoMemoryError, RunError, UnexpectedError
+from pipeline.errors import PhotoError, PhotoMemoryError, RunError, UnexpectedError, describe_exception
 from pipeline.storage import redact_message
 from schemas.arrow import columns_of, columns_to_table, to_rows, to_values
 from schemas.row_parts import Failure, Timing
@@ -139,7 +139,7 @@ def photo_error(error: Exception) -> PhotoError:
         return error
     if isinstance(error, MemoryError):
         return PhotoMemoryError("process: no memory left")
-    return UnexpectedError(f"{type(error).__name__}: {error}")
+    return UnexpectedError(describe_exception(error))
 
 
 def failed_row(row: AnyRow, stage: str, error: PhotoError, started: datetime | None = None) -> Failed:

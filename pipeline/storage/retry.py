@@ -17,7 +17,14 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from pipeline.errors import DiskFullError, Photo2AnimeError, StorageAccessError, StorageError, StorageNotFoundError
+from pipeline.errors import (
+    DiskFullError,
+    Photo2AnimeError,
+    StorageAccessError,
+    StorageError,
+    StorageNotFoundError,
+    describe_exception,
+)
 from pipeline.storage.redaction import redact, redact_message
 
 LOGGER = logging.getLogger("photo2anime.storage")
@@ -121,7 +128,7 @@ def with_retries(function: Callable[[], T], seconds: float = math.inf) -> T:
 def _log_retry(state: RetryCallState) -> None:
     """Log the error of an attempt, without the credentials of addresses, which the errors of libraries contain."""
     error = state.outcome.exception() if state.outcome else None
-    reason = redact_message(f"{type(error).__name__}: {error}")
+    reason = redact_message(describe_exception(error)) if error else ""
     LOGGER.debug("attempt %d of %d failed (%s)", state.attempt_number, ATTEMPTS, reason)
 
 
@@ -147,7 +154,7 @@ def as_error(error: BaseException, uri: str) -> StorageError | DiskFullError:
         A `DiskFullError`, `StorageNotFoundError`, `StorageAccessError`, or `StorageError` for any other error.
     """
     address = redact(uri)
-    reason = redact_message(f"{type(error).__name__}: {error}", uri)
+    reason = redact_message(describe_exception(error), uri)
     if getattr(error, "errno", None) in _DISK_FULL:
         return DiskFullError(f"{address}: no space left")
     if lacks_credentials(error):

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from pipeline import errors
-from pipeline.errors import Photo2AnimeError
+from pipeline.errors import Photo2AnimeError, describe_exception
 
 CLASSES = [error for error in vars(errors).values() if inspect.isclass(error) and issubclass(error, Photo2AnimeError)]
 CONCRETE = [error for error in CLASSES if "." in vars(error).get("code", "")]
@@ -21,7 +21,8 @@ def test_every_class_is_exported() -> None:
 
     defined = {error for error in subclasses(Photo2AnimeError) if error.__module__.startswith("pipeline.errors")}
     assert defined == set(CLASSES)
-    assert sorted(errors.__all__) == sorted(error.__name__ for error in CLASSES)
+    exported = [name for name in errors.__all__ if isinstance(getattr(errors, name), type)]
+    assert sorted(exported) == sorted(error.__name__ for error in CLASSES)
 
 
 def test_codes_are_unique_and_start_with_the_code_of_their_parent_class() -> None:
@@ -60,3 +61,14 @@ def test_exit_codes() -> None:
 def test_photo_errors_are_not_run_errors() -> None:
     assert not any(issubclass(error, errors.PhotoError) and issubclass(error, errors.RunError) for error in CLASSES)
     assert errors.ImageError("x").retryable is False
+
+
+def test_an_exception_without_a_text_is_described_by_its_class() -> None:
+    class Silent(Exception):  # noqa: N818 - its name is part of the test
+        """An exception whose conversion to a text fails."""
+
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert describe_exception(Silent()) == "Silent"
+    assert describe_exception(ValueError("a")) == "ValueError: a"
