@@ -16,7 +16,6 @@ import pytest
 from PIL import Image
 
 from jobs.logging_setup import configure_logging
-from pipeline import storage
 from pipeline.errors import RunError
 from pipeline.output.verify import verify
 from schemas.detectors import CannySettings
@@ -181,4 +180,3 @@ def test_no_secret_of_a_command_line_is_printed(tmp_path: Path, secrets: Secrets
     assert result.returncode in {2, 3}, result.stderr.decode()
     assert secrets.found_in(result.stdout + result.stderr) == []
     assert b"Traceback" not in result.stderr
-    assert storage.exists(str(tmp_path))

@@ -65,6 +65,10 @@ class Answers(BaseHTTPRequestHandler):
         """Redirect to the address in the query."""
         self._send(b"", 302, {"Location": parse_qs(urlsplit(self.path).query)["to"][0]})
 
+    def loop(self) -> None:
+        """Redirect to the same address."""
+        self._send(b"", 302, {"Location": "/loop"})
+
     def _start(self, length: int, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(length), **(headers or {})}.items():

@@ -49,8 +49,8 @@ _ACCESS_CODES = ("AccessDenied", "400", *_CREDENTIAL_CODES)
 # Parts of the names of exceptions. The first are raised if a storage never had credentials in this process.
 _MISSING = ("NoCredentials", "PartialCredentials", "CredentialUnavailable", "DefaultCredentials", "NoAuthToken")
 _EXPIRED = ("Credential", "GoogleAuth", "ClientAuthentication", "RefreshError", "SSOToken", "TokenRetrieval")
-_PERMANENT_ERRNOS = (*_DISK_FULL, errno.ENAMETOOLONG, errno.EINVAL)
-_PERMANENT_STATUSES = range(300, 500)  # HTTP: errors of the client, and redirects that were not followed to an end
+_PERMANENT_ERRNOS = (*_DISK_FULL, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP)
+_CLIENT_ERRORS = range(400, 500)  # HTTP
 _RETRYABLE_STATUSES = (408, 425, 429)  # HTTP: request timeout, too early, too many requests
 
 
@@ -66,7 +66,7 @@ def is_transient(error: BaseException) -> bool:
     if lacks_credentials(error) or is_denied(error):
         return False
     status = _http_status(error)
-    return status not in _PERMANENT_STATUSES or status in _RETRYABLE_STATUSES
+    return status not in _CLIENT_ERRORS or status in _RETRYABLE_STATUSES
 
 
 def lacks_credentials(error: BaseException) -> bool:

@@ -6,9 +6,11 @@ or another answer of the name server can therefore not lead to a private host.
 
 import asyncio
 import atexit
+import errno
 import ipaddress
 import socket
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -40,12 +42,13 @@ async def read_web(uri: str, limits: ReadLimits, most: int) -> bytes:
     Raises:
         FileNotFoundError: The server has no such file.
         PrivateAddressError: The host is not public, or a redirect leads to such a host.
+        OSError: The server redirects for ever.
         aiohttp.ClientError: The request failed.
         TimeoutError: The server was silent for too long.
     """
     timeout = aiohttp.ClientTimeout(sock_connect=limits.connect_seconds, sock_read=limits.read_seconds)
     session = _session(private_hosts=limits.private_hosts)
-    async with session.get(uri, timeout=timeout, max_redirects=MAX_REDIRECTS) as response:
+    async with _redirects_reported(), session.get(uri, timeout=timeout, max_redirects=MAX_REDIRECTS) as response:
         if response.status in _NOT_FOUND:
             raise FileNotFoundError(uri)
         response.raise_for_status()
@@ -55,6 +58,15 @@ async def read_web(uri: str, limits: ReadLimits, most: int) -> bytes:
             if len(content) > most:
                 break
         return bytes(content[: most + 1])
+
+
+@asynccontextmanager
+async def _redirects_reported() -> AsyncIterator[None]:
+    """Raise the error of too many redirects as the one of too many links, which is not repeated."""
+    try:
+        yield
+    except aiohttp.TooManyRedirects as error:
+        raise OSError(errno.ELOOP, f"more than {MAX_REDIRECTS} redirects") from error
 
 
 def is_public(host: str) -> bool:

@@ -4,13 +4,13 @@ import os
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
-import psutil
 import pytest
 
 from pipeline.errors import (
@@ -22,7 +22,7 @@ from pipeline.errors import (
 from pipeline.storage import put
 from pipeline.storage.limited_read import read_limited, read_start
 from pipeline.storage.limits import MIB, ReadLimits
-from pipeline.storage.retry import has_invalid_credentials
+from pipeline.storage.retry import has_invalid_credentials, is_transient
 from tests.web_server import web_server
 
 LIMITS = ReadLimits(connect_seconds=5, read_seconds=5, total_seconds=30, max_bytes=MIB, private_hosts=True)
@@ -113,10 +113,18 @@ def test_the_start_of_a_file_is_read(server: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["endless", "bomb"])
 def test_an_answer_is_not_read_beyond_the_limit(server: str, path: str) -> None:
-    memory = psutil.Process().memory_info().rss
+    tracemalloc.start()
     with pytest.raises(FileTooLargeError):
         read(f"{server}/{path}")
-    assert psutil.Process().memory_info().rss - memory < 100 * MIB
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * MIB
+
+
+def test_a_server_that_redirects_for_ever_is_not_followed(server: str) -> None:
+    with pytest.raises(OSError, match="redirects") as caught:
+        read(f"{server}/loop")
+    assert not is_transient(caught.value)
 
 
 @pytest.mark.parametrize("path", ["silent", "drip"])
@@ -173,6 +181,17 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
             with pytest.raises(NotRegularFileError) as caught:
                 read(str(path))
             assert not caught.value.retryable
+
+
+def test_a_file_that_becomes_a_pipe_before_it_is_opened_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    before = (tmp_path / "file").stat()
+    monkeypatch.setattr(os, "stat", lambda _path: before)
+    with pytest.raises(NotRegularFileError):
+        read(str(tmp_path / "pipe"))
 
 
 def test_a_web_address_of_a_private_host_is_refused(server: str) -> None:
