@@ -47,6 +47,7 @@ def verify(
             typer.echo("The content of no file was compared: choose a larger --sample.")
         if findings.valid:
             return
+        _print_status(output)
         if repair:
             _repair(output, findings)
     raise typer.Exit(1)
@@ -77,6 +78,17 @@ def _repair(output: str, findings: "Findings") -> None:
         typer.echo("Run convert again to convert what is missing, or to drop it with --removed-photos drop.")
     elif findings.unplanned_units:
         typer.echo("Run convert again to restore the plan, then verify again.")
+
+
+def _print_status(output: str) -> None:
+    """Print whether the last run has ended early, which leaves rows without a record and files without a row."""
+    from pipeline.output.run_file import FINISHED, STOPPED, read_run_file
+
+    status = (read_run_file(output) or {}).get("status")
+    if status == STOPPED:
+        typer.echo("The last run was stopped. Run the same command again to continue it.")
+    elif status != FINISHED:
+        typer.echo("A run is in progress, or was killed. Wait for it, or run the same command again to continue it.")
 
 
 def parse_share(text: str) -> float:

@@ -49,6 +49,16 @@ def test_an_output_is_not_repaired_while_a_run_writes_to_it(tmp_path: Path, reci
     assert not (tmp_path / "_lease").exists()
 
 
+@pytest.mark.parametrize(("status", "word"), [("running", "in progress"), ("stopped", "stopped"), ("finished", None)])
+def test_an_unfinished_run_explains_missing_rows(tmp_path: Path, recipe: Recipe, status: str, word: str | None) -> None:
+    write_run_file(str(tmp_path), RunMetadata("run-1", recipe, "0.1.0", None), {"status": status})
+    (tmp_path / "images" / "unit").mkdir(parents=True)
+    (tmp_path / "images" / "unit" / "new.png").touch()
+    printed = CliRunner().invoke(app, ["verify", str(tmp_path)]).output
+    assert ("same command" in printed) == (word is not None)
+    assert word is None or word in printed
+
+
 @pytest.mark.slow
 def test_a_cluster_that_cannot_be_reached_is_an_error(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["verify", str(tmp_path), "--address", "127.0.0.1:1"])
