@@ -16,13 +16,14 @@ from pipeline.errors import (
 )
 from pipeline.plan import manifest_files
 from pipeline.plan.manifest_files import FILE_COLUMN, ManifestFiles
-from pipeline.plan.sql_types import struct_fields
+from pipeline.plan.sql_types import is_deeper, struct_fields
 from pipeline.storage.addresses import is_web_address, without_query
 from pipeline.storage.database import COPIES, Database, address_prefix, identifier, literal, literals, sql_type
 from schemas.detectors import Settings
 from schemas.manifest import KNOWN, MAP_URIS, REQUIRED, URIS
 from schemas.row_parts import MANIFEST_BOX, POINTS
 
+DEEPEST = 8  # lists, structs and maps within each other; the memory for converting them to JSON doubles with each level
 VIEW = "manifest"
 _IS_ADDRESS = "regexp_matches(photo_id, '^[A-Za-z][A-Za-z0-9+.-]*:/|^//')"
 _REDACT_ID = "redact_id"
@@ -88,6 +89,8 @@ def open_manifest(uri: str, database: Database, limit: int | None = None) -> Man
     for name in types:
         if name not in KNOWN.names and name.lower() in KNOWN.names:
             raise ColumnCaseError(f"{source}: column {name!r} is not {name.lower()!r}")
+        if is_deeper(types[name], DEEPEST):
+            raise ColumnTypeError(f"{source}: column {name!r} has more than {DEEPEST} nested lists, structs or maps")
     expressions = {field.name: _typed(field.name, types, files) for field in KNOWN}
     expressions |= {name: identifier(name) for name in types if name not in expressions}
     manifest = _check_rows(relation, types, expressions, files, database)

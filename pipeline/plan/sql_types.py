@@ -6,6 +6,19 @@ def struct_fields(kind: str) -> list[tuple[str, str]]:
     return [_split_field(field) for field in split_types(kind.removeprefix("STRUCT(").removesuffix(")"))]
 
 
+def is_deeper(kind: str, levels: int) -> bool:
+    """Return whether values of a SQL type are nested in more than a number of lists, structs and maps."""
+    if kind.endswith("[]"):
+        inner = [kind.removesuffix("[]")]
+    elif kind.startswith("STRUCT("):
+        inner = [each for _, each in struct_fields(kind)]
+    elif kind.startswith("MAP("):
+        inner = split_types(kind.removeprefix("MAP(").removesuffix(")"))
+    else:
+        return False
+    return levels == 0 or any(is_deeper(each, levels - 1) for each in inner)
+
+
 def split_types(text: str) -> list[str]:
     """Split SQL at the commas that are neither in parentheses nor in quotes."""
     parts, depth, quoted = [""], 0, False

@@ -1,6 +1,7 @@
 """Manifests: checks of columns and ids, and a view with the documented types."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +199,12 @@ def test_a_manifest_in_another_file_system_is_read() -> None:
     storage.put_table("memory://manifests/m.parquet", pa.table({"photo_id": ["a"], "uri": ["a.jpg"]}))
     (row,) = read("memory://manifests/m.parquet")
     assert row["uri"] == "memory:///manifests/a.jpg"
+
+
+@pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}, lambda value: [{"a": value}]])
+def test_a_column_that_is_nested_too_deeply_is_refused(tmp_path: Path, wrap: Callable[[object], object]) -> None:
+    value: object = 1
+    for _ in range(100):
+        value = wrap(value)
+    with pytest.raises(ColumnTypeError, match="note"):
+        read_columns(tmp_path, note=[value, value])
