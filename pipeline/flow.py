@@ -26,7 +26,9 @@ in provenance. The caller, `pipeline.execution.results`, writes the record of a 
 
 If a photo ends the process of a step, for example because a decoder crashes, Ray repeats the batch in another process.
 After three attempts Ray Data drops the batch, and the flow continues. The caller then starts another flow with the
-missing rows, one at a time. A row that ends its process there too becomes a failure.
+missing rows, one at a time. A row that ends its process there too becomes a failure. If many batches are dropped one
+after the other, the flow ends, and the caller continues in the same way: with the first missing rows, one at a time,
+and then with the other rows.
 """
 
 from collections.abc import Iterator
@@ -50,7 +52,6 @@ def photos_to_anime(
     work: RemainingWork,
     chain: Chain,
     resources: StepResources,
-    limit: int | None,
     stages: StageLog | None = None,
 ) -> Iterator[pa.Table]:
     """Convert the units of a run.
@@ -59,20 +60,21 @@ def photos_to_anime(
         work: The units.
         chain: The steps.
         resources: The arguments of `map_batches` that set the processes of each step.
-        limit: The number of batches that may be lost one after the other. None is no limit.
-        stages: Receives the stage that each row reaches. None if this is not needed.
+        stages: Receives the stage that each row reaches, if the rows are processed one at a time.
 
     Yields:
         A table of `schemas.provenance.RecordRow` rows as soon as the images of a batch are written.
 
     Raises:
         RunError: A step raised it. An unknown exception loses the batch.
-        WorkersFailedError: More batches than the limit were lost one after the other.
+        LostBatchesError: Many batches were lost one after the other. Not raised for rows that are processed one at a
+            time.
+        WorkersFailedError: The models of a step cannot be loaded.
         RunStoppedError: Ray failed.
     """
     cpus = int(ray.cluster_resources().get("CPU", 1))
     # The table of units in parts, so that several processes load at the same time. `ray.put` stores each part in Ray.
-    blocks: list[Any] = [ray.put(block) for block in unit_blocks(work, cpus)]
+    blocks: list[Any] = [ray.put(block) for block in unit_blocks(work, cpus, together=stages is None)]
     units = ray.data.from_arrow_refs(blocks)
     units.context.max_errored_blocks = -1  # a lost batch does not end the flow, see `pipeline.execution.lost_batches`
     batches = map_one_batch(units, {"fn": LoadUnits(chain.load, stages)}, resources.by_pool["load"])
@@ -83,7 +85,7 @@ def photos_to_anime(
         function = with_models if step.holds_models else {"fn": step_class(step, stages)}
         batches = map_one_batch(batches, function, resources.by_pool[step.pool])
     try:
-        with count_lost_batches(limit) as lost:
+        with count_lost_batches(limited=stages is None) as lost:
             # The steps start here. Without prefetching, each table is yielded at once, not when the next has arrived.
             for table in batches.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                 lost.arrived()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import storage
 from pipeline.errors import OptionError, PlanConflictError, RunError, RunStoppedError
 from pipeline.execution.driver_memory import release_memory
+from pipeline.execution.lost_batches import LostBatchesError
 from pipeline.execution.progress import RunProgress
 from pipeline.execution.results import FailureRate, Results, RunLog
 from pipeline.models import checks
@@ -170,7 +171,7 @@ def _started(run: RunPlan, metadata: RunMetadata, output: str) -> Iterator[None]
         run_file.write_stopped(output, metadata, run.work.rows, error)
         if not isinstance(error, RunError) or isinstance(error, (RunStoppedError, PlanConflictError)):
             raise
-        raise RunStoppedError(str(error), "") from error
+        raise RunStoppedError.of(error) from error
 
 
 def _is_finished(run: RunPlan) -> bool:
@@ -222,8 +223,6 @@ def convert_units(
         RunStoppedError: The work ended early.
     """
     from pipeline.execution import isolation
-    from pipeline.execution.lost_batches import MOST_IN_A_ROW
-    from pipeline.flow import photos_to_anime
 
     planned, output = work.rows, chain.commit.output
     pending = dict(zip(work.units["unit"].to_pylist(), work.units["pending"].to_pylist(), strict=True))
@@ -231,31 +230,44 @@ def convert_units(
     results = Results(records, FailureRate(output, planned, options.max_failure_rate), progress, log)
     release_memory()  # of planning
     progress.begin(planned)
-    for rows in photos_to_anime(work, chain, resources, MOST_IN_A_ROW):
-        results.add(rows)
-    lost = isolation.lost_work(work, records.received_keys(), chain.load)
-    if lost.units.num_rows:
-        log.warning("%d rows were lost, because a process ended; processing them one at a time", lost.units.num_rows)
-        _convert_alone(lost, chain, resources, results)
+    while work.units.num_rows:
+        _convert_together(work, chain, resources, results)
+        work = isolation.unfinished_work(work, records.received_keys(), chain.load)
+        alone = isolation.first_rows(work, chain.load)
+        if not alone.units.num_rows:
+            break
+        log.warning("processing %d rows of lost batches one at a time", alone.units.num_rows)
+        _convert_alone(alone, chain, resources, results)
+        work = isolation.unfinished_work(work, records.received_keys(), chain.load)
     records.finish()
     return results.counts
 
 
-def _convert_alone(lost: RemainingWork, chain: Chain, resources: "StepResources", results: Results) -> None:
-    """Convert lost rows, one at a time. The rows that are lost again become failures.
+def _convert_together(work: RemainingWork, chain: Chain, resources: "StepResources", results: Results) -> None:
+    """Convert rows in batches. Some rows are not received if their batches are lost, or many of them in a row."""
+    from pipeline.flow import photos_to_anime
 
-    All of them may be lost if other rows of the run have arrived: the steps work then, and the photos are at fault.
+    try:
+        for rows in photos_to_anime(work, chain, resources):
+            results.add(rows)
+    except LostBatchesError as error:
+        results.log.warning("%s", error)
+
+
+def _convert_alone(alone: RemainingWork, chain: Chain, resources: "StepResources", results: Results) -> None:
+    """Convert rows, one at a time. The rows that are lost again become failures.
+
+    Raises:
+        WorkersFailedError: The models of a step cannot be loaded, so that the photos are not at fault.
     """
     from pipeline.execution import isolation
-    from pipeline.execution.lost_batches import MOST_IN_A_ROW
     from pipeline.execution.stage_log import StageLog
     from pipeline.flow import photos_to_anime
 
     stages = StageLog()
-    limit = None if results.counts["processed"] else MOST_IN_A_ROW
-    for rows in photos_to_anime(lost, chain, resources.one_at_a_time(), limit, stages):
+    for rows in photos_to_anime(alone, chain, resources.one_at_a_time(), stages):
         results.add(rows)
-    lost = isolation.lost_work(lost, results.records.received_keys(), chain.load)
+    lost = isolation.unfinished_work(alone, results.records.received_keys(), chain.load)
     for rows in isolation.failures(lost, stages.reached(), chain):
         results.add(rows)
 

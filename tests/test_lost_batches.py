@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import storage
 from pipeline.errors import ModelError, WorkersFailedError
-from pipeline.execution import lost_batches, pools
+from pipeline.execution import isolation, lost_batches, pools, stage_log
 from pipeline.execution.progress import RunProgress
 from pipeline.output.provenance import done_units
 from pipeline.output.run_file import RunMetadata, write_run_file
@@ -96,11 +96,6 @@ def run(photos: Path, output: Path, *added: Step) -> Counter[str]:
     return convert_units(work, chain, resources, Options(), RunProgress(), log)
 
 
-def allow_lost_batches(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-    """Set the number of batches that may be lost one after the other."""
-    monkeypatch.setattr(lost_batches, "MOST_IN_A_ROW", limit)
-
-
 def write_manifest(photos: Path, path: Path) -> str:
     """Write a manifest of photos whose ids are `p0` to `p11`. Returns its path."""
     uris = sorted(str(photo) for photo in photos.iterdir())
@@ -126,7 +121,7 @@ def test_only_the_photos_that_end_a_process_or_raise_unknown_errors_fail(photos:
     assert failures == {
         "p2": ("worker.died", "decode", pools.TASK_ATTEMPTS, True),
         "p9": ("worker.died", "convert", pools.TASK_ATTEMPTS, True),
-        "p5": ("worker.unexpected_error", "encode", 1, False),
+        "p5": ("worker.unexpected_error", "encode", 1, True),
     }
     assert "ZeroDivisionError: division by zero" in rows["p5"]["failure"]["message"]
     assert (counts["converted"], counts["failed"], counts["processed"]) == (9, 3, 12)
@@ -141,12 +136,14 @@ def test_an_error_of_this_project_ends_the_run_as_itself(photos: Path, tmp_path:
     assert not done_units(str(tmp_path))
 
 
-def test_many_photos_in_a_row_that_fail_do_not_end_a_run_that_has_results(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("most_alone", [5, 1024])
+def test_a_run_whose_batches_are_all_lost_converts_every_other_photo(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_alone: int
 ) -> None:
-    allow_lost_batches(monkeypatch, 3)  # two of three units are lost, with six photos that fail alone
-    counts = run(photos, tmp_path, Step("encode", "light", Poisoned(frozenset(IDS[2:8]), fail)))
-    assert (counts["converted"], counts["failed"]) == (6, 6)
+    monkeypatch.setattr(lost_batches, "MOST_IN_A_ROW", 1)  # of three units
+    monkeypatch.setattr(isolation.first_rows, "__defaults__", (most_alone,))
+    counts = run(photos, tmp_path, Step("encode", "light", Poisoned(frozenset(IDS[2:9]), fail)))
+    assert (counts["converted"], counts["failed"]) == (5, 7)
     assert verify(str(tmp_path)).valid
 
 
@@ -154,7 +151,8 @@ def test_many_photos_in_a_row_that_fail_do_not_end_a_run_that_has_results(
 def test_a_step_that_fails_for_all_photos_ends_the_run(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, effect: Callable[[], None]
 ) -> None:
-    allow_lost_batches(monkeypatch, 2)
+    monkeypatch.setattr(lost_batches, "MOST_IN_A_ROW", 2)
+    monkeypatch.setattr(stage_log, "MOST_LOADS", 2)
     with pytest.raises(WorkersFailedError) as caught:
         run(photos, tmp_path, Step("convert", "gpu", Unloadable, {"effect": effect}))
     assert caught.value.exit_code == 1

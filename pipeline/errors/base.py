@@ -13,7 +13,7 @@ class Photo2AnimeError(Exception):
         hint: A short instruction that says what to do.
     """
 
-    code: ClassVar[str]
+    code: str
     hint: ClassVar[str] = ""
 
 

@@ -227,6 +227,13 @@ class RunStoppedError(RunError):
     hint = "Run the same command again to continue."
     exit_code: ClassVar[int] = 1
 
+    @classmethod
+    def of(cls, error: RunError) -> "RunStoppedError":
+        """Return an error with the message and the code of another one, which ended a run after its start."""
+        stopped = cls(str(error), "")
+        stopped.code = error.code
+        return stopped
+
 
 class InterruptedRunError(RunStoppedError):
     """The run received SIGINT or SIGTERM."""
@@ -249,7 +256,7 @@ class TooManyFailuresError(RunStoppedError):
 
 
 class WorkersFailedError(RunStoppedError):
-    """Batches of rows failed one after the other, because the processes of a step end or cannot run it."""
+    """The models of a step cannot be loaded: its processes end, or a library raises an unknown error."""
 
     code = "run.workers_failed"
     hint = "Look at the log with --verbose, and at the memory of the machines. Run the same command again to continue."

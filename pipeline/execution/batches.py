@@ -13,6 +13,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,8 @@ class ModelStep(BatchStep):
 
     def _run(self, rows: pa.Table) -> pa.Table:
         if self._function is None:
-            self._function = self._step.create()
+            with self._stages.loading(self._step.name) if self._stages else nullcontext():
+                self._function = self._step.create()
         try:
             return self._function(rows)
         except RunError:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from itertools import islice
 
 import pyarrow as pa
 
@@ -15,9 +16,11 @@ from pipeline.steps.row_step import failed_row
 from schemas.arrow import to_rows, to_table
 from schemas.work import Unit
 
+MOST_ALONE = 1024  # rows that are processed one at a time before the others are tried together again
 
-def lost_work(work: RemainingWork, received: Mapping[str, AbstractSet[str]], load: BatchLoader) -> RemainingWork:
-    """Return the work that is left after a flow: a unit of one row for each row that was not received.
+
+def unfinished_work(work: RemainingWork, received: Mapping[str, AbstractSet[str]], load: BatchLoader) -> RemainingWork:
+    """Return the work that is left after a flow: the rows that were not received, in their units.
 
     Args:
         work: The work of the flow.
@@ -28,13 +31,27 @@ def lost_work(work: RemainingWork, received: Mapping[str, AbstractSet[str]], loa
         DamagedOutputError: The file of the plan cannot be read.
     """
     incomplete = pa.array([unit in received for unit in work.units["unit"].to_pylist()], pa.bool_())
-    units = [
-        replace(unit, keys=(row.key,), pending=1)
-        for unit in to_rows(work.units.filter(incomplete), Unit)
-        for row in load.rows(unit)
-        if row.key not in received[unit.unit]
-    ]
-    return replace(work, units=to_table(units, Unit))
+    units = (_missing(unit, received[unit.unit], load) for unit in to_rows(work.units.filter(incomplete), Unit))
+    return replace(work, units=to_table([unit for unit in units if unit.pending], Unit))
+
+
+def _missing(unit: Unit, received: AbstractSet[str], load: BatchLoader) -> Unit:
+    """Return a unit without the rows that were received."""
+    if not received:
+        return unit
+    planned = unit.keys if unit.keys is not None else [row.key for row in load.rows(unit)]
+    keys = tuple(key for key in planned if key not in received)
+    return replace(unit, keys=keys, pending=len(keys))
+
+
+def first_rows(work: RemainingWork, load: BatchLoader, most: int = MOST_ALONE) -> RemainingWork:
+    """Return a unit of one row for each of the first rows of some work.
+
+    Raises:
+        DamagedOutputError: The file of the plan cannot be read.
+    """
+    rows = (replace(unit, keys=(row.key,), pending=1) for unit in to_rows(work.units, Unit) for row in load.rows(unit))
+    return replace(work, units=to_table(list(islice(rows, most)), Unit))
 
 
 def failures(lost: RemainingWork, reached: Mapping[str, ReachedStage], chain: Chain) -> Iterator[pa.Table]:
@@ -52,6 +69,7 @@ def failures(lost: RemainingWork, reached: Mapping[str, ReachedStage], chain: Ch
 
 
 def _error(reached: ReachedStage) -> PhotoError:
+    """Return the error of a row. A later run may retry it, because its cause is unknown."""
     if reached.error is not None:
-        return UnexpectedError(reached.error, attempts=1)
+        return UnexpectedError(reached.error, retryable=True, attempts=1)
     return WorkerDiedError(f"process: ended {TASK_ATTEMPTS} times", retryable=True, attempts=TASK_ATTEMPTS)

@@ -72,7 +72,7 @@ class Results:
             TooManyFailuresError: Too many rows failed.
             StorageError: A record cannot be written.
         """
-        self.records.add(rows)
+        rows = self.records.add(rows)
         failed = rows.filter(_is_failure(rows))
         _log_failures(failed, self.counts["failed"], self.log)
         converted = pc.sum(pc.equal(rows["status"], "done")).as_py() or 0

@@ -1,5 +1,6 @@
 """Remember the stage that rows reached, so that the failure of a row whose process died names the stage."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from pipeline.errors import RunError, describe_exception
+from pipeline.errors import RunError, WorkersFailedError, describe_exception
 from pipeline.storage import redact_message
+
+MOST_LOADS = 32  # that may begin and not end, before the photos are not at fault
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,20 @@ class _Stages:
 
     def __init__(self) -> None:
         self._stages: dict[str, ReachedStage] = {}
+        self._loading = Counter[str]()  # how often loading a step began since it was last completed
 
     def set(self, keys: Sequence[str], stage: ReachedStage) -> None:
         self._stages.update(dict.fromkeys(keys, stage))
 
     def all(self) -> dict[str, ReachedStage]:
         return self._stages
+
+    def begin_loading(self, step: str) -> int:
+        self._loading[step] += 1
+        return self._loading[step]
+
+    def end_loading(self, step: str) -> None:
+        self._loading[step] = 0
 
 
 class StageLog:
@@ -41,7 +52,8 @@ class StageLog:
     """
 
     def __init__(self) -> None:
-        self._stages: Any = ray.remote(num_cpus=0)(_Stages).remote()
+        self._most_loads = MOST_LOADS
+        self._stages: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Stages).remote()
 
     @contextmanager
     def stage(self, stage: str, rows: pa.Table) -> Iterator[None]:
@@ -62,6 +74,25 @@ class StageLog:
             text = redact_message(describe_exception(error))
             ray.get(self._stages.set.remote(keys, ReachedStage(stage, text)))
             raise
+
+    @contextmanager
+    def loading(self, step: str) -> Iterator[None]:
+        """Load the models of a step in the block.
+
+        Raises:
+            WorkersFailedError: An unknown exception of the block, or `MOST_LOADS` processes that began to load the
+                models have ended, and no process has loaded them.
+        """
+        if ray.get(self._stages.begin_loading.remote(step)) > self._most_loads:
+            raise WorkersFailedError(f"{step}: the process ends when its models are loaded")
+        try:
+            yield
+        except RunError:
+            raise
+        except Exception as error:
+            text = redact_message(describe_exception(error))
+            raise WorkersFailedError(f"{step}: its models cannot be loaded ({text})") from error
+        ray.get(self._stages.end_loading.remote(step))
 
     def reached(self) -> dict[str, ReachedStage]:
         """Return the stages of all rows by their keys."""

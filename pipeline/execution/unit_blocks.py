@@ -18,15 +18,17 @@ ROWS_PER_BLOCK = 8192
 BLOCKS_PER_CPU = 8  # in a run with enough units, so that all processes share the work
 
 
-def unit_blocks(work: RemainingWork, cpus: int) -> Iterator[pa.Table]:
+def unit_blocks(work: RemainingWork, cpus: int, *, together: bool = True) -> Iterator[pa.Table]:
     """Yield tables of `schemas.work.Unit` rows, with the credentials of their addresses.
 
     Args:
         work: The units.
         cpus: The number of CPUs of the cluster.
+        together: Whether a block may have several units. Otherwise, a photo that ends its process loses no other unit.
     """
     rows = pc.max(work.units["pending"]).as_py() or 1
-    size = max(1, min(ROWS_PER_BLOCK // rows, work.units.num_rows // (BLOCKS_PER_CPU * cpus)))
+    most = min(ROWS_PER_BLOCK // rows, work.units.num_rows // (BLOCKS_PER_CPU * cpus))
+    size = max(1, most) if together else 1
     addresses = _Addresses(work)
     for start in range(0, work.units.num_rows, size):
         block = work.units.slice(start, size)

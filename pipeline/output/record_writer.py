@@ -29,22 +29,34 @@ class RecordWriter:
         self._pending = dict(pending)
         self._keep_done = keep_done
         self._rows: dict[str, list[pa.Table]] = {}
+        self._written = set[str]()
         storage.remove_partial_files(storage.join(output, FOLDER))  # of killed processes
 
-    def add(self, rows: pa.Table) -> None:
+    def add(self, rows: pa.Table) -> pa.Table:
         """Add finished rows, a table of `schemas.provenance.RecordRow` rows of any units.
+
+        A row that was received before is ignored: a task of Ray that is repeated after a part of its batches arrived
+        may divide its rows in another way.
+
+        Returns the rows that were not received before.
 
         Raises:
             StorageError: A record cannot be written.
             LeaseLostError: Another run took over the output.
             IncompleteUnitError: More rows were received than a unit has.
         """
+        new = [rows.slice(0, 0)]
         for unit in pc.unique(rows["unit"]).to_pylist():
-            received = rows.filter(pc.equal(rows["unit"], unit))
+            if unit in self._written:
+                continue
             tables = self._rows.setdefault(unit, [])
+            known = pa.array([key for table in tables for key in table["key"].to_pylist()], pa.string())
+            received = rows.filter(pc.and_(pc.equal(rows["unit"], unit), pc.invert(pc.is_in(rows["key"], known))))
             # Copied, because the rows may be views of Ray's memory, which would be kept until the unit is complete.
             tables.append(pa.Table.from_batches(received.combine_chunks().to_batches(), received.schema))
+            new.append(tables[-1])
             self._write_if_complete(unit, tables)
+        return pa.concat_tables(new)
 
     def received_keys(self) -> dict[str, set[str]]:
         """Return the keys of the received rows of each unit that is incomplete."""
@@ -75,6 +87,7 @@ class RecordWriter:
         if self._keep_done or not write_record(self._output, unit, record, replace=False):
             write_record(self._output, unit, self._with_done_rows(unit, record))
         del self._pending[unit], self._rows[unit]
+        self._written.add(unit)
 
     def _with_done_rows(self, unit: str, rows: pa.Table) -> pa.Table:
         """Add the done rows of the earlier record of a unit, but those that were converted again."""

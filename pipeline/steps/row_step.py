@@ -138,7 +138,7 @@ def photo_error(error: Exception) -> PhotoError:
     if isinstance(error, PhotoError):
         return error
     if isinstance(error, MemoryError):
-        return PhotoMemoryError("process: no memory left")
+        return PhotoMemoryError("process: no memory left", retryable=True)  # on another machine
     return UnexpectedError(describe_exception(error))
 
 

@@ -36,7 +36,8 @@ def read_limited(uri: str, limits: ReadLimits, deadline: float) -> bytes:
     """
     content = read_start(uri, limits, deadline, limits.max_bytes)
     if len(content) > limits.max_bytes:
-        raise FileTooLargeError(f"{redact(uri)}: larger than {limits.max_bytes / MIB:g} MiB (--max-photo-size)")
+        text = f"{redact(uri)}: larger than {limits.max_bytes / MIB:g} MiB (--max-photo-size)"
+        raise FileTooLargeError(text, retryable=True)  # with another limit
     return content
 
 

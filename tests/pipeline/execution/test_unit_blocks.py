@@ -19,6 +19,7 @@ def test_a_block_has_one_unit_in_a_small_run_and_several_in_a_large_one(
     work = plan_into(tmp_path, manifest_of([f"p{number}" for number in range(37)]), size=1)
     assert [block.num_rows for block in unit_blocks(work, 32)] == [1] * 37
     assert [block.num_rows for block in unit_blocks(work, 1)] == [4] * 9 + [1]
+    assert [block.num_rows for block in unit_blocks(work, 1, together=False)] == [1] * 37
     monkeypatch.setattr(module, "BLOCKS_PER_CPU", 1)
     monkeypatch.setattr(module, "ROWS_PER_BLOCK", 16)
     blocks = list(unit_blocks(work, 1))

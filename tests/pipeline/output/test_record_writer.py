@@ -63,6 +63,16 @@ def test_missing_rows_are_an_error(tmp_path: Path) -> None:
     assert not done_units(str(tmp_path))
 
 
+def test_rows_that_arrive_again_are_ignored(tmp_path: Path) -> None:
+    writer = RecordWriter(str(tmp_path), {"a": 3, "b": 1})
+    assert writer.add(rows("a1", "a2")).num_rows == 2
+    assert writer.add(rows("a2", "b1", status="failed"))["key"].to_pylist() == ["b1"]
+    writer.add(rows("a3"))
+    assert writer.add(rows("a1", "b1")).num_rows == 0
+    writer.finish()
+    assert [status for _, status, _ in keys_of(tmp_path, "a")] == ["done"] * 3
+
+
 @pytest.mark.parametrize("received", [("a1", "a2", "a3"), ("a1", "c1")])
 def test_rows_that_are_not_pending_are_an_error(tmp_path: Path, received: tuple[str, ...]) -> None:
     writer = RecordWriter(str(tmp_path), {"a": 2})
