@@ -57,10 +57,22 @@ ADDRESSES = [
     "memory://user:{}@bucket/a.jpg",
     "ftp://user:{}@" + CLOSED + "/a.jpg",
     "unknown://user:{}@host/a.jpg",
+    "https://" + CLOSED + "/a.jpg;sig={}",
+    "https://" + CLOSED + "/a.jpg%3Fsig%3D{}",
+    "ftp://{}@" + CLOSED + "/a.jpg",
     "simplecache::https://user:{}@" + CLOSED + "/a.jpg",
     "zip://a.jpg::s3://KEY:{}@bucket/a.zip",
 ]  # fmt: skip
-OTHER_COLUMNS = ["see https://user:{}@host/x", "s3://K:{}@b/x", "token={}", "user:{}@host", "AccountKey={};Name=a"]
+OTHER_COLUMNS = [
+    "see https://user:{}@host/x",
+    "s3://K:{}@b/x",
+    "token={}",
+    "user:{}@host",
+    "AccountKey={};Name=a",
+    "client_secret={}",
+    "aws_secret_access_key={}",
+    "hf_{}Abcdefgh",
+]
 VARIABLES = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "MY_PASSWORD", "AZURE_STORAGE_ACCOUNT_KEY"]
 
 

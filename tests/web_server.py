@@ -65,6 +65,11 @@ class Answers(BaseHTTPRequestHandler):
         """Redirect to the address in the query."""
         self._send(b"", 302, {"Location": parse_qs(urlsplit(self.path).query)["to"][0]})
 
+    def status(self) -> None:
+        """Send five bytes with the status that the path names."""
+        status = int(self.path.rpartition("/")[2])
+        self._send(b"" if status in {204, 304} else b"photo", status)
+
     def loop(self) -> None:
         """Redirect to the same address."""
         self._send(b"", 302, {"Location": "/loop"})

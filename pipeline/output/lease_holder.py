@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 _PROCESS = Path("/proc")  # of Linux
 _ENDED_STATES = ("Z", "X")  # a killed process stays a zombie until its parent waits for it
@@ -38,7 +39,7 @@ class LeaseHolder:
     run_id: str | None
     host: str
     user: str
-    pid: int
+    pid: Annotated[int, Field(gt=0, lt=2**31)]
     process_start: int | None
     machine: str | None
     started: str

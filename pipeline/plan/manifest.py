@@ -28,6 +28,7 @@ VIEW = "manifest"
 _IS_ADDRESS = "regexp_matches(photo_id, '^[A-Za-z][A-Za-z0-9+.-]*:/|^//')"
 _REDACT_ID = "redact_id"
 EVERY_PHOTO = "every_photo"
+CREDENTIALS = "[?#@;]|%3[FfDd]|%40"  # matches every address from which `storage.redact` removes something
 _INTEGERS = ("INTEGER", "BIGINT")
 _TEXT_TYPE, _SCALAR = re.compile("VARCHAR"), re.compile(r"[A-Z0-9_ ]+(\(\d+,\d+\))?")
 # The source types that a nested column accepts. A cast from another type could return nulls instead of failing.
@@ -152,7 +153,7 @@ def _check_rows(
     source = storage.redact(files.uri)
     cast = [name for name, each in expressions.items() if "try_cast" in each]
     addresses = [identifier(name) for name in URIS if name in types]
-    has_credentials = " OR ".join(f"regexp_matches({name}::VARCHAR, '[?#@]')" for name in addresses)
+    has_credentials = " OR ".join(f"regexp_matches({name}::VARCHAR, '{CREDENTIALS}')" for name in addresses)
     counts = {
         "rows": "count(*)",
         "missing ids": "count(*) FILTER (photo_id IS NULL OR photo_id = '')",

@@ -5,7 +5,7 @@ definition never gives an old key to another image.
 """
 
 from pipeline import storage
-from pipeline.plan.manifest import Manifest
+from pipeline.plan.manifest import CREDENTIALS, Manifest
 from pipeline.plan.sql_types import split_types, struct_fields
 from pipeline.recipes.prompts import PROMPT_COLUMNS
 from pipeline.storage.database import Database, identifier, literal
@@ -85,7 +85,7 @@ def _is_redacted(manifest: Manifest) -> str:
 
 def has_credentials(column: str) -> str:
     """Return the condition, as SQL, that an address may have a login, a query or a fragment."""
-    return f"regexp_matches({column}, '[?#@]')"
+    return f"regexp_matches({column}, '{CREDENTIALS}')"
 
 
 def seed(variant: str, photo_id: str, run_seed: int) -> str:

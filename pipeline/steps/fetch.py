@@ -5,9 +5,12 @@ belong to public hosts unless the run allows private ones, and time and size of 
 """
 
 import hashlib
+import ssl
 import time
 from datetime import UTC, datetime
 from pathlib import PurePath
+
+import aiohttp
 
 from pipeline import storage
 from pipeline.errors import (
@@ -110,7 +113,8 @@ def _fetch_error(error: Exception, uri: str) -> PhotoError:
         return error
     if isinstance(error, FileNotFoundError):
         return FileMissingError(f"{redacted}: not found")
-    if isinstance(error, StorageError | ValueError):  # ValueError: invalid URLs and null bytes
+    # ValueError: invalid URLs and null bytes. The error of an invalid certificate is one too.
+    if isinstance(error, StorageError | ValueError) and not isinstance(error, ssl.SSLError | aiohttp.ClientSSLError):
         return InvalidUriError(f"{redacted}: invalid address ({storage.redact_message(str(error), uri)})")
     # Not the repr of the error, because that of aiohttp contains the headers of the request.
     reason = storage.redact_message(describe_exception(error), uri)

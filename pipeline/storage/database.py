@@ -262,6 +262,8 @@ def _set_result(result: "Future[T]", statement: Callable[[], T]) -> None:
         return
     try:
         result.set_result(statement())
+    except UnicodeDecodeError as error:  # of a message that quotes bytes of a damaged file
+        result.set_exception(duckdb.InvalidInputException(f"a value is not UTF-8 ({error.reason})"))
     except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
         result.set_exception(error)
 

@@ -31,9 +31,15 @@ _HOST_AFTER_LOGIN = re.compile(r"[\w\[]")
 _HOST_IN_SENTENCE = re.compile(r"[\w-]+\.\w|[\w.-]+:\d|[\w.-]+/|\[|localhost\b")  # unlike `4:3@2x` or `by:me@home`
 # The names of parameters whose values are secrets wherever they occur, as in an error message without an address.
 _PARAMETER = re.compile(
-    r"(?i)\b((?:x-(?:amz|goog)-(?:signature|credential|security-token)|sig|signature|awsaccesskeyid|googleaccessid"
-    r"|accountkey|sharedaccesssignature|access_?token|token|password|secret|api_?key)=)[^\s&;,'\"]{6,}"
+    r"(?i)((?:signature|credential|token|password|passwd|secret|api[_-]?key|access_?key|account_?key|access_?key_?id"
+    r"|googleaccessid|(?:(?<![a-z])|(?<=%3F)|(?<=%26))(?:sig|auth|pwd))(?:=|%3D))[^\s&;,'\"]{6,}"
 )
+# The tokens of well-known services, wherever they occur.
+_TOKEN = re.compile(r"\b(?:hf_|gh[opsu]_|sk-|xox[bp]-|AKIA|ASIA)[A-Za-z0-9_-]{16,}")
+_HEADER = re.compile(r"(?i)\b(bearer|basic) +[\w.~+/-]{8,}=*")  # of a request, in a message
+_IN_JSON = re.compile(r"(?i)((?:signature|token|password|passwd|secret|api[_-]?key)[\"']? *: *[\"']?)[^\s&;,'\"]{6,}")
+# In these schemes, the user of an address is a container of objects.
+_CONTAINER_SCHEMES = frozenset({"abfs", "abfss", "wasb", "wasbs", "az", "adl", "s3", "s3a", "gs", "gcs", "memory"})
 _SECRET_VARIABLE = re.compile(
     r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_KEY|ACCOUNT_KEY|STORAGE_KEY|PRIVATE_KEY|CREDENTIAL"
     r"|CONNECTION_STRING|(?:^|_)SAS(?:_|$)|(?:^|_)PASS$|._PWD$"
@@ -64,7 +70,7 @@ def redact(uri: str) -> str:
     - A query is removed only if it starts with `?name=`, because the names of stored objects may contain `?` and `#`.
     """
     address = _split(uri)
-    return address.scheme + address.place
+    return _PARAMETER.sub(rf"\1{REMOVED}", address.scheme + address.place)
 
 
 def redact_text(text: str) -> str:
@@ -85,7 +91,8 @@ def redact_message(text: str, *uris: str | None) -> str:
     """
     for secret in sorted({each for uri in uris if uri for each in secrets_of(uri)}, key=len, reverse=True):
         text = text.replace(secret, REMOVED)
-    return _redact_addresses(remove_environment_secrets(text), _HOST_AFTER_LOGIN)
+    text = _redact_addresses(remove_environment_secrets(text), _HOST_AFTER_LOGIN)
+    return _IN_JSON.sub(rf"\1{REMOVED}", _HEADER.sub(rf"\1 {REMOVED}", text))
 
 
 def redact_all(value: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -133,7 +140,8 @@ def _split(uri: str) -> _Address:
     is_host = is_web and _HOST_AND_PORT.fullmatch(authority)
     login, at, after = rest.rpartition("@")
     if not (at and _LOGIN.match(rest) and not is_host):
-        login, at, _ = authority.rpartition("@") if is_web else ("", "", "")
+        has_user = is_web or scheme.rstrip(":/").rpartition(":")[2].lower() not in _CONTAINER_SCHEMES
+        login, at, _ = authority.rpartition("@") if has_user else ("", "", "")
         after = rest[len(login) + len(at) :]
     query = (_WEB_QUERY if is_web else _QUERY).search(after)
     start = query.start() if query else len(after)
@@ -160,7 +168,7 @@ def _redact_addresses(text: str, host: re.Pattern[str]) -> str:
     text = _IN_TEXT.sub(lambda match: redact(match.group()), text)
     if "@" in text:
         text = _WORD.sub(lambda match: _without_logins(match.group(), host), text)
-    return _PARAMETER.sub(rf"\1{REMOVED}", text)
+    return _TOKEN.sub(REMOVED, _PARAMETER.sub(rf"\1{REMOVED}", text))
 
 
 def _without_logins(word: str, host: re.Pattern[str]) -> str:

@@ -11,6 +11,7 @@ import ipaddress
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -42,7 +43,7 @@ async def read_web(uri: str, limits: ReadLimits, most: int) -> bytes:
     Raises:
         FileNotFoundError: The server has no such file.
         PrivateAddressError: The host is not public, or a redirect leads to such a host.
-        OSError: The server redirects for ever.
+        OSError: The server redirects for ever, or to another scheme, or its answer is not the complete file.
         aiohttp.ClientError: The request failed.
         TimeoutError: The server was silent for too long.
     """
@@ -52,21 +53,27 @@ async def read_web(uri: str, limits: ReadLimits, most: int) -> bytes:
         if response.status in _NOT_FOUND:
             raise FileNotFoundError(uri)
         response.raise_for_status()
-        content = bytearray()
+        if response.status != HTTPStatus.OK:  # the content is a part of the file, or of another page
+            raise OSError(errno.EINVAL, f"status {response.status} instead of 200")
+        parts: list[bytes] = []
+        size = 0
         async for part in response.content.iter_chunked(CHUNK_BYTES):
-            content += part
-            if len(content) > most:
+            parts.append(part[: most + 1 - size])
+            size += len(parts[-1])
+            if size > most:
                 break
-        return bytes(content[: most + 1])
+        return b"".join(parts)
 
 
 @asynccontextmanager
 async def _redirects_reported() -> AsyncIterator[None]:
-    """Raise the error of too many redirects as the one of too many links, which is not repeated."""
+    """Raise the errors of redirects that cannot be followed as errors of the system, which are not repeated."""
     try:
         yield
     except aiohttp.TooManyRedirects as error:
         raise OSError(errno.ELOOP, f"more than {MAX_REDIRECTS} redirects") from error
+    except (aiohttp.NonHttpUrlRedirectClientError, aiohttp.InvalidUrlRedirectClientError) as error:
+        raise OSError(errno.EINVAL, "redirect to an address that is not of the web") from error
 
 
 def is_public(host: str) -> bool:

@@ -147,7 +147,20 @@ def test_invalid_content_expires(output: str) -> None:
         assert storage.names(f"{output}/_lease") == ["4.json", "notes.txt"]
 
 
-@pytest.mark.parametrize("change", [{"pid": "1"}, {"pid": None}, {"process_start": "x"}, {"machine": 3}, {"host": []}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pid": "1"},
+        {"pid": None},
+        {"pid": 0},
+        {"pid": -1},
+        {"pid": 2**70},
+        {"pid": True},
+        {"process_start": "x"},
+        {"machine": 3},
+        {"host": []},
+    ],
+)
 def test_content_with_other_types_is_invalid(change: dict[str, Any]) -> None:
     content = json.loads(lease_holder.this_process("convert", None).to_json())
     assert lease_holder.from_json(json.dumps(content).encode())

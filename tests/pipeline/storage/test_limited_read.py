@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import fsspec
 import pytest
@@ -124,6 +125,20 @@ def test_an_answer_is_not_read_beyond_the_limit(server: str, path: str) -> None:
 def test_a_server_that_redirects_for_ever_is_not_followed(server: str) -> None:
     with pytest.raises(OSError, match="redirects") as caught:
         read(f"{server}/loop")
+    assert not is_transient(caught.value)
+
+
+@pytest.mark.parametrize("status", [201, 202, 203, 204, 205, 206, 226, 300, 302, 304, 305])
+def test_only_the_answer_200_is_a_file(server: str, status: int) -> None:
+    with pytest.raises(OSError, match=str(status)) as caught:
+        read(f"{server}/status/{status}")
+    assert not is_transient(caught.value)
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "s3://bucket/a", "ftp://host/a", "data:,a"])
+def test_a_redirect_to_another_scheme_is_not_followed(server: str, target: str) -> None:
+    with pytest.raises(OSError, match="redirect") as caught:
+        read(f"{server}/redirect?to={quote(target)}")
     assert not is_transient(caught.value)
 
 
