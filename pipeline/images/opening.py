@@ -1,7 +1,7 @@
 """Open image files, and limit the number of pixels that are decoded.
 
 Pillow limits the size in the header of a file. A JPEG may be decoded at an eighth of its size, so that here the pixels
-that are really decoded are limited instead.
+that are really decoded are limited instead. Decoders may also keep other data in memory, which counts as pixels.
 """
 
 import io
@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from pipeline.images.formats import FORMATS
+from pipeline.images.jpeg_scans import has_several_scans
 
 DEFAULT_MAX_PIXELS = 100_000_000
 BYTES_PER_PIXEL = 16  # the most that a decoder, and the conversion to 8 bits, were seen to use: WebP with transparency
-# A progressive JPEG is kept as coefficients of the full size, of at most 6 bytes for each pixel, at any scale.
-_PROGRESSIVE_BYTES = 6
+_COEFFICIENT_BYTES = 2  # of libjpeg, for each pixel and component; subsampled components have fewer coefficients
 _pillow_limit = threading.Lock()
 
 
@@ -36,25 +37,40 @@ def open_image(file: BinaryIO, formats: tuple[str, ...] = FORMATS) -> Iterator[I
 def load_image(content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
     """Decode an image file. Raises one of `formats.DECODER_ERRORS` if it is invalid or has too many pixels."""
     with open_image(io.BytesIO(content)) as image:
-        check_pixels(image, image.size, max_pixels)
+        check_pixels(image, buffered_pixels(image, content), max_pixels)
         image.load()
         return image
 
 
-def check_pixels(image: Image.Image, full: tuple[int, int], max_pixels: int) -> None:
+def buffered_pixels(image: Image.Image, content: bytes) -> int:
+    """Return the number of pixels that take as much memory as the data that the decoder keeps at any scale.
+
+    Args:
+        image: The opened image, at its full scale.
+        content: The content of its file.
+
+    Raises:
+        OSError: The file has too many scans.
+    """
+    if isinstance(image, JpegImageFile):
+        progressive = "progressive" in image.info
+        if has_several_scans(content, image.layers, progressive=progressive):
+            return image.width * image.height * image.layers * _COEFFICIENT_BYTES // BYTES_PER_PIXEL
+    return 0
+
+
+def check_pixels(image: Image.Image, buffered: int, max_pixels: int) -> None:
     """Check the number of pixels that will be decoded.
 
     Args:
         image: The opened image. Its size is that of the scale at which it will be decoded.
-        full: Width and height of the image at its full scale.
+        buffered: The number of pixels that `buffered_pixels` returned.
         max_pixels: The largest number of pixels.
 
     Raises:
         Image.DecompressionBombError: There are too many pixels.
     """
-    pixels = image.size[0] * image.size[1]
-    if image.info.get("progressive"):
-        pixels = max(pixels, full[0] * full[1] * _PROGRESSIVE_BYTES // BYTES_PER_PIXEL)
+    pixels = max(image.width * image.height, buffered)
     if pixels > max_pixels:
         raise Image.DecompressionBombError(f"{pixels} pixels would be decoded, and the limit is {max_pixels}")
 

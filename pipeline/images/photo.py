@@ -10,7 +10,7 @@ from PIL import Image
 from pipeline.images.color import to_resizable, to_srgb
 from pipeline.images.formats import DECODER_ERRORS, image_error
 from pipeline.images.geometry import TRANSPOSED_ORIENTATIONS, UPRIGHT_OPERATIONS, Transform, pad_transform
-from pipeline.images.opening import DEFAULT_MAX_PIXELS, check_pixels, open_image
+from pipeline.images.opening import DEFAULT_MAX_PIXELS, buffered_pixels, check_pixels, open_image
 
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, Orientation
 # libjpeg can decode at 1/8, 1/4 and 1/2 of the size. At 1/4 it takes a quarter of the time, and pixels differ from
@@ -27,12 +27,14 @@ class Photo:
         size: Width and height of the upright photo in pixels.
         orientation: The EXIF orientation that has to be applied, 1 to 8.
         max_pixels: The largest number of pixels to decode.
+        buffered: The number of pixels that `opening.buffered_pixels` returned.
     """
 
     stored: Image.Image
     size: tuple[int, int]
     orientation: int
     max_pixels: int = DEFAULT_MAX_PIXELS
+    buffered: int = 0
 
     def shrink_to(self, scale: float) -> int:
         """Let libjpeg decode a JPEG at the smallest fraction of its size that is at least `scale`.
@@ -59,7 +61,7 @@ class Photo:
         Raises:
             Image.DecompressionBombError: Too many pixels would be decoded. `open_photo` converts it.
         """
-        check_pixels(self.stored, self.size, self.max_pixels)
+        check_pixels(self.stored, self.buffered, self.max_pixels)
         image = transform.apply_to_stored(to_resizable(self.stored))
         return to_srgb(image, self.stored.info.get("icc_profile"), background)
 
@@ -101,6 +103,6 @@ def open_photo(content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator
     """
     try:
         with open_image(io.BytesIO(content)) as image:
-            yield replace(read_header(image), max_pixels=max_pixels)
+            yield replace(read_header(image), max_pixels=max_pixels, buffered=buffered_pixels(image, content))
     except DECODER_ERRORS as error:
         raise image_error(error) from error

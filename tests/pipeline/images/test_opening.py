@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import TooManyPixelsError
+from pipeline.errors import InvalidImageError, TooManyPixelsError
 from pipeline.images.geometry import crop_transform
 from pipeline.images.opening import BYTES_PER_PIXEL, load_image, open_image
 from pipeline.images.photo import open_photo
 from tests.conftest import ROOT
+from tests.jpegs import jpeg_of_scans
 
 SIDE = 2000  # pixels of the images whose memory is measured
 BASE = 40 * 2**20  # bytes that do not depend on the size of an image
@@ -45,11 +46,29 @@ def test_a_jpeg_counts_at_the_scale_at_which_it_is_decoded() -> None:
         decode(content, 800, 800 * 800 - 1)
 
 
-def test_a_progressive_jpeg_counts_the_memory_of_its_coefficients() -> None:
-    content = jpeg_of(800, progressive=True)
+SCANS = {
+    "progressive": (jpeg_of(800, progressive=True), 3),
+    "progressive cmyk": (jpeg_of_scans(800, 4, [[1, 2, 3, 4]], progressive=True), 4),
+    "sequential": (jpeg_of_scans(800, 3, [[1], [2], [3]]), 3),
+}
+
+
+@pytest.mark.parametrize("kind", SCANS)
+def test_a_jpeg_of_several_scans_counts_the_memory_of_its_coefficients(kind: str) -> None:
+    content, components = SCANS[kind]
+    counted = 800 * 800 * 2 * components // BYTES_PER_PIXEL
     with pytest.raises(TooManyPixelsError):
-        decode(content, 100, 100 * 100)
-    assert decode(content, 100, 800 * 800 * 6 // BYTES_PER_PIXEL).size == (100, 100)
+        decode(content, 100, counted - 1)
+    assert decode(content, 100, counted).size == (100, 100)
+
+
+def test_a_jpeg_of_one_scan_for_all_components_counts_no_coefficients() -> None:
+    assert decode(jpeg_of_scans(800, 3, [[1, 2, 3]]), 100, 100 * 100).size == (100, 100)
+
+
+def test_a_jpeg_of_too_many_scans_is_invalid() -> None:
+    with pytest.raises(InvalidImageError):
+        decode(jpeg_of_scans(80, 1, [[1]] * 1000, progressive=True), 8, 10**6)
 
 
 @pytest.mark.parametrize("kind", ["png", "gif", "webp", "bmp", "tiff"])
