@@ -13,9 +13,11 @@ from typing import BinaryIO
 
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from pipeline.images.formats import FORMATS
 from pipeline.images.jpeg_scans import has_several_scans
+from pipeline.images.tiff_tiles import tile_pixels
 
 DEFAULT_MAX_PIXELS = 100_000_000
 BYTES_PER_PIXEL = 16  # the most that a decoder, and the conversion to 8 bits, were seen to use: WebP with transparency
@@ -43,19 +45,21 @@ def load_image(content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Im
 
 
 def buffered_pixels(image: Image.Image, content: bytes) -> int:
-    """Return the number of pixels that take as much memory as the data that the decoder keeps at any scale.
+    """Return the number of pixels that take as much memory as the data that the decoder keeps for any size.
 
     Args:
         image: The opened image, at its full scale.
         content: The content of its file.
 
     Raises:
-        OSError: The file has too many scans.
+        OSError: A JPEG has too many scans, or a TIFF has two sizes.
     """
     if isinstance(image, JpegImageFile):
         progressive = "progressive" in image.info
         if has_several_scans(content, image.layers, progressive=progressive):
             return image.width * image.height * image.layers * _COEFFICIENT_BYTES // BYTES_PER_PIXEL
+    if isinstance(image, TiffImageFile):
+        return tile_pixels(image, content)
     return 0
 
 

@@ -1,0 +1,46 @@
+"""The tiles of a TIFF count as pixels, and its directory has one size."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from pipeline.images.opening import load_image
+
+ORDERS = [("<", False), (">", False), ("<", True)]
+
+
+def tiled(side: int, tile: int, order: str = "<", *, big: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    pixels = np.zeros((side, side, 3), np.uint8)
+    tifffile.imwrite(buffer, pixels, byteorder=order, bigtiff=big, tile=(tile, tile), compression="zlib")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("order", "big"), ORDERS)
+def test_a_tile_counts_as_pixels(order: str, *, big: bool) -> None:
+    content = tiled(64, 512, order, big=big)
+    assert load_image(content, 512 * 512).size == (64, 64)
+    with pytest.raises(Image.DecompressionBombError):
+        load_image(content, 512 * 512 - 1)
+
+
+def test_the_last_strip_may_be_longer_than_the_image() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, "tiff", compression="tiff_lzw", tiffinfo={278: 2**31 - 1})
+    assert load_image(buffer.getvalue(), 64 * 64).size == (64, 64)
+
+
+@pytest.mark.parametrize("tag", [256, 257, 322, 323])
+@pytest.mark.parametrize(("order", "big"), ORDERS)
+def test_a_second_size_is_an_error(order: str, tag: int, *, big: bool) -> None:
+    content = tiled(64, 64, order, big=big)
+    entry = order + ("HHQ" if big else "HHI")
+    begin = content.index(struct.pack(entry, 305, 2, 12))  # the name of the software
+    size = struct.pack(entry, tag, 3, 1) + struct.pack(order + "H", 64).ljust(8 if big else 4, b"\0")
+    assert load_image(content).size == (64, 64)
+    with pytest.raises(OSError, match="repeated"):
+        load_image(content[:begin] + size + content[begin + len(size) :])
