@@ -7,7 +7,7 @@ that are really decoded are limited instead. Decoders may also keep other data i
 import io
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
@@ -36,9 +36,22 @@ def open_image(file: BinaryIO, formats: tuple[str, ...] = FORMATS) -> Iterator[I
             yield image
 
 
-def load_image(content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
-    """Decode an image file. Raises one of `formats.DECODER_ERRORS` if it is invalid or has too many pixels."""
+def load_image(
+    content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, check_size: Callable[[tuple[int, int]], None] | None = None
+) -> Image.Image:
+    """Decode an image file.
+
+    Args:
+        content: The content of the file.
+        max_pixels: The largest number of pixels.
+        check_size: Called with width and height before the pixels are decoded. It raises an error if they are invalid.
+
+    Raises:
+        Exception: One of `formats.DECODER_ERRORS`: the file is invalid or has too many pixels.
+    """
     with open_image(io.BytesIO(content)) as image:
+        if check_size:
+            check_size(image.size)
         check_pixels(image, buffered_pixels(image, content), max_pixels)
         image.load()
         return image

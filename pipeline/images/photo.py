@@ -66,13 +66,13 @@ class Photo:
         return to_srgb(image, self.stored.info.get("icc_profile"), background)
 
 
-def read_upright(content: bytes, background: str = "white") -> Image.Image:
+def read_upright(content: bytes, background: str = "white", max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
     """Decode an image file to upright sRGB pixels at its full size.
 
     Raises:
-        ImageError: The file cannot be decoded.
+        ImageError: The file cannot be decoded, or has too many pixels.
     """
-    with open_photo(content) as photo:
+    with open_photo(content, max_pixels) as photo:
         transform, _ = pad_transform(photo.size, photo.size)
         return photo.to_srgb(replace(transform, orientation=photo.orientation), background)[0]
 

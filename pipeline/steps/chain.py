@@ -176,15 +176,23 @@ def photo_steps(settings: ChainSettings) -> list[Step]:
     The first step receives `Fetched` rows. The last step returns `Encoded` rows, or `Mapped` rows in mode maps.
     """
     recipe, blank, on_gpu = settings.recipe, settings.blank, settings.gpu_detectors
-    map_arguments = {"recipe": recipe, "blank": blank, "deferred": on_gpu, "cache": settings.map_cache}
+    max_pixels = settings.access.max_pixels
+    map_arguments = {
+        "recipe": recipe,
+        "blank": blank,
+        "deferred": on_gpu,
+        "cache": settings.map_cache,
+        "max_pixels": max_pixels,
+    }
     convert_arguments = {
         "recipe": recipe,
         "gpu_detectors": on_gpu,
         "cache": settings.map_cache,
         "compile_cache": settings.compile_cache,
         "keep_maps": settings.keep_maps,
+        "max_pixels": max_pixels,
     }
-    decode = decode_step(recipe, blank, settings.access.max_pixels)
+    decode = decode_step(recipe, blank, max_pixels)
     decode_pool: Pool = "decode" if recipe.fit == "people" else "load"  # detecting people takes a whole core
     steps = [
         Step("decode", decode_pool, RowStep("decode", Fetched, Decoded, decode)),

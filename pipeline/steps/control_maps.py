@@ -18,6 +18,7 @@ from pipeline.detectors.base import BatchDetector, Detector, detector_version, l
 from pipeline.detectors.inpaint import mask_out
 from pipeline.errors import DetectorFailedError, MissingMaskError, describe_exception
 from pipeline.images.arrays import Pixels
+from pipeline.images.opening import DEFAULT_MAX_PIXELS
 from pipeline.steps.canvas import canvas_mask
 from pipeline.steps.map_cache import MapCache, map_key
 from pipeline.steps.provided_maps import is_provided, provided_map
@@ -59,6 +60,7 @@ class ControlMaps(TableStep[Decoded, Mapped]):
         deferred: Detectors whose maps the GPU worker detects; those maps stay None.
         cache: Address of a folder of control maps.
         device: `cpu`, where a detector uses one thread, or `cuda`, where the photos of a unit share batches.
+        max_pixels: The largest number of pixels of a map of the manifest.
     """
 
     def __init__(
@@ -68,10 +70,12 @@ class ControlMaps(TableStep[Decoded, Mapped]):
         deferred: frozenset[str] = frozenset(),
         cache: str | None = None,
         device: str = CPU,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
         super().__init__(Decoded, Mapped)
         cv2.setNumThreads(1)
         self._recipe, self._blank, self._deferred, self._device = recipe, blank, deferred, device
+        self._max_pixels = max_pixels
         self._gpu_detectors = recipe.gpu_detectors
         self._cache = MapCache(cache)
         self._unit = _UnitMaps()
@@ -107,7 +111,7 @@ class ControlMaps(TableStep[Decoded, Mapped]):
 
     def _map(self, settings: DetectorSettings, row: Mapped) -> ControlMap | None:
         """Return the map of one detector, or None if the GPU worker detects it."""
-        provided = provided_map(settings, row)
+        provided = provided_map(settings, row, self._max_pixels)
         if provided is not None:
             return replace(_control_map(settings, provided.pixels, "manifest"), source_uri=provided.uri)
         if settings.name in self._blank:

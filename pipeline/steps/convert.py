@@ -23,6 +23,7 @@ from pipeline.errors import (
     UnusableImageError,
 )
 from pipeline.images.arrays import Pixels
+from pipeline.images.opening import DEFAULT_MAX_PIXELS
 from pipeline.images.photo import read_upright
 from pipeline.steps.canvas import canvas_mask, map_pixels
 from pipeline.steps.inpaint_region import inpaint_region
@@ -41,12 +42,20 @@ class Converter(TableStep[Mapped, Converted]):
         recipe: The recipe.
         compile_cache: Address of a folder of compiled models.
         keep_maps: Whether a later step needs the pixels of the control maps.
+        max_pixels: The largest number of pixels of a reference image.
 
     Raises:
         ModelError: Weights or the reference image are missing or invalid, or weights do not fit together.
     """
 
-    def __init__(self, recipe: Recipe, compile_cache: str | None = None, *, keep_maps: bool = False) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        compile_cache: str | None = None,
+        *,
+        keep_maps: bool = False,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
         # Imported here because diffusers takes seconds to import, and only this process needs it.
         from pipeline.diffusion.generator import ImageGenerator
 
@@ -54,8 +63,8 @@ class Converter(TableStep[Mapped, Converted]):
         self._recipe = recipe
         self._keep_maps = keep_maps
         self._generator = ImageGenerator(recipe, compile_cache=compile_cache)
-        self._reference = _recipe_reference(recipe)  # the bytes of the file
-        self._reference_pixels = np.asarray(read_upright(self._reference)) if self._reference else None
+        self._max_pixels = max_pixels
+        self._reference, self._reference_pixels = _recipe_reference(recipe, max_pixels)
         self._requests: dict[str, GenerationRequest] = {}  # of the current unit, by the key of the row
 
     def run(self, rows: Sequence[Mapped | Failed]) -> list[Converted | Failed]:
@@ -116,7 +125,7 @@ class Converter(TableStep[Mapped, Converted]):
         if not self._recipe.ip_adapter:
             return None
         if row.reference:
-            return np.asarray(read_upright(row.reference))
+            return np.asarray(read_upright(row.reference, max_pixels=self._max_pixels))
         if self._reference_pixels is None:
             raise MissingReferenceError("ip_adapter: neither the manifest nor the recipe has a reference image")
         return self._reference_pixels
@@ -126,14 +135,14 @@ class Converter(TableStep[Mapped, Converted]):
         return hashlib.sha256(content).hexdigest() if content else None
 
 
-def _recipe_reference(recipe: Recipe) -> bytes | None:
-    """Return the content of the recipe's reference image. Raises `ModelError` if it cannot be read."""
+def _recipe_reference(recipe: Recipe, max_pixels: int) -> tuple[bytes | None, Pixels | None]:
+    """Return the content and the pixels of the recipe's reference image. Raises `ModelError` if it cannot be read."""
     if not recipe.ip_adapter or not recipe.ip_adapter.reference:
-        return None
+        return None, None
     uri = recipe.ip_adapter.reference
     try:
         content = storage.read(uri)
-        read_upright(content)
+        pixels = np.asarray(read_upright(content, max_pixels=max_pixels))
     except (ImageError, StorageError, OSError) as error:
         raise ModelError(f"ip_adapter.reference {storage.redact(uri)}: {error}", "Name an image file.") from error
-    return content
+    return content, pixels

@@ -49,7 +49,7 @@ def decode_step(
     Args:
         recipe: The recipe.
         blank: The detectors whose weights are missing.
-        max_pixels: The largest number of pixels of a photo to decode.
+        max_pixels: The largest number of pixels of a photo or a mask to decode.
     """
     detectors = [settings for settings in recipe.pose_detectors if settings.name not in blank]
     find_people = PeopleFinder(detectors[0]) if recipe.fit == "people" and detectors else None
@@ -88,7 +88,7 @@ def decode(row: Fetched, geometry: Geometry, find_people: FindPeople | None = No
     canvas = replace(canvas, labels=labels)
     if row.mask:
         with record_on_error(canvas=canvas):
-            mask, visible = fit_mask(row.mask, transform)
+            mask, visible = fit_mask(row.mask, transform, geometry.max_pixels)
         canvas = replace(canvas, mask=mask, labels=replace(labels, mask_visible=visible))
     return Decoded(row.planned, row.timing, row.source, canvas, pixels, row.provided, row.reference)
 

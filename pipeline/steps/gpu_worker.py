@@ -7,6 +7,7 @@ processes.
 import sys
 from collections.abc import Sequence
 
+from pipeline.images.opening import DEFAULT_MAX_PIXELS
 from pipeline.steps.control_maps import ControlMaps
 from pipeline.steps.convert import Converter
 from pipeline.steps.row_step import TableStep
@@ -23,6 +24,7 @@ class GpuWorker(TableStep[Mapped, Mapped | Converted]):
         cache: Address of a folder of control maps.
         compile_cache: Address of a folder of compiled models.
         keep_maps: Whether a later step needs the pixels of the control maps.
+        max_pixels: The largest number of pixels of a reference image.
 
     Raises:
         ModelError: Weights are missing or invalid, or do not fit together.
@@ -36,10 +38,13 @@ class GpuWorker(TableStep[Mapped, Mapped | Converted]):
         compile_cache: str | None = None,
         *,
         keep_maps: bool = False,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
         super().__init__(Mapped, Converted if recipe.mode != "maps" else Mapped)
         self._maps = ControlMaps(recipe, cache=cache, device=available_device()) if gpu_detectors else None
-        self._converter = Converter(recipe, compile_cache, keep_maps=keep_maps) if recipe.mode != "maps" else None
+        self._converter: Converter | None = None
+        if recipe.mode != "maps":
+            self._converter = Converter(recipe, compile_cache, keep_maps=keep_maps, max_pixels=max_pixels)
 
     def run(self, rows: Sequence[Mapped | Failed]) -> list[Mapped | Converted | Failed]:
         """Detect the maps that rows still lack, then generate the images unless the mode is maps."""

@@ -5,6 +5,7 @@ The transform of the photo is applied to its maps. An invalid map is an error of
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from pipeline.detectors.pose_drawing import draw_people
 from pipeline.errors import InvalidMapError, InvalidPoseError, MapShapeError
 from pipeline.images.arrays import Pixels
 from pipeline.images.formats import DECODER_ERRORS, describe_decode_error, same_aspect_ratio
-from pipeline.images.opening import load_image
+from pipeline.images.opening import DEFAULT_MAX_PIXELS, load_image
 from pipeline.steps.canvas import canvas_padding, canvas_transform
 from schemas.detectors import DetectorSettings
 from schemas.row_parts import Canvas, Points, ProvidedFile
@@ -43,8 +44,13 @@ def is_provided(settings: DetectorSettings, row: Decoded) -> bool:
     return _has_pose(settings, row) or _file_of(settings, row) is not None
 
 
-def provided_map(settings: DetectorSettings, row: Decoded) -> ProvidedMap | None:
+def provided_map(settings: DetectorSettings, row: Decoded, max_pixels: int = DEFAULT_MAX_PIXELS) -> ProvidedMap | None:
     """Return the map that the manifest provides, or None.
+
+    Args:
+        settings: The settings of the detector.
+        row: The row.
+        max_pixels: The largest number of pixels of the image.
 
     Raises:
         ControlMapError: The map is invalid.
@@ -54,7 +60,9 @@ def provided_map(settings: DetectorSettings, row: Decoded) -> ProvidedMap | None
     file = _file_of(settings, row)
     if file is None:
         return None
-    pixels = _depth_map(file, row.canvas) if settings.name == "depth" else _color_map(file, row.canvas)
+    image = _load(file, row.canvas, max_pixels)
+    is_depth = settings.name == "depth"
+    pixels = _depth_map(row.canvas, image) if is_depth else _color_map(settings.name, row.canvas, image)
     return ProvidedMap(pixels, storage.redact(file.uri))
 
 
@@ -88,36 +96,38 @@ def _person(numbers: Sequence[float | None] | None) -> NDArray[np.float64]:
     return person.reshape(-1, 3)
 
 
-def _depth_map(file: ProvidedFile, canvas: Canvas) -> Pixels:
+def _depth_map(canvas: Canvas, image: Image.Image) -> Pixels:
     """Convert a depth image of 8 or 16 bits or floats, where near is white, to the map that depth ControlNets use."""
-    image = _open(file)
     grey = image.convert("F") if image.mode.startswith(("I", "F")) else image.convert("L").convert("F")
-    depth = _fit(file, canvas, grey, Image.Resampling.BILINEAR)  # [H, W], float32
+    depth = _fit(canvas, grey, Image.Resampling.BILINEAR)  # [H, W], float32
     if not np.isfinite(depth).all():
         raise InvalidMapError("depth_uri: the image has values that are not finite")
     return depth_to_map(depth)
 
 
-def _color_map(file: ProvidedFile, canvas: Canvas) -> Pixels:
+def _color_map(detector: str, canvas: Canvas, image: Image.Image) -> Pixels:
     """Resample any other map. Maps in `PALETTE` get no new colours, and maps in `BLACK_AND_WHITE` no grey."""
-    resampling = Image.Resampling.NEAREST if file.detector in PALETTE else Image.Resampling.BILINEAR
-    pixels = _fit(file, canvas, _open(file).convert("RGB"), resampling)  # [H, W, 3], uint8
-    if file.detector in BLACK_AND_WHITE:
+    resampling = Image.Resampling.NEAREST if detector in PALETTE else Image.Resampling.BILINEAR
+    pixels = _fit(canvas, image.convert("RGB"), resampling)  # [H, W, 3], uint8
+    if detector in BLACK_AND_WHITE:
         return np.where(pixels >= LINE_THRESHOLD, np.uint8(255), np.uint8(0))
     return pixels.astype(np.uint8)
 
 
-def _open(file: ProvidedFile) -> Image.Image:
+def _load(file: ProvidedFile, canvas: Canvas, max_pixels: int) -> Image.Image:
     try:
-        return load_image(file.content)
+        return load_image(file.content, max_pixels, partial(_check_shape, file, canvas))
     except DECODER_ERRORS as error:
         raise InvalidMapError(f"{file.detector}_uri: {describe_decode_error(error)}") from error
 
 
-def _fit(file: ProvidedFile, canvas: Canvas, image: Image.Image, resampling: Image.Resampling) -> NDArray[Any]:
+def _check_shape(file: ProvidedFile, canvas: Canvas, size: tuple[int, int]) -> None:
+    source = canvas_transform(canvas).source
+    if not same_aspect_ratio(size, source):
+        found, photo = (f"{width}x{height}" for width, height in (size, source))
+        raise MapShapeError(f"{file.detector}_uri: {found} does not have the aspect ratio of the photo, {photo}")
+
+
+def _fit(canvas: Canvas, image: Image.Image, resampling: Image.Resampling) -> NDArray[Any]:
     """Resample an image of the whole photo to the pixels of the canvas. The padding repeats the edge of the image."""
-    transform = canvas_transform(canvas)
-    if not same_aspect_ratio(image.size, transform.source):
-        size, photo = (f"{width}x{height}" for width, height in (image.size, transform.source))
-        raise MapShapeError(f"{file.detector}_uri: {size} does not have the aspect ratio of the photo, {photo}")
-    return canvas_padding(canvas).pad(np.asarray(transform.apply(image, resampling)), edge=True)
+    return canvas_padding(canvas).pad(np.asarray(canvas_transform(canvas).apply(image, resampling)), edge=True)

@@ -111,6 +111,19 @@ def test_empty_mask_is_fully_visible() -> None:
     assert fit_mask(encoded(Image.new("L", (512, 256))), CROP)[1] == 1.0
 
 
+def test_a_mask_has_at_most_the_pixels_of_the_limit() -> None:
+    content = encoded(classes("L"))
+    assert fit_mask(content, CROP, 512 * 256)[1] == pytest.approx(0.5, abs=0.01)
+    with pytest.raises(InvalidMaskError):
+        fit_mask(content, CROP, 512 * 256 - 1)
+
+
+def test_the_shape_of_a_mask_is_checked_before_its_pixels_are_decoded() -> None:
+    content = encoded(Image.effect_noise((40, 10), 90))
+    with pytest.raises(MaskShapeError):
+        fit_mask(content[:-200], CROP)
+
+
 @pytest.mark.parametrize(
     ("content", "error"),
     [

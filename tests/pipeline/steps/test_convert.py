@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from pipeline.diffusion.request import GeneratedImage
+from pipeline.errors import ModelError, TooManyPixelsError
 from pipeline.steps.control_maps import ControlMaps
 from pipeline.steps.convert import Converter
 from schemas.recipe import Recipe
@@ -165,6 +166,12 @@ def test_the_digest_of_the_reference_image_is_recorded(tiny: Path, tmp_path: Pat
     assert first.made_by.reference_sha256 == hashlib.sha256(blue).hexdigest()
     assert second.made_by.reference_sha256 == hashlib.sha256(red).hexdigest()
     assert (first.image != second.image).any()
+    with pytest.raises(ModelError):
+        Converter(recipe, max_pixels=40 * 40 - 1)
+    large = edit(own, reference=png(np.zeros((41, 41, 3), np.uint8)))
+    (refused,) = Converter(recipe, max_pixels=40 * 40).run([large])
+    assert isinstance(refused, Failed)
+    assert refused.failure.code == TooManyPixelsError.code
     plain = tiny_recipe(tiny)
     (without,) = Converter(plain).run([mapped_by(plain, decoded)])
     assert isinstance(without, Converted)

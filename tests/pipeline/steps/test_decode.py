@@ -257,6 +257,11 @@ def test_too_many_pixels_are_an_error() -> None:
     row = fetched_row(stored(Image.new("RGB", (100, 100))))
     with pytest.raises(TooManyPixelsError):
         decode(row, Geometry(BUCKETS, "crop", "white", 0.25, max_pixels=9999))
+    with pytest.raises(TooManyPixelsError):
+        read_upright(row.photo, max_pixels=9999)
+    masked = fetched_row(stored(Image.new("RGB", (50, 50))), mask=stored(Image.new("L", (100, 100))))
+    with pytest.raises(InvalidMaskError):
+        decode(masked, Geometry(BUCKETS, "crop", "white", 0.25, max_pixels=9999))
 
 
 @pytest.mark.slow

@@ -130,3 +130,18 @@ def test_channels_keep_their_order(decoded: Decoded) -> None:
 def test_an_invalid_image_is_an_error(settings: Any, decoded: Decoded, content: bytes, error: type[PhotoError]) -> None:
     with pytest.raises(error, match=f"{settings.name}_uri"):
         map_of(settings, decoded, content)
+
+
+def test_the_shape_of_a_map_is_checked_before_its_pixels_are_decoded(decoded: Decoded) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (10, 40), np.uint8)
+    with pytest.raises(MapShapeError):
+        map_of(SegSettings(), decoded, png(noise)[:-200])
+
+
+@pytest.mark.parametrize("settings", [DepthSettings(), SegSettings()])
+def test_a_map_has_at_most_the_pixels_of_the_limit(settings: Any, decoded: Decoded) -> None:
+    file = ProvidedFile(settings.name, "https://host/map.png", png(np.zeros((64, 64), np.uint8)))
+    row = edit(decoded, provided=(file,))
+    assert provided_map(settings, row, 64 * 64) is not None
+    with pytest.raises(InvalidMapError):
+        provided_map(settings, row, 64 * 64 - 1)
