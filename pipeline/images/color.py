@@ -16,6 +16,8 @@ SRGB = ImageCms.createProfile("sRGB")
 INTENT = ImageCms.Intent.PERCEPTUAL  # as in browsers; without a perceptual table, LittleCMS uses relative colorimetric
 _COLOR_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}  # Pillow mode -> signature of ICC.1:2010
 _MAX_16_BIT = 65535.0
+_MAX_PROFILE_BYTES = 4 * 2**20  # the largest profiles of printers have 3 MB
+_KEPT_PROFILES = 8  # each with its bytes twice, and the tables of its transform; photos of a dataset have few profiles
 _STRIP_ROWS = 256  # rows that are converted together, because intermediate values take 16 bytes for each pixel
 
 
@@ -41,7 +43,7 @@ def to_srgb(image: Image.Image, profile: bytes | None, background: str) -> tuple
 
     Returns:
         The image in mode RGB, and the name of the profile. The name is None for sRGB or no profile, and `ignored: ...`
-        if the profile is invalid or its colour space is not that of the image.
+        if the profile is invalid or larger than 4 MiB, or its colour space is not that of the image.
     """
     alpha = image.getchannel("A") if image.mode in {"LA", "RGBA"} else None
     colors = image if alpha is None else image.convert(image.mode[:-1])
@@ -65,6 +67,8 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> tuple[Image.Image, str | None]:
+    if len(profile) > _MAX_PROFILE_BYTES:
+        return _to_rgb(image), f"ignored: the profile has more than {_MAX_PROFILE_BYTES} bytes"
     try:
         transform, name = _profile_transform(profile, image.mode)
         if transform is None:
@@ -75,7 +79,7 @@ def _apply_profile(image: Image.Image, profile: bytes) -> tuple[Image.Image, str
     return converted or _to_rgb(image), name
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=_KEPT_PROFILES)
 def _profile_transform(profile: bytes, mode: str) -> tuple[ImageCms.ImageCmsTransform | None, str | None]:
     """Return the transform from a profile to sRGB, and the name that `to_srgb` returns.
 

@@ -1,10 +1,14 @@
 """Colours: the conversion of every mode and of colour profiles to sRGB."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
 from pipeline.images.color import to_resizable, to_srgb
+from tests.conftest import ROOT
 
 RAMP = np.tile(np.linspace(0, 255, 64, dtype=np.uint8), (48, 1))
 
@@ -100,6 +104,39 @@ def test_srgb_profile_changes_nothing_and_profile_of_another_colour_space_is_ign
     assert unchanged[0, 0].tolist() == [120, 60, 30]
     assert name is not None
     assert name.startswith("ignored: ")
+
+
+def test_a_profile_that_is_too_large_is_ignored() -> None:
+    colors, profile = Image.new("RGB", (4, 4), (120, 60, 30)), bgr_profile()
+    assert rgb_of(colors, profile.ljust(4 * 2**20, b"\0"))[0][0, 0].tolist() != [120, 60, 30]
+    unchanged, name = rgb_of(colors, profile.ljust(4 * 2**20 + 1, b"\0"))
+    assert unchanged[0, 0].tolist() == [120, 60, 30]
+    assert name is not None
+    assert name.startswith("ignored: ")
+
+
+PROFILES = """
+from PIL import Image
+from pipeline.images.color import to_srgb
+from tests.pipeline.images.test_color import bgr_profile
+
+def memory():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS")) * 1024
+
+colors, profile = Image.new("RGB", (4, 4)), bgr_profile()
+to_srgb(colors, profile, "white")
+before = memory()
+for number in range(40):
+    to_srgb(colors, profile.ljust(4 * 2**20, bytes([number])), "white")
+print(memory() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_the_profiles_of_many_photos_take_little_memory() -> None:
+    result = subprocess.run([sys.executable, "-c", PROFILES], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 120 * 2**20
 
 
 @pytest.mark.parametrize("profile", [b"", b"not a profile", b"\0" * 200])
