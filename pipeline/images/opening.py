@@ -22,7 +22,28 @@ from pipeline.images.tiff_tiles import tile_pixels
 DEFAULT_MAX_PIXELS = 100_000_000
 BYTES_PER_PIXEL = 16  # the most that a decoder, and the conversion to 8 bits, were seen to use: WebP with transparency
 _COEFFICIENT_BYTES = 2  # of libjpeg, for each pixel and component; subsampled components have fewer coefficients
+# Pillow reads comments of PPM byte by byte, and chunks of PNG with several reads. Files of many pixels need more reads.
+_MAX_READS, _BYTES_PER_READ = 2**16, 256
 _pillow_limit = threading.Lock()
+
+
+class LimitedReads(io.BytesIO):
+    """A file in memory whose number of reads is limited, so that headers of many small parts take no minutes.
+
+    Args:
+        content: The content of the file.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._reads = _MAX_READS + len(content) // _BYTES_PER_READ
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read bytes. Raises `OSError` after too many reads."""
+        self._reads -= 1
+        if self._reads < 0:
+            raise OSError("too many comments or chunks")
+        return super().read(size)
 
 
 @contextmanager
@@ -49,7 +70,7 @@ def load_image(
     Raises:
         Exception: One of `formats.DECODER_ERRORS`: the file is invalid or has too many pixels.
     """
-    with open_image(io.BytesIO(content)) as image:
+    with open_image(LimitedReads(content)) as image:
         if check_size:
             check_size(image.size)
         check_pixels(image, buffered_pixels(image, content), max_pixels)

@@ -1,6 +1,5 @@
 """Open a photo, read its header, and decode it to upright sRGB pixels."""
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from PIL import Image
 from pipeline.images.color import to_resizable, to_srgb
 from pipeline.images.formats import DECODER_ERRORS, image_error
 from pipeline.images.geometry import TRANSPOSED_ORIENTATIONS, UPRIGHT_OPERATIONS, Transform, pad_transform
-from pipeline.images.opening import DEFAULT_MAX_PIXELS, buffered_pixels, check_pixels, open_image
+from pipeline.images.opening import DEFAULT_MAX_PIXELS, LimitedReads, buffered_pixels, check_pixels, open_image
 
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, Orientation
 # libjpeg can decode at 1/8, 1/4 and 1/2 of the size. At 1/4 it takes a quarter of the time, and pixels differ from
@@ -102,7 +101,7 @@ def open_photo(content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator
         ImageError: The file cannot be decoded, or has too many pixels.
     """
     try:
-        with open_image(io.BytesIO(content)) as image:
+        with open_image(LimitedReads(content)) as image:
             yield replace(read_header(image), max_pixels=max_pixels, buffered=buffered_pixels(image, content))
     except DECODER_ERRORS as error:
         raise image_error(error) from error

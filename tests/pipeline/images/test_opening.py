@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from pipeline.errors import InvalidImageError, TooManyPixelsError
 from pipeline.images.geometry import crop_transform
 from pipeline.images.opening import BYTES_PER_PIXEL, load_image, open_image
-from pipeline.images.photo import open_photo
+from pipeline.images.photo import open_photo, read_upright
 from tests.conftest import ROOT
 from tests.jpegs import jpeg_of_scans
 
@@ -69,6 +70,28 @@ def test_a_jpeg_of_one_scan_for_all_components_counts_no_coefficients() -> None:
 def test_a_jpeg_of_too_many_scans_is_invalid() -> None:
     with pytest.raises(InvalidImageError):
         decode(jpeg_of_scans(80, 1, [[1]] * 1000, progressive=True), 8, 10**6)
+
+
+def png_of_chunks(number: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "png")
+    head, end = buffer.getvalue()[:33], buffer.getvalue()[33:]  # after the header of the image
+    return head + (b"\0\0\0\0abCd" + zlib.crc32(b"abCd").to_bytes(4)) * number + end
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        (b"P6 #" + b"x" * 1000 + b"\n1 1 255\nabc", b"P6 #" + b"x" * 2**17 + b"\n1 1 255\nabc"),
+        (b"P6 " + b" " * 1000 + b"1 1 255\nabc", b"P6 " + b" " * 2**17 + b"1 1 255\nabc"),
+        (png_of_chunks(1000), png_of_chunks(2**16)),
+    ],
+    ids=["comment", "spaces", "chunks"],
+)
+def test_long_headers_are_invalid(short: bytes, long: bytes) -> None:
+    assert read_upright(short).size
+    with pytest.raises(InvalidImageError):
+        read_upright(long)
 
 
 @pytest.mark.parametrize("kind", ["png", "gif", "webp", "bmp", "tiff"])
