@@ -28,13 +28,14 @@ LOGGER = logging.getLogger("photo2anime.run")
 GIB = 2**30
 # The share of a core and the memory of one process of each pool. Light steps mostly wait or take little time. With the
 # recipe demo, a light process was seen to use 0.3 GiB, and a process that generates images 1.5 GiB. Pools that decode
-# photos need additional memory for the pixels of one photo, and `load` for the files of a batch.
+# photos, control maps or reference images need additional memory for the pixels of one, and `load` for the files of a
+# batch.
 CPUS: dict[Pool, float] = {"load": 0.5, "light": 0.5, "decode": 1, "control_maps": 1, "gpu": 1}
 MEMORY: dict[Pool, int] = {
     "load": GIB, "light": GIB // 2, "decode": GIB, "control_maps": GIB, "gpu": 2 * GIB,
 }  # fmt: skip
 LIGHT_STEPS = 2  # encode and commit
-_DECODING_POOLS: tuple[Pool, ...] = ("load", "decode")
+_PHOTO_POOLS: frozenset[Pool] = frozenset({"load", "decode"})  # they decode photos and masks
 CORES_PER_DETECTOR = 4  # without GPUs, one in so many cores detects control maps
 DETECTORS_PER_GPU = 8  # allowed in a cluster that will grow, even if it has fewer cores now
 # Batches of each process that holds models: one is processed while another is packed and returned, and the next one is
@@ -140,20 +141,31 @@ def plan_resources(run: RunPlan, options: Options) -> StepResources:
     if options.address is None and (options.gpus or 0) > gpus:
         raise ClusterError(f"this machine: {gpus} GPUs, but --gpus is {options.gpus}", "Lower or omit --gpus.")
     only_maps = run.recipe.mode == "maps"
-    cluster = cluster_resources(budget, only_maps=only_maps)
+    decoding = decoding_pools(run)
+    cluster = cluster_resources(budget, decoding, only_maps=only_maps)
     gpu_detectors = run.recipe.gpu_detectors - run.blank if cluster.gpus else frozenset[str]()
     sizes = size_pools(cluster, growing=bool(options.gpus), only_maps=only_maps)
     convert = f", {sizes.convert} for images" if sizes.convert else ""
     LOGGER.info("at most %d process(es) for control maps%s", sizes.control_maps, convert)
     configure_ray_data(budget, verbose=options.verbose)
-    return step_resources(cluster, sizes, gpu_detectors, options.max_pixels)
+    return step_resources(cluster, sizes, gpu_detectors, options.max_pixels, decoding)
 
 
-def cluster_resources(budget: Budget, *, only_maps: bool = False) -> ClusterResources:
+def decoding_pools(run: RunPlan) -> frozenset[Pool]:
+    """Return the pools whose processes decode images of a run, and need memory for the pixels of one image."""
+    maps: frozenset[Pool] = frozenset({"control_maps"} if run.has_map_files else ())
+    references: frozenset[Pool] = frozenset({"gpu"} if run.recipe.ip_adapter else ())
+    return _PHOTO_POOLS | maps | references
+
+
+def cluster_resources(
+    budget: Budget, decoding: frozenset[Pool] = _PHOTO_POOLS, *, only_maps: bool = False
+) -> ClusterResources:
     """Return the resources of the connected cluster within a budget.
 
     Args:
         budget: The budget.
+        decoding: The pools whose processes decode images.
         only_maps: Whether the run detects control maps only, without images.
 
     Raises:
@@ -169,7 +181,7 @@ def cluster_resources(budget: Budget, *, only_maps: bool = False) -> ClusterReso
             f"cluster: {cpus:g} CPUs and {gpus} GPUs, but this run needs {fewest + 1} CPUs",
             "Add CPUs, raise --cpus, or set --gpus if the cluster will grow.",
         )
-    needed = _needed_memory(budget.max_pixels, only_maps=only_maps)
+    needed = _needed_memory(budget.max_pixels, decoding, only_maps=only_maps)
     if budget.memory is not None and resources.memory < needed:
         raise ClusterError(
             f"cluster: {resources.memory / GIB:.1f} GiB of memory, but this run needs {needed / GIB:.1f} GiB",
@@ -200,6 +212,7 @@ def step_resources(
     sizes: PoolSizes,
     gpu_detectors: frozenset[str],
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    decoding: frozenset[Pool] = _PHOTO_POOLS,
 ) -> StepResources:
     """Return the Ray resources of the steps.
 
@@ -211,14 +224,15 @@ def step_resources(
         sizes: The sizes of the pools.
         gpu_detectors: Detectors that run in the GPU workers.
         max_pixels: The largest number of pixels of a photo to decode.
+        decoding: The pools whose processes decode images.
     """
-    memory = _pool_memory(max_pixels)
+    memory = _pool_memory(max_pixels, decoding)
     by_pool: dict[Pool, dict[str, Any]] = {pool: {"num_cpus": CPUS[pool]} for pool in CPUS}
-    if cluster.memory >= _needed_memory(max_pixels, only_maps=not sizes.convert):
+    if cluster.memory >= _needed_memory(max_pixels, decoding, only_maps=not sizes.convert):
         for pool, arguments in by_pool.items():
             arguments["memory"] = memory[pool]
     else:
-        for pool in _DECODING_POOLS:
+        for pool in _PHOTO_POOLS:
             by_pool[pool]["compute"] = TaskPoolStrategy(1)
     sizes_by_pool: dict[Pool, int] = {"control_maps": sizes.control_maps, "gpu": max(1, sizes.convert)}
     for pool, arguments in by_pool.items():
@@ -246,15 +260,15 @@ def configure_ray_data(budget: Budget, *, verbose: bool = False) -> None:
     logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)
 
 
-def _pool_memory(max_pixels: int) -> dict[Pool, int]:
+def _pool_memory(max_pixels: int, decoding: frozenset[Pool]) -> dict[Pool, int]:
     """Return the memory of one process of each pool in bytes."""
-    pixels = dict.fromkeys(_DECODING_POOLS, max_pixels * BYTES_PER_PIXEL)
+    pixels = dict.fromkeys(decoding, max_pixels * BYTES_PER_PIXEL)
     return {pool: memory + pixels.get(pool, 0) for pool, memory in MEMORY.items()}
 
 
-def _needed_memory(max_pixels: int, *, only_maps: bool) -> int:
+def _needed_memory(max_pixels: int, decoding: frozenset[Pool], *, only_maps: bool) -> int:
     """Return the memory of one process of each step."""
-    memory = _pool_memory(max_pixels)
+    memory = _pool_memory(max_pixels, decoding)
     return memory["load"] + LIGHT_STEPS * memory["light"] + memory["control_maps"] + (0 if only_maps else memory["gpu"])
 
 

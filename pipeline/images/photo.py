@@ -103,5 +103,6 @@ def open_photo(content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator
     try:
         with open_image(LimitedReads(content)) as image:
             yield replace(read_header(image), max_pixels=max_pixels, buffered=buffered_pixels(image, content))
+            image.close()  # frees the pixels, which `Photo` would keep
     except DECODER_ERRORS as error:
         raise image_error(error) from error

@@ -3,6 +3,8 @@
 Strips are never larger than the image.
 """
 
+from typing import Literal
+
 from PIL.TiffImagePlugin import TiffImageFile
 
 _WIDTH, _LENGTH, _BITS, _SAMPLES, _ROWS, _TILE_WIDTH, _TILE_LENGTH = 256, 257, 258, 277, 278, 322, 323  # TIFF 6.0
@@ -29,7 +31,7 @@ def tile_pixels(image: TiffImageFile, content: bytes) -> int:
 
 def _tags(image: TiffImageFile, content: bytes) -> list[int]:
     """Return the tags of the directory of an image, in the order of the file."""
-    order = "little" if image.tag_v2.prefix == b"II" else "big"
+    order: Literal["little", "big"] = "little" if image.tag_v2.prefix == b"II" else "big"
     count_bytes, entry_bytes = (8, 20) if content[2] == _BIG_TIFF else (2, 12)
     begin = image.tag_v2.offset + count_bytes
     count = int.from_bytes(content[image.tag_v2.offset : begin], order)

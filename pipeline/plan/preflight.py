@@ -54,6 +54,7 @@ class RunPlan:
         prompt_columns: The columns of the manifest that prompts may name.
         access: What the manifest may name, and how its files are read.
         blank: Detectors whose weights are missing and whose maps are black.
+        has_map_files: Whether the manifest names images of control maps for rows that are left.
         map_cache: Address of a folder of control maps.
         compile_cache: Address of a folder of compiled models.
     """
@@ -68,6 +69,7 @@ class RunPlan:
     prompt_columns: list[str]
     access: Access
     blank: frozenset[str]
+    has_map_files: bool
     map_cache: str | None = None
     compile_cache: str | None = None
 
@@ -117,7 +119,7 @@ def preflight(
             if work.units.num_rows:
                 check_buckets(planning.database)
             _check_inputs(planning, work)
-            provided = _provided_detectors(planning)
+            provided, has_maps = _provided_detectors(planning), _has_map_files(planning)
         blank = checks.check_models(recipe, provided) if work.units.num_rows else frozenset()
         if plans and work.units.num_rows:
             _check_space(output, recipe, work.rows, keep_maps=options.keep_maps)
@@ -125,7 +127,8 @@ def preflight(
         recipe = _with_absolute_reference(_with_compilation(recipe, work.rows))
         database.close()
         uris, access = [each.uri for each in stored], _access(manifest, options)
-        yield RunPlan(recipe, last_run, uris, listed, recovered, new, work, columns, access, blank, *caches)
+        plan_files = recipe, last_run, uris, listed, recovered, new
+        yield RunPlan(*plan_files, work, columns, access, blank, has_maps, *caches)
 
 
 def _read_plans(
@@ -202,6 +205,11 @@ def _provided_detectors(planning: Planning) -> frozenset[str]:
         f"SELECT {', '.join(f'bool_and({each})' for each in conditions.values())} FROM {LEFT_ROWS}"
     )
     return frozenset(name for name, every in zip(conditions, provided, strict=True) if every)
+
+
+def _has_map_files(planning: Planning) -> bool:
+    """Return whether the manifest names an image of a control map for a row that is left."""
+    return bool(planning.database.row(f"SELECT count(*) FROM {LEFT_ROWS} WHERE len(map_uris) > 0")[0])
 
 
 def _people_finders(recipe: Recipe) -> list[str]:

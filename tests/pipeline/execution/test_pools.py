@@ -9,6 +9,7 @@ from pipeline.errors import ClusterError
 from pipeline.execution import pools
 from pipeline.execution.pools import GIB, Budget, ClusterResources, PoolSizes, size_pools
 from pipeline.images.opening import BYTES_PER_PIXEL
+from pipeline.steps.chain import Pool
 from schemas.options import Options
 
 
@@ -65,6 +66,15 @@ def test_the_memory_for_decoding_grows_with_the_allowed_pixels() -> None:
     )
     assert large["load"]["memory"] - small["load"]["memory"] == 99 * 10**6 * BYTES_PER_PIXEL
     assert large["light"] == small["light"]
+
+
+def test_pools_that_decode_maps_and_references_have_memory_for_their_pixels() -> None:
+    cluster, decoding = ClusterResources(5, 0, 100 * GIB), frozenset[Pool]({"load", "decode", "control_maps", "gpu"})
+    photos = pools.step_resources(cluster, PoolSizes(1, 1), frozenset(), 10**8).by_pool
+    every = pools.step_resources(cluster, PoolSizes(1, 1), frozenset(), 10**8, decoding).by_pool
+    added = {pool: every[pool]["memory"] - photos[pool]["memory"] for pool in every}
+    pixels = 10**8 * BYTES_PER_PIXEL
+    assert added == {"load": 0, "light": 0, "decode": 0, "control_maps": pixels, "gpu": pixels}
 
 
 def test_options_become_a_budget() -> None:

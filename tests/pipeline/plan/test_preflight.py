@@ -65,6 +65,13 @@ def test_provided_maps_need_no_weights(tmp_path: Path) -> None:
         run_plan(tmp_path / "some.parquet", tmp_path / "out", strict)
 
 
+@pytest.mark.parametrize(("address", "expected"), [(None, False), ("/depth.png", True)])
+def test_a_run_with_images_of_maps_is_known(tmp_path: Path, address: str | None, *, expected: bool) -> None:
+    columns = {"photo_id": ["a", "b"], "uri": ["/a.jpg", "/b.jpg"], "depth_uri": [None, address]}
+    pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+    assert run_plan(tmp_path / "m.parquet", tmp_path / "out", load_recipe("demo")).has_map_files == expected
+
+
 def test_a_provided_map_does_not_replace_the_detector_that_crops_around_people(tmp_path: Path) -> None:
     columns = {"photo_id": ["a"], "uri": ["/a.jpg"], "openpose_uri": ["/a.png"]}
     storage.put_table(str(tmp_path / "map.parquet"), pa.table(columns))
