@@ -112,13 +112,13 @@ def test_the_limit_of_pillow_is_kept_for_other_code(monkeypatch: pytest.MonkeyPa
 
 MEASUREMENT = """
 import json, sys
-from tests.pipeline.images.test_opening import FORMATS, decode
+from tests.pipeline.images.test_opening import decode
 
 def memory(name):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name)) * 1024
 
 used = {}
-for name in FORMATS:
+for name in sys.argv[2:]:
     path = f"{sys.argv[1]}/{name}"
     decode(open(path + ".small", "rb").read(), 64, 10**9)  # loads the decoder
     content = open(path, "rb").read()
@@ -143,14 +143,34 @@ def write_image(path: Path, name: str, side: int) -> None:
     image.save(path, {"jpg": "jpeg", "tif": "tiff"}.get(kind, kind), **OPTIONS.get(kind, {}))
 
 
+def measured(folder: Path, names: list[str]) -> dict[str, int]:
+    """Decode files of a folder in another process. Returns the bytes of memory that each took at most, by name."""
+    command = [sys.executable, "-c", MEASUREMENT, str(folder), *names]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found: dict[str, int] = json.loads(result.stdout)
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_decoding_takes_no_more_memory_than_a_process_reserves(tmp_path: Path) -> None:
     for name in FORMATS:
         write_image(tmp_path / name, name, SIDE)
         write_image(tmp_path / f"{name}.small", name, 100)
-    command = [sys.executable, "-c", MEASUREMENT, str(tmp_path)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    used = json.loads(result.stdout)
+    used = measured(tmp_path, FORMATS)
     assert used.keys() == set(FORMATS)
     assert {name: number for name, number in used.items() if number > SIDE * SIDE * BYTES_PER_PIXEL + BASE} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_jpeg_of_several_scans_takes_no_more_memory_than_it_counts(tmp_path: Path) -> None:
+    for components in (1, 3, 4):
+        scans = [[number] for number in range(1, components + 1)]
+        for progressive in (False, True):
+            name = f"{components}-{progressive}"
+            for path, side in ((tmp_path / name, 2 * SIDE), (tmp_path / f"{name}.small", 100)):
+                path.write_bytes(jpeg_of_scans(side, components, scans, progressive=progressive))
+    names = [path.name for path in tmp_path.iterdir() if path.suffix != ".small"]
+    for name, used in measured(tmp_path, names).items():
+        assert used < (2 * SIDE) ** 2 * 2 * int(name[0]) + BASE, name
