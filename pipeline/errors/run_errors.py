@@ -262,6 +262,13 @@ class WorkersFailedError(RunStoppedError):
     hint = "Look at the log with --verbose, and at the memory of the machines. Run the same command again to continue."
 
 
+class RayEndedError(RunStoppedError):
+    """The processes of Ray on this machine ended, because they were killed, or have too little memory or files."""
+
+    code = "run.ray_ended"
+    hint = "Look at the memory of the machine and at ulimit -n, and run the same command again to continue."
+
+
 class OutOfMemoryError(RunStoppedError):
     """One image does not fit in the memory of the device."""
 

@@ -15,6 +15,7 @@ import ray
 from ray._private import services
 
 from pipeline.errors import ClusterError, RunError
+from pipeline.execution.local_raylet import local_raylet, raylet_watched
 from pipeline.execution.ray_errors import describe_ray_error
 from pipeline.quiet import silence_stderr
 from pipeline.storage.temporary import temporary_folder
@@ -54,6 +55,7 @@ def connect_ray(
 
     Raises:
         ClusterError: The cluster cannot be reached, or Ray cannot start.
+        RayEndedError: Ray was started on this machine, and ended in the context.
     """
     if address is not None:
         _check_address(address)
@@ -76,7 +78,11 @@ def connect_ray(
             "_system_config": {"task_oom_retries": OOM_RETRIES},
         }
         settings |= {"object_store_memory": object_store_memory} if object_store_memory else {}
-        with _messages_hidden(verbose=verbose), _initialize_ray("local", settings | log_settings, verbose=verbose):
+        with (
+            _messages_hidden(verbose=verbose),
+            _initialize_ray("local", settings | log_settings, verbose=verbose),
+            raylet_watched(local_raylet()),
+        ):
             yield
 
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline import storage
-from pipeline.errors import InterruptedRunError, LeaseLostError, OutputInUseError, RunError, StorageError
+from pipeline.errors import InterruptedRunError, LeaseLostError, OutputInUseError, RayEndedError, RunError, StorageError
 from pipeline.output import lease_holder
 from pipeline.output.lease_holder import LeaseHolder
 
@@ -170,8 +170,8 @@ class Lease:
                 numbers = self._numbers()
                 # The last number is missing if another process took over, and has already finished.
                 self._is_lost = self._number not in numbers or not self._create(self._number + 1)
-            except InterruptedRunError:
-                raise  # a signal, not an error of the storage
+            except (InterruptedRunError, RayEndedError):
+                raise  # of a signal, not an error of the storage
             except Exception as error:  # noqa: BLE001 - `check` reports any error if the lease expires
                 self._failure = storage.redact_message(f"{error}")
 
