@@ -2,12 +2,9 @@
 
 import errno
 import logging
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
-from types import FrameType
-from typing import NoReturn
 
 import typer
 
@@ -20,6 +17,7 @@ from jobs.bench.start import start
 from jobs.convert import convert
 from jobs.demo import demo
 from jobs.explain import explain
+from jobs.interruption import stop_on_signals
 from jobs.logging_setup import configure_logging, report_error
 from jobs.manifest import manifest
 from jobs.maps import maps
@@ -29,7 +27,7 @@ from jobs.preview import preview
 from jobs.query import query
 from jobs.recipes import list_recipes, lock, show
 from jobs.verify import verify
-from pipeline.errors import DiskFullError, InterruptedRunError, RunError
+from pipeline.errors import DiskFullError, RunError
 
 app = typer.Typer(
     help="Convert datasets of photos to anime, with the provenance of every image.",
@@ -80,8 +78,7 @@ def run_command(command: Callable[[], None]) -> None:
 
     A full disk is reported as a `DiskFullError`, also where a temporary file is written.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    stop_on_signals()
     try:
         command()
     except RunError as error:
@@ -93,8 +90,3 @@ def run_command(command: Callable[[], None]) -> None:
         full = DiskFullError(f"{error.filename or tempfile.gettempdir()}: no space left")
         report_error(full)
         sys.exit(full.exit_code)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """Raise an error in the main thread, so that Ray is stopped and temporary files are removed."""
-    raise InterruptedRunError("interrupted")

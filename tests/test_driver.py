@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.errors import RayEndedError
+from pipeline.errors import InterruptedRunError, RayEndedError
 from tests.conftest import TINY
 from tests.ray_head import NO_GPU
 from tests.test_kill import POLL_SECONDS, processes_naming
@@ -54,8 +55,8 @@ class Driver:
 
 
 @contextmanager
-def driver(photos: Path, output: Path) -> Iterator[Driver]:
-    """Start a run, and end all of its processes afterwards."""
+def driver(photos: Path, output: Path, terminal: int | None = None) -> Iterator[Driver]:
+    """Start a run, on a terminal if one is given, and end all of its processes afterwards."""
     settings = [part for setting in TINY for part in ("--set", setting)]
     command = [
         *PROGRAM,
@@ -71,8 +72,15 @@ def driver(photos: Path, output: Path) -> Iterator[Driver]:
     ]
     with tempfile.TemporaryDirectory(prefix="driver-", ignore_cleanup_errors=True) as temporary:
         environment = os.environ | NO_GPU | {"TMPDIR": temporary}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        process = subprocess.Popen(command, env=environment, **pipes)
+        stream = subprocess.PIPE if terminal is None else terminal
+        process = subprocess.Popen(
+            [*(("setsid", "--ctty") if terminal is not None else ()), *command],
+            env=environment,
+            stdin=terminal,
+            stdout=stream,
+            stderr=stream,
+            text=True,
+        )
         try:
             yield Driver(process, output, Path(temporary))
         finally:
@@ -94,3 +102,16 @@ def test_the_end_of_the_raylet_stops_the_run(photos: Path, tmp_path: Path) -> No
         assert run.run_file()["status"] == "stopped"
         assert not any(run.temporary.iterdir())
         assert not any(run.output.glob("_lease/*"))
+
+
+def test_a_closed_terminal_stops_the_run(photos: Path, tmp_path: Path) -> None:
+    terminal, program_side = pty.openpty()
+    with driver(photos, tmp_path / "out", program_side) as run:
+        os.close(program_side)
+        run.wait_for_record()
+        os.close(terminal)  # the system sends SIGHUP
+        assert run.process.wait() == InterruptedRunError.exit_code
+        assert run.run_file()["status"] == "stopped"
+        assert not any(run.temporary.iterdir())
+        assert not any(run.output.glob("_lease/*"))
+        assert not processes_naming(str(run.temporary))

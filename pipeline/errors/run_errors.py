@@ -236,7 +236,7 @@ class RunStoppedError(RunError):
 
 
 class InterruptedRunError(RunStoppedError):
-    """The run received SIGINT or SIGTERM."""
+    """The run received SIGINT, SIGTERM or SIGHUP."""
 
     code = "run.interrupted"
 

@@ -153,11 +153,17 @@ def _start(address: str, settings: dict[str, Any], *, verbose: bool) -> None:
 
 @contextmanager
 def _signal_handler_kept() -> Iterator[None]:
-    """Restore the SIGTERM handler after `ray.init`, which replaces it with one that exits immediately."""
+    """Restore the SIGTERM handler after `ray.init`, which replaces it with one that exits immediately.
+
+    Meanwhile, SIGHUP is blocked. The processes of Ray inherit this, so that a closed terminal does not end them before
+    this process has stopped the run.
+    """
     handler = signal.getsignal(signal.SIGTERM)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
 
