@@ -26,6 +26,7 @@ from jobs.options import LogFormatOption, LogLevelOption, QuietOption
 from jobs.preview import preview
 from jobs.query import query
 from jobs.recipes import list_recipes, lock, show
+from jobs.standard_streams import STANDARD_OUTPUT, keep_streams_open
 from jobs.verify import verify
 from pipeline.errors import DiskFullError, RunError
 
@@ -66,6 +67,7 @@ def configure(
 
 def main() -> None:
     """Run the command line."""
+    keep_streams_open()
     # Some libraries add a handler to the root logger, which would write each log record a second time.
     logging.getLogger("photo2anime").propagate = False
     # Without a handler, Python would write the warnings of libraries about requests that are repeated anyway.
@@ -87,6 +89,7 @@ def run_command(command: Callable[[], None]) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        full = DiskFullError(f"{error.filename or tempfile.gettempdir()}: no space left")
+        hint = "Free some space, or redirect it to another file." if error.filename == STANDARD_OUTPUT else None
+        full = DiskFullError(f"{error.filename or tempfile.gettempdir()}: no space left", hint)
         report_error(full)
         sys.exit(full.exit_code)
