@@ -242,7 +242,7 @@ class InterruptedRunError(RunStoppedError):
 
 
 class LeaseLostError(RunStoppedError):
-    """Another run took over the output, because this one was suspended or could not reach the storage."""
+    """The lease was deleted, or another run took over while this one was suspended or could not reach the storage."""
 
     code = "run.lease_lost"
     hint = "When no other run writes to the output, run the same command again to continue."

@@ -119,10 +119,10 @@ class Lease:
         """
         if not self._is_lost and _now() - self._renewed > self._ttl / 2:
             self._renew()
-        output = storage.redact(self.output)
         if self._is_lost:
-            raise LeaseLostError(f"{output}: {self._successor() or 'another process'} took it over")
+            raise _lost(self.output, self._successor())
         if _now() - self._renewed > self._ttl:
+            output = storage.redact(self.output)
             raise LeaseLostError(f"{output}: the lease could not be renewed for {self._ttl:.0f} s ({self._failure})")
 
     def release(self) -> None:
@@ -283,4 +283,10 @@ def check_holder(output: str, holder: str) -> None:
     # The file may be replaced between its listing and its reading.
     current = lease.current() or lease.current() or lease.current()
     if current is None or current.holder != holder:
-        raise LeaseLostError(f"{storage.redact(output)}: {current or 'another process'} has taken over the output")
+        raise _lost(output, current)
+
+
+def _lost(output: str, successor: LeaseHolder | None) -> LeaseLostError:
+    deleted = "the lease was deleted, or another process took it over and has finished"
+    reason = deleted if successor is None else f"{successor} took it over"
+    return LeaseLostError(f"{storage.redact(output)}: {reason}")

@@ -30,8 +30,10 @@ def test_a_lease_that_was_taken_over_and_released_is_lost(output: str) -> None:
         lease.acquire()
         storage.remove(f"{output}/_lease/1.json")
         lease._renewed -= 0.7 * NEVER
-        with pytest.raises(LeaseLostError):
+        with pytest.raises(LeaseLostError, match="deleted"):
             lease.check()
+        with pytest.raises(LeaseLostError, match="deleted"):
+            check_holder(output, str(lease.identifier))
 
 
 def test_a_lease_that_is_taken_over_and_released_during_a_renewal_is_lost(
