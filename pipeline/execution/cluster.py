@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import resource
 import signal
 import socket
 import tempfile
@@ -31,6 +32,7 @@ CONNECT_SECONDS = 10
 # for ever. The machines of a cluster need the environment variable RAY_task_oom_retries instead.
 OOM_RETRIES = 2
 START_ATTEMPTS = 2  # on a loaded machine, the processes of Ray may not start in time
+LEAST_OPEN_FILES = 256  # of a process; with 64, Ray does not start in time, or its raylet ends during the run
 _START_HINT = "Run the command again when the machine is less busy, or with --verbose to see the log of Ray."
 
 
@@ -70,6 +72,7 @@ def connect_ray(
         with _messages_hidden(verbose=verbose), _initialize_ray(address, log_settings, verbose=verbose):
             yield
         return
+    _check_open_files()
     with temporary_folder(PREFIX, _parent_folder()) as folder:
         settings: dict[str, Any] = {
             "num_cpus": logical_cpus(cpus),
@@ -105,6 +108,14 @@ def logical_cpus(cores: float | None = None) -> int:
     """
     available = max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2)
     return min(available, int(cores or available)) + 2
+
+
+def _check_open_files() -> None:
+    """Raise `ClusterError` if each process may open too few files for Ray, whose processes would end one by one."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # up to which Ray raises the limit of this process
+    if limit != resource.RLIM_INFINITY and limit < LEAST_OPEN_FILES:
+        hint = f"Raise the hard limit of open files to {LEAST_OPEN_FILES} or more, see ulimit -n."
+        raise ClusterError(f"Ray on this machine: a process may open {limit} files only", hint)
 
 
 def _check_address(address: str) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -27,6 +29,22 @@ def test_a_connection_of_the_caller_is_used_and_stays_open() -> None:
     with cluster.connect_ray(None):
         assert ray.is_initialized()
     assert ray.is_initialized()
+
+
+def test_too_few_open_files_are_an_error_before_ray_starts() -> None:
+    code = f"""
+import resource
+from pipeline.errors import ClusterError
+from pipeline.execution.cluster import LEAST_OPEN_FILES, connect_ray
+resource.setrlimit(resource.RLIMIT_NOFILE, (LEAST_OPEN_FILES - 1,) * 2)
+try:
+    with connect_ray(None):
+        pass
+except ClusterError as error:
+    assert str(LEAST_OPEN_FILES - 1) in str(error)
+    raise SystemExit({ClusterError.exit_code})
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == ClusterError.exit_code
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
