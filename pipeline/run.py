@@ -166,12 +166,24 @@ def _started(run: RunPlan, metadata: RunMetadata, output: str) -> Iterator[None]
     """
     run_file.write_run_file(output, metadata, {"status": RUNNING, "rows": run.work.rows})
     try:
-        yield
+        with _signal_errors_kept():
+            yield
     except BaseException as error:
         run_file.write_stopped(output, metadata, run.work.rows, error)
         if not isinstance(error, RunError) or isinstance(error, (RunStoppedError, PlanConflictError)):
             raise
         raise RunStoppedError.of(error) from error
+
+
+@contextmanager
+def _signal_errors_kept() -> Iterator[None]:
+    """Raise the error of a signal handler that compiled code, such as Ray's, replaced by a `SystemError`."""
+    try:
+        yield
+    except SystemError as error:
+        if isinstance(error.__cause__, RunError):
+            raise error.__cause__ from None
+        raise
 
 
 def _is_finished(run: RunPlan) -> bool:

@@ -184,11 +184,19 @@ def test_lost_permissions_stop_the_run_and_the_same_call_continues_it(
     assert verify(output).valid
 
 
+def caused_by(error: Exception) -> SystemError:
+    """Return the error by which compiled code replaces the error of a signal handler."""
+    replaced = SystemError("returned a result with an exception set")
+    replaced.__cause__ = error
+    return replaced
+
+
 @pytest.mark.parametrize(
     ("error", "raised", "code"),
     [
         (RunStoppedError("ended"), RunStoppedError, "run.stopped"),
         (InterruptedRunError("interrupted"), InterruptedRunError, "run.interrupted"),
+        (caused_by(InterruptedRunError("interrupted")), InterruptedRunError, "run.interrupted"),
         (DiskFullError("out: full"), RunStoppedError, "output.disk_full"),
         (ZeroDivisionError("https://u:secret@host/x?sig=secret\nsecond line"), ZeroDivisionError, "run.stopped"),
     ],
@@ -200,7 +208,7 @@ def test_the_run_file_says_why_a_run_stopped(
         convert_locally(str(photos), str(tmp_path), maps, Options(unit_size=3), Stopped(error))
     content = run_file(tmp_path)
     assert (content["status"], content["rows"], content["error"]["code"]) == ("stopped", 12, code)
-    assert str(error).partition(" ")[0].partition("u:")[0] in content["error"]["message"]
+    assert str(error.__cause__ or error).partition(" ")[0].partition("u:")[0] in content["error"]["message"]
     assert "secret" not in content["error"]["message"]
     assert "\n" not in content["error"]["message"]
     assert convert_locally(str(photos), str(tmp_path), maps).earlier == 3
