@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from pipeline.images.formats import FORMATS
 from pipeline.images.jpeg_scans import has_several_scans
-from pipeline.images.tiff_tiles import tile_pixels
+from pipeline.images.tiff_tiles import check_tags, tile_pixels
 
 DEFAULT_MAX_PIXELS = 100_000_000
 BYTES_PER_PIXEL = 16  # the most that a decoder, and the conversion to 8 bits, were seen to use: WebP with transparency
@@ -48,9 +48,14 @@ class LimitedReads(io.BytesIO):
 
 @contextmanager
 def open_image(file: BinaryIO, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
-    """Open an image file and read its header. Callers check the pixels with `check_pixels` before they decode them."""
+    """Open an image file and read its header. Callers check the pixels with `check_pixels` before they decode them.
+
+    Raises:
+        OSError: The image cannot be identified, or its header needs too much memory.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # unusual metadata, which does not affect the pixels
+        check_tags(file)
         with _without_pillow_limit():
             image = Image.open(file, formats=formats)
         with image:

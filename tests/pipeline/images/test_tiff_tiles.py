@@ -2,6 +2,7 @@
 
 import io
 import struct
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from pipeline.images.opening import load_image
+from pipeline.images.tiff_tiles import check_tags
 
 ORDERS = [("<", False), (">", False), ("<", True)]
 
@@ -44,3 +46,23 @@ def test_a_second_size_is_an_error(order: str, tag: int, *, big: bool) -> None:
     assert load_image(content).size == (64, 64)
     with pytest.raises(OSError, match="repeated"):
         load_image(content[:begin] + size + content[begin + len(size) :])
+
+
+@pytest.mark.parametrize(("order", "is_big"), [("<", False), (">", False), ("<", True), (">", True)])
+@pytest.mark.parametrize(
+    ("kind", "values", "accepted"), [(4, 10_000_000, False), (4, 1000, True), (7, 10_000_000, True)]
+)
+def test_a_tag_with_too_many_values_is_refused_before_it_is_read(
+    order: str, kind: int, values: int, *, is_big: bool, accepted: bool
+) -> None:
+    magic = {"<": b"II", ">": b"MM"}[order]
+    if is_big:
+        header = struct.pack(f"{order}2sHHHQQ", magic, 43, 8, 0, 16, 1) + struct.pack(
+            f"{order}HHQQ", 273, kind, values, 0
+        )
+    else:
+        header = struct.pack(f"{order}2sHIH", magic, 42, 8, 1) + struct.pack(f"{order}HHII", 273, kind, values, 0)
+    file = io.BytesIO(header)
+    with nullcontext() if accepted else pytest.raises(OSError, match="10000000 values"):
+        check_tags(file)
+    assert not accepted or file.tell() == 0
