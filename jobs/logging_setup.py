@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from jobs.terminal_text import escape_controls
-from pipeline.errors import RunError
+from pipeline.errors import RunError, RunStoppedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,7 +55,18 @@ class TextFormatter(logging.Formatter):
         return _without_secrets(super().format(record))
 
 
-class StderrHandler(logging.Handler):
+class InterruptibleHandler(logging.Handler):
+    """Raises the error of a signal that arrives while a record is written. Other errors are reported as usual."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - a name of the standard library
+        """Handle the current exception of `emit`."""
+        error = sys.exception()
+        if isinstance(error, RunStoppedError):
+            raise error
+        super().handleError(record)
+
+
+class StderrHandler(InterruptibleHandler):
     """Writes each record to the current `sys.stderr`, which may be replaced during the process."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -123,7 +134,10 @@ def _new_handler(log_format: LogFormat) -> logging.Handler:
         from rich.console import Console
         from rich.logging import RichHandler
 
-        handler = RichHandler(console=Console(stderr=True), show_path=False, log_time_format="[%X]")
+        class TerminalHandler(InterruptibleHandler, RichHandler):
+            """Writes each record to the terminal."""
+
+        handler = TerminalHandler(console=Console(stderr=True), show_path=False, log_time_format="[%X]")
         handler.setFormatter(TextFormatter())
     else:
         handler = StderrHandler()

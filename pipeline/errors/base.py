@@ -65,5 +65,7 @@ def describe_exception(error: BaseException) -> str:
     name = type(error).__name__
     try:
         return f"{name}: {error}"
+    except RunError:  # of a signal
+        raise
     except Exception:  # noqa: BLE001 - the message is unknown then
         return name

@@ -20,7 +20,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline import storage
-from pipeline.errors import InterruptedRunError, LeaseLostError, OutputInUseError, RayEndedError, RunError, StorageError
+from pipeline.errors import (
+    DiskFullError,
+    InterruptedRunError,
+    LeaseLostError,
+    OutputInUseError,
+    RayEndedError,
+    StorageError,
+)
 from pipeline.output import lease_holder
 from pipeline.output.lease_holder import LeaseHolder
 
@@ -29,6 +36,9 @@ LOGGER = logging.getLogger("photo2anime.output")
 FOLDER = "_lease"
 TTL = 60.0  # seconds after which a lease expires that is not renewed
 RENEWAL = 15.0  # seconds between renewals
+# Seconds after which a renewal gives up. Two renewals begin and end before the lease expires.
+_LONGEST_RENEWAL = 15.0
+_LONGEST_RELEASE = 10.0  # seconds, for which the end of a run may wait
 _POLLS = 60  # requests of a process that waits for a lease to expire
 _FILE = re.compile(r"(\d+)\.json")
 
@@ -128,20 +138,20 @@ class Lease:
     def release(self) -> None:
         """Delete the lease, so that another process can acquire it at once, and the folders that it created, if empty.
 
-        If this fails, a debug message is logged, and the lease expires.
+        If this fails, or takes longer than `_LONGEST_RELEASE`, the lease expires. Errors are logged at level debug.
         """
         self._released.set()
-        with self._renewing:
-            if self._holder is None:
+        if _held.get(self.output) is self:
+            del _held[self.output]
+        with storage.time_limit(_LONGEST_RELEASE), _acquired(self._renewing) as is_acquired:
+            if self._holder is None or not is_acquired:
                 return
-            if _held.get(self.output) is self:
-                del _held[self.output]
             try:
                 for number in self._numbers():
                     other = self._read(number)
                     if other is not None and other.holder == self._holder.holder:
                         storage.remove(self._uri(number))
-            except RunError as error:
+            except (StorageError, DiskFullError) as error:
                 LOGGER.debug("%s", error)
             self._number, self._holder = 0, None
         with suppress(OSError):  # of the first folder that is not empty
@@ -163,8 +173,8 @@ class Lease:
 
     def _renew(self) -> None:
         """Renew the lease. Sets `_is_lost` if another process has it, and `_failure` if a request fails."""
-        with self._renewing:
-            if self._released.is_set() or self._is_lost:
+        with storage.time_limit(_LONGEST_RENEWAL), _acquired(self._renewing) as is_acquired:
+            if not is_acquired or self._released.is_set() or self._is_lost:
                 return
             try:
                 numbers = self._numbers()
@@ -225,7 +235,7 @@ class Lease:
 
     def _successor(self) -> LeaseHolder | None:
         """Return the process that took over, if it still has the lease."""
-        with suppress(RunError):
+        with suppress(StorageError):
             return self.current()
         return None
 
@@ -256,6 +266,17 @@ class Lease:
 
     def _uri(self, number: int) -> str:
         return storage.join(self.output, FOLDER, f"{number}.json")
+
+
+@contextmanager
+def _acquired(lock: threading.Lock) -> Iterator[bool]:
+    """Acquire a lock, and release it at the end. Yields whether it was acquired within the time limit of requests."""
+    is_acquired = lock.acquire(timeout=storage.remaining_seconds())
+    try:
+        yield is_acquired
+    finally:
+        if is_acquired:
+            lock.release()
 
 
 def _new_folders(output: str) -> list[Path]:

@@ -35,6 +35,7 @@ RUN_FILE = "_run.json"
 RECIPES = "_recipes"
 RUNNING, FINISHED, STOPPED = "running", "finished", "stopped"  # the status of the last run; a killed run is running
 OUTPUT_FOLDERS = ("_plan", "images", "maps", "masks", "provenance")
+_LONGEST_STOP = 10.0  # seconds, for which the end of a run may wait
 _DIGITS = 16  # hexadecimal digits of the digest in the name of a recipe's file
 _REDACTED = b"# This recipe has another digest than the name of its file, because credentials were removed.\n"
 _REQUIRED: dict[str, type] = {"run_id": str, "status": str, "recipe_digest": str, "recipe": dict}
@@ -149,7 +150,8 @@ def write_stopped(output: str, run: RunMetadata, rows: int, error: BaseException
     message = str(error) if isinstance(error, Photo2AnimeError) else describe_exception(error)
     described = {"code": code, "message": storage.redact_message(" ".join(message.split()))}
     try:
-        write_run_file(output, run, {"status": STOPPED, "rows": rows, "error": described})
+        with storage.time_limit(_LONGEST_STOP):
+            write_run_file(output, run, {"status": STOPPED, "rows": rows, "error": described})
     except Exception as failure:  # noqa: BLE001 - any error would replace the one that stopped the run
         LOGGER.debug("%s: %s", storage.redact(output), failure)
 

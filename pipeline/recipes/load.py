@@ -12,7 +12,13 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 
 from pipeline import storage
-from pipeline.errors import RecipeError, RecipeNotFoundError, RecipeSettingError, RecipeSyntaxError
+from pipeline.errors import (
+    RecipeError,
+    RecipeNotFoundError,
+    RecipeSettingError,
+    RecipeSyntaxError,
+    RunStoppedError,
+)
 from schemas.recipe import Recipe
 
 MOST_VALUES = 10_000  # of a recipe, whose largest part is a list of ControlNets or LoRAs
@@ -83,6 +89,8 @@ def _parse_yaml(text: str) -> Any:  # noqa: ANN401 - a YAML tree
     """Parse YAML, and reject duplicate keys. Raises `ValueError` if the text or one of its values is invalid."""
     try:
         return YAML(typ="safe").load(text)
+    except RunStoppedError:  # of a signal
+        raise
     except Exception as error:  # for values such as `2001-99-99`, ruamel raises errors of several classes
         reason = str(error).partition("To suppress")[0].strip()  # omits ruamel's advice on duplicate keys
         raise ValueError(reason or type(error).__name__) from error

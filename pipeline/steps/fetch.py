@@ -23,6 +23,7 @@ from pipeline.errors import (
     MissingUriError,
     PhotoError,
     PrivateAddressError,
+    RunStoppedError,
     SchemeNotAllowedError,
     StorageError,
     SupersededError,
@@ -90,7 +91,7 @@ def _read(uri: str | None, access: Access) -> tuple[bytes, int]:
 
     try:
         content = storage.with_retries(read_once, limits.total_seconds)
-    except MemoryError:
+    except (MemoryError, RunStoppedError):  # the latter of a signal
         raise
     except Exception as error:
         # Every other photo of the bucket would fail too, unless the address has its own credentials.

@@ -27,6 +27,7 @@ from pipeline.storage.objects import (
     write_access_reported,
 )  # fmt: skip
 from pipeline.storage.redaction import WEB_SCHEMES, escape, redact, redact_all, redact_message, redact_text
+from pipeline.storage.requests import remaining_seconds, time_limit
 from pipeline.storage.retry import ATTEMPTS, as_error, is_transient, translate_errors, with_retries
 from pipeline.storage.sealed import check_seal, read_sealed, sealed_content
 
@@ -34,6 +35,7 @@ __all__ = [
     "ATTEMPTS", "CLOUD_SCHEMES", "PUBLIC_SCHEMES", "WEB_SCHEMES", "absolute", "as_error", "check_credentials",
     "check_seal", "check_writable", "escape", "exists", "file_names", "files", "filesystem", "folders", "is_file",
     "is_folder", "is_transient", "join", "local_path", "names", "put", "put_new", "put_table", "read", "read_if_exists",
-    "read_sealed", "read_table", "redact", "redact_all", "redact_message", "redact_text", "remove",
-    "remove_partial_files", "resolved", "sealed_content", "translate_errors", "with_retries", "write_access_reported",
+    "read_sealed", "read_table", "redact", "redact_all", "redact_message", "redact_text", "remaining_seconds",
+    "remove", "remove_partial_files", "resolved", "sealed_content", "time_limit", "translate_errors", "with_retries",
+    "write_access_reported",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.errors import UnsupportedSchemeError
+from pipeline.errors import RunStoppedError, UnsupportedSchemeError
 from pipeline.storage.redaction import WEB_SCHEMES, redact, redact_message
 from pipeline.storage.retry import as_error
 
@@ -85,6 +85,8 @@ def filesystem(uri: str) -> tuple[Any, str]:
         raise UnsupportedSchemeError(f"{redact(uri)}: the file system {scheme!r} is not installed", hint) from error
     except ValueError as error:
         raise UnsupportedSchemeError(f"{redact(uri)}: {redact_message(str(error), uri)}") from error
+    except RunStoppedError:  # of a signal
+        raise
     except Exception as error:
         raise as_error(error, uri) from error
     return fs, path

@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -32,6 +33,7 @@ def put_new_file(path: Path, content: bytes) -> None:
     partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
     try:
         _write(partial, io.BytesIO(content))
+        _sync(partial)
         path.hardlink_to(partial)  # unlike a rename, it does not replace a file
     except FileNotFoundError as error:
         raise BlockingIOError(f"{path}: another process removed the temporary file") from error  # as in `_rename`
@@ -41,7 +43,7 @@ def put_new_file(path: Path, content: bytes) -> None:
         _rename_new(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    _sync(path.parent)
 
 
 def put_stream(path: Path, content: BinaryIO) -> None:
@@ -50,22 +52,29 @@ def put_stream(path: Path, content: BinaryIO) -> None:
     Raises:
         BlockingIOError: If another process removed the temporary file. The write can be repeated from the start.
     """
+    put_written(path, lambda partial: _write(partial, content))
+
+
+def put_written(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a local file atomically, as `put_file` does, with a function that writes a file at a temporary path.
+
+    Raises:
+        BlockingIOError: If another process removed the temporary file. The write can be repeated from the start.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
     try:
-        _write(partial, content)
+        write(partial)
+        _sync(partial)
         _rename(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    _sync(path.parent)
 
 
 def _write(path: Path, content: BinaryIO) -> None:
-    """Write a stream to a file, and flush it to disk."""
     with path.open("wb") as file:
         shutil.copyfileobj(content, file, CHUNK_BYTES)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _rename(partial: Path, path: Path) -> None:
@@ -94,9 +103,9 @@ def _rename_new(partial: Path, path: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Flush a folder to disk, so that a rename in it survives a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Flush a file to disk, or a folder, so that a rename in it survives a power failure."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from pipeline.storage import requests
 from pipeline.storage.entries import Entry, Page
-from pipeline.storage.retry import translate_errors
+from pipeline.storage.retry import translate_errors, with_retries
 
 PAGE_FILES = 1000  # the default of both storages
 _LAST_CHARACTER = "\U0010ffff"  # sorted behind all keys of a folder
@@ -24,9 +25,10 @@ def walk_s3(fs: Any, root: str, uri: str, skip: str = "", delimiter: str = "") -
 
     def request(prefix: str, token: str | None, start: str | None) -> _Answer:
         place = {"ContinuationToken": token} if token else {"StartAfter": start} if start else {}
+        options: dict[str, Any] = {"Bucket": bucket, "Delimiter": delimiter, **place}
         with translate_errors(uri):
-            answer = fs.call_s3(  # which repeats the request after temporary errors
-                "list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter=delimiter, **place, **fs.req_kw
+            answer = with_retries(
+                lambda: requests.request(fs, "call_s3", "list_objects_v2", Prefix=prefix, **options, **fs.req_kw)
             )
         objects = [(entry["Key"], entry) for entry in answer.get("Contents", [])]
         prefixes = [entry["Prefix"] for entry in answer.get("CommonPrefixes", [])]
@@ -42,9 +44,10 @@ def walk_gcs(fs: Any, root: str, uri: str, skip: str = "", delimiter: str = "") 
 
     def request(prefix: str, token: str | None, start: str | None) -> _Answer:
         options = {"delimiter": delimiter, "pageToken": token, "startOffset": None if token else start}
-        given = {name: value for name, value in options.items() if value}
+        given: dict[str, Any] = {name: value for name, value in options.items() if value}
+        given |= {"json_out": True, "prefix": prefix, "maxResults": PAGE_FILES}
         with translate_errors(uri):
-            answer = fs.call("GET", "b/{}/o", bucket, json_out=True, prefix=prefix, maxResults=PAGE_FILES, **given)
+            answer = with_retries(lambda: requests.request(fs, "call", "GET", "b/{}/o", bucket, **given))
         objects = [(entry["name"], entry) for entry in answer.get("items", [])]
         return _Answer(objects, answer.get("prefixes", []), answer.get("nextPageToken"))
 

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.errors import StorageAccessError, StorageError
+from pipeline.errors import Photo2AnimeError, RunStoppedError, StorageAccessError, StorageError
 from pipeline.storage.addresses import filesystem, join, local_path
 from pipeline.storage.atomic import put_file, put_new_file
 from pipeline.storage.redaction import redact, redact_message
+from pipeline.storage.requests import LISTING_SECONDS, request
 from pipeline.storage.retry import (
     as_error,
     is_denied,
@@ -31,20 +32,30 @@ _NO_FOLDER = (FileNotFoundError, NotADirectoryError, FileExistsError)
 def read(uri: str) -> bytes:
     """Read the content of a file."""
     with translate_errors(uri):
-        return with_retries(lambda: _read_once(uri))
+        return _read(uri)
 
 
-def _read_once(uri: str) -> bytes:
+def _read(uri: str) -> bytes:
     fs, path = filesystem(uri)
-    content: bytes = fs.cat_file(path)
-    return content
+    size = 0  # requested only after an attempt that took too long, because most files are small
+
+    def read_once() -> bytes:
+        nonlocal size
+        try:
+            content: bytes = request(fs, "cat_file", path, size=size)
+        except TimeoutError:
+            size = size or request(fs, "info", path)["size"] or 0
+            raise
+        return content
+
+    return with_retries(read_once)
 
 
 def read_if_exists(uri: str) -> bytes | None:
     """Read the content of a file. Returns None if the file does not exist."""
     with translate_errors(uri):
         try:
-            return with_retries(lambda: _read_once(uri))
+            return _read(uri)
         except FileNotFoundError:
             return None
 
@@ -56,7 +67,7 @@ def put(uri: str, content: bytes) -> None:
         if isinstance(fs, LocalFileSystem):
             with_retries(lambda: put_file(Path(path), content))
         else:
-            with_retries(lambda: fs.pipe_file(path, content))
+            with_retries(lambda: request(fs, "pipe_file", path, content, size=len(content)))
 
 
 def put_new(uri: str, content: bytes) -> bool:
@@ -74,9 +85,11 @@ def put_new(uri: str, content: bytes) -> bool:
             if isinstance(fs, LocalFileSystem):
                 with_retries(lambda: put_new_file(Path(path), content))
             else:
-                with_retries(lambda: fs.pipe_file(path, content, mode="create"))
+                with_retries(lambda: request(fs, "pipe_file", path, content, size=len(content), mode="create"))
         except FileExistsError:
             return False
+        except (Photo2AnimeError, TimeoutError):  # of a signal, or of a server that would not answer `exists` either
+            raise
         except Exception as error:
             if is_denied(error) or not exists(uri):  # Azure and Google report an existing file by other errors
                 raise
@@ -153,7 +166,7 @@ def folders(folder: str) -> list[str]:
     fs, root = filesystem(folder)
     with translate_errors(folder):
         try:
-            entries = with_retries(lambda: fs.ls(root, detail=True))
+            entries = with_retries(lambda: request(fs, "ls", root, detail=True, seconds=LISTING_SECONDS))
         except (FileNotFoundError, NotADirectoryError):
             return []
     return sorted(entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory")
@@ -172,7 +185,7 @@ def files(folder: str, depth: int | None = None) -> dict[str, dict[str, Any]]:
     fs, root = filesystem(folder)
     with translate_errors(folder):
         fs.invalidate_cache()
-        details = with_retries(lambda: fs.find(root, maxdepth=depth, detail=True))
+        details = with_retries(lambda: request(fs, "find", root, maxdepth=depth, detail=True, seconds=LISTING_SECONDS))
     prefix = root.rstrip("/") + "/"
     return {path.removeprefix(prefix): info for path, info in details.items() if path.startswith(prefix)}
 
@@ -206,7 +219,7 @@ def exists(uri: str) -> bool:
     fs, path = filesystem(uri)
     with translate_errors(uri):
         fs.invalidate_cache()
-        return bool(with_retries(lambda: fs.exists(path)))
+        return bool(with_retries(lambda: request(fs, "exists", path)))
 
 
 def is_folder(uri: str) -> bool:
@@ -217,7 +230,8 @@ def is_folder(uri: str) -> bool:
     with translate_errors(uri):
         fs.invalidate_cache()
         try:
-            details = with_retries(lambda: fs.info(path))  # `fs.isdir` of S3 would list the folder and keep the entries
+            # `fs.isdir` of S3 would list the folder and keep the entries.
+            details = with_retries(lambda: request(fs, "info", path))
         except FileNotFoundError:
             return False
     return bool(details["type"] == "directory")
@@ -228,7 +242,7 @@ def is_file(uri: str) -> bool:
     fs, path = filesystem(uri)
     with translate_errors(uri):
         fs.invalidate_cache()
-        return bool(with_retries(lambda: fs.isfile(path)))
+        return bool(with_retries(lambda: request(fs, "isfile", path)))
 
 
 def remove(uri: str) -> None:
@@ -236,7 +250,7 @@ def remove(uri: str) -> None:
     fs, path = filesystem(uri)
     with translate_errors(uri):
         try:
-            with_retries(lambda: fs.rm_file(path))
+            with_retries(lambda: request(fs, "rm_file", path))
         except FileNotFoundError:
             return
 
@@ -249,7 +263,9 @@ def check_credentials(uri: str) -> None:
     """
     fs, path = filesystem(uri)
     try:
-        fs.info(path)
+        request(fs, "info", path)
+    except RunStoppedError:  # of a signal
+        raise
     except Exception as error:
         if lacks_credentials(error):
             raise as_error(error, uri) from error

@@ -26,6 +26,7 @@ from pipeline.errors import (
     describe_exception,
 )
 from pipeline.storage.redaction import redact, redact_message
+from pipeline.storage.requests import remaining_seconds
 
 LOGGER = logging.getLogger("photo2anime.storage")
 
@@ -113,10 +114,10 @@ def with_retries(function: Callable[[], T], seconds: float = math.inf) -> T:
 
     Args:
         function: The function.
-        seconds: The time after which it is not called again.
+        seconds: The time after which it is not called again. `time_limit` may shorten it.
     """
     retrying = Retrying(
-        stop=stop_any(stop_after_attempt(ATTEMPTS), stop_after_delay(seconds)),
+        stop=stop_any(stop_after_attempt(ATTEMPTS), stop_after_delay(min(seconds, remaining_seconds()))),
         wait=wait_random_exponential(multiplier=0.2, max=5),
         retry=retry_if_exception(is_transient),
         before_sleep=_log_retry,

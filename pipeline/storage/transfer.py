@@ -3,10 +3,12 @@
 import hashlib
 from pathlib import Path
 
+from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.storage import addresses, retry
-from pipeline.storage.atomic import put_stream
+from pipeline.storage.atomic import put_stream, put_written
+from pipeline.storage.requests import request
 
 
 def download(uri: str, path: Path) -> None:
@@ -15,9 +17,12 @@ def download(uri: str, path: Path) -> None:
 
     def copy() -> None:
         fs.invalidate_cache()
-        with fs.open(source, "rb") as stream:
-            put_stream(path, stream)
-        size = None if addresses.is_web_address(uri) else fs.info(source)["size"]
+        size = None if addresses.is_web_address(uri) else request(fs, "info", source)["size"]
+        if size is None or not isinstance(fs, AsyncFileSystem):
+            with fs.open(source, "rb") as stream:
+                put_stream(path, stream)
+        else:  # a stream would have no time limit
+            put_written(path, lambda partial: request(fs, "get_file", source, str(partial), size=size))
         received = path.stat().st_size
         if size not in {None, received}:  # some libraries end a stream early after an error
             path.unlink()
@@ -36,7 +41,7 @@ def upload(path: Path, uri: str) -> None:
             with path.open("rb") as stream:
                 put_stream(Path(target), stream)
         else:
-            fs.put_file(str(path), target)
+            request(fs, "put_file", str(path), target, size=path.stat().st_size)
 
     with retry.translate_errors(uri):
         retry.with_retries(copy)

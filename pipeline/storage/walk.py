@@ -16,6 +16,7 @@ from pipeline.storage.addresses import filesystem, join
 from pipeline.storage.buckets import walk_gcs, walk_s3
 from pipeline.storage.entries import Entry, Page
 from pipeline.storage.redaction import redact
+from pipeline.storage.requests import LISTING_SECONDS, request
 from pipeline.storage.retry import translate_errors, with_retries
 
 LOGGER = logging.getLogger("photo2anime.storage")
@@ -206,6 +207,8 @@ def _walk_folders(fs: Any, root: str, uri: str, skip: str) -> Iterator[Page]:  #
 
 def _list_folder(fs: Any, folder: str) -> list[dict[str, Any]]:  # noqa: ANN401 - likewise
     """Return the entries of a folder, and remove them from the cache of the file system, which grows without limit."""
-    entries: list[dict[str, Any]] = with_retries(lambda: fs.ls(folder, detail=True))
+    entries: list[dict[str, Any]] = with_retries(
+        lambda: request(fs, "ls", folder, detail=True, seconds=LISTING_SECONDS)
+    )
     fs.invalidate_cache(folder)
     return entries

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from jobs.app import app
 from jobs.logging_setup import LOGGER, JsonFormatter, configure_logging, progress_console, report_error
 from jobs.progress import ProgressBar, ProgressLog, show_progress
-from pipeline.errors import MissingColumnError, RecipeError
+from pipeline.errors import InterruptedRunError, MissingColumnError, RecipeError
 
 RUN_LOGGER = logging.getLogger("photo2anime.run")
 
@@ -189,3 +189,20 @@ def test_a_warning_of_a_library_is_one_json_record(capsys: pytest.CaptureFixture
         warnings.warn("corrupt\nEXIF data", UserWarning, stacklevel=1)
     record = json.loads(capsys.readouterr().err)
     assert (record["level"], record["message"]) == ("warning", "UserWarning: corrupt EXIF data")
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_signal_interrupts_a_log_record(*, is_terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(Terminal):
+        """A stream during whose writes a signal arrives."""
+
+        def isatty(self) -> bool:
+            return is_terminal
+
+        def write(self, _text: str) -> int:
+            raise InterruptedRunError("interrupted")
+
+    monkeypatch.setattr(sys, "stderr", Interrupted())
+    configure_logging("info", "text", quiet=False)
+    with pytest.raises(InterruptedRunError):
+        RUN_LOGGER.info("a record")

@@ -11,8 +11,11 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
-FAULTS = ("500", "503", "reset", "half", "stall")
-STALL_SECONDS = 40.0  # longer than the storage libraries wait for a part of an answer
+from pipeline.storage.requests import REQUEST_SECONDS
+
+FAULTS = ("500", "503", "reset", "half", "stall", "silence")
+STALL_SECONDS = REQUEST_SECONDS + 15  # longer than a client waits
+_LONG = ("stall", "silence")
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 _SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
 _INTERNAL = b"<?xml version='1.0'?><Error><Code>InternalError</Code><Message>Try again.</Message></Error>"
@@ -42,7 +45,7 @@ class FaultyServer(ThreadingHTTPServer):
             if self._random.random() >= self._share:
                 return None
             fault = self._random.choice(FAULTS)
-            if fault == "stall":
+            if fault in _LONG:
                 if self._stalls <= 0:
                     fault = "reset"
                 self._stalls -= 1
@@ -64,8 +67,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing."""
 
     def _pass_on(self) -> None:
-        content = self._read_content()
         fault = self.server.next_fault()
+        if fault == "silence":  # before the client sends the content of an object, for which it awaits `100 Continue`
+            self.server.stopped.wait(STALL_SECONDS)
+            self._reset()
+            return
+        content = self._read_content()
         if fault in {"500", "503"}:
             self._answer(int(fault), [], _SLOW_DOWN if fault == "503" else _INTERNAL)
         elif fault == "reset":

@@ -199,3 +199,37 @@ def test_an_account_that_cannot_delete_files_keeps_the_lease(output: str, monkey
         assert numbers(output) == [1, 2]
         for number in (1, 2):
             storage.remove(f"{output}/_lease/{number}.json")
+
+
+def test_the_end_of_a_lease_does_not_wait_for_a_renewal(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LONGEST_RELEASE", 0.01)
+    with lease_with(output, NEVER) as lease:
+        lease.acquire()
+        with lease._renewing:  # as a renewal whose request is not answered
+            lease.release()
+        assert output not in module._held
+        assert numbers(output) == [1]  # it expires
+
+
+def test_a_check_does_not_wait_for_a_renewal_longer_than_its_limit(output: str) -> None:
+    with lease_with(output, NEVER) as lease:
+        lease.acquire()
+        lease._renewed -= 0.7 * NEVER
+        with lease._renewing, storage.time_limit(0.01):
+            lease.check()
+        assert numbers(output) == [1]
+
+
+def test_a_renewal_gives_up_before_the_lease_expires(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_new, limits = storage.put_new, []
+
+    def put(uri: str, content: bytes) -> bool:
+        limits.append(storage.remaining_seconds())
+        return put_new(uri, content)
+
+    with lease_with(output, NEVER) as lease:
+        lease.acquire()
+        monkeypatch.setattr(module.storage, "put_new", put)
+        lease._renewed -= 0.7 * NEVER
+        lease.check()
+    assert max(limits) <= module.TTL - 3 * module.RENEWAL
