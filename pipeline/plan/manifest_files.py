@@ -22,6 +22,7 @@ from pipeline.plan.csv_files import check_lines, csv_header, csv_relation
 from pipeline.plan.json_lines import json_names, json_relation
 from pipeline.storage.addresses import without_query
 from pipeline.storage.database import Database, describe_error, identifier, literal, literals
+from pipeline.storage.requests import LISTING_SECONDS, request
 from pipeline.storage.walk import list_level, walk_files
 
 FORMATS = {
@@ -66,7 +67,10 @@ def find_files(uri: str) -> ManifestFiles:
     if _is_glob(uri):
         fs, path = storage.filesystem(uri)
         with storage.translate_errors(uri):
-            matches = [storage.absolute(fs.unstrip_protocol(name)) for name in sorted(fs.glob(path))]
+            matches = [
+                storage.absolute(fs.unstrip_protocol(name))
+                for name in sorted(request(fs, "glob", path, seconds=LISTING_SECONDS))
+            ]
         uris = [name for name in matches if format_of(name)]
         fixed = _WILDCARDS.split(uri)[0]
         root = storage.absolute(fixed[: fixed.rfind("/") + 1] or ".")

@@ -67,4 +67,4 @@ def request(
     try:
         return sync(fs.loop, getattr(fs, f"_{method}"), *arguments, timeout=limit, **options)
     except FSTimeoutError as error:
-        raise TimeoutError(str(error.__cause__ or "") or f"no answer within {limit:.0f} s") from error
+        raise TimeoutError(str(error.__cause__ or "") or f"no answer within {limit:.2g} s") from error

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from pipeline import errors
-from pipeline.errors import Photo2AnimeError, describe_exception
+from pipeline.errors import InterruptedRunError, Photo2AnimeError, describe_exception
 
 CLASSES = [error for error in vars(errors).values() if inspect.isclass(error) and issubclass(error, Photo2AnimeError)]
 CONCRETE = [error for error in CLASSES if "." in vars(error).get("code", "")]
@@ -72,3 +72,12 @@ def test_an_exception_without_a_text_is_described_by_its_class() -> None:
 
     assert describe_exception(Silent()) == "Silent"
     assert describe_exception(ValueError("a")) == "ValueError: a"
+
+
+def test_a_signal_interrupts_the_description_of_an_exception() -> None:
+    class Interrupted(Exception):  # noqa: N818 - only its text matters
+        def __str__(self) -> str:
+            raise InterruptedRunError("interrupted")
+
+    with pytest.raises(InterruptedRunError):
+        describe_exception(Interrupted())

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import RecipeError, RecipeNotFoundError, RecipeSettingError, RecipeSyntaxError
+from pipeline.errors import (
+    InterruptedRunError,
+    RecipeError,
+    RecipeNotFoundError,
+    RecipeSettingError,
+    RecipeSyntaxError,
+)
+from pipeline.recipes import load as module
 from pipeline.recipes.load import load_recipe, recipe_text, shipped_recipes, to_yaml
 
 
@@ -158,3 +165,12 @@ def test_an_error_contains_no_credentials(name: str, settings: list[str]) -> Non
     with pytest.raises(RecipeError) as caught:
         load_recipe(name, settings)
     assert "secret" not in str(caught.value)
+
+
+def test_a_signal_interrupts_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_parser: object, _text: str) -> None:
+        raise InterruptedRunError("interrupted")
+
+    monkeypatch.setattr(module.YAML, "load", interrupt)
+    with pytest.raises(InterruptedRunError):
+        load_recipe("demo")

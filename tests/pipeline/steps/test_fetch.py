@@ -17,6 +17,7 @@ from pipeline.errors import (
     FetchFailedError,
     FetchTimeoutError,
     FileMissingError,
+    InterruptedRunError,
     InvalidUriError,
     MissingUriError,
     PrivateAddressError,
@@ -209,3 +210,13 @@ def test_an_address_without_its_credentials_is_not_requested(tmp_path: Path) -> 
     with pytest.raises(CredentialsMissingError) as caught:
         fetch(planned_row(uri=f"{tmp_path}/a.jpg", redacted=True), LOCAL)
     assert caught.value.retryable
+
+
+def test_a_signal_interrupts_the_reading_of_a_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_arguments: Any) -> bytes:
+        raise InterruptedRunError("interrupted")
+
+    (tmp_path / "a.jpg").write_bytes(b"photo")
+    monkeypatch.setattr(module, "read_limited", interrupt)
+    with pytest.raises(InterruptedRunError):
+        fetch(planned_row(uri=str(tmp_path / "a.jpg")), LOCAL)

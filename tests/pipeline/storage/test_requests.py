@@ -132,3 +132,12 @@ def test_a_signal_interrupts_a_request(
     monkeypatch.setattr(requests, "sync", interrupt)
     with pytest.raises(InterruptedRunError):
         send(f"{bucket}/interrupted")
+
+
+def test_a_signal_interrupts_the_creation_of_a_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_uri: str) -> None:
+        raise InterruptedRunError("interrupted")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", interrupt)
+    with pytest.raises(InterruptedRunError):
+        storage.filesystem("s3://bucket")
