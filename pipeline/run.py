@@ -20,6 +20,7 @@ from pipeline.execution.driver_memory import release_memory
 from pipeline.execution.lost_batches import LostBatchesError
 from pipeline.execution.progress import RunProgress
 from pipeline.execution.results import FailureRate, Results, RunLog
+from pipeline.execution.signal_errors import signal_errors_kept
 from pipeline.models import checks
 from pipeline.output import run_file
 from pipeline.output.lease import Lease, lease_of
@@ -166,24 +167,13 @@ def _started(run: RunPlan, metadata: RunMetadata, output: str) -> Iterator[None]
     """
     run_file.write_run_file(output, metadata, {"status": RUNNING, "rows": run.work.rows})
     try:
-        with _signal_errors_kept():
+        with signal_errors_kept():
             yield
     except BaseException as error:
         run_file.write_stopped(output, metadata, run.work.rows, error)
         if not isinstance(error, RunError) or isinstance(error, (RunStoppedError, PlanConflictError)):
             raise
         raise RunStoppedError.of(error) from error
-
-
-@contextmanager
-def _signal_errors_kept() -> Iterator[None]:
-    """Raise the error of a signal handler that compiled code, such as Ray's, replaced by a `SystemError`."""
-    try:
-        yield
-    except SystemError as error:
-        if isinstance(error.__cause__, RunError):
-            raise error.__cause__ from None
-        raise
 
 
 def _is_finished(run: RunPlan) -> bool:

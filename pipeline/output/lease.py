@@ -29,7 +29,7 @@ from pipeline.errors import (
     StorageError,
 )
 from pipeline.output import lease_holder
-from pipeline.output.lease_holder import LeaseHolder
+from pipeline.output.lease_holder import LeaseHolder, lost_error
 
 LOGGER = logging.getLogger("photo2anime.output")
 
@@ -130,7 +130,7 @@ class Lease:
         if not self._is_lost and _now() - self._renewed > self._ttl / 2:
             self._renew()
         if self._is_lost:
-            raise _lost(self.output, self._successor())
+            raise lost_error(self.output, self._successor())
         if _now() - self._renewed > self._ttl:
             output = storage.redact(self.output)
             raise LeaseLostError(f"{output}: the lease could not be renewed for {self._ttl:.0f} s ({self._failure})")
@@ -288,26 +288,3 @@ def _new_folders(output: str) -> list[Path]:
 def _now() -> float:
     """Return the time in seconds of a clock that continues while the machine is suspended, if there is one."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-def check_holder(output: str, holder: str) -> None:
-    """Check that a run still has the lease of its output, in another process than the one that renews it.
-
-    Args:
-        output: The address of the output.
-        holder: The identifier of the holder.
-
-    Raises:
-        LeaseLostError: Another process has the lease, or it was deleted.
-    """
-    lease = Lease(output, "")
-    # The file may be replaced between its listing and its reading.
-    current = lease.current() or lease.current() or lease.current()
-    if current is None or current.holder != holder:
-        raise _lost(output, current)
-
-
-def _lost(output: str, successor: LeaseHolder | None) -> LeaseLostError:
-    deleted = "the lease was deleted, or another process took it over and has finished"
-    reason = deleted if successor is None else f"{successor} took it over"
-    return LeaseLostError(f"{storage.redact(output)}: {reason}")

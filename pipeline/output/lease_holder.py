@@ -13,6 +13,9 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from pipeline import storage
+from pipeline.errors import LeaseLostError
+
 _PROCESS = Path("/proc")  # of Linux
 _ENDED_STATES = ("Z", "X")  # a killed process stays a zombie until its parent waits for it
 
@@ -74,6 +77,13 @@ class LeaseHolder:
 
 
 _HOLDER = TypeAdapter(LeaseHolder)
+
+
+def lost_error(output: str, successor: LeaseHolder | None) -> LeaseLostError:
+    """Return the error of a process that has lost its lease to another one, or to none if that has finished."""
+    deleted = "the lease was deleted, or another process took it over and has finished"
+    reason = deleted if successor is None else f"{successor} took it over"
+    return LeaseLostError(f"{storage.redact(output)}: {reason}")
 
 
 def this_process(command: str, run_id: str | None) -> LeaseHolder:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline import storage
 from pipeline.errors import RunError
-from pipeline.output.lease import check_holder
+from pipeline.output.lease_check import check_holder
 from pipeline.output.run_file import RunMetadata
 from pipeline.steps.canvas import canvas_padding, enlarge_canvas, image_size
 from pipeline.steps.encode import FILE_EXTENSIONS, encode_pixels

@@ -57,7 +57,7 @@ def test_s3_with_faults(maps: Expected, server: tuple[str, int], tmp_path: Path)
             root = f"s3://torture-{number}/run"
             undisturbed = program_of(maps, root, credentials(*server))
             undisturbed.call("upload_photos", str(maps.photos), root, f"s3://torture-{number}")
-            with faulty_server(*server, number, stalls=tries(2, 0)) as proxy:  # each takes long
+            with faulty_server(*server, number, stalls=tries(1, 0)) as proxy:  # each takes a minute
                 disturb(undisturbed, credentials("127.0.0.1", proxy.server_port), tmp_path / "log", added, proxy)
 
 

@@ -8,7 +8,8 @@ import pytest
 from pipeline import storage
 from pipeline.errors import InterruptedRunError, LeaseLostError, OutputInUseError, StorageAccessError, StorageError
 from pipeline.output import lease as module
-from pipeline.output.lease import check_holder, check_lease
+from pipeline.output.lease import check_lease
+from pipeline.output.lease_check import check_holder
 from tests.leases import NEVER, lease_with, numbers, write
 
 
