@@ -33,14 +33,14 @@ class FailureRate:
     def __init__(self, output: str, planned: int, share: float | None) -> None:
         self._output = output
         self._share = DEFAULT_SHARE if share is None else share
-        self._limit = self._share * (RECENT_ROWS if share is None else min(planned, RECENT_ROWS))
+        self._rows = RECENT_ROWS if share is None else max(1, min(planned, RECENT_ROWS))
         self._recent: deque[bool] = deque(maxlen=RECENT_ROWS)
 
     def add(self, rows: int, failed: int) -> None:
         """Add finished rows. Raises `TooManyFailuresError` if too many of the last rows failed."""
         self._recent.extend([True] * failed + [False] * (rows - failed))
         recent = sum(self._recent)
-        if recent > self._limit:
+        if recent / self._rows > self._share:
             raise TooManyFailuresError(
                 f"{storage.redact(self._output)}: {recent} of the last {len(self._recent)} rows failed,"
                 f" more than --max-failure-rate {self._share:g}"

@@ -34,7 +34,7 @@ def image_error(error: Exception) -> ImageError:
     if isinstance(error, UnidentifiedImageError):
         return UnsupportedFormatError(message)
     if isinstance(error, Image.DecompressionBombError):
-        return TooManyPixelsError(message)
+        return TooManyPixelsError(message, retryable=True)  # with another limit
     if isinstance(error, EOFError) or any(words in str(error).lower() for words in _TRUNCATED):
         return TruncatedImageError(message)
     return InvalidImageError(message)

@@ -61,3 +61,4 @@ def line(name: str) -> Iterator[Line]:
     finally:
         added.seconds = time.monotonic() - begin
     assert added.is_clean, added
+    assert added.tries, f"{name}: nothing was disturbed"

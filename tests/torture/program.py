@@ -206,9 +206,3 @@ def _title(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
-
-
-def wait_for_address(uri: str) -> None:
-    """Wait until a file exists at an address."""
-    while not storage.exists(uri):
-        time.sleep(POLL_SECONDS)
