@@ -4,6 +4,7 @@ import functools
 import gc
 import os
 import secrets
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -150,6 +151,14 @@ def bucket() -> Iterator[str]:
     fsspec.filesystem("s3").mkdir("photos")
     yield "s3://photos"
     server.stop()
+
+
+@pytest.fixture
+def hang_up_not_ignored() -> Iterator[None]:
+    """Let the programs that a test starts receive SIGHUP, which nohup ignores for all of them."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

@@ -104,6 +104,7 @@ def test_the_end_of_the_raylet_stops_the_run(photos: Path, tmp_path: Path) -> No
         assert not any(run.output.glob("_lease/*"))
 
 
+@pytest.mark.usefixtures("hang_up_not_ignored")
 def test_a_closed_terminal_stops_the_run(photos: Path, tmp_path: Path) -> None:
     terminal, program_side = pty.openpty()
     with driver(photos, tmp_path / "out", program_side) as run:

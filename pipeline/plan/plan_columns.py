@@ -158,8 +158,9 @@ def _json_value(column: str, kind: str, depth: int = 0) -> str:
     return _JSON_VALUES.get(kind.partition("(")[0], "{0}").format(column)
 
 
+_TOKENS = "hf_|gh[opsu]_|sk-|xox|AKIA|ASIA"  # the starts of `redaction._TOKEN`
 _JSON_VALUES = {
-    "VARCHAR": f"CASE WHEN regexp_matches({{0}}, '[/?&;=@]') THEN {_REDACT_TEXT}({{0}}) ELSE {{0}} END",
+    "VARCHAR": f"CASE WHEN regexp_matches({{0}}, '[/?&;=@]|{_TOKENS}') THEN {_REDACT_TEXT}({{0}}) ELSE {{0}} END",
     "FLOAT": "CASE WHEN isfinite({0}) THEN {0} END",
     "DOUBLE": "CASE WHEN isfinite({0}) THEN {0} END",
     "BLOB": "'sha256:' || sha256({0})",

@@ -50,7 +50,7 @@ _ACCESS_CODES = ("AccessDenied", "400", *_CREDENTIAL_CODES)
 # Parts of the names of exceptions. The first are raised if a storage never had credentials in this process.
 _MISSING = ("NoCredentials", "PartialCredentials", "CredentialUnavailable", "DefaultCredentials", "NoAuthToken")
 _EXPIRED = ("Credential", "GoogleAuth", "ClientAuthentication", "RefreshError", "SSOToken", "TokenRetrieval")
-_PERMANENT_ERRNOS = (*_DISK_FULL, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP)
+_PERMANENT_ERRNOS = (*_DISK_FULL, errno.ENAMETOOLONG, errno.EINVAL)
 _CLIENT_ERRORS = range(400, 500)  # HTTP
 _RETRYABLE_STATUSES = (408, 425, 429)  # HTTP: request timeout, too early, too many requests
 

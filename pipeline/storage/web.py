@@ -71,7 +71,7 @@ async def _redirects_reported() -> AsyncIterator[None]:
     try:
         yield
     except aiohttp.TooManyRedirects as error:
-        raise OSError(errno.ELOOP, f"more than {MAX_REDIRECTS} redirects") from error
+        raise OSError(errno.EINVAL, f"more than {MAX_REDIRECTS} redirects") from error
     except (aiohttp.NonHttpUrlRedirectClientError, aiohttp.InvalidUrlRedirectClientError) as error:
         raise OSError(errno.EINVAL, "redirect to an address that is not of the web") from error
 

@@ -40,6 +40,7 @@ def run(first: str, later: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(program, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.usefixtures("hang_up_not_ignored")
 @pytest.mark.parametrize("first", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_second_signal_does_not_interrupt_the_clean_up(first: str) -> None:
     done = run(first, 1)
