@@ -136,12 +136,11 @@ def test_an_error_of_this_project_ends_the_run_as_itself(photos: Path, tmp_path:
     assert not done_units(str(tmp_path))
 
 
-@pytest.mark.parametrize("most_alone", [5, 1024])
 def test_a_run_whose_batches_are_all_lost_converts_every_other_photo(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_alone: int
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lost_batches, "MOST_IN_A_ROW", 1)  # of three units
-    monkeypatch.setattr(isolation.first_rows, "__defaults__", (most_alone,))
+    monkeypatch.setattr(isolation.first_rows, "__defaults__", (5,))
     counts = run(photos, tmp_path, Step("encode", "light", Poisoned(frozenset(IDS[2:9]), fail)))
     assert (counts["converted"], counts["failed"]) == (5, 7)
     assert verify(str(tmp_path)).valid
