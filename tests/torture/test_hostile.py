@@ -128,7 +128,7 @@ def test_hostile_recipes(tmp_path: Path) -> None:
             added.lost += not refused(error)
 
     with line("hostile recipes") as added:
-        repeat(tries(450, 40), SETTINGS | st.binary(max_size=200), partial(check, added))
+        repeat(tries(500, 40), SETTINGS | st.binary(max_size=200), partial(check, added))
 
 
 def test_hostile_images(tmp_path: Path) -> None:
