@@ -66,3 +66,16 @@ def test_a_tag_with_too_many_values_is_refused_before_it_is_read(
     with nullcontext() if accepted else pytest.raises(OSError, match="10000000 values"):
         check_tags(file)
     assert not accepted or file.tell() == 0
+
+
+@pytest.mark.parametrize("header", [b"MM*\0", b"II\0*", b"MM\0+"])
+def test_the_tags_are_read_as_pillow_reads_them(header: bytes) -> None:
+    order = "<" if header[:2] == b"II" else ">"
+    entry = struct.pack(f"{order}IHHHII", 8, 1, 273, 4, 10_000_000, 0)
+    with pytest.raises(OSError, match="10000000 values"):
+        check_tags(io.BytesIO(header + entry))
+
+
+def test_a_directory_with_more_tags_than_there_are_numbers_is_refused() -> None:
+    with pytest.raises(OSError, match="tags"):
+        check_tags(io.BytesIO(struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, 2**40)))
