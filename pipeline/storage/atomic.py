@@ -28,22 +28,9 @@ def put_new_file(path: Path, content: bytes) -> None:
 
     Raises:
         FileExistsError: If the file exists.
+        BlockingIOError: If another process removed the temporary file. The write can be repeated.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
-    try:
-        _write(partial, io.BytesIO(content))
-        _sync(partial)
-        path.hardlink_to(partial)  # unlike a rename, it does not replace a file
-    except FileNotFoundError as error:
-        raise BlockingIOError(f"{path}: another process removed the temporary file") from error  # as in `_rename`
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        _rename_new(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync(path.parent)
+    _put(path, lambda partial: _write(partial, io.BytesIO(content)), _link)
 
 
 def put_stream(path: Path, content: BinaryIO) -> None:
@@ -61,12 +48,22 @@ def put_written(path: Path, write: Callable[[Path], None]) -> None:
     Raises:
         BlockingIOError: If another process removed the temporary file. The write can be repeated from the start.
     """
+    _put(path, write, Path.replace)
+
+
+def _put(path: Path, write: Callable[[Path], None], place: Callable[[Path, Path], object]) -> None:
+    """Write a file at a temporary path, flush it to disk, and give it its name with `place`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
     try:
         write(partial)
-        _sync(partial)
-        _rename(partial, path)
+        try:
+            _sync(partial)
+            place(partial, path)
+        except FileNotFoundError as error:
+            # Another run on the same output called `remove_partial_files`. `with_retries` repeats the write after a
+            # BlockingIOError, but not after a FileNotFoundError.
+            raise BlockingIOError(f"{path}: another process removed the temporary file") from error
     finally:
         partial.unlink(missing_ok=True)
     _sync(path.parent)
@@ -77,13 +74,14 @@ def _write(path: Path, content: BinaryIO) -> None:
         shutil.copyfileobj(content, file, CHUNK_BYTES)
 
 
-def _rename(partial: Path, path: Path) -> None:
+def _link(partial: Path, path: Path) -> None:
+    """Give a temporary file a second name, which does not replace a file, unlike a rename."""
     try:
-        partial.replace(path)
-    except FileNotFoundError as error:
-        # Another run on the same output called `remove_partial_files`. `with_retries` repeats the write after a
-        # BlockingIOError, but not after a FileNotFoundError.
-        raise BlockingIOError(f"{path}: another process removed the temporary file") from error
+        path.hardlink_to(partial)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _rename_new(partial, path)
 
 
 def _rename_new(partial: Path, path: Path) -> None:
@@ -98,7 +96,7 @@ def _rename_new(partial: Path, path: Path) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if path.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-        _rename(partial, path)
+        partial.replace(path)
     finally:
         os.close(descriptor)
 

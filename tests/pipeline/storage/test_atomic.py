@@ -1,7 +1,10 @@
 """Atomic writes of local files."""
 
 import errno
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -44,6 +47,22 @@ def test_a_new_file_never_replaces_another_one(tmp_path: Path, monkeypatch: pyte
             put_new_file(tmp_path / "a" / name, b"second")
         assert (tmp_path / "a" / name).read_bytes() == b"first"
     assert len(list((tmp_path / "a").iterdir())) == 2
+
+
+@pytest.mark.parametrize("put", [put_file, put_new_file])
+def test_a_write_whose_temporary_file_was_removed_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, put: Callable[[Path, bytes], None]
+) -> None:
+    write = shutil.copyfileobj
+
+    def write_and_remove(source: BinaryIO, target: BinaryIO, size: int) -> None:
+        write(source, target, size)
+        Path(target.name).unlink()
+
+    monkeypatch.setattr(shutil, "copyfileobj", write_and_remove)
+    with pytest.raises(BlockingIOError):
+        put(tmp_path / "record", b"content")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupted_write_of_a_new_file_leaves_no_empty_file(
