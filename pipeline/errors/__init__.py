@@ -27,6 +27,7 @@ from pipeline.errors.base import (
     PhotoError,
     RunError,
     describe_exception,
+    shorten,
 )
 from pipeline.errors.manifest_errors import (
     ColumnCaseError,
@@ -226,4 +227,5 @@ __all__ = [
     "WorkerError",
     "WorkersFailedError",
     "describe_exception",
+    "shorten",
 ]

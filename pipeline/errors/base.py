@@ -60,6 +60,11 @@ class RunError(Photo2AnimeError):
         return type(self), (str(self), "")
 
 
+def shorten(text: str, most: int) -> str:
+    """Return a text of at most `most` characters, and a mark if the middle of a longer text was omitted."""
+    return text if len(text) <= most else f"{text[: most // 2]} [...] {text[-most // 2 :]}"
+
+
 def describe_exception(error: BaseException) -> str:
     """Return the class and the message of an exception of a library, whose conversion to a text may fail."""
     name = type(error).__name__

@@ -18,6 +18,7 @@ from pipeline.errors import (
     RecipeSettingError,
     RecipeSyntaxError,
     RunStoppedError,
+    shorten,
 )
 from schemas.recipe import Recipe
 
@@ -132,7 +133,7 @@ def apply_setting(tree: dict[str, Any], setting: str) -> None:
             value (`steps.x=1`), or the value is not valid YAML. The validation rejects other unknown keys later.
     """
     key, equals, value = setting.partition("=")
-    shown = _shortened(storage.redact_message(setting))
+    shown = shorten(storage.redact_message(setting), _SHOWN)
     if not equals:
         raise RecipeSettingError(f"--set {shown}: '=' is missing")
     *path, last = key.strip().split(".")
@@ -144,12 +145,8 @@ def apply_setting(tree: dict[str, Any], setting: str) -> None:
     try:
         parent[last] = value if last in _TEXT_KEYS and not _is_quoted(value) else _parse_yaml(value)
     except ValueError as error:
-        problem = f"{_shortened(storage.redact_message(value))!r} is not a YAML value"
+        problem = f"{shorten(storage.redact_message(value), _SHOWN)!r} is not a YAML value"
         raise RecipeSettingError(f"--set {shown}: {problem}", "Quote the value.") from error
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _is_quoted(value: str) -> bool:

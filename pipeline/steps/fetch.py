@@ -28,6 +28,7 @@ from pipeline.errors import (
     StorageError,
     SupersededError,
     describe_exception,
+    shorten,
 )
 from pipeline.steps.row_step import record_on_error
 from pipeline.storage.addresses import is_web_address
@@ -79,7 +80,7 @@ def _read(uri: str | None, access: Access) -> tuple[bytes, int]:
     if not uri:
         raise MissingUriError("manifest: the photo has no uri")
     if len(uri) > MOST_CHARACTERS:
-        raise InvalidUriError(f"{storage.redact(uri[:_SHOWN])}…: longer than {MOST_CHARACTERS} characters")
+        raise InvalidUriError(f"{shorten(storage.redact(uri), _SHOWN)}: longer than {MOST_CHARACTERS} characters")
     _check_allowed(uri, access.allowed)
     limits, attempts = access.limits, 0
     deadline = time.monotonic() + limits.total_seconds

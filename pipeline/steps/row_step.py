@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import pyarrow as pa
 
-from pipeline.errors import PhotoError, PhotoMemoryError, RunError, UnexpectedError, describe_exception
+from pipeline.errors import PhotoError, PhotoMemoryError, RunError, UnexpectedError, describe_exception, shorten
 from pipeline.storage import redact_message
 from schemas.arrow import columns_of, columns_to_table, to_rows, to_values
 from schemas.row_parts import Failure, Timing
@@ -32,7 +32,7 @@ class StagedRow(Protocol):
         ...
 
 
-LONGEST_MESSAGE = 2000  # characters of the message of a failure
+LONGEST_MESSAGE = 2000  # characters of the message of a failure, which may quote the answer of a server
 
 AnyRow: TypeAlias = Planned | StagedRow
 In = TypeVar("In", bound=AnyRow)
@@ -148,18 +148,12 @@ def failed_row(row: AnyRow, stage: str, error: PhotoError, started: datetime | N
     It has the fields of `Failed` that the row already has, and those that `record_on_error` stored in the error.
     """
     timing = Timing(started or datetime.now(UTC), error.attempts) if isinstance(row, Planned) else row.timing
-    message = _shortened(redact_message(str(error), *_addresses(row if isinstance(row, Planned) else row.planned)))
+    text = redact_message(str(error), *_addresses(row if isinstance(row, Planned) else row.planned))
+    message = shorten(text, LONGEST_MESSAGE)
     failure = Failure(stage, type(error).__name__, error.code, message, error.attempts, error.retryable)
     results = {field.name: getattr(row, field.name) for field in fields(Failed) if hasattr(row, field.name)}
     planned = {"planned": row} if isinstance(row, Planned) else {}
     return Failed(**({"timing": timing} | results | error.known | planned | {"failure": failure}))
-
-
-def _shortened(message: str) -> str:
-    """Omit the middle of a long message, for example of one that quotes the answer of a server."""
-    if len(message) <= LONGEST_MESSAGE:
-        return message
-    return f"{message[: LONGEST_MESSAGE // 2]} [...] {message[-LONGEST_MESSAGE // 2 :]}"
 
 
 def _addresses(row: Planned) -> list[str | None]:

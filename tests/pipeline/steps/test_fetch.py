@@ -188,10 +188,12 @@ def test_missing_credentials_are_a_failure_of_the_photo(monkeypatch: pytest.Monk
     assert (caught.value.retryable, caught.value.attempts) == (True, 1)
 
 
-def test_an_address_that_is_too_long_is_invalid() -> None:
+@pytest.mark.parametrize("host", ["host", f"user:{'SECRET' * 40}@host"])
+def test_an_address_that_is_too_long_is_invalid(host: str) -> None:
     with pytest.raises(InvalidUriError) as caught:
-        fetch(planned_row(uri="https://host/" + "a" * module.MOST_CHARACTERS), LOCAL)
+        fetch(planned_row(uri=f"https://{host}/{'a' * module.MOST_CHARACTERS}"), LOCAL)
     assert len(str(caught.value)) < 500
+    assert "SECRET" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("uri", "retryable"), [("s3://bucket/a.jpg", True), ("https://host/a.jpg", False)])
