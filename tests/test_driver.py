@@ -1,4 +1,4 @@
-"""The driver process of a run ends with one line, an exit code and a final status, whatever happens to it."""
+"""A run whose Ray ends or whose terminal is closed has the documented exit code, message and status."""
 
 import json
 import os
@@ -18,8 +18,9 @@ import pytest
 
 from pipeline.errors import InterruptedRunError, RayEndedError
 from tests.conftest import TINY
+from tests.processes import ended_afterwards, processes_of
 from tests.ray_head import NO_GPU
-from tests.test_kill import POLL_SECONDS, processes_naming
+from tests.test_kill import POLL_SECONDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 PROGRAM = [sys.executable, "-c", "from jobs.app import main; main()"]
@@ -45,7 +46,7 @@ class Driver:
 
     def raylet(self) -> psutil.Process:
         """Return the raylet of the run."""
-        (found,) = (each for each in processes_naming(str(self.temporary)) if each.name() == "raylet")
+        (found,) = (each for each in processes_of(str(self.temporary)) if each.name() == "raylet")
         return found
 
     def run_file(self) -> dict[str, object]:
@@ -58,18 +59,8 @@ class Driver:
 def driver(photos: Path, output: Path, terminal: int | None = None) -> Iterator[Driver]:
     """Start a run, on a terminal if one is given, and end all of its processes afterwards."""
     settings = [part for setting in TINY for part in ("--set", setting)]
-    command = [
-        *PROGRAM,
-        "maps",
-        str(photos),
-        "--output",
-        str(output),
-        "--recipe",
-        "demo",
-        "--unit-size",
-        "1",
-        *settings,
-    ]
+    required = [str(photos), "--output", str(output), "--recipe", "demo", "--unit-size", "1"]
+    command = [*PROGRAM, "maps", *required, *settings]
     with tempfile.TemporaryDirectory(prefix="driver-", ignore_cleanup_errors=True) as temporary:
         environment = os.environ | NO_GPU | {"TMPDIR": temporary}
         stream = subprocess.PIPE if terminal is None else terminal
@@ -81,15 +72,8 @@ def driver(photos: Path, output: Path, terminal: int | None = None) -> Iterator[
             stderr=stream,
             text=True,
         )
-        try:
+        with ended_afterwards(process, temporary):
             yield Driver(process, output, Path(temporary))
-        finally:
-            process.kill()
-            process.wait()
-            members = processes_naming(temporary)
-            for member in members:
-                member.kill()
-            psutil.wait_procs(members)
 
 
 def test_the_end_of_the_raylet_stops_the_run(photos: Path, tmp_path: Path) -> None:
@@ -115,4 +99,4 @@ def test_a_closed_terminal_stops_the_run(photos: Path, tmp_path: Path) -> None:
         assert run.run_file()["status"] == "stopped"
         assert not any(run.temporary.iterdir())
         assert not any(run.output.glob("_lease/*"))
-        assert not processes_naming(str(run.temporary))
+        assert not processes_of(str(run.temporary))

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from pipeline.output import plan_store, provenance
@@ -21,6 +20,7 @@ from schemas.recipe import Recipe
 from tests.conftest import TINY
 from tests.local_run import convert_locally
 from tests.planning import rows_of as rows_of_plans
+from tests.processes import ended_afterwards
 from tests.ray_head import NO_GPU
 from tests.records import read_records
 
@@ -46,27 +46,8 @@ def running(photos: Path, output: Path, log: Path) -> Iterator[subprocess.Popen[
     ):
         environment = os.environ | NO_GPU | {"TMPDIR": temporary}
         process = subprocess.Popen(command(photos, output), stdout=sink, stderr=sink, env=environment)
-        try:
+        with ended_afterwards(process, temporary):
             yield process
-        finally:
-            process.kill()
-            process.wait()
-            members = processes_naming(temporary)
-            for member in members:
-                member.kill()
-            psutil.wait_procs(members)
-
-
-def processes_naming(folder: str) -> list[psutil.Process]:
-    """Return the processes of a run's Ray: their commands contain its temporary folder."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if folder in " ".join(process.cmdline()):
-                found.append(process)
-        except psutil.Error:  # it has ended
-            continue
-    return found
 
 
 def records_of(output: Path) -> int:

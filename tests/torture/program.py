@@ -23,6 +23,7 @@ from schemas.options import Options
 from schemas.recipe import Recipe
 from tests.conftest import ROOT, TINY
 from tests.local_run import convert_locally
+from tests.processes import ended_afterwards, processes_of
 from tests.ray_head import NO_GPU
 from tests.records import read_records
 from tests.torture.lines import Line
@@ -118,13 +119,8 @@ class Program:
             with log.open("ab") as sink:
                 environment = os.environ | NO_GPU | {"TMPDIR": temporary} | self.environment
                 process = subprocess.Popen(self.arguments, stdout=sink, stderr=sink, env=environment, cwd=ROOT)
-                try:
+                with ended_afterwards(process, temporary):
                     yield Running(process, temporary)
-                finally:
-                    process.kill()
-                    process.wait()
-                    for member in processes_of(temporary):
-                        member.kill()
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -186,19 +182,6 @@ class Running:
     def workers(self, name: str) -> list[psutil.Process]:
         """Return the processes of Ray whose titles contain a name, such as `ControlMaps`."""
         return [each for each in processes_of(self.temporary) if name in _title(each)]
-
-
-def processes_of(folder: str) -> list[psutil.Process]:
-    """Return the processes of the Ray that has its files in a folder: one of their ancestors names it."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            environment = process.environ()
-            if environment.get("TMPDIR") == folder or folder in " ".join(process.cmdline()):
-                found.append(process)
-        except psutil.Error:  # it has ended
-            continue
-    return [process for process in found if process.pid != os.getpid()]
 
 
 def _title(process: psutil.Process) -> str:
