@@ -10,25 +10,23 @@ from typing import Any
 from pydantic import ByteSize
 
 from pipeline import storage
-from pipeline.errors import DiskFullError, MissingInputError, OptionError, PlanConflictError, SameFolderError
-from pipeline.images.labels import PERSON
+from pipeline.errors import DiskFullError, OptionError, PlanConflictError, SameFolderError
 from pipeline.models import checks
 from pipeline.output import plan_store, provenance, run_file
 from pipeline.output.plan_store import NewPlan, StoredPlan
 from pipeline.plan import manifest as manifests
 from pipeline.plan import plan, remaining
-from pipeline.plan.buckets import check_buckets
 from pipeline.plan.headers import ThreadedReader
+from pipeline.plan.inputs import check_files
 from pipeline.plan.listing import ListingOptions, ListingProgress, write_listing
 from pipeline.plan.manifest import Manifest
 from pipeline.plan.manifest_files import is_photo_folder
-from pipeline.plan.plan import Planning
 from pipeline.plan.plan_columns import prompt_columns
 from pipeline.plan.recovery import recover_plan
-from pipeline.plan.remaining import LEFT_ROWS, RemainingWork
+from pipeline.plan.remaining import RemainingWork
 from pipeline.recipes.prompts import PromptRenderer
 from pipeline.storage import PUBLIC_SCHEMES
-from pipeline.storage.database import Database, literal, open_database
+from pipeline.storage.database import Database, open_database
 from pipeline.storage.limits import Access, ReadLimits
 from schemas.options import Options
 from schemas.recipe import Recipe
@@ -97,8 +95,7 @@ def preflight(
         raise OptionError("--removed-photos drop: needs the whole manifest", "Omit --limit.")
     with open_database(f"{options.plan_memory}B", "--plan-memory") as database:
         # 1. The output is new, or was written by this program, with this recipe unless another one is accepted.
-        last_run = run_file.read_run_file(output)
-        run_file.check_recipe(output, last_run, recipe, reconvert=options.recipe_changed == "reconvert")
+        last_run = _read_run_file(output, recipe, options)
         # 2. The manifest is valid, and has the columns that the prompts of the recipe name.
         listed = _list_photos(manifest, output, database.folder / MANIFEST_FILE, options, progress)
         photos = manifests.open_manifest(str(listed or manifest), database, options.limit)
@@ -116,19 +113,22 @@ def preflight(
         with plan_store.damage_reported():
             work = remaining.remaining_work(planning, plans, new, output, retry_failed=options.retry_failed)
             # 4. The buckets can be read, the weights exist, and the images fit on the disk.
-            if work.units.num_rows:
-                check_buckets(planning.database)
-            _check_inputs(planning, work)
-            provided, has_maps = _provided_detectors(planning), _has_map_files(planning)
+            provided, has_maps = check_files(planning, work)
         blank = checks.check_models(recipe, provided) if work.units.num_rows else frozenset()
         if plans and work.units.num_rows:
             _check_space(output, recipe, work.rows, keep_maps=options.keep_maps)
-        caches = [_cache_address(uri) for uri in (options.map_cache, options.compile_cache)]
         recipe = _with_absolute_reference(_with_compilation(recipe, work.rows))
         database.close()
         uris, access = [each.uri for each in stored], _access(manifest, options)
-        plan_files = recipe, last_run, uris, listed, recovered, new
-        yield RunPlan(*plan_files, work, columns, access, blank, has_maps, *caches)
+        caches = [_cache_address(uri) for uri in (options.map_cache, options.compile_cache)]
+        yield RunPlan(recipe, last_run, uris, listed, recovered, new, work, columns, access, blank, has_maps, *caches)
+
+
+def _read_run_file(output: str, recipe: Recipe, options: Options) -> dict[str, Any] | None:
+    """Read the run file of an output, and check its recipe. Returns None for a new output."""
+    last_run = run_file.read_run_file(output)
+    run_file.check_recipe(output, last_run, recipe, reconvert=options.recipe_changed == "reconvert")
+    return last_run
 
 
 def _read_plans(
@@ -183,64 +183,6 @@ def _list_photos(folder: str, output: str, target: Path, options: Options, progr
     listing = ListingOptions(ThreadedReader(), skip=output, known=known, memory=f"{options.plan_memory}B")
     write_listing(folder, str(target), listing, progress)
     return target
-
-
-def _provided_detectors(planning: Planning) -> frozenset[str]:
-    """Return the detectors that are not needed, because the manifest provides a map or the people for every row.
-
-    With `fit: people`, a map alone does not replace a detector that may have to find the people to crop around.
-    """
-    recipe, finders = planning.recipe, _people_finders(planning.recipe)
-    has_pose = "pose_keypoints IS NOT NULL"
-    person = f"list_filter(boxes, lambda box: box.category = {literal(PERSON)})"
-    has_people = f"coalesce(len({person}), 0) > 0"
-    conditions = {}
-    for settings in recipe.detectors:
-        named = f"list_filter(map_uris, lambda entry: entry.detector = {literal(settings.name)})"
-        has_map = f"coalesce(len({named}), 0) > 0" + (f" AND {has_people}" if settings.name in finders else "")
-        conditions[settings.name] = f"({has_map})" + (f" OR {has_pose}" if settings.finds_people else "")
-    if not conditions:
-        return frozenset()
-    provided = planning.database.row(
-        f"SELECT {', '.join(f'bool_and({each})' for each in conditions.values())} FROM {LEFT_ROWS}"
-    )
-    return frozenset(name for name, every in zip(conditions, provided, strict=True) if every)
-
-
-def _has_map_files(planning: Planning) -> bool:
-    """Return whether the manifest names an image of a control map for a row that is left."""
-    return bool(planning.database.row(f"SELECT count(*) FROM {LEFT_ROWS} WHERE len(map_uris) > 0")[0])
-
-
-def _people_finders(recipe: Recipe) -> list[str]:
-    """Return the detectors that may find the people to crop around: the first one with weights does."""
-    names: list[str] = []
-    for settings in recipe.pose_detectors if recipe.fit == "people" else ():
-        names.append(settings.name)
-        if settings.name not in recipe.may_be_blank:
-            break
-    return names
-
-
-def _check_inputs(planning: Planning, work: RemainingWork) -> None:
-    """Raise an error if the recipe needs masks or reference images, and no row has one."""
-    recipe = planning.recipe
-    needs_reference = recipe.ip_adapter is not None and not recipe.ip_adapter.reference
-    if needs_reference and not _any_row_has(planning, work, "reference_uri"):
-        raise MissingInputError(
-            f"recipe {recipe.name}: ip_adapter.reference is not set, and the manifest has no reference_uri",
-            "Set ip_adapter.reference, or give each photo a reference_uri.",
-        )
-    if recipe.mode == "inpaint" and recipe.region.of == "mask" and not _any_row_has(planning, work, "mask_uri"):
-        raise MissingInputError(
-            f"recipe {recipe.name}: mode inpaint paints what a mask covers, and the manifest has no mask_uri",
-            "Give each photo a mask_uri, or set region.of to subject or background.",
-        )
-
-
-def _any_row_has(planning: Planning, work: RemainingWork, column: str) -> bool:
-    """Return whether any row has a value in a column, or there are no rows."""
-    return not work.units.num_rows or bool(planning.database.row(f"SELECT count({column}) FROM {LEFT_ROWS}")[0])
 
 
 def _with_absolute_reference(recipe: Recipe) -> Recipe:

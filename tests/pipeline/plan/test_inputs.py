@@ -1,4 +1,4 @@
-"""Before a run, the buckets of its photos are requested, and only a run without any other photo is refused."""
+"""The checks of the files that a run needs: their buckets, and the detectors that must find people."""
 
 import logging
 from pathlib import Path
@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import StorageAccessError, StorageError
+from pipeline.plan import inputs as module
 from pipeline.plan.preflight import preflight
-from schemas.detectors import CannySettings
+from schemas.detectors import CannySettings, OpenposeSettings, RtmposeSettings
 from schemas.options import Options
 from tests.conftest import recipe_of
 
@@ -46,3 +47,13 @@ def test_a_run_whose_photos_all_need_a_bucket_without_credentials_is_refused(tmp
 def test_a_bucket_that_can_be_read_is_not_logged(bucket: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     check(tmp_path, {"uri": [f"{bucket}/a.jpg", f"{bucket}/b.jpg"]})
     assert not [record for record in caplog.records if record.name.startswith("photo2anime")]
+
+
+def test_only_pose_detectors_up_to_the_first_required_one_find_people() -> None:
+    openpose, rtmpose = OpenposeSettings(), RtmposeSettings()
+    assert module._people_finders(recipe_of(openpose, rtmpose)) == []
+    strict = recipe_of(openpose, rtmpose, fit="people")
+    assert module._people_finders(strict) == ["openpose"]
+    optional = strict.controls[0].model_copy(update={"when_missing": "blank"})
+    recipe = strict.model_copy(update={"controls": (optional, *strict.controls[1:])})
+    assert module._people_finders(recipe) == ["openpose", "rtmpose"]

@@ -23,10 +23,8 @@ from pipeline.output.run_file import RunMetadata, write_run_file
 from pipeline.plan import preflight as module
 from pipeline.plan.preflight import RunPlan, preflight
 from pipeline.recipes.load import load_recipe
-from schemas.detectors import OpenposeSettings, RtmposeSettings
 from schemas.options import Options
 from schemas.recipe import Recipe
-from tests.conftest import recipe_of
 from tests.planning import manifest_of, plan_into
 
 
@@ -88,16 +86,6 @@ def test_a_provided_map_does_not_replace_the_detector_that_crops_around_people(t
     storage.put_table(str(tmp_path / "cat.parquet"), pa.table({**columns, "boxes": [[box | {"category": "cat"}]]}))
     with pytest.raises(ModelError, match="Annotators"):
         run_plan(tmp_path / "cat.parquet", tmp_path / "out", people)
-
-
-def test_only_pose_detectors_up_to_the_first_required_one_find_people() -> None:
-    openpose, rtmpose = OpenposeSettings(), RtmposeSettings()
-    assert module._people_finders(recipe_of(openpose, rtmpose)) == []
-    strict = recipe_of(openpose, rtmpose, fit="people")
-    assert module._people_finders(strict) == ["openpose"]
-    optional = strict.controls[0].model_copy(update={"when_missing": "blank"})
-    recipe = strict.model_copy(update={"controls": (optional, *strict.controls[1:])})
-    assert module._people_finders(recipe) == ["openpose", "rtmpose"]
 
 
 def test_an_ip_adapter_needs_a_reference_and_the_address_becomes_absolute(
