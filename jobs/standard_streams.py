@@ -1,4 +1,4 @@
-"""Standard output and standard error that do not stop a command when nobody reads them any more."""
+"""Continue a command after the reader of its standard output or standard error has closed it."""
 
 import errno
 import io

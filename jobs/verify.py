@@ -81,7 +81,7 @@ def _repair(output: str, findings: "Findings") -> None:
 
 
 def _print_status(output: str) -> None:
-    """Print whether the last run has ended early, which leaves rows without a record and files without a row."""
+    """Print whether the last run is unfinished, which explains missing rows and orphaned files."""
     from pipeline.output.run_file import FINISHED, STOPPED, read_run_file
 
     status = (read_run_file(output) or {}).get("status")

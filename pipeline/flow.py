@@ -49,10 +49,7 @@ from pipeline.steps.chain import Chain, Step
 
 
 def photos_to_anime(
-    work: RemainingWork,
-    chain: Chain,
-    resources: StepResources,
-    stages: StageLog | None = None,
+    work: RemainingWork, chain: Chain, resources: StepResources, stages: StageLog | None = None
 ) -> Iterator[pa.Table]:
     """Convert the units of a run.
 

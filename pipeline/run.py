@@ -246,7 +246,7 @@ def convert_units(
 
 
 def _convert_together(work: RemainingWork, chain: Chain, resources: "StepResources", results: Results) -> None:
-    """Convert rows in batches. Some rows are not received if their batches are lost, or many of them in a row."""
+    """Convert rows in batches. Stops early if many batches are lost one after the other."""
     from pipeline.flow import photos_to_anime
 
     try:

@@ -229,7 +229,7 @@ class RunStoppedError(RunError):
 
     @classmethod
     def of(cls, error: RunError) -> "RunStoppedError":
-        """Return an error with the message and the code of another one, which ended a run after its start."""
+        """Return the error of a run that ended after its start, with the message and the code of its cause."""
         stopped = cls(str(error), "")
         stopped.code = error.code
         return stopped
@@ -263,7 +263,7 @@ class WorkersFailedError(RunStoppedError):
 
 
 class RayEndedError(RunStoppedError):
-    """The processes of Ray on this machine ended, because they were killed, or have too little memory or files."""
+    """Ray on this machine ended: it was killed, had too little memory, or could not open enough files."""
 
     code = "run.ray_ended"
     hint = "Look at the memory of the machine and at ulimit -n, and run the same command again to continue."

@@ -111,7 +111,7 @@ def logical_cpus(cores: float | None = None) -> int:
 
 
 def _check_open_files() -> None:
-    """Raise `ClusterError` if each process may open too few files for Ray, whose processes would end one by one."""
+    """Raise `ClusterError` if the limit of open files for a process is too low for Ray."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # up to which Ray raises the limit of this process
     if limit != resource.RLIM_INFINITY and limit < LEAST_OPEN_FILES:
         hint = f"Raise the hard limit of open files to {LEAST_OPEN_FILES} or more, see ulimit -n."

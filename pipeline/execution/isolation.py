@@ -45,7 +45,7 @@ def _missing(unit: Unit, received: AbstractSet[str], load: BatchLoader) -> Unit:
 
 
 def first_rows(work: RemainingWork, load: BatchLoader, most: int = MOST_ALONE) -> RemainingWork:
-    """Return a unit of one row for each of the first rows of some work.
+    """Return the first rows of some work, each in a unit of its own.
 
     Raises:
         DamagedOutputError: The file of the plan cannot be read.

@@ -1,4 +1,4 @@
-"""Keep the error of a signal handler that compiled code replaces."""
+"""Restore the error of a signal handler after compiled code has replaced it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,7 @@
 """Remember the stage that rows reached, so that the failure of a row whose process died names the stage."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ import ray
 from pipeline.errors import RunError, WorkersFailedError, describe_exception
 from pipeline.storage import redact_message
 
-MOST_LOADS = 32  # that may begin and not end, before the photos are not at fault
+MOST_LOADS = 32  # processes that may end while they load the models of a step, before the run is stopped
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,18 @@ class ReachedStage:
 
     stage: str
     error: str | None = None
+
+
+@contextmanager
+def _unknown_errors_reported(report: Callable[[str], object]) -> Iterator[None]:
+    """Report the description of an unknown exception of the block, then raise the exception."""
+    try:
+        yield
+    except RunError:
+        raise
+    except Exception as error:
+        report(redact_message(describe_exception(error)))
+        raise
 
 
 class _Stages:
@@ -66,32 +78,25 @@ class StageLog:
     def stage_of_keys(self, stage: str, keys: Sequence[str]) -> Iterator[None]:
         """Set the stage of rows with these keys."""
         ray.get(self._stages.set.remote(keys, ReachedStage(stage)))
-        try:
+        with _unknown_errors_reported(lambda text: ray.get(self._stages.set.remote(keys, ReachedStage(stage, text)))):
             yield
-        except RunError:
-            raise
-        except Exception as error:
-            text = redact_message(describe_exception(error))
-            ray.get(self._stages.set.remote(keys, ReachedStage(stage, text)))
-            raise
 
     @contextmanager
     def loading(self, step: str) -> Iterator[None]:
         """Load the models of a step in the block.
 
         Raises:
-            WorkersFailedError: An unknown exception of the block, or `MOST_LOADS` processes that began to load the
-                models have ended, and no process has loaded them.
+            WorkersFailedError: The block raised an unknown exception, or more than `MOST_LOADS` processes have ended
+                while they loaded the models.
         """
         if ray.get(self._stages.begin_loading.remote(step)) > self._most_loads:
-            raise WorkersFailedError(f"{step}: the process ends when its models are loaded")
-        try:
+            raise WorkersFailedError(f"{step}: its processes end while they load the models")
+
+        def fail(text: str) -> None:
+            raise WorkersFailedError(f"{step}: its models cannot be loaded ({text})")
+
+        with _unknown_errors_reported(fail):
             yield
-        except RunError:
-            raise
-        except Exception as error:
-            text = redact_message(describe_exception(error))
-            raise WorkersFailedError(f"{step}: its models cannot be loaded ({text})") from error
         ray.get(self._stages.end_loading.remote(step))
 
     def reached(self) -> dict[str, ReachedStage]:

@@ -1,7 +1,7 @@
-"""Read the scans of a JPEG file from its markers.
+"""Count the scans of a JPEG file.
 
-libjpeg decodes a file of one scan line by line. Of other files it keeps all coefficients at the full size, and each
-scan passes over all of them, however small the file is.
+libjpeg decodes a file with one scan line by line. For a file with several scans it keeps all coefficients in memory, at
+the full size of the image, and updates all of them for each scan.
 """
 
 import re

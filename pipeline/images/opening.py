@@ -28,7 +28,7 @@ _pillow_limit = threading.Lock()
 
 
 class LimitedReads(io.BytesIO):
-    """A file in memory whose number of reads is limited, so that headers of many small parts take no minutes.
+    """A file in memory whose number of reads is limited, because a header of many small parts would take minutes.
 
     Args:
         content: The content of the file.
@@ -84,7 +84,7 @@ def load_image(
 
 
 def buffered_pixels(image: Image.Image, content: bytes) -> int:
-    """Return the number of pixels that take as much memory as the data that the decoder keeps for any size.
+    """Return the memory that the decoder needs at any scale, as the number of pixels that need as much.
 
     Args:
         image: The opened image, at its full scale.

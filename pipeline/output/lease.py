@@ -38,7 +38,7 @@ TTL = 60.0  # seconds after which a lease expires that is not renewed
 RENEWAL = 15.0  # seconds between renewals
 # Seconds after which a renewal gives up. Two renewals begin and end before the lease expires.
 _LONGEST_RENEWAL = 15.0
-_LONGEST_RELEASE = 10.0  # seconds, for which the end of a run may wait
+_LONGEST_RELEASE = 10.0  # seconds after which the end of a run no longer waits for the storage
 _POLLS = 60  # requests of a process that waits for a lease to expire
 _FILE = re.compile(r"(\d+)\.json")
 
@@ -181,7 +181,7 @@ class Lease:
                 # The last number is missing if another process took over, and has already finished.
                 self._is_lost = self._number not in numbers or not self._create(self._number + 1)
             except (InterruptedRunError, RayEndedError):
-                raise  # of a signal, not an error of the storage
+                raise  # raised by a signal handler, and not an error of the storage
             except Exception as error:  # noqa: BLE001 - `check` reports any error if the lease expires
                 self._failure = storage.redact_message(f"{error}")
 

@@ -1,11 +1,11 @@
-"""Check the lease of an output in another process of the run than the one that renews it."""
+"""Check the lease of an output in the workers of a run."""
 
 from pipeline.output.lease import Lease
 from pipeline.output.lease_holder import lost_error
 
 
 def check_holder(output: str, holder: str) -> None:
-    """Check that a run still has the lease of its output, in another process than the one that renews it.
+    """Check in a worker that its run still has the lease of the output.
 
     Args:
         output: The address of the output.

@@ -80,7 +80,7 @@ _HOLDER = TypeAdapter(LeaseHolder)
 
 
 def lost_error(output: str, successor: LeaseHolder | None) -> LeaseLostError:
-    """Return the error of a process that has lost its lease to another one, or to none if that has finished."""
+    """Return the error of a process that has lost its lease. `successor` is None if no process has the lease now."""
     deleted = "the lease was deleted, or another process took it over and has finished"
     reason = deleted if successor is None else f"{successor} took it over"
     return LeaseLostError(f"{storage.redact(output)}: {reason}")

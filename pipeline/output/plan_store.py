@@ -157,7 +157,7 @@ def damaged_files(plans: list[StoredPlan], database: Database) -> list[str]:
 
 
 def check_files(plans: list[StoredPlan], database: Database) -> None:
-    """Read all files of plans, because a changed value would convert another photo, or with other settings.
+    """Check the content of the files of plans, because a damaged value may select another photo or other settings.
 
     Raises:
         DamagedOutputError: The content of a file differs from its index.

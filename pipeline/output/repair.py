@@ -56,7 +56,7 @@ def _remove(output: str, uris: Iterable[str]) -> None:
 
 
 def _remove_file(output: str, uri: str) -> None:
-    """Delete a file, unless another process has taken over the output meanwhile, which may need the file."""
+    """Check the lease, then delete a file. Another process that took over the output may need the file."""
     check_lease(output)
     storage.remove(uri)
 

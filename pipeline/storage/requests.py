@@ -1,4 +1,4 @@
-"""Limit the time of requests to storages, whose libraries may wait for ever for a server that accepts a connection.
+"""Limit the time of storage requests, because the storage libraries may wait forever for a server without an answer.
 
 For example, no time limit of aiohttp applies while botocore waits for `100 Continue` before it sends an object.
 """
@@ -22,7 +22,7 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)  # a tim
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Limit the time of all requests of this thread in a block together, including their repetitions."""
+    """Limit the total time of the requests that this thread sends in a block, including retries."""
     token = _deadline.set(min(_deadline.get(), time.monotonic() + seconds))
     try:
         yield

@@ -47,7 +47,7 @@ _CREDENTIAL_CODES = (  # of S3: s3fs raises a PermissionError for some of them o
 )  # fmt: skip
 # The answer to HEAD has the code 400 if a token has expired. GET has a code that says more.
 _ACCESS_CODES = ("AccessDenied", "400", *_CREDENTIAL_CODES)
-# Parts of the names of exceptions. The first are raised if a storage never had credentials in this process.
+# Parts of the names of exceptions for missing credentials, and for credentials that have expired or are invalid.
 _MISSING = ("NoCredentials", "PartialCredentials", "CredentialUnavailable", "DefaultCredentials", "NoAuthToken")
 _EXPIRED = ("Credential", "GoogleAuth", "ClientAuthentication", "RefreshError", "SSOToken", "TokenRetrieval")
 _PERMANENT_ERRNOS = (*_DISK_FULL, errno.ENAMETOOLONG, errno.EINVAL)
@@ -85,9 +85,9 @@ def is_denied(error: BaseException) -> bool:
 
 
 def has_invalid_credentials(error: BaseException) -> bool:
-    """Return whether the credentials have expired or are invalid, so that a storage would refuse any other request.
+    """Return whether the credentials have expired or are invalid, so that the storage would refuse every request.
 
-    Without credentials, a storage may still answer other requests, and other storages have their own.
+    Returns False for missing credentials, because a manifest may name buckets that this machine never had access to.
     """
     if any(word in type(error).__name__ for word in _MISSING):
         return False

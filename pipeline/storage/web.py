@@ -67,13 +67,13 @@ async def read_web(uri: str, limits: ReadLimits, most: int) -> bytes:
 
 @asynccontextmanager
 async def _redirects_reported() -> AsyncIterator[None]:
-    """Raise the errors of redirects that cannot be followed as errors of the system, which are not repeated."""
+    """Raise an `OSError` with EINVAL, for which requests are not repeated, if a redirect cannot be followed."""
     try:
         yield
     except aiohttp.TooManyRedirects as error:
         raise OSError(errno.EINVAL, f"more than {MAX_REDIRECTS} redirects") from error
     except (aiohttp.NonHttpUrlRedirectClientError, aiohttp.InvalidUrlRedirectClientError) as error:
-        raise OSError(errno.EINVAL, "redirect to an address that is not of the web") from error
+        raise OSError(errno.EINVAL, "redirect to an address other than http:// and https://") from error
 
 
 def is_public(host: str) -> bool:
